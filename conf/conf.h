@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon is told to do, as plain data: the same structures whether it
+ * came from an INI file (load.c) or from the command line (daemon/args.c).  The
+ * keys stand in one table (keys.c); what spans several keys is checked in
+ * check.c.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sockfront/address.h>
+#include <sockfront/options.h>
+#include <sockfront/value.h>
+
+/* Where something was written.  @file NULL: on the command line; line 0: nowhere in particular. */
+struct place {
+	const char *file; /* borrowed */
+	unsigned int line;
+};
+
+/* The process: section [sockfront]. */
+struct process_config {
+	unsigned int workers;      /* threads that serve connections, at least 1 */
+	int log_level;             /* as in syslog(3): LOG_ERR .. LOG_DEBUG */
+	bool access_log;
+	uint64_t drain_timeout_ms; /* SFRONT_INFINITY_MS: without end */
+	uint64_t max_connections;  /* 0: as many as there are descriptors for */
+	uint64_t pipe_size;        /* bytes; 0: never splice */
+};
+
+/* An address that a proxy listens on, and where that was said. */
+struct listen_config {
+	struct sfront_address address;
+	struct place place;
+};
+
+/* A section [proxy NAME], or the command line. */
+struct proxy_config {
+	char *name; /* owned */
+	struct place place;
+	struct listen_config *listen; /* owned array */
+	size_t n_listen;
+	bool has_backend;
+	struct sfront_address backend; /* SFRONT_TCP with a host */
+	struct place backend_place;
+	struct sfront_options *options; /* owned; of the listeners */
+	uint64_t connect_timeout_ms;
+	bool connect_retry;
+	uint64_t idle_timeout_ms;
+	uint64_t half_close_timeout_ms;
+	struct sfront_keepalive backend_keepalive;
+	bool backend_nodelay;
+	uint64_t backend_user_timeout_ms; /* 0: the system's */
+};
+
+struct config {
+	struct process_config process;
+	struct proxy_config *proxies; /* owned array */
+	size_t n_proxies;
+};
+
+/*
+ * Told of each thing that is wrong, in the order of the file.  @message is one
+ * line without file and line number in front.
+ */
+struct problems {
+	void (*report)(void *data, const struct place *place, const char *message);
+	void *data;
+	unsigned int count; /* how many were reported */
+};
+
+/* Reports a problem, formatted as by printf, and counts it. */
+void problem(struct problems *problems, const struct place *place, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Everything at its default, no proxies. */
+void config_init(struct config *config);
+void config_clear(struct config *config);
+
+/*
+ * Adds a proxy with every setting at its default.  Copies @name.  Returns it
+ * (valid until the next one is added), or NULL when memory is out.
+ */
+struct proxy_config *config_add_proxy(struct config *config, const char *name,
+				      const struct place *place);
+
+/* Where a key belongs. */
+enum key_scope { KEY_PROCESS, KEY_PROXY };
+
+/*
+ * A key of the file and a long option of the command line.  Rows for the
+ * listener options are made from the library's table, so that there is one list
+ * of each.
+ */
+struct key {
+	const char *name;
+	const char *argument; /* for help texts: "TIME"; "yes|no" for a switch */
+	const char *help;     /* one line without a full stop */
+	enum key_scope scope;
+	bool is_switch; /* a yes/no: stands alone on the command line */
+	bool is_list;   /* may be given more than once */
+};
+
+/* Key number @index, the process's first, then the proxy's, then listener options; NULL past the last. */
+const struct key *key_at(size_t index);
+
+/* The key of that exact name, or NULL. */
+const struct key *key_find(const char *name);
+
+/*
+ * The name nearest to @word among the keys of @scope, if it is near enough to
+ * be worth asking "did you mean"; else NULL.
+ */
+const char *key_nearest(const char *word, enum key_scope scope);
+
+/*
+ * Sets one key.
+ *
+ * @config: for KEY_PROCESS
+ * @proxy:  for KEY_PROXY; may be NULL for the others
+ * @value:  NULL: "yes", for a switch
+ *
+ * Returns 0, or a negative errno with @err saying what the key takes.
+ */
+int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,
+	    const char *value, const struct place *place, struct sfront_error *err);
+
+/*
+ * Reads the INI file at @path.  Reports everything that is wrong with it, the
+ * file that cannot be read included; config_check() is the caller's.
+ *
+ * @path: borrowed for as long as @config lives
+ */
+void config_load(const char *path, struct config *config, struct problems *problems);
+
+/*
+ * Reports what no single key can show: a proxy without listen or backend, two
+ * proxies on one address, a backend that is a listener of ours, inetd beside
+ * another address, an unknown service.  Opens no socket, resolves no host.
+ */
+void config_check(const struct config *config, struct problems *problems);
+
+#endif
