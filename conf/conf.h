@@ -44,6 +44,7 @@ struct proxy_config {
 	struct place place;
 	struct listen_config *listen; /* owned array */
 	size_t n_listen;
+	bool listen_given; /* a listen key was there, even if its value was bad */
 	bool has_backend;
 	struct sfront_address backend; /* SFRONT_TCP with a host */
 	struct place backend_place;
@@ -88,6 +89,9 @@ void config_clear(struct config *config);
 struct proxy_config *config_add_proxy(struct config *config, const char *name,
 				      const struct place *place);
 
+/* Forgets the proxies; what they were said to be has no say any more. */
+void config_drop_proxies(struct config *config);
+
 /* Where a key belongs. */
 enum key_scope { KEY_PROCESS, KEY_PROXY };
 
@@ -124,7 +128,8 @@ const char *key_nearest(const char *word, enum key_scope scope);
  * @proxy:  for KEY_PROXY; may be NULL for the others
  * @value:  NULL: "yes", for a switch
  *
- * Returns 0, or a negative errno with @err saying what the key takes.
+ * Returns 0, or a negative errno with @err saying what the key takes, without
+ * the key's name in front.
  */
 int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,
 	    const char *value, const struct place *place, struct sfront_error *err);

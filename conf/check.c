@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What no single key can show: proxies that lack something, and addresses that
+ * get in each other's way.  Runs over the configuration once it is complete,
+ * from a file or from the command line; looks up services, touches no socket.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conf/conf.h"
+
+#define PLACE_TEXT_SIZE 512
+
+struct text {
+	char s[SFRONT_ADDRESS_TEXT_SIZE];
+};
+
+static struct text text_of(const struct sfront_address *address)
+{
+	struct text text = { "" };
+
+	sfront_address_format(address, text.s, sizeof(text.s));
+	return text;
+}
+
+static const char *place_format(const struct place *place, char *buf, size_t size)
+{
+	if (place->file)
+		snprintf(buf, size, "%s:%u", place->file, place->line);
+	else
+		snprintf(buf, size, "the command line");
+	return buf;
+}
+
+/* ---- one proxy ---- */
+
+static void check_complete(const struct proxy_config *proxy, struct problems *problems)
+{
+	if (proxy->place.file == NULL) {
+		if (proxy->n_listen == 0 || !proxy->has_backend)
+			problem(problems, &proxy->place,
+				"an address is missing; wanted: sockfront LISTEN... BACKEND, such "
+				"as sockfront :8080 127.0.0.1:80");
+		return;
+	}
+	/* Where one was given and was bad, that was said already. */
+	if (proxy->n_listen == 0 && !proxy->listen_given)
+		problem(problems, &proxy->place,
+			"[proxy %s] has no address to listen on (such as listen = :8080)",
+			proxy->name);
+	if (!proxy->has_backend && proxy->backend_place.line == 0)
+		problem(problems, &proxy->place,
+			"[proxy %s] has no backend (such as backend = 127.0.0.1:8080)",
+			proxy->name);
+}
+
+static void check_service(const char *key, const struct sfront_address *address,
+			  const struct place *place, struct problems *problems)
+{
+	struct sfront_error err;
+
+	if (sfront_address_check(address, &err) < 0)
+		problem(problems, place, "%s: %s", key, err.message);
+}
+
+static void check_services(const struct proxy_config *proxy, struct problems *problems)
+{
+	for (size_t i = 0; i < proxy->n_listen; i++)
+		check_service("listen", &proxy->listen[i].address, &proxy->listen[i].place,
+			      problems);
+	if (proxy->has_backend)
+		check_service("backend", &proxy->backend, &proxy->backend_place, problems);
+}
+
+/* ---- a listener and the others ---- */
+
+/* Whether every listener of that address gets a port of its own. */
+static bool takes_free_port(const struct sfront_address *address)
+{
+	const char *service = address->u.tcp.service;
+
+	if (address->kind == SFRONT_VSOCK)
+		return address->u.vsock.port == 0;
+	return address->kind == SFRONT_TCP && strspn(service, "0") == strlen(service);
+}
+
+typedef bool (*listen_match)(const struct listen_config *a, const struct listen_config *b);
+
+/*
+ * The first listener that @is_wanted beside @listen, in the order of the file;
+ * with @earlier only among those above it.  NULL: there is none.
+ */
+static const struct listen_config *find_listen(const struct config *config,
+					       const struct listen_config *listen, bool earlier,
+					       listen_match is_wanted)
+{
+	for (size_t i = 0; i < config->n_proxies; i++) {
+		const struct proxy_config *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_listen; j++) {
+			if (earlier && &proxy->listen[j] == listen)
+				return NULL;
+			if (is_wanted(&proxy->listen[j], listen))
+				return &proxy->listen[j];
+		}
+	}
+	return NULL;
+}
+
+static bool is_same_address(const struct listen_config *a, const struct listen_config *b)
+{
+	return sfront_address_equal(&a->address, &b->address) && !takes_free_port(&a->address);
+}
+
+static bool is_of_other_kind(const struct listen_config *a, const struct listen_config *b)
+{
+	return a->address.kind != b->address.kind;
+}
+
+static void check_listen(const struct config *config, const struct listen_config *listen,
+			 struct problems *problems)
+{
+	const struct listen_config *other;
+	char where[PLACE_TEXT_SIZE];
+
+	other = find_listen(config, listen, true, is_same_address);
+	if (other)
+		problem(problems, &listen->place, "listen: \"%s\" is listened on already (%s)",
+			text_of(&listen->address).s,
+			place_format(&other->place, where, sizeof(where)));
+
+	if (listen->address.kind != SFRONT_INETD)
+		return;
+	other = find_listen(config, listen, false, is_of_other_kind);
+	if (other)
+		problem(problems, &listen->place,
+			"listen: \"%s\" is one connection and stands alone, but there is \"%s\" "
+			"too (%s)",
+			text_of(&listen->address).s, text_of(&other->address).s,
+			place_format(&other->place, where, sizeof(where)));
+}
+
+/* ---- a backend and the listeners ---- */
+
+enum family { FAMILY_NONE = 0, FAMILY_V4 = 1, FAMILY_V6 = 2 };
+
+/* Which families reach this machine itself under @host, by its text alone. */
+static enum family loopback_families(const char *host)
+{
+	struct in6_addr in6;
+	struct in_addr in;
+
+	if (strcasecmp(host, "localhost") == 0)
+		return FAMILY_V4 | FAMILY_V6;
+	if (inet_pton(AF_INET, host, &in) == 1)
+		return ntohl(in.s_addr) >> 24 == 127 || in.s_addr == 0 ? FAMILY_V4 : FAMILY_NONE;
+	if (inet_pton(AF_INET6, host, &in6) != 1)
+		return FAMILY_NONE;
+	if (IN6_IS_ADDR_V4MAPPED(&in6))
+		return in6.s6_addr[12] == 127 ? FAMILY_V4 : FAMILY_NONE;
+	return IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_UNSPECIFIED(&in6) ? FAMILY_V6
+									   : FAMILY_NONE;
+}
+
+/* Which families a listener accepts on every address of this machine. */
+static enum family wildcard_families(const struct proxy_config *proxy, const char *host)
+{
+	struct in6_addr in6;
+	struct in_addr in;
+	bool every = !*host || strcmp(host, "*") == 0;
+
+	if (inet_pton(AF_INET, host, &in) == 1)
+		return in.s_addr == 0 ? FAMILY_V4 : FAMILY_NONE;
+	if (inet_pton(AF_INET6, host, &in6) == 1)
+		every = IN6_IS_ADDR_UNSPECIFIED(&in6);
+	if (!every)
+		return FAMILY_NONE;
+	return sfront_options_is_set(proxy->options, "tcp-only-v6") ? FAMILY_V6
+								    : FAMILY_V4 | FAMILY_V6;
+}
+
+static bool is_same_service(const char *a, const char *b)
+{
+	bool numeric = !a[strspn(a, "0123456789")] && !b[strspn(b, "0123456789")];
+
+	return numeric ? atoi(a) == atoi(b) : strcmp(a, b) == 0;
+}
+
+static bool is_reached(const struct proxy_config *owner, const struct sfront_address *listen,
+		       const struct sfront_address *backend)
+{
+	if (sfront_address_equal(listen, backend))
+		return true;
+	if (listen->kind != SFRONT_TCP ||
+	    !is_same_service(listen->u.tcp.service, backend->u.tcp.service))
+		return false;
+	return wildcard_families(owner, listen->u.tcp.host) &
+	       loopback_families(backend->u.tcp.host);
+}
+
+/* The listener of ours that @backend would connect to, by its text; or NULL. */
+static const struct listen_config *listener_reached(const struct config *config,
+						    const struct sfront_address *backend)
+{
+	for (size_t i = 0; i < config->n_proxies; i++) {
+		const struct proxy_config *owner = &config->proxies[i];
+
+		for (size_t j = 0; j < owner->n_listen; j++)
+			if (is_reached(owner, &owner->listen[j].address, backend))
+				return &owner->listen[j];
+	}
+	return NULL;
+}
+
+static void check_loop(const struct config *config, const struct proxy_config *proxy,
+		       struct problems *problems)
+{
+	const struct listen_config *listen;
+	char where[PLACE_TEXT_SIZE];
+
+	listen = listener_reached(config, &proxy->backend);
+	if (listen)
+		problem(problems, &proxy->backend_place,
+			"backend: \"%s\" is our own listener \"%s\" (%s), not a service behind it",
+			text_of(&proxy->backend).s, text_of(&listen->address).s,
+			place_format(&listen->place, where, sizeof(where)));
+}
+
+void config_check(const struct config *config, struct problems *problems)
+{
+	for (size_t i = 0; i < config->n_proxies; i++) {
+		const struct proxy_config *proxy = &config->proxies[i];
+
+		check_complete(proxy, problems);
+		check_services(proxy, problems);
+		for (size_t j = 0; j < proxy->n_listen; j++)
+			check_listen(config, &proxy->listen[j], problems);
+		if (proxy->has_backend)
+			check_loop(config, proxy, problems);
+	}
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a configuration: everything at its default, a proxy more, all of
+ * it freed; and the way in which problems are told.  The defaults stand here
+ * once; keys.c changes them, load.c and the command line call both.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "conf/conf.h"
+
+void problem(struct problems *problems, const struct place *place, const char *format, ...)
+{
+	char message[2 * SFRONT_MESSAGE_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+
+	problems->count++;
+	problems->report(problems->data, place, message);
+}
+
+void config_init(struct config *config)
+{
+	*config = (struct config){
+		.process = {
+			.workers = 1,
+			.log_level = LOG_INFO,
+			.drain_timeout_ms = 30 * 1000,
+			.pipe_size = 256 * 1024,
+		},
+	};
+}
+
+static void proxy_clear(struct proxy_config *proxy)
+{
+	free(proxy->name);
+	free(proxy->listen);
+	sfront_options_free(proxy->options);
+}
+
+void config_drop_proxies(struct config *config)
+{
+	for (size_t i = 0; i < config->n_proxies; i++)
+		proxy_clear(&config->proxies[i]);
+	free(config->proxies);
+	config->proxies = NULL;
+	config->n_proxies = 0;
+}
+
+void config_clear(struct config *config)
+{
+	config_drop_proxies(config);
+}
+
+struct proxy_config *config_add_proxy(struct config *config, const char *name,
+				      const struct place *place)
+{
+	struct proxy_config proxy = {
+		.place = *place,
+		.connect_timeout_ms = 10 * 1000,
+		.connect_retry = true,
+		.idle_timeout_ms = SFRONT_INFINITY_MS,
+		.half_close_timeout_ms = SFRONT_INFINITY_MS,
+		.backend_nodelay = true,
+	};
+	struct proxy_config *grown;
+
+	grown = reallocarray(config->proxies, config->n_proxies + 1, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	config->proxies = grown;
+
+	proxy.name = strdup(name);
+	proxy.options = sfront_options_new();
+	if (!proxy.name || !proxy.options) {
+		proxy_clear(&proxy);
+		return NULL;
+	}
+
+	config->proxies[config->n_proxies] = proxy;
+	return &config->proxies[config->n_proxies++];
+}

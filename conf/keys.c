@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of keys: name, help, parser and the place in struct config where
+ * the value goes.  The file (load.c) and the command line (daemon/args.c) both
+ * set through here.  Listener options stand in the library's table; rows for
+ * them are made from it once.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+
+#define WORKERS_MAX       1024
+#define CONNECTIONS_MAX   INT32_MAX
+#define PIPE_SIZE_MIN     UINT64_C(4096)
+#define PIPE_SIZE_MAX     (UINT64_C(64) << 20)
+#define USER_TIMEOUT_MAX  INT32_MAX /* the kernel keeps milliseconds in an int */
+#define OPTION_ROWS       64
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+struct value {
+	const struct key *key;
+	const char *text;
+	const struct place *place;
+	void *field; /* at the row's offset in struct process_config or proxy_config */
+};
+
+struct row {
+	struct key key;
+	int (*parse)(const struct value *value, struct sfront_error *err);
+	size_t offset;
+};
+
+__attribute__((format(printf, 3, 4))) static int refuse(struct sfront_error *err, int error,
+							const char *format, ...)
+{
+	va_list arguments;
+
+	if (err) {
+		va_start(arguments, format);
+		vsnprintf(err->message, sizeof(err->message), format, arguments);
+		va_end(arguments);
+	}
+	return error;
+}
+
+static int parse_switch(const struct value *value, struct sfront_error *err)
+{
+	return sfront_parse_switch(value->text, value->field, err);
+}
+
+/* Zero means "never" in some programs and "at once" in others: neither is guessed. */
+static int parse_duration(const struct value *value, struct sfront_error *err)
+{
+	uint64_t ms;
+	int r;
+
+	r = sfront_parse_duration(value->text, &ms, err);
+	if (r < 0)
+		return r;
+	if (ms == 0)
+		return refuse(err, -ERANGE,
+			      "\"%s\" leaves no time; write \"infinity\" for no limit, or at "
+			      "least 1ms",
+			      value->text);
+
+	*(uint64_t *)value->field = ms;
+	return 0;
+}
+
+static int parse_user_timeout(const struct value *value, struct sfront_error *err)
+{
+	uint64_t ms;
+	int r;
+
+	r = sfront_parse_duration(value->text, &ms, err);
+	if (r < 0)
+		return r;
+	if (ms < 1 || ms > USER_TIMEOUT_MAX)
+		return refuse(err, -ERANGE,
+			      "\"%s\" is out of range (1ms to 24d; leave the key out for the "
+			      "system's value)",
+			      value->text);
+
+	*(uint64_t *)value->field = ms;
+	return 0;
+}
+
+static int parse_keepalive(const struct value *value, struct sfront_error *err)
+{
+	return sfront_parse_keepalive(value->text, value->field, err);
+}
+
+static unsigned int usable_cpus(void)
+{
+	cpu_set_t set;
+	long n;
+
+	/* Refused where the kernel counts more CPUs than the set holds. */
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		n = CPU_COUNT(&set);
+	else
+		n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < 1)
+		return 1;
+	return n > WORKERS_MAX ? WORKERS_MAX : (unsigned int)n;
+}
+
+static int parse_workers(const struct value *value, struct sfront_error *err)
+{
+	uint64_t n;
+
+	if (strcasecmp(value->text, "auto") == 0)
+		n = usable_cpus();
+	else if (sfront_parse_count(value->text, 1, WORKERS_MAX, &n, NULL) < 0)
+		return refuse(err, -EINVAL, "\"%s\" is neither a number from 1 to %d nor \"auto\"",
+			      value->text, WORKERS_MAX);
+
+	*(unsigned int *)value->field = (unsigned int)n;
+	return 0;
+}
+
+static int parse_log_level(const struct value *value, struct sfront_error *err)
+{
+	static const struct {
+		const char *name;
+		int level;
+	} levels[] = {
+		{ "error", LOG_ERR }, { "warning", LOG_WARNING }, { "notice", LOG_NOTICE },
+		{ "info", LOG_INFO }, { "debug", LOG_DEBUG },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		if (strcasecmp(value->text, levels[i].name) == 0) {
+			*(int *)value->field = levels[i].level;
+			return 0;
+		}
+	}
+	return refuse(err, -EINVAL,
+		      "\"%s\" is not a log level (error, warning, notice, info, debug)",
+		      value->text);
+}
+
+static int parse_max_connections(const struct value *value, struct sfront_error *err)
+{
+	return sfront_parse_count(value->text, 1, CONNECTIONS_MAX, value->field, err);
+}
+
+static int parse_pipe_size(const struct value *value, struct sfront_error *err)
+{
+	uint64_t bytes;
+	int r;
+
+	r = sfront_parse_size(value->text, &bytes, err);
+	if (r < 0)
+		return r;
+	if (bytes != 0 && (bytes < PIPE_SIZE_MIN || bytes > PIPE_SIZE_MAX))
+		return refuse(err, -ERANGE,
+			      "\"%s\" is out of range (4K to 64M, or 0 to copy instead of splice)",
+			      value->text);
+
+	*(uint64_t *)value->field = bytes;
+	return 0;
+}
+
+static int parse_listen(const struct value *value, struct sfront_error *err)
+{
+	struct proxy_config *proxy = value->field;
+	struct listen_config listen = { .place = *value->place };
+	struct listen_config *grown;
+	int r;
+
+	proxy->listen_given = true;
+	if (!*value->text)
+		return refuse(err, -EINVAL,
+			      "the address is missing (such as :8080, /run/app.sock, @app, "
+			      "vsock:any:8080, sd-listen)");
+	r = sfront_address_parse(value->text, &listen.address, err);
+	if (r < 0)
+		return r;
+
+	grown = reallocarray(proxy->listen, proxy->n_listen + 1, sizeof(*grown));
+	if (!grown)
+		return refuse(err, -ENOMEM, "out of memory");
+	proxy->listen = grown;
+	proxy->listen[proxy->n_listen++] = listen;
+	return 0;
+}
+
+static int check_backend(const char *text, const struct sfront_address *address,
+			 struct sfront_error *err)
+{
+	static const char *const kinds[SFRONT_KINDS] = {
+		[SFRONT_UNIX] = "a UNIX path",
+		[SFRONT_ABSTRACT] = "an abstract UNIX name",
+		[SFRONT_VSOCK] = "a vsock address",
+		[SFRONT_SD_LISTEN] = "an inherited descriptor",
+		[SFRONT_FD] = "an inherited descriptor",
+		[SFRONT_INETD] = "stdin and stdout",
+	};
+	const char *service = address->u.tcp.service;
+
+	if (address->kind != SFRONT_TCP)
+		return refuse(err, -EINVAL, "\"%s\" is %s; the backend must be HOST:PORT", text,
+			      kinds[address->kind]);
+	if (!*address->u.tcp.host || strcmp(address->u.tcp.host, "*") == 0)
+		return refuse(err, -EINVAL,
+			      "\"%s\" names no host; the backend must be HOST:PORT, such as "
+			      "127.0.0.1:8080",
+			      text);
+	if (strspn(service, "0") == strlen(service))
+		return refuse(err, -EINVAL,
+			      "\"%s\": nothing can be reached on port 0; the backend must be "
+			      "HOST:PORT",
+			      text);
+	return 0;
+}
+
+static int parse_backend(const struct value *value, struct sfront_error *err)
+{
+	struct proxy_config *proxy = value->field;
+	struct sfront_address address;
+	int r;
+
+	proxy->backend_place = *value->place;
+	if (!*value->text)
+		return refuse(err, -EINVAL,
+			      "the address is missing; the backend must be HOST:PORT, such as "
+			      "127.0.0.1:8080");
+	r = sfront_address_parse(value->text, &address, err);
+	if (r < 0)
+		return r;
+	r = check_backend(value->text, &address, err);
+	if (r < 0)
+		return r;
+
+	proxy->backend = address;
+	proxy->has_backend = true;
+	return 0;
+}
+
+/* The library puts the name in front; here it is the caller who does, for every key alike. */
+static int parse_option(const struct value *value, struct sfront_error *err)
+{
+	struct sfront_options **options = value->field;
+	const char *name = value->key->name;
+	struct sfront_error full;
+	const char *reason = full.message;
+	int r;
+
+	r = sfront_options_set(*options, name, value->text, &full);
+	if (r >= 0)
+		return r;
+
+	if (strncmp(reason, name, strlen(name)) == 0 && reason[strlen(name)] == ':')
+		reason += strlen(name) + strspn(reason + strlen(name), ": ");
+	return refuse(err, r, "%s", reason);
+}
+
+/* clang-format off */
+#define PROCESS(name, argument, help, parse, field) \
+	{ { name, argument, help, KEY_PROCESS, (parse) == parse_switch, false }, parse, \
+	  offsetof(struct process_config, field) }
+#define PROXY(name, argument, help, parse, field) \
+	{ { name, argument, help, KEY_PROXY, (parse) == parse_switch, false }, parse, \
+	  offsetof(struct proxy_config, field) }
+
+static const struct row rows[] = {
+	PROCESS("workers", "N|auto", "threads that serve connections; auto: one per CPU (default 1)",
+		parse_workers, workers),
+	PROCESS("log-level", "LEVEL", "error, warning, notice, info or debug (default info)",
+		parse_log_level, log_level),
+	PROCESS("access-log", "yes|no", "log one line per connection at its end (default no)",
+		parse_switch, access_log),
+	PROCESS("drain-timeout", "TIME", "how long connections may last after a stop (default 30s)",
+		parse_duration, drain_timeout_ms),
+	PROCESS("max-connections", "N",
+		"connections at once; others wait unaccepted (default: what descriptors allow)",
+		parse_max_connections, max_connections),
+	PROCESS("pipe-size", "BYTES", "size of a splice pipe; 0: copy instead (default 256K)",
+		parse_pipe_size, pipe_size),
+	/* What follows two values at once takes the whole proxy for its field. */
+	{ { "listen", "ADDRESS", "accept connections here; may be repeated (no default)",
+	    KEY_PROXY, false, true }, parse_listen, 0 },
+	{ { "backend", "HOST:PORT", "where the connections go (no default)",
+	    KEY_PROXY, false, false }, parse_backend, 0 },
+	PROXY("connect-timeout", "TIME", "how long to try to reach the backend (default 10s)",
+	      parse_duration, connect_timeout_ms),
+	PROXY("connect-retry", "yes|no", "try a backend that refuses again (default yes)",
+	      parse_switch, connect_retry),
+	PROXY("idle-timeout", "TIME", "end a connection that is silent for this long (default infinity)",
+	      parse_duration, idle_timeout_ms),
+	PROXY("half-close-timeout", "TIME",
+	      "end a connection of which one side has ended after this long (default infinity)",
+	      parse_duration, half_close_timeout_ms),
+	PROXY("backend-tcp-keepalive", "TIME_MS:COUNT:INTERVAL_MS",
+	      "keepalive probes to the backend; each part optional (default no)",
+	      parse_keepalive, backend_keepalive),
+	PROXY("backend-tcp-nodelay", "yes|no", "send small packets to the backend at once (default yes)",
+	      parse_switch, backend_nodelay),
+	PROXY("backend-tcp-user-timeout", "TIME",
+	      "how long data to the backend may stay unacknowledged (default: the system's)",
+	      parse_user_timeout, backend_user_timeout_ms),
+};
+/* clang-format on */
+
+static struct row option_rows[OPTION_ROWS];
+static size_t n_option_rows;
+
+static void make_option_rows(void)
+{
+	const struct sfront_option *option;
+
+	while (n_option_rows < OPTION_ROWS && (option = sfront_option_at(n_option_rows))) {
+		option_rows[n_option_rows++] = (struct row){
+			.key = {
+				.name = option->name,
+				.argument = option->argument,
+				.help = option->help,
+				.scope = KEY_PROXY,
+				.is_switch = option->is_switch,
+			},
+			.parse = parse_option,
+			.offset = offsetof(struct proxy_config, options),
+		};
+	}
+}
+
+static const struct row *row_at(size_t index)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	if (index < ARRAY_SIZE(rows))
+		return &rows[index];
+
+	pthread_once(&once, make_option_rows);
+	index -= ARRAY_SIZE(rows);
+	return index < n_option_rows ? &option_rows[index] : NULL;
+}
+
+const struct key *key_at(size_t index)
+{
+	const struct row *row = row_at(index);
+
+	return row ? &row->key : NULL;
+}
+
+const struct key *key_find(const char *name)
+{
+	const struct key *key;
+
+	for (size_t i = 0; (key = key_at(i)); i++)
+		if (strcmp(key->name, name) == 0)
+			return key;
+	return NULL;
+}
+
+int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,
+	    const char *value, const struct place *place, struct sfront_error *err)
+{
+	const struct row *row = (const struct row *)((const char *)key - offsetof(struct row, key));
+	char *base = key->scope == KEY_PROCESS ? (char *)&config->process : (char *)proxy;
+
+	if (!value && !key->is_switch)
+		return refuse(err, -EINVAL, "a value is missing (%s)", key->argument);
+
+	return row->parse(
+		&(struct value){
+			.key = key,
+			.text = value ? value : "yes",
+			.place = place,
+			.field = base + row->offset,
+		},
+		err);
+}

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads the INI file: bytes come in through line_next(), inih splits what is a
+ * key from its value, and keys.c knows what it means.  inih has no line
+ * numbers, takes an indented key for more of the value above, cuts what is long
+ * and stops talking after the first error; so it is shown one clean line after
+ * the other, and everything that is not "key = value" is dealt with here.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/suggest.h"
+
+#define FILE_BYTES_MAX (UINT64_C(16) << 20) /* an endless device ends here */
+#define LINE_BYTES_MAX 4096                 /* with its comment */
+#define HEADER_MAX     49                   /* what inih keeps of a section's name */
+#define LETTERS        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define NAME_BYTES     LETTERS "0123456789._-"
+
+enum section {
+	SECTION_NONE,
+	SECTION_PROCESS,
+	SECTION_PROXY,  /* the last one in the configuration */
+	SECTION_UNKNOWN /* its keys are passed over: what they should be cannot be said */
+};
+
+struct line {
+	char text[LINE_BYTES_MAX + 1];
+	bool is_cut;
+	bool has_nul;
+};
+
+struct loader {
+	struct config *config;
+	struct problems *problems;
+	struct place place;
+	FILE *stream;
+	uint64_t n_bytes;
+	bool is_broken; /* the file could not be read to its end */
+	enum section section;
+	unsigned int process_line; /* of [sockfront]; 0: not met yet */
+	unsigned int *key_lines;   /* by number of the key: where this section has it; 0: nowhere */
+	struct line line;
+};
+
+/* What a section header says, or seems to want to say. */
+struct header {
+	enum section section;
+	const char *name; /* of the proxy */
+	bool is_exact;
+};
+
+/* ---- bytes to lines ---- */
+
+static int byte_next(struct loader *l)
+{
+	int c;
+
+	if (l->n_bytes == FILE_BYTES_MAX) {
+		problem(l->problems, &l->place,
+			"the file is larger than 16M, and so is no configuration");
+		l->is_broken = true;
+		return EOF;
+	}
+
+	c = getc_unlocked(l->stream);
+	if (c == EOF && ferror(l->stream)) {
+		problem(l->problems, &l->place, "the configuration cannot be read: %s",
+			strerror(errno));
+		l->is_broken = true;
+	}
+	l->n_bytes++;
+	return c;
+}
+
+/* Whether there is one more line.  All of it is consumed, however long. */
+static bool line_next(struct loader *l)
+{
+	struct line *line = &l->line;
+	size_t n = 0;
+	int c;
+
+	line->is_cut = false;
+	line->has_nul = false;
+
+	c = byte_next(l);
+	if (c == EOF)
+		return false;
+	l->place.line++;
+
+	for (; c != EOF && c != '\n'; c = byte_next(l)) {
+		if (c == '\0')
+			line->has_nul = true;
+		if (n < LINE_BYTES_MAX)
+			line->text[n++] = (char)c;
+		else
+			line->is_cut = true;
+	}
+	line->text[n] = '\0';
+	return !l->is_broken;
+}
+
+static char *skip_blanks(char *text)
+{
+	while (isspace((unsigned char)*text))
+		text++;
+	return text;
+}
+
+static void cut_blanks(char *text)
+{
+	size_t n = strlen(text);
+
+	while (n > 0 && isspace((unsigned char)text[n - 1]))
+		n--;
+	text[n] = '\0';
+}
+
+/* As inih has it: a semicolon behind a blank.  Returns whether there was one. */
+static bool cut_comment(char *text)
+{
+	for (char *c = text; *c; c++) {
+		if (*c == ';' && (c == text || isspace((unsigned char)c[-1]))) {
+			*c = '\0';
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Bares the line of byte order mark, indentation and comment. */
+static char *line_bare(struct loader *l)
+{
+	char *text = l->line.text;
+
+	if (l->place.line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
+		text += 3;
+	text = skip_blanks(text);
+
+	if (*text == '#')
+		*text = '\0';
+	if (!*text || cut_comment(text))
+		l->line.is_cut = false; /* what is missing was comment */
+	cut_blanks(text);
+	return text;
+}
+
+/* ---- section headers ---- */
+
+/* Tells the section by its first word, mistyped or not.  @text: up to HEADER_MAX bytes. */
+static struct header header_recognise(char *text)
+{
+	size_t n = strspn(text, LETTERS);
+	char *rest = text + n;
+	char separator = *rest;
+	unsigned int to_process, to_proxy;
+	char word[HEADER_MAX + 1];
+
+	memcpy(word, text, n);
+	word[n] = '\0';
+	rest += isspace((unsigned char)separator) ? strspn(rest, " \t") : strspn(rest, ":./-");
+
+	to_process = suggest_rank(word, "sockfront");
+	to_proxy = suggest_rank(word, "proxy");
+
+	if (to_process == NOT_NEAR && to_proxy == NOT_NEAR)
+		return (struct header){ .section = SECTION_UNKNOWN };
+	if (to_process < to_proxy)
+		return (struct header){
+			.section = SECTION_PROCESS,
+			.is_exact = strcmp(text, "sockfront") == 0,
+		};
+	return (struct header){
+		.section = SECTION_PROXY,
+		.name = rest,
+		.is_exact = strcmp(word, "proxy") == 0 &&
+			    (!separator || isspace((unsigned char)separator)),
+	};
+}
+
+static void report_unknown_section(struct loader *l, const char *text, const struct header *header)
+{
+	if (header->section == SECTION_PROCESS)
+		problem(l->problems, &l->place, "unknown section [%s] (did you mean [sockfront]?)",
+			text);
+	else if (header->section == SECTION_PROXY)
+		problem(l->problems, &l->place, "unknown section [%s] (did you mean [proxy %s]?)",
+			text, *header->name ? header->name : "NAME");
+	else
+		problem(l->problems, &l->place,
+			"unknown section [%s] (there are [sockfront] and [proxy NAME])", text);
+}
+
+static void check_proxy_name(struct loader *l, const char *name)
+{
+	const struct config *config = l->config;
+
+	if (name[strspn(name, NAME_BYTES)])
+		problem(l->problems, &l->place,
+			"[proxy %s]: a name consists of letters, digits, \".\", \"_\" and \"-\"",
+			name);
+
+	for (size_t i = 0; *name && i < config->n_proxies; i++) {
+		if (strcmp(config->proxies[i].name, name) == 0) {
+			problem(l->problems, &l->place,
+				"section [proxy %s] is there already, in line %u", name,
+				config->proxies[i].place.line);
+			return;
+		}
+	}
+}
+
+static void forget_key_lines(struct loader *l, enum key_scope scope)
+{
+	const struct key *key;
+
+	for (size_t i = 0; (key = key_at(i)); i++)
+		if (key->scope == scope)
+			l->key_lines[i] = 0;
+}
+
+static void enter_process(struct loader *l)
+{
+	l->section = SECTION_PROCESS;
+	if (l->process_line)
+		problem(l->problems, &l->place, "section [sockfront] is there already, in line %u",
+			l->process_line);
+	else
+		l->process_line = l->place.line;
+}
+
+/* Wrong names get their proxy too: what else is wrong with it is to be told in the same run. */
+static void enter_proxy(struct loader *l, const char *name)
+{
+	check_proxy_name(l, name);
+	forget_key_lines(l, KEY_PROXY);
+	l->section = SECTION_PROXY;
+
+	if (!config_add_proxy(l->config, name, &l->place)) {
+		problem(l->problems, &l->place, "out of memory");
+		l->section = SECTION_UNKNOWN;
+	}
+}
+
+/* Takes the brackets off.  Returns whether the header was as it should be. */
+static bool unwrap_header(struct loader *l, char **text)
+{
+	char *end = strchr(*text, ']');
+	bool well_formed = end && !end[1];
+
+	if (!well_formed)
+		problem(l->problems, &l->place,
+			"\"%.*s\" is not a section header (such as [sockfront] or [proxy web])",
+			HEADER_MAX, *text);
+	if (end)
+		*end = '\0';
+	*text = skip_blanks(*text + 1);
+	cut_blanks(*text);
+
+	if (strlen(*text) <= HEADER_MAX)
+		return well_formed;
+
+	(*text)[HEADER_MAX] = '\0';
+	if (well_formed)
+		problem(l->problems, &l->place,
+			"the section's name is longer than %d bytes (it begins \"%s\")", HEADER_MAX,
+			*text);
+	return false;
+}
+
+/* @text: the line, from its '[' */
+static void read_header(struct loader *l, char *text)
+{
+	bool well_formed = unwrap_header(l, &text);
+	struct header header = header_recognise(text);
+
+	if (well_formed && !header.is_exact)
+		report_unknown_section(l, text, &header);
+	else if (well_formed && header.section == SECTION_PROXY && !*header.name)
+		problem(l->problems, &l->place, "[proxy] has no name (such as [proxy web])");
+
+	if (header.section == SECTION_PROCESS)
+		enter_process(l);
+	else if (header.section == SECTION_PROXY)
+		enter_proxy(l, header.name);
+	else if (well_formed)
+		l->section = SECTION_UNKNOWN;
+}
+
+/* ---- lines to inih ---- */
+
+/* The key that @text begins with as a word of its own, or NULL. */
+static const struct key *key_in_front(const char *text)
+{
+	size_t n = strcspn(text, " \t");
+	char word[HEADER_MAX + 1];
+
+	if (n > HEADER_MAX)
+		return NULL;
+	memcpy(word, text, n);
+	word[n] = '\0';
+	return key_find(word);
+}
+
+/* Whether inih will find one key and one value in @text. */
+static bool is_key_line(struct loader *l, const char *text)
+{
+	size_t n_name = strcspn(text, "=:");
+	size_t n_word = strcspn(text, " \t=:");
+	bool is_one_word = n_word + strspn(text + n_word, " \t") == n_name;
+	const struct key *key;
+
+	if (n_name == 0) {
+		problem(l->problems, &l->place, "a key is missing in front of \"%c\"", *text);
+		return false;
+	}
+	if (text[n_name] && is_one_word)
+		return true;
+
+	key = key_in_front(text);
+	if (key)
+		problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
+	else if (!text[n_name])
+		problem(l->problems, &l->place,
+			"\"%s\" is neither KEY = VALUE nor [SECTION] nor a comment (# or ;)", text);
+	return !key && text[n_name];
+}
+
+/* What inih shall see of the line: a key with its value, or "". */
+static const char *line_for_inih(struct loader *l, size_t size)
+{
+	char *text = line_bare(l);
+
+	if (l->line.has_nul)
+		problem(l->problems, &l->place, "a NUL byte: the file must be plain text");
+	else if (l->line.is_cut || (*text != '[' && strlen(text) >= size))
+		problem(l->problems, &l->place,
+			"the line is longer than %zu bytes (without its comment)", size - 1);
+	else if (*text == '[')
+		read_header(l, text);
+	else if (*text && is_key_line(l, text))
+		return text;
+
+	/* Whose the keys below a header are that cannot be read, nobody knows. */
+	if (*text == '[' && (l->line.has_nul || l->line.is_cut))
+		l->section = SECTION_UNKNOWN;
+	return "";
+}
+
+static char *inih_reads(char *buf, int size, void *stream)
+{
+	struct loader *l = stream;
+
+	if (!line_next(l))
+		return NULL;
+	return strcpy(buf, line_for_inih(l, (size_t)size));
+}
+
+/* ---- keys ---- */
+
+static void report_unknown_key(struct loader *l, const char *name, enum key_scope scope)
+{
+	const char *nearest = key_nearest(name, scope);
+
+	if (nearest) {
+		problem(l->problems, &l->place, "unknown key \"%s\" (did you mean \"%s\"?)", name,
+			nearest);
+		return;
+	}
+
+	nearest = key_nearest(name, scope == KEY_PROXY ? KEY_PROCESS : KEY_PROXY);
+	if (nearest)
+		problem(l->problems, &l->place,
+			"unknown key \"%s\" (did you mean \"%s\", which belongs in %s?)", name,
+			nearest, scope == KEY_PROXY ? "[sockfront]" : "a [proxy NAME] section");
+	else
+		problem(l->problems, &l->place, "unknown key \"%s\" (see sockfront.conf(5))", name);
+}
+
+/* Whether this key may stand here, as far as its section and its other lines go. */
+static bool is_in_place(struct loader *l, const struct key *key, enum key_scope scope)
+{
+	size_t i = 0;
+
+	if (key->scope != scope) {
+		problem(l->problems, &l->place, "key \"%s\" belongs in %s", key->name,
+			key->scope == KEY_PROXY ? "a [proxy NAME] section" : "[sockfront]");
+		return false;
+	}
+
+	while (key_at(i) != key)
+		i++;
+	if (l->key_lines[i] && !key->is_list) {
+		problem(l->problems, &l->place, "key \"%s\" is there already, in line %u",
+			key->name, l->key_lines[i]);
+		return false;
+	}
+	l->key_lines[i] = l->place.line;
+	return true;
+}
+
+static void read_key(struct loader *l, const char *name, const char *value)
+{
+	enum key_scope scope = l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
+	const struct key *key = key_find(name);
+	struct proxy_config *proxy = NULL;
+	struct sfront_error err;
+
+	if (!key) {
+		report_unknown_key(l, name, scope);
+		return;
+	}
+	if (!is_in_place(l, key, scope))
+		return;
+
+	if (scope == KEY_PROXY)
+		proxy = &l->config->proxies[l->config->n_proxies - 1];
+	if (key_set(key, l->config, proxy, value, &l->place, &err) < 0)
+		problem(l->problems, &l->place, "%s: %s", name, err.message);
+}
+
+static int inih_found(void *user, const char *section, const char *name, const char *value)
+{
+	struct loader *l = user;
+
+	(void)section; /* cut at 49 bytes; the reader has it whole */
+
+	if (l->section == SECTION_NONE)
+		problem(l->problems, &l->place,
+			"key \"%s\" stands before any section ([sockfront] or [proxy NAME])", name);
+	else if (l->section != SECTION_UNKNOWN)
+		read_key(l, name, value);
+	return 1;
+}
+
+/* ---- the file ---- */
+
+static size_t count_keys(void)
+{
+	size_t n = 0;
+
+	while (key_at(n))
+		n++;
+	return n;
+}
+
+static void load_stream(struct loader *l)
+{
+	struct place file = { .file = l->place.file };
+	struct place bad = file;
+	int r;
+
+	r = ini_parse_stream(inih_reads, l, inih_found, l);
+	if (r != 0) {
+		/* Not with the lines that it is shown; but none shall be lost in silence. */
+		bad.line = r > 0 ? (unsigned int)r : 0;
+		problem(l->problems, &bad, "inih cannot read it (%d)", r);
+	}
+
+	if (!l->is_broken && l->config->n_proxies == 0)
+		problem(l->problems, &file,
+			"there is no [proxy NAME] section, and so nothing to listen on");
+}
+
+void config_load(const char *path, struct config *config, struct problems *problems)
+{
+	struct loader l = {
+		.config = config,
+		.problems = problems,
+		.place = { .file = path },
+	};
+
+	l.stream = fopen(path, "re");
+	if (!l.stream) {
+		problem(problems, &l.place, "the configuration cannot be opened: %s",
+			strerror(errno));
+		return;
+	}
+
+	l.key_lines = calloc(count_keys(), sizeof(*l.key_lines));
+	if (l.key_lines)
+		load_stream(&l);
+	else
+		problem(problems, &l.place, "out of memory");
+
+	free(l.key_lines);
+	fclose(l.stream);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accepts connections for one worker and makes a session of each.  Between the
+ * library's listeners and session.c.
+ */
+#include "daemon/acceptor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "daemon/clock.h"
+#include "daemon/log.h"
+#include "daemon/proxy.h"
+#include "daemon/service.h"
+#include "daemon/session.h"
+#include "daemon/worker.h"
+
+/* Clients taken from one descriptor before everything else gets its turn. */
+#define ACCEPTS_A_TURN 16
+
+#define PAUSE_MIN_MS 100
+#define PAUSE_MAX_MS 1000
+
+static void sources_listen(struct acceptor *acceptor)
+{
+	for (size_t i = 0; i < acceptor->n_sources; i++)
+		if (!acceptor->sources[i].closed)
+			event_add(&acceptor->sources[i].event, NULL);
+}
+
+static void sources_rest(struct acceptor *acceptor)
+{
+	for (size_t i = 0; i < acceptor->n_sources; i++)
+		event_del(&acceptor->sources[i].event);
+}
+
+static void enter(struct acceptor *acceptor, enum acceptor_state state)
+{
+	if (acceptor->state == state)
+		return;
+	if (state == ACCEPTOR_OPEN)
+		sources_listen(acceptor);
+	else if (acceptor->state == ACCEPTOR_OPEN)
+		sources_rest(acceptor);
+	if (acceptor->state == ACCEPTOR_PAUSED)
+		event_del(&acceptor->pause);
+	acceptor->state = state;
+}
+
+/* Each worker in turn meets the same shortage; the log hears of it once a second. */
+static void log_pause(const struct acceptor *acceptor, int error)
+{
+	static struct log_limit limit;
+	unsigned int dropped;
+
+	if (log_limit_passes(&limit, &dropped))
+		log_line(LOG_WARNING,
+			 "accepting pauses with %u connection(s) up: %s; new clients wait in the "
+			 "backlog (more room: a higher limit of open files; or a lower "
+			 "max-connections)",
+			 slots_used(&acceptor->worker->service->slots), strerror(error));
+}
+
+static void pause_accepting(struct acceptor *acceptor, int error)
+{
+	struct timeval delay;
+
+	log_pause(acceptor, error);
+	enter(acceptor, ACCEPTOR_PAUSED);
+	delay = timeval_from_ms(acceptor->pause_ms);
+	event_add(&acceptor->pause, &delay);
+	acceptor->pause_ms *= 2;
+	if (acceptor->pause_ms > PAUSE_MAX_MS)
+		acceptor->pause_ms = PAUSE_MAX_MS;
+}
+
+static bool all_closed(const struct acceptor *acceptor)
+{
+	for (size_t i = 0; i < acceptor->n_sources; i++)
+		if (!acceptor->sources[i].closed)
+			return false;
+	return true;
+}
+
+static void close_source(struct accept_source *source, int error)
+{
+	struct acceptor *acceptor = source->acceptor;
+
+	if (error != -ESHUTDOWN)
+		log_line(LOG_ERR, "%s: accepting failed: %s; this listener is given up",
+			 source->proxy->socket_text[source->index], strerror(-error));
+	event_del(&source->event);
+	source->closed = true;
+	if (all_closed(acceptor)) {
+		enter(acceptor, ACCEPTOR_STOPPED);
+		worker_accept_ended(acceptor->worker);
+	}
+}
+
+enum accept_result {
+	ACCEPT_TAKEN,
+	ACCEPT_NOBODY, /* nobody waits here */
+	ACCEPT_STOP    /* no client can be taken from anywhere now: see the acceptor's state */
+};
+
+static enum accept_result accept_failed(struct accept_source *source, int error)
+{
+	if (sfront_accept_should_pause(error)) {
+		pause_accepting(source->acceptor, -error);
+		return ACCEPT_STOP;
+	}
+	if (error != -EAGAIN)
+		close_source(source, error);
+	return ACCEPT_NOBODY;
+}
+
+static enum accept_result accept_one(struct accept_source *source)
+{
+	struct acceptor *acceptor = source->acceptor;
+	struct sfront_connection connection;
+	int r;
+
+	if (!slab_ready(&acceptor->worker->sessions))
+		return accept_failed(source, -ENOMEM);
+	if (!slots_take(&acceptor->worker->service->slots)) {
+		enter(acceptor, ACCEPTOR_FULL);
+		return ACCEPT_STOP;
+	}
+	r = sfront_listener_accept_at(source->proxy->listener, source->index, &connection);
+	if (r < 0) {
+		/* It was held for a moment only, but another worker may have wanted it just then. */
+		worker_give_slot(acceptor->worker);
+		return accept_failed(source, r);
+	}
+	acceptor->pause_ms = PAUSE_MIN_MS;
+	session_start(acceptor->worker, source->proxy, source->index, &connection);
+	return ACCEPT_TAKEN;
+}
+
+static void source_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct accept_source *source = arg;
+
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++)
+		if (accept_one(source) != ACCEPT_TAKEN)
+			break;
+}
+
+/*
+ * Takes one client from each source after the other.  Begins where the last
+ * one left off: with few slots, a fixed order would starve the later listeners.
+ * Returns whether it ended because nobody is waiting any more.
+ */
+static bool accept_in_turns(struct acceptor *acceptor)
+{
+	size_t in_vain = 0;
+
+	while (in_vain < acceptor->n_sources) {
+		struct accept_source *source = &acceptor->sources[acceptor->next];
+		enum accept_result result = ACCEPT_NOBODY;
+
+		acceptor->next = (acceptor->next + 1) % acceptor->n_sources;
+		if (!source->closed)
+			result = accept_one(source);
+		if (result == ACCEPT_STOP)
+			return false;
+		in_vain = result == ACCEPT_TAKEN ? 0 : in_vain + 1;
+	}
+	return true;
+}
+
+/* While there are more clients than slots, the listeners are not even polled. */
+static void reopen(struct acceptor *acceptor)
+{
+	if (accept_in_turns(acceptor) && acceptor->state != ACCEPTOR_STOPPED)
+		enter(acceptor, ACCEPTOR_OPEN);
+}
+
+void acceptor_resume(struct acceptor *acceptor)
+{
+	if (acceptor->state == ACCEPTOR_FULL)
+		reopen(acceptor);
+}
+
+static void pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	reopen(arg);
+}
+
+void acceptor_start(struct acceptor *acceptor)
+{
+	if (all_closed(acceptor))
+		worker_accept_ended(acceptor->worker); /* another worker serves the one connection */
+	else
+		enter(acceptor, ACCEPTOR_OPEN);
+}
+
+void acceptor_drain(struct acceptor *acceptor)
+{
+	if (acceptor->state == ACCEPTOR_OPEN)
+		accept_in_turns(acceptor);
+	enter(acceptor, ACCEPTOR_STOPPED);
+	worker_accept_ended(acceptor->worker);
+}
+
+/*
+ * With several workers, one client must not wake them all.  libevent does not
+ * know EPOLLEXCLUSIVE, so each worker polls an epoll descriptor of its own that
+ * holds the listener with that flag: the kernel then wakes one of them.
+ */
+static int exclusive_poll(int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	int epoll_fd, r;
+
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0)
+		return -errno;
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		r = -errno;
+		close(epoll_fd);
+		return r;
+	}
+	return epoll_fd;
+}
+
+static int source_init(struct accept_source *source, struct acceptor *acceptor,
+		       const struct proxy *proxy, size_t index)
+{
+	struct worker *worker = acceptor->worker;
+	int fd = sfront_listener_fd(proxy->listener, index);
+
+	*source = (struct accept_source){ .acceptor = acceptor, .proxy = proxy, .index = index };
+	source->own_poll_fd = worker->service->config.process.workers > 1;
+	source->poll_fd = source->own_poll_fd ? exclusive_poll(fd) : fd;
+	if (source->poll_fd < 0)
+		return source->poll_fd;
+	event_assign(&source->event, worker->base, source->poll_fd, EV_READ | EV_PERSIST,
+		     source_readable, source);
+	return 0;
+}
+
+int acceptor_init(struct acceptor *acceptor, struct worker *worker)
+{
+	const struct service *service = worker->service;
+	size_t n = 0;
+	int r;
+
+	*acceptor = (struct acceptor){ .worker = worker, .pause_ms = PAUSE_MIN_MS };
+	acceptor->state = ACCEPTOR_STOPPED;
+	event_assign(&acceptor->pause, worker->base, -1, 0, pause_over, acceptor);
+	for (size_t i = 0; i < service->n_proxies; i++)
+		n += service->proxies[i].n_sockets;
+	acceptor->sources = calloc(n, sizeof(*acceptor->sources));
+	if (acceptor->sources == NULL)
+		return -ENOMEM;
+
+	for (size_t i = 0; i < service->n_proxies; i++) {
+		const struct proxy *proxy = &service->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_sockets; j++) {
+			/* One connection is for one worker; the others would wait for it in vain. */
+			if (worker->index > 0 && sfront_listener_is_single(proxy->listener, j))
+				continue;
+			r = source_init(&acceptor->sources[acceptor->n_sources], acceptor, proxy,
+					j);
+			if (r < 0)
+				return r;
+			acceptor->n_sources++;
+		}
+	}
+	return 0;
+}
+
+void acceptor_clear(struct acceptor *acceptor)
+{
+	for (size_t i = 0; i < acceptor->n_sources; i++) {
+		struct accept_source *source = &acceptor->sources[i];
+
+		event_del(&source->event);
+		if (source->own_poll_fd)
+			close(source->poll_fd);
+	}
+	event_del(&acceptor->pause);
+	free(acceptor->sources);
+	acceptor->sources = NULL;
+	acceptor->n_sources = 0;
+}

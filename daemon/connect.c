@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connecting to a backend.  The common case, a backend that is there, takes two
+ * connect() calls and nothing else; everything slower lives in a struct attempt:
+ *
+ *	RESOLVING --> CONNECTING --> done
+ *	    ^             |  the next address, and after the last one
+ *	    |             v
+ *	    '-------- WAITING   10 ms, doubling to 1 s
+ */
+#include "daemon/connect.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/backend.h"
+#include "daemon/clock.h"
+#include "daemon/proxy.h"
+#include "daemon/worker.h"
+
+#define BACKOFF_MIN_MS 10
+#define BACKOFF_MAX_MS 1000
+
+struct attempt {
+	struct worker *worker;
+	const struct proxy *proxy;
+	attempt_done *done;
+	void *arg;
+	uint64_t deadline_ms; /* UINT64_MAX: none */
+	unsigned int backoff_ms;
+	int fd; /* the socket that is being connected; -1: none */
+	struct event writable;
+	struct event timer; /* the address's share of the time, or the pause */
+	struct address_list *list;
+	unsigned int index; /* of the address being tried */
+	bool worth_retrying; /* one of this round's failures may pass */
+	bool resolving;      /* wait.message is queued or on its way */
+	int error;           /* the last failure, a positive errno; 0: none yet */
+	bool unresolved;     /* it was the name's */
+	struct backend_wait wait;
+};
+
+/*
+ * What a backend that is still starting, a network that is still coming up or
+ * a shortage of our own look like.
+ */
+static bool may_pass(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case ETIMEDOUT:
+	case EADDRNOTAVAIL:
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* Urgent bytes stay in the stream: splice() and recv() would stop at them for ever otherwise. */
+static int backend_socket(const struct proxy_config *config, int family)
+{
+	int fd, r;
+
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	if (r == 0 && config->backend_nodelay)
+		r = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (r == 0 && config->backend_keepalive.on)
+		r = sfront_keepalive_apply(fd, &config->backend_keepalive);
+	if (r == 0 && config->backend_user_timeout_ms > 0)
+		r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)config->backend_user_timeout_ms);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static unsigned int first_local_port = 1024;
+
+static void read_local_ports(void)
+{
+	unsigned int first;
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+
+	if (f == NULL)
+		return;
+	if (fscanf(f, "%u", &first) == 1)
+		first_local_port = first;
+	fclose(f);
+}
+
+/*
+ * A connection to a port of this machine on which nobody listens can pick that
+ * very port as its own, and is then connected to itself.
+ */
+static bool is_self_connected(int fd, const struct sfront_sockaddr *addr)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct sfront_sockaddr local = { .len = sizeof(local.sa) };
+	unsigned int port;
+
+	pthread_once(&once, read_local_ports);
+	port = ntohs(addr->sa.any.sa_family == AF_INET ? addr->sa.in.sin_port
+						       : addr->sa.in6.sin6_port);
+	if (port < first_local_port)
+		return false;
+	if (getsockname(fd, &local.sa.any, &local.len) < 0)
+		return false;
+	return sfront_sockaddr_equal(&local, addr);
+}
+
+/*
+ * Starts or follows up a connection.  On the loopback the handshake is over
+ * when connect() returns EINPROGRESS: a second call says so at once, where
+ * waiting for the event would cost four.
+ *
+ * Returns 0 (connected), -EINPROGRESS, or another -errno.
+ */
+static int connect_step(int fd, const struct sfront_sockaddr *addr)
+{
+	int r = connect(fd, &addr->sa.any, addr->len);
+
+	if (r < 0 && errno == EINPROGRESS)
+		r = connect(fd, &addr->sa.any, addr->len);
+	if (r < 0 && errno != EISCONN)
+		return errno == EALREADY || errno == EINTR ? -EINPROGRESS : -errno;
+	return is_self_connected(fd, addr) ? -ECONNREFUSED : 0;
+}
+
+/*
+ * Opens a socket and begins to connect it.  Returns 0 or -EINPROGRESS with the
+ * socket in *ret_fd, or another -errno.
+ */
+static int connect_begin(const struct proxy *proxy, const struct sfront_sockaddr *addr,
+			 int *ret_fd)
+{
+	int fd, r;
+
+	fd = backend_socket(proxy->config, addr->sa.any.sa_family);
+	if (fd < 0)
+		return fd;
+	r = connect_step(fd, addr);
+	if (r < 0 && r != -EINPROGRESS) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return r;
+}
+
+static void drop_socket(struct attempt *attempt)
+{
+	if (attempt->fd < 0)
+		return;
+	event_del(&attempt->writable);
+	close(attempt->fd);
+	attempt->fd = -1;
+}
+
+static void attempt_free(struct attempt *attempt)
+{
+	drop_socket(attempt);
+	event_del(&attempt->timer);
+	address_list_unref(attempt->list);
+	backend_unref(attempt->proxy->backend);
+	free(attempt);
+}
+
+void attempt_cancel(struct attempt *attempt)
+{
+	if (attempt == NULL)
+		return;
+	if (attempt->resolving && !backend_cancel(attempt->proxy->backend, &attempt->wait)) {
+		event_del(&attempt->timer);
+		attempt->done = NULL; /* the answer is on its way here, and frees it */
+		return;
+	}
+	attempt_free(attempt);
+}
+
+static void succeed(struct attempt *attempt)
+{
+	attempt_done *done = attempt->done;
+	void *arg = attempt->arg;
+	int fd = attempt->fd;
+
+	event_del(&attempt->writable);
+	attempt->fd = -1; /* the receiver's now */
+	attempt_free(attempt);
+	done(arg, fd, NULL);
+}
+
+static void give_up(struct attempt *attempt)
+{
+	attempt_done *done = attempt->done;
+	void *arg = attempt->arg;
+	char reason[200];
+
+	if (attempt->error == 0)
+		snprintf(reason, sizeof(reason), "connect timeout");
+	else if (attempt->unresolved)
+		snprintf(reason, sizeof(reason), "connect failed: %s",
+			 attempt->error == ELOOP    ? "the name leads to a listener of ours"
+			 : attempt->error == EAGAIN ? "the name does not resolve for now"
+						    : "the name does not resolve");
+	else
+		snprintf(reason, sizeof(reason), "connect failed: %s", strerror(attempt->error));
+	attempt_free(attempt);
+	done(arg, -1, reason);
+}
+
+static uint64_t time_left(const struct attempt *attempt)
+{
+	uint64_t now = clock_ms();
+
+	if (attempt->deadline_ms == UINT64_MAX)
+		return UINT64_MAX;
+	return attempt->deadline_ms > now ? attempt->deadline_ms - now : 0;
+}
+
+/* A timer that lies in the past fires at once; one without end is not set. */
+static void set_timer(struct attempt *attempt, uint64_t ms)
+{
+	struct timeval tv = timeval_from_ms(ms);
+
+	event_del(&attempt->timer);
+	if (ms != UINT64_MAX)
+		event_add(&attempt->timer, &tv);
+}
+
+static void wait_and_retry(struct attempt *attempt)
+{
+	uint64_t left = time_left(attempt);
+	uint64_t pause = attempt->backoff_ms;
+
+	if (!attempt->worth_retrying || !attempt->proxy->config->connect_retry || left == 0) {
+		give_up(attempt);
+		return;
+	}
+	attempt->backoff_ms *= 2;
+	if (attempt->backoff_ms > BACKOFF_MAX_MS)
+		attempt->backoff_ms = BACKOFF_MAX_MS;
+	address_list_unref(attempt->list);
+	attempt->list = NULL;
+	set_timer(attempt, pause < left ? pause : left);
+}
+
+static void note_failure(struct attempt *attempt, int error)
+{
+	attempt->error = error;
+	attempt->unresolved = false;
+	attempt->worth_retrying |= may_pass(error);
+}
+
+/*
+ * An address that never answers must leave time for those behind it: each gets
+ * an equal share of what is left.
+ */
+static uint64_t share_of_time(const struct attempt *attempt)
+{
+	uint64_t left = time_left(attempt);
+
+	return left == UINT64_MAX ? UINT64_MAX : left / (attempt->list->n - attempt->index);
+}
+
+static void try_addresses(struct attempt *attempt);
+
+static void try_next(struct attempt *attempt, int error)
+{
+	drop_socket(attempt);
+	note_failure(attempt, error);
+	attempt->index++;
+	try_addresses(attempt);
+}
+
+static void socket_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct attempt *attempt = arg;
+	int r = connect_step(fd, &attempt->list->addresses[attempt->index]);
+
+	(void)what;
+	if (r == 0)
+		succeed(attempt);
+	else if (r != -EINPROGRESS)
+		try_next(attempt, -r);
+}
+
+/* The handshake is under way; @fd is the attempt's from here on. */
+static void await_connect(struct attempt *attempt, int fd)
+{
+	attempt->fd = fd;
+	event_assign(&attempt->writable, attempt->worker->base, fd, EV_WRITE | EV_PERSIST,
+		     socket_writable, attempt);
+	if (event_add(&attempt->writable, NULL) < 0)
+		set_timer(attempt, BACKOFF_MIN_MS); /* memory is out: fail from the loop */
+	else
+		set_timer(attempt, share_of_time(attempt));
+}
+
+/* Tries the addresses from attempt->index on. */
+static void try_addresses(struct attempt *attempt)
+{
+	for (; attempt->index < attempt->list->n; attempt->index++) {
+		int fd = -1;
+		int r = connect_begin(attempt->proxy, &attempt->list->addresses[attempt->index],
+				      &fd);
+
+		if (r == -EINPROGRESS) {
+			await_connect(attempt, fd);
+			return;
+		}
+		if (r == 0) {
+			attempt->fd = fd;
+			succeed(attempt);
+			return;
+		}
+		note_failure(attempt, -r);
+	}
+	wait_and_retry(attempt);
+}
+
+/* Begins a round over all addresses. */
+static void begin_round(struct attempt *attempt)
+{
+	attempt->index = 0;
+	attempt->worth_retrying = false;
+	attempt->list = backend_addresses(attempt->proxy->backend, &attempt->wait);
+	attempt->resolving = attempt->list == NULL;
+	if (attempt->resolving)
+		set_timer(attempt, time_left(attempt));
+	else
+		try_addresses(attempt);
+}
+
+static void addresses_arrived(struct message *message)
+{
+	struct backend_wait *wait =
+		(struct backend_wait *)((char *)message - offsetof(struct backend_wait, message));
+	struct attempt *attempt = (struct attempt *)((char *)wait - offsetof(struct attempt, wait));
+
+	attempt->resolving = false;
+	attempt->list = wait->list;
+	wait->list = NULL;
+	if (attempt->done == NULL) {
+		attempt_free(attempt);
+	} else if (attempt->list != NULL) {
+		try_addresses(attempt);
+	} else {
+		attempt->error = -wait->error;
+		attempt->unresolved = true;
+		attempt->worth_retrying = wait->error == -EAGAIN;
+		wait_and_retry(attempt);
+	}
+}
+
+static void timer_fired(evutil_socket_t unused, short what, void *arg)
+{
+	struct attempt *attempt = arg;
+
+	(void)unused;
+	(void)what;
+	if (attempt->fd >= 0) {
+		if (attempt->index + 1 < attempt->list->n)
+			try_next(attempt, ETIMEDOUT);
+		else
+			give_up(attempt);
+	} else if (attempt->resolving) {
+		if (!backend_cancel(attempt->proxy->backend, &attempt->wait))
+			return; /* the answer is here: one more round trip through the mailbox */
+		attempt->resolving = false;
+		attempt->error = EAGAIN;
+		attempt->unresolved = true;
+		give_up(attempt);
+	} else if (time_left(attempt) == 0) {
+		give_up(attempt);
+	} else {
+		begin_round(attempt);
+	}
+}
+
+static struct attempt *attempt_new(struct worker *worker, const struct proxy *proxy,
+				   attempt_done *done, void *arg)
+{
+	struct attempt *attempt = calloc(1, sizeof(*attempt));
+	uint64_t timeout = proxy->config->connect_timeout_ms;
+
+	if (attempt == NULL)
+		return NULL;
+	attempt->worker = worker;
+	attempt->proxy = proxy;
+	attempt->done = done;
+	attempt->arg = arg;
+	attempt->fd = -1;
+	attempt->backoff_ms = BACKOFF_MIN_MS;
+	attempt->deadline_ms = timeout == SFRONT_INFINITY_MS ? UINT64_MAX : clock_ms() + timeout;
+	attempt->wait.mailbox = &worker->mailbox;
+	attempt->wait.message.deliver = addresses_arrived;
+	event_assign(&attempt->timer, worker->base, -1, 0, timer_fired, attempt);
+	event_assign(&attempt->writable, worker->base, -1, EV_WRITE, socket_writable, attempt);
+	backend_ref(proxy->backend);
+	return attempt;
+}
+
+int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done *done, void *arg,
+		  struct attempt **ret_attempt)
+{
+	struct address_list *list = backend_literal(proxy->backend);
+	struct attempt *attempt;
+	int fd = -1;
+
+	if (list != NULL && connect_begin(proxy, &list->addresses[0], &fd) == 0)
+		return fd;
+
+	attempt = attempt_new(worker, proxy, done, arg);
+	if (attempt == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return -ENOMEM;
+	}
+	if (fd >= 0) {
+		attempt->list = address_list_ref(list);
+		await_connect(attempt, fd);
+	} else {
+		/* From the event loop, and not from in here: the caller is not ready for an outcome. */
+		set_timer(attempt, 0);
+	}
+	*ret_attempt = attempt;
+	return -EINPROGRESS;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the process's descriptors are shared out between connections, pipes and everything
+ * else.
+ */
+#ifndef DAEMON_DESCRIPTORS_H
+#define DAEMON_DESCRIPTORS_H
+
+struct process_config;
+
+struct descriptor_plan {
+	unsigned long limit;            /* RLIMIT_NOFILE, raised as far as allowed */
+	unsigned int max_connections;   /* two descriptors each; at least 1 */
+	unsigned int pipes_a_worker;    /* two descriptors each */
+};
+
+/* Sees to it that descriptors 0, 1 and 2 are open, so that no socket becomes stderr. */
+void descriptors_fill_standard(void);
+
+/*
+ * Raises the limit of open files to what is allowed and shares it out.  To be called
+ * when everything but the workers is open.
+ */
+struct descriptor_plan descriptors_plan(const struct process_config *config);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sockfront: from the command line to the exit status.  The main thread opens
+ * the listeners, starts the workers, and then only waits for signals and for
+ * the workers' messages.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sockfront/listener.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+#include "daemon/args.h"
+#include "daemon/descriptors.h"
+#include "daemon/lifecycle.h"
+#include "daemon/log.h"
+#include "daemon/proxy.h"
+#include "daemon/service.h"
+
+/* The system refused, and: what was asked for is wrong. */
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+static void problem_reported(void *data, const struct place *place, const char *message)
+{
+	(void)data;
+	log_problem(place->file, place->line, message);
+}
+
+static bool serves_inetd(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_proxies; i++)
+		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
+			if (config->proxies[i].listen[j].address.kind == SFRONT_INETD)
+				return true;
+	return false;
+}
+
+/* A classic inetd hands the connection over as stderr, too. */
+static bool stderr_is_stdin(void)
+{
+	struct stat in, err;
+
+	return fstat(STDIN_FILENO, &in) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
+	       S_ISSOCK(in.st_mode) && in.st_dev == err.st_dev && in.st_ino == err.st_ino;
+}
+
+static int open_proxies(struct service *service)
+{
+	struct sfront_error err = { "" };
+
+	service->proxies = calloc(service->config.n_proxies, sizeof(*service->proxies));
+	if (service->proxies == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < service->config.n_proxies; i++) {
+		int r = proxy_open(&service->proxies[service->n_proxies++],
+				   &service->config.proxies[i], service, &err);
+
+		if (r < 0) {
+			log_line(LOG_ERR, "%s", err.message);
+			return r;
+		}
+	}
+	for (size_t i = 0; i < service->n_proxies; i++) {
+		int r = proxy_check_loop(service, &service->proxies[i], &err);
+
+		if (r < 0) {
+			log_line(LOG_ERR, "%s", err.message);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* Clients of a socket that systemd passed and nobody accepts from hang until it is stopped. */
+static void warn_of_untaken(void)
+{
+	struct sfront_inherited inherited;
+	int r = 0;
+
+	for (size_t i = 0; (r = sfront_inherited_at(i, &inherited)) == 0; i++)
+		if (!inherited.taken)
+			log_line(LOG_WARNING,
+				 "inherited descriptor %d (name \"%s\") is listened on by no "
+				 "proxy: its clients will hang; add sd-listen:%s or sd-listen:*",
+				 inherited.fd, inherited.name, inherited.name);
+	if (r != -ENOENT)
+		log_line(LOG_WARNING,
+			 "LISTEN_FDS, LISTEN_PID or LISTEN_FDNAMES is malformed; no descriptor was "
+			 "inherited");
+}
+
+static void close_proxies(struct service *service)
+{
+	for (size_t i = 0; i < service->n_proxies; i++)
+		proxy_close(&service->proxies[i]);
+	free(service->proxies);
+	service->proxies = NULL;
+	service->n_proxies = 0;
+}
+
+static int run(struct service *service)
+{
+	bool inetd = serves_inetd(&service->config);
+	int status = EXIT_REFUSED;
+
+	log_open(service->config.process.log_level, inetd && stderr_is_stdin());
+	if (!inetd)
+		descriptors_fill_standard();
+	service->interactive = inetd && isatty(STDIN_FILENO);
+	if (open_proxies(service) == 0) {
+		warn_of_untaken();
+		status = lifecycle_run(service);
+	}
+	close_proxies(service);
+	return status;
+}
+
+static int check_only(const struct config *config, const char *file)
+{
+	printf("%s: valid, %zu prox%s\n", file != NULL ? file : "the command line",
+	       config->n_proxies, config->n_proxies == 1 ? "y" : "ies");
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static struct service service; /* a resolver's thread may outlive main() by a moment */
+	struct problems problems = { .report = problem_reported };
+	const char *file;
+	enum args_action action;
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);
+	log_open(LOG_INFO, false);
+	action = args_parse(argc, argv, &service.config, &problems, &file);
+	if (action == ARGS_HELP) {
+		args_print_help();
+		status = EXIT_SUCCESS;
+	} else if (action == ARGS_VERSION) {
+		printf("sockfront %s\n", SOCKFRONT_VERSION);
+		status = EXIT_SUCCESS;
+	} else if (action == ARGS_USAGE) {
+		args_print_usage();
+		status = EXIT_USAGE;
+	} else if (problems.count > 0) {
+		status = EXIT_USAGE;
+	} else if (action == ARGS_CHECK) {
+		status = check_only(&service.config, file);
+	} else {
+		status = run(&service);
+	}
+	config_clear(&service.config);
+	return status;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opens and closes what a proxy's configuration names.  Between conf/ and the
+ * workers.
+ */
+#include "daemon/proxy.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/backend.h"
+#include "daemon/log.h"
+#include "daemon/service.h"
+
+static void listener_warned(void *data, const char *message)
+{
+	(void)data;
+	log_line(LOG_WARNING, "%s", message);
+}
+
+static int open_listener(struct proxy *proxy, struct sfront_error *err)
+{
+	const struct proxy_config *config = proxy->config;
+	struct sfront_address *addresses = calloc(config->n_listen, sizeof(*addresses));
+	int r = -ENOMEM;
+
+	if (addresses == NULL) {
+		snprintf(err->message, sizeof(err->message), "memory is out");
+		return r;
+	}
+	for (size_t i = 0; i < config->n_listen; i++)
+		addresses[i] = config->listen[i].address;
+	sfront_options_on_warning(config->options, listener_warned, NULL);
+	r = sfront_listener_open(addresses, config->n_listen, config->options, &proxy->listener,
+				 err);
+	free(addresses);
+	return r;
+}
+
+static int note_sockets(struct proxy *proxy)
+{
+	proxy->n_sockets = sfront_listener_count(proxy->listener);
+	proxy->socket_text = calloc(proxy->n_sockets, sizeof(*proxy->socket_text));
+	proxy->local = calloc(proxy->n_sockets, sizeof(*proxy->local));
+	if (proxy->socket_text == NULL || proxy->local == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < proxy->n_sockets; i++) {
+		sfront_listener_format(proxy->listener, i, proxy->socket_text[i],
+				       sizeof(proxy->socket_text[i]));
+		if (!sfront_listener_is_single(proxy->listener, i))
+			(void)sfront_listener_local(proxy->listener, i, &proxy->local[i]);
+	}
+	return 0;
+}
+
+int proxy_open(struct proxy *proxy, const struct proxy_config *config,
+	       const struct service *service, struct sfront_error *err)
+{
+	int r;
+
+	*proxy = (struct proxy){ .config = config };
+	proxy->backend = backend_new(&config->backend, service, err);
+	if (proxy->backend == NULL)
+		return -errno;
+	r = open_listener(proxy, err);
+	if (r < 0)
+		return r;
+	r = note_sockets(proxy);
+	if (r < 0)
+		snprintf(err->message, sizeof(err->message), "memory is out");
+	return r;
+}
+
+void proxy_announce(const struct proxy *proxy)
+{
+	for (size_t i = 0; i < proxy->n_sockets; i++) {
+		bool single = sfront_listener_is_single(proxy->listener, i);
+
+		log_line(single ? LOG_DEBUG : LOG_INFO, "%s %s, backend %s",
+			 single ? "serving" : "listening on", proxy->socket_text[i],
+			 backend_text(proxy->backend));
+	}
+}
+
+void proxy_close_listener(struct proxy *proxy)
+{
+	sfront_listener_close(proxy->listener);
+	proxy->listener = NULL;
+}
+
+void proxy_close(struct proxy *proxy)
+{
+	proxy_close_listener(proxy);
+	backend_unref(proxy->backend);
+	free(proxy->socket_text);
+	free(proxy->local);
+}
+
+static unsigned int port_of(const struct sfront_sockaddr *addr)
+{
+	switch (addr->sa.any.sa_family) {
+	case AF_INET:
+		return ntohs(addr->sa.in.sin_port);
+	case AF_INET6:
+		return ntohs(addr->sa.in6.sin6_port);
+	default:
+		return 0;
+	}
+}
+
+static bool is_every_address(const struct sfront_sockaddr *addr)
+{
+	if (addr->sa.any.sa_family == AF_INET)
+		return addr->sa.in.sin_addr.s_addr == htonl(INADDR_ANY);
+	return addr->sa.any.sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr);
+}
+
+/* The kernel lets a socket be bound to this machine's own addresses only. */
+static bool is_of_this_machine(const struct sfront_sockaddr *addr)
+{
+	struct sfront_sockaddr probe = *addr;
+	int fd = socket(addr->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool bound;
+
+	if (fd < 0)
+		return false;
+	if (probe.sa.any.sa_family == AF_INET)
+		probe.sa.in.sin_port = 0;
+	else
+		probe.sa.in6.sin6_port = 0;
+	bound = bind(fd, &probe.sa.any, probe.len) == 0;
+	close(fd);
+	return bound;
+}
+
+static bool leads_to(const struct sfront_sockaddr *listening, const struct sfront_sockaddr *addr)
+{
+	if (port_of(listening) == 0 || port_of(listening) != port_of(addr))
+		return false;
+	if (sfront_sockaddr_equal(listening, addr))
+		return true;
+	return is_every_address(listening) && (is_every_address(addr) || is_of_this_machine(addr));
+}
+
+static const char *own_listener(const struct service *service, const struct sfront_sockaddr *addr)
+{
+	for (size_t i = 0; i < service->n_proxies; i++) {
+		const struct proxy *proxy = &service->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_sockets; j++)
+			if (proxy->local[j].len > 0 && leads_to(&proxy->local[j], addr))
+				return proxy->socket_text[j];
+	}
+	return NULL;
+}
+
+bool proxy_is_own_listener(const struct service *service, const struct sfront_sockaddr *addr)
+{
+	return own_listener(service, addr) != NULL;
+}
+
+int proxy_check_loop(const struct service *service, const struct proxy *proxy,
+		     struct sfront_error *err)
+{
+	const struct address_list *list = backend_literal(proxy->backend);
+	const char *listener = list != NULL ? own_listener(service, &list->addresses[0]) : NULL;
+
+	if (listener == NULL)
+		return 0;
+	snprintf(err->message, sizeof(err->message),
+		 "backend %s is our own listener %s: connections would go round for ever; name the "
+		 "service behind the proxy",
+		 backend_text(proxy->backend), listener);
+	return -ELOOP;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole running process: what its threads share.  main.c sets it up before
+ * the workers start; afterwards only the members marked so change.
+ */
+#ifndef DAEMON_SERVICE_H
+#define DAEMON_SERVICE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/conf.h"
+#include "daemon/mailbox.h"
+#include "daemon/slots.h"
+
+struct proxy;
+struct worker;
+
+struct service {
+	struct config config;
+	struct proxy *proxies;
+	size_t n_proxies;
+	struct worker *workers;
+	unsigned int n_workers;
+	bool interactive;        /* stdin is the connection, and a terminal */
+	struct event_base *base; /* the main thread's: signals, timers of the whole */
+	struct mailbox mailbox;  /* the main thread's */
+	struct slots slots;      /* changes; any thread */
+	atomic_int exit_status;  /* changes: 1 once a single connection has failed */
+	atomic_uint cut;         /* changes: connections that were cut at the end of a drain */
+};
+
+#endif

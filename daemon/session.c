@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions: what follows from what happens at their two ends.  Events and
+ * timers come in here; relay.c moves the bytes, connect.c finds the backend,
+ * and only this file frees a session.
+ */
+#include "daemon/session.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sockfront/listener.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/access_log.h"
+#include "daemon/backend.h"
+#include "daemon/clock.h"
+#include "daemon/connect.h"
+#include "daemon/log.h"
+#include "daemon/proxy.h"
+#include "daemon/service.h"
+#include "daemon/worker.h"
+
+/* A reset waits this long at most for what was sent before it to be acknowledged. */
+#define ABORT_MS      1000
+#define ABORT_POLL_MS 10
+
+/* An end that nobody reads is watched for its reset after this long. */
+#define WATCH_GONE_AFTER_MS 1000
+
+/* How soon to try again what memory was missing for. */
+#define STARVED_RETRY_MS 100
+
+static void end_stirred(evutil_socket_t fd, short what, void *arg);
+static void transit_writable(evutil_socket_t fd, short what, void *arg);
+static void timer_fired(evutil_socket_t fd, short what, void *arg);
+
+static struct session *session_of(struct end *end)
+{
+	return end->is_backend
+		       ? (struct session *)((char *)end - offsetof(struct session, backend))
+		       : (struct session *)((char *)end - offsetof(struct session, client));
+}
+
+static bool is_socket(uint8_t stream)
+{
+	return stream <= SFRONT_STREAM_VSOCK;
+}
+
+/* ---- closing ---------------------------------------------------------------------------------- */
+
+static void close_fd(int *fd, bool restore)
+{
+	if (*fd < 0)
+		return;
+	if (restore)
+		(void)fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) & ~O_NONBLOCK);
+	close(*fd);
+	*fd = -1;
+}
+
+static void close_write_side(struct end *end)
+{
+	if (end->write_fd == end->read_fd)
+		end->write_fd = -1;
+	close_fd(&end->write_fd, end->restore_write);
+}
+
+static void end_stop(struct session *session, struct end *end)
+{
+	if (end->watch != WATCH_NOTHING)
+		event_del(&end->event);
+	end->watch = WATCH_NOTHING;
+	transit_give_back(&session->worker->transits, end->transit);
+	end->transit = NULL;
+}
+
+/* With a reset instead of an end of stream, where the transport knows one. */
+static void end_close(struct end *end, bool reset)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	if (reset && end->write_fd >= 0 && end->write_stream == SFRONT_STREAM_TCP)
+		(void)setsockopt(end->write_fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close_write_side(end);
+	close_fd(&end->read_fd, end->restore_read);
+}
+
+enum close_how {
+	CLOSE_CLEAN,
+	CLOSE_RESET,          /* both sides */
+	CLOSE_RESET_SURVIVOR, /* one side broke; the other is told */
+};
+
+static void session_close(struct session *session, enum close_how how, const char *reason)
+{
+	struct worker *worker = session->worker;
+	bool survivor_is_backend = session->client_broke;
+
+	attempt_cancel(session->attempt);
+	end_stop(session, &session->client);
+	end_stop(session, &session->backend);
+	access_log_session(session, reason);
+
+	end_close(&session->client,
+		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && !survivor_is_backend));
+	end_close(&session->backend,
+		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
+
+	if (session->timer != NULL)
+		event_free(session->timer);
+	free(session->client_text);
+	LIST_REMOVE(session, link);
+	slab_give(&worker->sessions, session);
+	worker->n_live--;
+	worker_session_ended(worker);
+}
+
+/*
+ * Something other than the client's own doing ended it: the operator hears of
+ * it even without an access log, at most once a second; one that serves a
+ * single connection says so with its exit status too.
+ */
+static void report_failure(struct session *session, const char *reason)
+{
+	static struct log_limit limit;
+	char client[SFRONT_ADDRESS_TEXT_SIZE];
+	unsigned int dropped;
+
+	if (session->single) {
+		atomic_store(&session->worker->service->exit_status, 1);
+		log_line(LOG_ERR, "backend %s: %s", backend_text(session->proxy->backend), reason);
+		return;
+	}
+	if (!log_wants(LOG_WARNING) || !log_limit_passes(&limit, &dropped))
+		return;
+	access_log_format_client(session, client, sizeof(client));
+	log_line(LOG_WARNING, "backend %s: %s (client %s, listener %s%s)",
+		 backend_text(session->proxy->backend), reason, client,
+		 session->proxy->socket_text[session->socket],
+		 dropped > 0 ? "; similar messages were held back" : "");
+}
+
+static void session_fail(struct session *session, const char *reason)
+{
+	report_failure(session, reason);
+	session_close(session, CLOSE_RESET, reason);
+}
+
+void session_cut(struct session *session)
+{
+	atomic_fetch_add(&session->worker->service->cut, 1);
+	session_close(session, CLOSE_RESET, "cut");
+}
+
+/* ---- the timer -------------------------------------------------------------------------------- */
+
+/* Sees to it that the timer fires in @ms at the latest. */
+static void set_timer(struct session *session, uint64_t ms)
+{
+	uint64_t due = clock_ms() + ms;
+	struct timeval tv;
+
+	if (session->due_ms != 0 && session->due_ms <= due)
+		return;
+	if (session->timer == NULL)
+		session->timer = event_new(session->worker->base, -1, 0, timer_fired, session);
+	if (session->timer == NULL)
+		return; /* memory is out: this one goes untimed until the next occasion */
+	tv = timeval_from_ms(ms);
+	if (event_add(session->timer, &tv) == 0)
+		session->due_ms = due;
+}
+
+static bool timed(const struct session *session)
+{
+	return session->proxy->config->idle_timeout_ms != SFRONT_INFINITY_MS ||
+	       session->proxy->config->half_close_timeout_ms != SFRONT_INFINITY_MS;
+}
+
+static bool half_closed(const struct session *session)
+{
+	return session->client.ended || session->backend.ended;
+}
+
+/* How long a relaying session may stay without a byte moving. */
+static uint64_t quiet_limit(const struct session *session)
+{
+	const struct proxy_config *config = session->proxy->config;
+
+	if (half_closed(session) && config->half_close_timeout_ms < config->idle_timeout_ms)
+		return config->half_close_timeout_ms;
+	return config->idle_timeout_ms;
+}
+
+static void set_quiet_timer(struct session *session)
+{
+	uint64_t limit = quiet_limit(session);
+
+	if (limit != SFRONT_INFINITY_MS)
+		set_timer(session, limit);
+}
+
+static void note_activity(struct session *session)
+{
+	if (timed(session))
+		session->active_ms = clock_ms();
+}
+
+/* ---- what each end waits for ------------------------------------------------------------------ */
+
+/*
+ * Follows from the state alone, so that no transition has to remember to turn
+ * something on or off again.
+ *
+ * An end that is not read is watched edge-triggered for its reset, but only
+ * after a while: most pauses are short.  It is not while somebody waits to
+ * write to it: that event sees the reset too, and libevent cannot mix edge- and
+ * level-triggered events on one descriptor.
+ */
+static enum watch wanted_watch(const struct session *session, const struct end *end)
+{
+	if (end->read_fd < 0)
+		return WATCH_NOTHING;
+	switch ((enum session_state)session->state) {
+	case SESSION_CONNECTING:
+		return is_socket(end->read_stream) ? WATCH_GONE : WATCH_NOTHING;
+	case SESSION_RELAYING:
+		if (!end->ended && end->transit == NULL)
+			return session->starved ? WATCH_NOTHING : WATCH_READABLE;
+		return session->watch_gone && is_socket(end->read_stream) &&
+				       end->peer->transit == NULL
+			       ? WATCH_GONE
+			       : WATCH_NOTHING;
+	case SESSION_ABORTING:
+		return end->is_backend != session->client_broke && !end->ended &&
+				       end->transit == NULL
+			       ? WATCH_READABLE
+			       : WATCH_NOTHING;
+	}
+	return WATCH_NOTHING;
+}
+
+static bool watch_end(struct session *session, struct end *end, enum watch watch)
+{
+	static const struct timeval at_once = { 0, 0 };
+	struct event_base *base = session->worker->base;
+	int r;
+
+	if (end->watch != WATCH_NOTHING)
+		event_del(&end->event);
+	end->watch = WATCH_NOTHING;
+	if (watch == WATCH_NOTHING)
+		return true;
+
+	if (end->read_stream == SFRONT_STREAM_FILE) {
+		/* epoll refuses plain files; they are always ready: the next turn of the loop. */
+		event_assign(&end->event, base, -1, 0, end_stirred, end);
+		r = event_add(&end->event, &at_once);
+	} else {
+		short what = EV_READ | EV_PERSIST;
+
+		if (watch == WATCH_GONE)
+			what |= EV_ET;
+		event_assign(&end->event, base, end->read_fd, what, end_stirred, end);
+		r = event_add(&end->event, NULL);
+	}
+	if (r < 0)
+		return false;
+	end->watch = (uint8_t)watch;
+	return true;
+}
+
+static bool wait_to_write(struct session *session, struct end *from)
+{
+	struct transit *transit = from->transit;
+
+	if (transit == NULL || transit->waiting)
+		return true;
+	event_assign(&transit->writable, session->worker->base, from->peer->write_fd,
+		     EV_WRITE | EV_PERSIST, transit_writable, from);
+	if (event_add(&transit->writable, NULL) < 0)
+		return false;
+	transit->waiting = true;
+	return true;
+}
+
+static bool unread(const struct end *end)
+{
+	return end->ended || end->transit != NULL;
+}
+
+/* Brings the events in line with the state.  Every handler that leaves the session alive ends with it. */
+static void session_watch(struct session *session)
+{
+	struct end *ends[2] = { &session->client, &session->backend };
+	bool ok = true;
+
+	for (int i = 0; i < 2; i++) {
+		enum watch watch = wanted_watch(session, ends[i]);
+
+		if (ends[i]->watch != watch)
+			ok &= watch_end(session, ends[i], watch);
+	}
+	ok &= wait_to_write(session, &session->client);
+	ok &= wait_to_write(session, &session->backend);
+
+	if (!ok || session->starved)
+		set_timer(session, STARVED_RETRY_MS);
+	if (session->state == SESSION_RELAYING && (unread(ends[0]) || unread(ends[1]))) {
+		if (!session->watch_gone)
+			set_timer(session, WATCH_GONE_AFTER_MS);
+	} else {
+		session->watch_gone = false;
+	}
+}
+
+/* ---- one side broke --------------------------------------------------------------------------- */
+
+static bool is_out_of_space(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+static const char *reason_of(const struct end *broken, int error)
+{
+	switch (error) {
+	case ECONNRESET:
+		return broken->is_backend ? "backend reset" : "client reset";
+	case EPIPE:
+		return broken->is_backend ? "backend gone" : "client gone";
+	case ETIMEDOUT:
+		return broken->is_backend ? "backend timed out" : "client timed out";
+	default:
+		if (is_out_of_space(error))
+			return "no space left for what the backend sent";
+		return broken->is_backend ? "backend failed" : "client failed";
+	}
+}
+
+static struct end *broken_end(struct session *session)
+{
+	return session->client_broke ? &session->client : &session->backend;
+}
+
+/* Whether what was written to @end may still be on its way: a reset would throw it away. */
+static bool is_sending(const struct end *end)
+{
+	int unsent = 0;
+
+	return end->write_fd >= 0 && end->write_stream == SFRONT_STREAM_TCP &&
+	       ioctl(end->write_fd, SIOCOUTQ, &unsent) == 0 && unsent > 0;
+}
+
+/*
+ * Delivers what the broken side sent before, then resets the other one.  May
+ * free the session.
+ */
+static void abort_on(struct session *session)
+{
+	struct end *broken = broken_end(session);
+	uint64_t now = clock_ms();
+
+	if (broken->ended && broken->transit == NULL && !is_sending(broken->peer)) {
+		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
+		return;
+	}
+	if (now >= session->abort_due_ms) {
+		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
+		return;
+	}
+	session_watch(session);
+	set_timer(session, broken->ended && broken->transit == NULL
+				   ? ABORT_POLL_MS
+				   : session->abort_due_ms - now);
+}
+
+/*
+ * @end failed with @error.  A socket may still hold bytes that were received
+ * before; a pipe or a terminal that takes no more is simply left.
+ */
+static void session_break(struct session *session, struct end *end, int error)
+{
+	struct end *survivor = end->peer;
+
+	if (session->state == SESSION_ABORTING) { /* now the other one has failed too */
+		session_close(session, CLOSE_RESET, session->reason);
+		return;
+	}
+	session->state = SESSION_ABORTING;
+	session->client_broke = !end->is_backend;
+	session->reason = reason_of(end, error);
+	session->abort_due_ms = clock_ms() + ABORT_MS;
+	if (!is_socket(end->read_stream))
+		end->ended = true;
+	if (session->single && (end->is_backend || is_out_of_space(error)))
+		report_failure(session, session->reason);
+	transit_give_back(&session->worker->transits, survivor->transit);
+	survivor->transit = NULL;
+	abort_on(session);
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------ */
+
+static void finish_writing(struct end *end)
+{
+	if (is_socket(end->write_stream))
+		(void)shutdown(end->write_fd, SHUT_WR); /* a peer that is gone shows when it is read */
+	else
+		close_write_side(end);
+}
+
+/*
+ * Everything from @from has been delivered, its end of stream too.  May free
+ * the session.
+ */
+static void stream_finished(struct session *session, struct end *from)
+{
+	struct end *to = from->peer;
+	bool all_done = to->ended && to->transit == NULL;
+
+	/* Who sits at a terminal is not asked to end the input of a connection that is over. */
+	if (from->is_backend && to->read_stream == SFRONT_STREAM_TERMINAL)
+		all_done = true;
+	if (all_done) {
+		session_close(session, CLOSE_CLEAN, "closed");
+		return;
+	}
+	finish_writing(to);
+	note_activity(session);
+	set_quiet_timer(session);
+	session_watch(session);
+}
+
+/* While ABORTING, only what is here already counts; nobody is waited for. */
+static void aborting_result(struct session *session, struct end *from, enum relay_result result)
+{
+	switch (result) {
+	case RELAY_IDLE:
+	case RELAY_ENDED:
+	case RELAY_READ_FAILED:
+	case RELAY_NO_MEMORY:
+		from->ended = true;
+		break;
+	case RELAY_MOVED:
+	case RELAY_BLOCKED:
+		break;
+	case RELAY_WRITE_FAILED:
+		session_close(session, CLOSE_RESET, session->reason);
+		return;
+	}
+	abort_on(session);
+}
+
+static void relaying_result(struct session *session, struct end *from, enum relay_result result,
+			    int error)
+{
+	switch (result) {
+	case RELAY_MOVED:
+	case RELAY_BLOCKED:
+		note_activity(session);
+		break;
+	case RELAY_IDLE:
+		break;
+	case RELAY_ENDED:
+		from->ended = true;
+		stream_finished(session, from);
+		return;
+	case RELAY_READ_FAILED:
+		from->ended = true;
+		session_break(session, from, error);
+		return;
+	case RELAY_WRITE_FAILED:
+		session_break(session, from->peer, error);
+		return;
+	case RELAY_NO_MEMORY:
+		session->starved = true;
+		break;
+	}
+	session_watch(session);
+}
+
+/* What follows from a turn or a flush; @before: from->moved as it was.  May free the session. */
+static void bytes_handled(struct session *session, struct end *from, enum relay_result result,
+			  int error, uint64_t before)
+{
+	if (session->state != SESSION_ABORTING) {
+		relaying_result(session, from, result, error);
+		return;
+	}
+	if (from->moved != before)
+		session->abort_due_ms = clock_ms() + ABORT_MS;
+	aborting_result(session, from, result);
+}
+
+/* Reads once from @from.  May free the session. */
+static void session_turn(struct session *session, struct end *from)
+{
+	uint64_t before = from->moved;
+	int error = 0;
+	enum relay_result result = relay_turn(&session->worker->transits, from, &error);
+
+	bytes_handled(session, from, result, error, before);
+}
+
+static void transit_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct end *from = arg;
+	struct session *session = session_of(from);
+	uint64_t before = from->moved;
+	enum relay_result result;
+	int error = 0;
+
+	(void)fd;
+	(void)what;
+	result = relay_flush(&session->worker->transits, from, &error);
+	bytes_handled(session, from, result, error, before);
+}
+
+/* ---- events ----------------------------------------------------------------------------------- */
+
+static int socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return errno;
+	return error;
+}
+
+/* A UNIX client that has closed altogether, without a byte for the backend. */
+static bool left_nothing(const struct end *client)
+{
+	struct pollfd pfd = { .fd = client->read_fd };
+	char byte;
+
+	return client->read_stream == SFRONT_STREAM_UNIX && poll(&pfd, 1, 0) == 1 &&
+	       (pfd.revents & POLLHUP) != 0 &&
+	       recv(client->read_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/*
+ * The client is waiting for its backend.  What it sends stays in the kernel,
+ * and its end of stream may be that of a complete request; only one that is
+ * gone need not wait any longer.
+ */
+static void awaiting_client_stirred(struct session *session)
+{
+	if (socket_error(session->client.read_fd) != 0 || left_nothing(&session->client))
+		session_close(session, CLOSE_CLEAN, "client left while the backend was awaited");
+}
+
+static void end_stirred(evutil_socket_t fd, short what, void *arg)
+{
+	struct end *end = arg;
+	struct session *session = session_of(end);
+	int error;
+
+	(void)fd;
+	(void)what;
+	if (session->state == SESSION_CONNECTING) {
+		awaiting_client_stirred(session);
+	} else if (end->watch == WATCH_READABLE) {
+		if (end->read_stream == SFRONT_STREAM_FILE)
+			end->watch = WATCH_NOTHING; /* a timer: it fires once */
+		session_turn(session, end);
+	} else {
+		error = socket_error(end->read_fd);
+		if (error != 0)
+			session_break(session, end, error);
+	}
+}
+
+static void relaying_timer(struct session *session)
+{
+	uint64_t limit = quiet_limit(session);
+	uint64_t quiet = clock_ms() - session->active_ms;
+
+	session->starved = false;
+	if (limit != SFRONT_INFINITY_MS && quiet >= limit) {
+		session_close(session, CLOSE_RESET,
+			      half_closed(session) &&
+					      limit == session->proxy->config->half_close_timeout_ms
+				      ? "half-close timeout"
+				      : "idle timeout");
+		return;
+	}
+	session->watch_gone = unread(&session->client) || unread(&session->backend);
+	session_watch(session);
+	if (limit != SFRONT_INFINITY_MS)
+		set_timer(session, limit - quiet);
+}
+
+/* ---- the beginning ---------------------------------------------------------------------------- */
+
+static void begin_relay(struct session *session, int fd)
+{
+	struct end *backend = &session->backend;
+
+	backend->read_fd = backend->write_fd = fd;
+	session->attempt = NULL;
+	session->state = SESSION_RELAYING;
+	note_activity(session);
+	set_quiet_timer(session);
+	/* Most clients have sent something by now. */
+	session_turn(session, &session->client);
+}
+
+static void backend_answered(void *arg, int fd, const char *reason)
+{
+	struct session *session = arg;
+
+	session->attempt = NULL;
+	if (fd < 0)
+		session_fail(session, reason);
+	else
+		begin_relay(session, fd);
+}
+
+static void init_ends(struct session *session, const struct sfront_connection *connection)
+{
+	struct end *client = &session->client, *backend = &session->backend;
+
+	client->peer = backend;
+	client->read_fd = connection->read_fd;
+	client->write_fd = connection->write_fd;
+	client->read_stream = (uint8_t)connection->read_stream;
+	client->write_stream = (uint8_t)connection->write_stream;
+	client->restore_read = connection->restore_read;
+	client->restore_write = connection->restore_write;
+
+	backend->peer = client;
+	backend->read_fd = backend->write_fd = -1;
+	backend->read_stream = backend->write_stream = SFRONT_STREAM_TCP;
+	backend->is_backend = true;
+}
+
+/* Without memory for an attempt, the client waits until there is some. */
+static void connect_backend(struct session *session)
+{
+	int fd = attempt_start(session->worker, session->proxy, backend_answered, session,
+			       &session->attempt);
+
+	if (fd >= 0)
+		begin_relay(session, fd);
+	else if (fd == -EINPROGRESS)
+		session_watch(session);
+	else
+		set_timer(session, STARVED_RETRY_MS);
+	if (fd < 0 && session->attempt == NULL && session->due_ms == 0)
+		session_fail(session, "connect failed: memory is out");
+}
+
+static void timer_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+
+	(void)fd;
+	(void)what;
+	session->due_ms = 0;
+	switch ((enum session_state)session->state) {
+	case SESSION_CONNECTING:
+		if (session->attempt == NULL)
+			connect_backend(session);
+		else
+			session_watch(session);
+		break;
+	case SESSION_RELAYING:
+		relaying_timer(session);
+		break;
+	case SESSION_ABORTING:
+		abort_on(session);
+		break;
+	}
+}
+
+void session_start(struct worker *worker, const struct proxy *proxy, size_t socket,
+		   const struct sfront_connection *connection)
+{
+	struct session *session = slab_take(&worker->sessions);
+
+	session->worker = worker;
+	session->proxy = proxy;
+	session->socket = (uint16_t)socket;
+	session->single = sfront_listener_is_single(proxy->listener, socket);
+	session->state = SESSION_CONNECTING;
+	init_ends(session, connection);
+	LIST_INSERT_HEAD(&worker->live, session, link);
+	worker->n_live++;
+	access_log_begin(session, connection);
+	connect_backend(session);
+}

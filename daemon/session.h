@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session: one client, its backend, and the way from accept to close.  It
+ * knows its worker, its proxy and its two ends; it does not know what kind of
+ * listener the client came through.
+ */
+#ifndef DAEMON_SESSION_H
+#define DAEMON_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "daemon/relay.h"
+
+struct attempt;
+struct event;
+struct proxy;
+struct sfront_connection;
+struct worker;
+
+/*
+ *	             connected                   end of stream both ways
+ *	CONNECTING -------------> RELAYING --------------------------------> closed
+ *	    |                        |
+ *	    | no backend,            | one side broke
+ *	    | client gone            v
+ *	    |                    ABORTING --> what it had sent is delivered --> reset
+ *	    '--> reset
+ *
+ * A timeout or a cut goes from any state straight to the reset of both sides.
+ */
+enum session_state { SESSION_CONNECTING, SESSION_RELAYING, SESSION_ABORTING };
+
+struct session {
+	LIST_ENTRY(session) link; /* in worker->live */
+	struct worker *worker;
+	const struct proxy *proxy;
+	struct end client;
+	struct end backend;
+	struct attempt *attempt; /* while CONNECTING */
+	struct event *timer;     /* NULL until something is timed */
+	char *client_text;       /* for the access log; NULL without */
+	const char *reason;      /* while ABORTING; static */
+	uint64_t started_ms;
+	uint64_t active_ms;      /* when bytes last moved; kept only for the timeouts that need it */
+	uint64_t due_ms;         /* when the timer fires; 0: it is not set */
+	uint64_t abort_due_ms;   /* while ABORTING: deliver no longer than that */
+	uint16_t socket;         /* which descriptor of the proxy's listener */
+	uint8_t state;           /* enum session_state */
+	bool single : 1;         /* the process serves this one connection */
+	bool watch_gone : 1;     /* an end has not been read for a while: watch for its reset */
+	bool starved : 1;        /* memory was out; the timer tries again */
+	bool client_broke : 1;   /* while ABORTING: else the backend did */
+};
+
+/*
+ * Serves a client that was just accepted and for which a slot is taken.  Takes
+ * the connection and the slot.  There must be memory for a session: see
+ * slab_ready().
+ */
+void session_start(struct worker *worker, const struct proxy *proxy, size_t socket,
+		   const struct sfront_connection *connection);
+
+/* Ends the session now, both sides with a reset: the drain is over. */
+void session_cut(struct session *session);
+
+#endif

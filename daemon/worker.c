@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker thread: its event base, its mailbox, its connections.  Between
+ * main.c, which starts and stops it, and acceptor.c and session.c, which run
+ * on it.
+ */
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "daemon/service.h"
+#include "daemon/session.h"
+
+#define worker_of(message, member) \
+	((struct worker *)((char *)(message)-offsetof(struct worker, member)))
+
+static void report_if_idle(struct worker *worker)
+{
+	if (worker->n_live == 0 && worker->acceptor.state == ACCEPTOR_STOPPED)
+		mailbox_post(&worker->service->mailbox, &worker->idle);
+}
+
+void worker_give_slot(struct worker *worker)
+{
+	struct service *service = worker->service;
+
+	if (!slots_give(&service->slots))
+		return;
+	for (unsigned int i = 0; i < service->n_workers; i++)
+		mailbox_post(&service->workers[i].mailbox, &service->workers[i].resume);
+}
+
+void worker_session_ended(struct worker *worker)
+{
+	if (worker->n_live == 0)
+		transit_pool_trim(&worker->transits);
+	worker_give_slot(worker);
+	report_if_idle(worker);
+}
+
+void worker_accept_ended(struct worker *worker)
+{
+	mailbox_post(&worker->service->mailbox, &worker->accepted);
+	report_if_idle(worker);
+}
+
+static void resume_delivered(struct message *message)
+{
+	acceptor_resume(&worker_of(message, resume)->acceptor);
+}
+
+static void drain_delivered(struct message *message)
+{
+	acceptor_drain(&worker_of(message, drain)->acceptor);
+}
+
+static void cut_delivered(struct message *message)
+{
+	struct worker *worker = worker_of(message, cut);
+	struct session *session, *next;
+
+	for (session = LIST_FIRST(&worker->live); session != NULL; session = next) {
+		next = LIST_NEXT(session, link);
+		session_cut(session);
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+
+	acceptor_start(&worker->acceptor);
+	mailbox_post(&worker->service->mailbox, &worker->polling);
+	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	return NULL;
+}
+
+static void stop_delivered(struct message *message)
+{
+	event_base_loopbreak(worker_of(message, stop)->base);
+}
+
+static struct event_base *new_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config == NULL)
+		return NULL;
+	/* Each base is used by its one thread; other threads post to the mailbox. */
+	if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
+		base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
+static void worker_clear(struct worker *worker)
+{
+	acceptor_clear(&worker->acceptor);
+	mailbox_close(&worker->mailbox);
+	transit_pool_clear(&worker->transits);
+	slab_clear(&worker->sessions);
+	event_base_free(worker->base);
+}
+
+int worker_init(struct worker *worker, struct service *service, unsigned int index,
+		unsigned int max_pipes)
+{
+	int r;
+
+	worker->service = service;
+	worker->index = index;
+	worker->resume.deliver = resume_delivered;
+	worker->drain.deliver = drain_delivered;
+	worker->cut.deliver = cut_delivered;
+	worker->stop.deliver = stop_delivered;
+	LIST_INIT(&worker->live);
+	transit_pool_init(&worker->transits, (size_t)service->config.process.pipe_size, max_pipes);
+	slab_init(&worker->sessions, sizeof(struct session));
+
+	worker->base = new_base();
+	if (worker->base == NULL)
+		return -ENOMEM;
+	r = mailbox_open(&worker->mailbox, worker->base);
+	if (r < 0) {
+		event_base_free(worker->base);
+		return r;
+	}
+	r = acceptor_init(&worker->acceptor, worker);
+	if (r < 0)
+		worker_clear(worker);
+	return r;
+}
+
+int worker_start(struct worker *worker)
+{
+	int r = pthread_create(&worker->thread, NULL, worker_main, worker);
+
+	worker->started = r == 0;
+	return -r;
+}
+
+void worker_drain(struct worker *worker)
+{
+	mailbox_post(&worker->mailbox, &worker->drain);
+}
+
+void worker_cut(struct worker *worker)
+{
+	mailbox_post(&worker->mailbox, &worker->cut);
+}
+
+void worker_stop(struct worker *worker)
+{
+	if (worker->started) {
+		mailbox_post(&worker->mailbox, &worker->stop);
+		pthread_join(worker->thread, NULL);
+	}
+	worker_clear(worker);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * accept-from-fd:N: an inherited descriptor by its number, as shells and
+ * supervisors pass it.
+ */
+#include "internal.h"
+
+static int fd_open(struct sfront_listener *listener, const struct sfront_address *address,
+		   const struct sfront_options *options, struct sfront_error *err)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+
+	sfront_address_format(address, text, sizeof(text));
+	return sfront_inherited_open(listener, &sfront_fd_class, address->u.fd.number, text, NULL,
+				     0, options, err);
+}
+
+const struct sfront_class sfront_fd_class = {
+	.name = "fd",
+	.open = fd_open,
+	.accept = sfront_inherited_accept,
+	.close = sfront_inherited_close,
+	.undo = sfront_inherited_undo,
+};

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of lib/ share and nobody else sees: a listener and its
+ * sockets, the class that stands behind each kind of address, the options as
+ * structure.  The public headers are below this one; lib/<kind>.c above it.
+ */
+#ifndef SOCKFRONT_INTERNAL_H
+#define SOCKFRONT_INTERNAL_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <sockfront/address.h>
+#include <sockfront/error.h>
+#include <sockfront/listener.h>
+#include <sockfront/options.h>
+#include <sockfront/value.h>
+
+/*
+ * What a socket is, for the question which options have an effect on it: one
+ * kind, and where the socket came from.
+ */
+#define KIND_TCP4      (1u << 0)
+#define KIND_TCP6      (1u << 1)
+#define KIND_PATH      (1u << 2)
+#define KIND_ABSTRACT  (1u << 3)
+#define KIND_VSOCK     (1u << 4)
+#define KIND_SD_LISTEN (1u << 5) /* beside another one: from LISTEN_FDS */
+#define KIND_TCP       (KIND_TCP4 | KIND_TCP6)
+#define KIND_UNIX      (KIND_PATH | KIND_ABSTRACT)
+
+#define OWN(kinds)       (kinds)         /* a listening socket of our making */
+#define INHERITED(kinds) ((kinds) << 8)  /* a listening socket that was handed to us */
+#define CONNECTED(kinds) ((kinds) << 16) /* a connection that was handed to us */
+#define LISTENING(kinds) (OWN(kinds) | INHERITED(kinds))
+#define EVERY(kinds)     (LISTENING(kinds) | CONNECTED(kinds))
+
+enum sfront_option_id {
+	OPTION_UNIX_UNLINK,
+	OPTION_UNIX_MODE,
+	OPTION_UNIX_UID,
+	OPTION_UNIX_GID,
+	OPTION_SD_IGNORE_ENVIRONMENT,
+	OPTION_KEEPALIVE,
+	OPTION_REUSE_PORT,
+	OPTION_RECV_BUFFER,
+	OPTION_SEND_BUFFER,
+	OPTION_ONLY_V6,
+	OPTION_BACKLOG,
+	OPTION_NODELAY,
+	OPTION_USER_TIMEOUT,
+	OPTION_FAST_OPEN,
+	OPTION_DEFER_ACCEPT,
+	OPTION_FREEBIND,
+	OPTION_TRANSPARENT,
+	OPTION_DEVICE,
+	OPTION_MARK,
+	OPTION_CONGESTION,
+	OPTION_MPTCP,
+	OPTION_TYPE_OF_SERVICE,
+	OPTIONS_COUNT
+};
+
+#define CONGESTION_SIZE 16 /* TCP_CA_NAME_MAX of the kernel */
+
+/* Switches are int, as setsockopt() wants them. */
+struct sfront_options {
+	uint32_t given; /* a bit for each enum sfront_option_id */
+	int unix_unlink;
+	int unix_mode;
+	uid_t unix_uid;
+	gid_t unix_gid;
+	int sd_ignore_environment;
+	struct sfront_keepalive keepalive;
+	int reuse_port;
+	int recv_buffer;
+	int send_buffer;
+	int only_v6;
+	int backlog;
+	int nodelay;
+	int user_timeout_ms;
+	int fast_open;
+	int defer_accept_s;
+	int freebind;
+	int transparent;
+	char device[IFNAMSIZ];
+	int mark;
+	char congestion[CONGESTION_SIZE];
+	int mptcp;
+	int type_of_service;
+	void (*warn)(void *data, const char *message);
+	void *warn_data; /* borrowed */
+};
+
+/* A descriptor of a listener. */
+struct sfront_socket {
+	const struct sfront_class *class;
+	unsigned int target;       /* OWN(), INHERITED() or CONNECTED() of a KIND_ */
+	int fd;                    /* to poll, and to accept from unless single; owned */
+	enum sfront_stream stream; /* of the connections */
+	int send_buffer;           /* to be set on each connection; 0: not */
+	bool inherited;
+	bool single; /* gives .only, once; .fd is an eventfd then */
+	bool taken;  /* .only was given; accessed atomically */
+	struct sfront_connection only;
+	struct sfront_sockaddr local;
+	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* how .local is shown */
+	/* A UNIX path of our making: the directory that it stands in (owned), and what we bound. */
+	struct {
+		int dir_fd;
+		dev_t dev;
+		ino_t ino;
+	} path;
+};
+
+struct sfront_listener {
+	struct sfront_socket *sockets; /* owned array */
+	size_t n_sockets;
+	size_t turn; /* the one to be asked first by the next accept */
+};
+
+/* One kind of address. */
+struct sfront_class {
+	const char *name;
+
+	/*
+	 * Opens what @address stands for, and adds a socket for each descriptor
+	 * with sfront_listener_add().  May block while a name is resolved or a
+	 * directory is locked.
+	 *
+	 * Returns 0, or a negative errno with @err naming the address; what it
+	 * has added by then is undone by the caller.
+	 */
+	int (*open)(struct sfront_listener *listener, const struct sfront_address *address,
+		    const struct sfront_options *options, struct sfront_error *err);
+
+	/* As sfront_listener_accept_at().  Never blocks; called by several threads at once. */
+	int (*accept)(struct sfront_socket *socket, struct sfront_connection *ret_connection);
+
+	/* Closes every descriptor of @socket, and removes from the file system what it made. */
+	void (*close)(struct sfront_socket *socket);
+
+	/*
+	 * Instead of close() when another address of the same listener failed:
+	 * leaves what was inherited as it was found, to be opened again.  NULL:
+	 * close() does.
+	 */
+	void (*undo)(struct sfront_socket *socket);
+};
+
+extern const struct sfront_class sfront_tcp_class;
+extern const struct sfront_class sfront_unix_class;
+extern const struct sfront_class sfront_abstract_class;
+extern const struct sfront_class sfront_vsock_class;
+extern const struct sfront_class sfront_sd_listen_class;
+extern const struct sfront_class sfront_fd_class;
+extern const struct sfront_class sfront_inetd_class;
+
+/*
+ * Stands in for a class that was left out of the build: the build drops the
+ * kind's file and compiles listener.c with -Dsfront_KIND_class=sfront_absent_class.
+ */
+extern const struct sfront_class sfront_absent_class;
+
+/* error.c */
+
+/* Writes the message, if @err is not NULL, and returns @error for the caller to return. */
+int sfront_fail(struct sfront_error *err, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* value.c */
+
+/* @len decimal digits.  Returns 0, -EINVAL if there is anything else or nothing, -ERANGE. */
+int sfront_parse_digits(const char *text, size_t len, uint64_t *ret);
+
+/* address.c */
+
+/* Whether the host of a TCP address stands for every address of the machine. */
+bool sfront_address_is_every(const struct sfront_address *address);
+
+/* options.c */
+
+extern const struct sfront_options sfront_default_options;
+
+bool sfront_option_given(const struct sfront_options *options, enum sfront_option_id option);
+bool sfront_option_applies(enum sfront_option_id option, unsigned int target);
+const char *sfront_option_name(enum sfront_option_id option);
+
+/* The value of an option that is kept as an int. */
+int sfront_option_number(const struct sfront_options *options, enum sfront_option_id option);
+
+void sfront_warn(const struct sfront_options *options, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* listener.c */
+
+/* Adds a copy of @socket, which belongs to the listener from then on.  Returns 0 or -ENOMEM. */
+int sfront_listener_add(struct sfront_listener *listener, const struct sfront_socket *socket,
+			struct sfront_error *err);
+
+/* Undoes every socket but the first @count. */
+void sfront_listener_undo(struct sfront_listener *listener, size_t count);
+
+/* socket.c */
+
+/* A number from a file of /proc/sys, or @fallback where it cannot be read. */
+long sfront_sysctl(const char *path, long fallback);
+
+/*
+ * Sets every option that was given and applies to @target, and those that are
+ * always set, on @fd.  Warns of what the kernel cuts down.
+ *
+ * @text: the address, for messages
+ *
+ * Returns 0, or a negative errno with @err naming the address and the option.
+ */
+int sfront_socket_apply(int fd, unsigned int target, const char *text,
+			const struct sfront_options *options, struct sfront_error *err);
+
+/* The backlog to pass to listen(), with a warning if the kernel will cut it. */
+int sfront_socket_backlog(const char *text, const struct sfront_options *options);
+
+/* Fills @ret with the address that @fd is bound to, or with none. */
+void sfront_socket_local(int fd, struct sfront_sockaddr *ret);
+
+/* Accepts from a listening socket: the accept slot of most classes. */
+int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
+
+/* Closes the descriptor to poll: the close slot of most classes. */
+void sfront_socket_close(struct sfront_socket *socket);
+
+/* single.c */
+
+/*
+ * Makes @socket one that gives @only, once: gives it a descriptor to poll that
+ * is readable until then.  Takes @only's descriptors on success.
+ */
+int sfront_single_init(struct sfront_socket *socket, const struct sfront_connection *only);
+int sfront_single_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
+void sfront_single_close(struct sfront_socket *socket);
+
+/* Makes @fd non-blocking; *ret_was_blocking tells whether it was not.  Returns 0 or -errno. */
+int sfront_set_nonblocking(int fd, bool *ret_was_blocking);
+
+/* inherited.c */
+
+/*
+ * Notes that a listener takes a descriptor that it did not make.  A number can
+ * be claimed once in a process.  Returns 0, -EBUSY or -ENOMEM.
+ */
+int sfront_claim(int fd);
+void sfront_claim_release(int fd);
+bool sfront_is_claimed(int fd);
+
+/* What a socket of a stream type is.  Filled by sfront_identify(). */
+struct sfront_identity {
+	unsigned int kind; /* KIND_ */
+	enum sfront_stream stream;
+	bool listening; /* else connected */
+};
+
+#define SFRONT_WHAT_SIZE 96
+
+/*
+ * Finds out what the descriptor is.
+ *
+ * @ret_what: SFRONT_WHAT_SIZE bytes, "a FIFO", "a datagram socket", ..., for messages
+ *
+ * Returns 0 with @ret filled if it is a stream socket that listens or is
+ * connected, -EBADF if it is closed, -ENOTSOCK or -EPROTOTYPE for anything else.
+ */
+int sfront_identify(int fd, struct sfront_identity *ret, char *ret_what);
+
+/*
+ * Claims descriptor @fd and adds it to the listener.
+ *
+ * @typed: the address as the user gave it
+ * @name:  of the descriptor, or NULL
+ * @extra: further KIND_ bits of the target
+ */
+int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_class *class,
+			  int fd, const char *typed, const char *name, unsigned int extra,
+			  const struct sfront_options *options, struct sfront_error *err);
+int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
+void sfront_inherited_close(struct sfront_socket *socket);
+void sfront_inherited_undo(struct sfront_socket *socket);
+
+/* resolve.c */
+
+/* The port of a service, digits or a name.  Returns 0 or -ENOENT. */
+int sfront_service_port(const char *service, uint16_t *ret);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sockets of a listener that give one connection which was there from the
+ * start: shared by inherited.c and inetd.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/*
+ * The connection's own descriptor cannot be the one to poll: it is readable
+ * only when the client speaks first, and stays so.  An eventfd is readable
+ * until it is drained, and never again.
+ */
+int sfront_single_init(struct sfront_socket *socket, const struct sfront_connection *only)
+{
+	int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+
+	socket->fd = fd;
+	socket->single = true;
+	socket->only = *only;
+	return 0;
+}
+
+int sfront_single_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
+{
+	eventfd_t drained;
+
+	if (__atomic_exchange_n(&socket->taken, true, __ATOMIC_ACQ_REL))
+		return -ESHUTDOWN;
+
+	eventfd_read(socket->fd, &drained);
+	*ret_connection = socket->only;
+	return 0;
+}
+
+void sfront_single_close(struct sfront_socket *socket)
+{
+	if (!socket->taken)
+		sfront_connection_close(&socket->only);
+	close(socket->fd);
+}
+
+int sfront_set_nonblocking(int fd, bool *ret_was_blocking)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	*ret_was_blocking = !(flags & O_NONBLOCK);
+	if (*ret_was_blocking && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HOST:PORT: listening TCP sockets, one for each address that the host has.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* More addresses of one name than anybody has; those past it are left out. */
+#define CANDIDATES_MAX 32
+
+/* How often a port that the kernel chose on one address may be taken on the next. */
+#define FREE_PORT_TRIES 8
+
+/* What is being opened: for messages, and to know how. */
+struct attempt {
+	const struct sfront_address *address;
+	const struct sfront_options *options;
+	struct sfront_sockaddr to;
+	bool every; /* IPv6 and IPv4, shown as "*" */
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+};
+
+static in_port_t *port_of(struct sfront_sockaddr *addr)
+{
+	return addr->sa.any.sa_family == AF_INET ? &addr->sa.in.sin_port : &addr->sa.in6.sin6_port;
+}
+
+static unsigned int kind_of(const struct sfront_sockaddr *addr)
+{
+	return addr->sa.any.sa_family == AF_INET ? KIND_TCP4 : KIND_TCP6;
+}
+
+/* "*:80", "[::1]:80", or "[::1]:80 (localhost:80)" */
+static void attempt_name(struct attempt *attempt)
+{
+	char typed[SFRONT_ADDRESS_TEXT_SIZE], bound[SFRONT_ADDRESS_TEXT_SIZE / 4];
+
+	sfront_address_format(attempt->address, typed, sizeof(typed));
+	sfront_sockaddr_format(&attempt->to, bound, sizeof(bound));
+	if (sfront_address_is_literal(attempt->address))
+		snprintf(attempt->text, sizeof(attempt->text), "%s", typed);
+	else
+		snprintf(attempt->text, sizeof(attempt->text), "%s (%.280s)", bound, typed);
+}
+
+static int refuse_socket(const struct attempt *attempt, int error, struct sfront_error *err)
+{
+	if (error == -EAFNOSUPPORT)
+		return sfront_fail(err, error, "%s: this machine has no %s", attempt->text,
+				   kind_of(&attempt->to) == KIND_TCP4 ? "IPv4" : "IPv6");
+	if (attempt->options->mptcp && !sfront_accept_should_pause(error))
+		return sfront_fail(
+			err, error,
+			"%s: mptcp: this kernel has no Multipath TCP, or net.mptcp.enabled "
+			"is 0 (%s)",
+			attempt->text, strerror(-error));
+	return sfront_fail(err, error, "%s: no socket can be made: %s", attempt->text,
+			   strerror(-error));
+}
+
+static int refuse_bind(const struct attempt *attempt, int error, struct sfront_error *err)
+{
+	const char *text = attempt->text;
+
+	switch (error) {
+	case -EADDRINUSE:
+		return sfront_fail(
+			err, error,
+			"%s: another socket is bound to that port already (ss -ltnp shows "
+			"whose; tcp-reuse-port shares it if both ask for it)",
+			text);
+	case -EACCES:
+		return sfront_fail(
+			err, error,
+			"%s: no permission: ports below %ld need root, "
+			"CAP_NET_BIND_SERVICE, or a systemd .socket unit and sd-listen",
+			text, sfront_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024));
+	case -EADDRNOTAVAIL:
+		return sfront_fail(
+			err, error,
+			"%s: this machine has no such address (ip address shows those that "
+			"it has; ip-freebind binds it before it is there)",
+			text);
+	case -EINVAL:
+		return sfront_fail(err, error,
+				   "%s: the address cannot be bound; a link-local one needs its "
+				   "interface, as in [fe80::1%%eth0]:80",
+				   text);
+	default:
+		return sfront_fail(err, error, "%s: cannot listen: %s", text, strerror(-error));
+	}
+}
+
+static int make_socket(const struct attempt *attempt, struct sfront_error *err)
+{
+	int family = attempt->to.sa.any.sa_family, on = 1, off = 0, fd, r;
+
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    attempt->options->mptcp ? IPPROTO_MPTCP : 0);
+	if (fd < 0)
+		return refuse_socket(attempt, -errno, err);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    (attempt->every && family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)) {
+		r = refuse_bind(attempt, -errno, err);
+		goto fail;
+	}
+	r = sfront_socket_apply(fd, OWN(kind_of(&attempt->to)), attempt->text, attempt->options,
+				err);
+	if (r < 0)
+		goto fail;
+	return fd;
+
+fail:
+	close(fd);
+	return r;
+}
+
+static void show(const struct attempt *attempt, struct sfront_socket *socket)
+{
+	bool dual = attempt->every && attempt->to.sa.any.sa_family == AF_INET6 &&
+		    !attempt->options->only_v6;
+
+	if (dual)
+		snprintf(socket->text, sizeof(socket->text), "*:%u",
+			 ntohs(socket->local.sa.in6.sin6_port));
+	else
+		sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
+}
+
+/* Binds attempt->to and adds the socket to the listener. */
+static int bind_one(struct sfront_listener *listener, struct attempt *attempt,
+		    struct sfront_error *err)
+{
+	struct sfront_socket socket = {
+		.class = &sfront_tcp_class,
+		.target = OWN(kind_of(&attempt->to)),
+		.stream = SFRONT_STREAM_TCP,
+	};
+	int r;
+
+	attempt_name(attempt);
+	socket.fd = make_socket(attempt, err);
+	if (socket.fd < 0)
+		return socket.fd;
+
+	if (bind(socket.fd, &attempt->to.sa.any, attempt->to.len) < 0 ||
+	    listen(socket.fd, sfront_socket_backlog(attempt->text, attempt->options)) < 0) {
+		r = refuse_bind(attempt, -errno, err);
+		goto fail;
+	}
+	sfront_socket_local(socket.fd, &socket.local);
+	show(attempt, &socket);
+	r = sfront_listener_add(listener, &socket, err);
+	if (r < 0)
+		goto fail;
+	return 0;
+
+fail:
+	close(socket.fd);
+	return r;
+}
+
+/* Whether the error says that the machine lacks the family or the address. */
+static bool is_lacking(int error)
+{
+	return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
+}
+
+/* [::] for IPv6 and IPv4, or 0.0.0.0 where there is no IPv6. */
+static int bind_every(struct sfront_listener *listener, struct attempt *attempt,
+		      struct sfront_error *err)
+{
+	struct sfront_sockaddr in = { .len = sizeof(in.sa.in) };
+	in_port_t port = *port_of(&attempt->to);
+	int r;
+
+	attempt->every = true;
+	r = bind_one(listener, attempt, err);
+	if (!is_lacking(r) || attempt->options->only_v6)
+		return r;
+
+	in.sa.in.sin_family = AF_INET;
+	in.sa.in.sin_port = port;
+	attempt->to = in;
+	return bind_one(listener, attempt, err);
+}
+
+static void warn_of_skipped(const struct attempt *attempt, const struct sfront_sockaddr *skipped)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE], addr[SFRONT_ADDRESS_TEXT_SIZE / 4];
+
+	sfront_address_format(attempt->address, text, sizeof(text));
+	sfront_sockaddr_format(skipped, addr, sizeof(addr));
+	sfront_warn(attempt->options, "%s: not listening on %s, which this machine lacks", text,
+		    addr);
+}
+
+/*
+ * Binds every candidate that the machine can.  A port that the kernel chose for
+ * the first is wanted for all; -EADDRINUSE then says that another may do.
+ */
+static int bind_candidates(struct sfront_listener *listener, struct attempt *attempt,
+			   const struct sfront_sockaddr *candidates, size_t n,
+			   struct sfront_error *err)
+{
+	const struct sfront_sockaddr *skipped[CANDIDATES_MAX];
+	size_t n_skipped = 0;
+	in_port_t port = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		attempt->to = candidates[i];
+		if (port != 0)
+			*port_of(&attempt->to) = port;
+		r = bind_one(listener, attempt, err);
+		if (is_lacking(r)) {
+			skipped[n_skipped++] = &candidates[i];
+			continue;
+		}
+		if (r < 0)
+			return r;
+		port = *port_of(&listener->sockets[listener->n_sockets - 1].local);
+	}
+	if (n_skipped == n)
+		return r;
+	for (size_t i = 0; i < n_skipped; i++)
+		warn_of_skipped(attempt, skipped[i]);
+	return 0;
+}
+
+static int tcp_open(struct sfront_listener *listener, const struct sfront_address *address,
+		    const struct sfront_options *options, struct sfront_error *err)
+{
+	struct attempt attempt = { .address = address, .options = options };
+	struct sfront_sockaddr candidates[CANDIDATES_MAX];
+	size_t before = listener->n_sockets;
+	int n, r;
+
+	n = sfront_address_resolve(address, candidates, CANDIDATES_MAX, err);
+	if (n < 0)
+		return n;
+
+	attempt.to = candidates[0];
+	if (sfront_address_is_every(address))
+		return bind_every(listener, &attempt, err);
+
+	for (int i = 1;; i++) {
+		bool any_port = *port_of(&candidates[0]) == 0;
+
+		r = bind_candidates(listener, &attempt, candidates, (size_t)n, err);
+		if (r != -EADDRINUSE || !any_port || i == FREE_PORT_TRIES)
+			return r;
+		sfront_listener_undo(listener, before);
+	}
+}
+
+const struct sfront_class sfront_tcp_class = {
+	.name = "tcp",
+	.open = tcp_open,
+	.accept = sfront_socket_accept,
+	.close = sfront_socket_close,
+};

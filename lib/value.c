@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Text to value: switches, sizes, durations, counts, keepalive settings.  Pure;
+ * used by options.c and, through the public header, by whoever reads options of
+ * its own.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <strings.h>
+
+#include "internal.h"
+
+#define NS_PER_MS  1000000ull
+#define NS_PER_SEC 1000000000ull
+
+#define KEEPALIVE_SECONDS_MAX 32767
+#define KEEPALIVE_COUNT_MAX   127
+
+/* A piece of somebody else's text. */
+struct span {
+	const char *at;
+	size_t len;
+};
+
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static struct span trim(const char *text)
+{
+	struct span span = { text, strlen(text) };
+
+	while (span.len > 0 && is_space(span.at[0])) {
+		span.at++;
+		span.len--;
+	}
+	while (span.len > 0 && is_space(span.at[span.len - 1]))
+		span.len--;
+	return span;
+}
+
+/* For "%.*s": enough of a value to recognise it, not so much that the reason gets lost. */
+static int shown(struct span span)
+{
+	return span.len > 64 ? 64 : (int)span.len;
+}
+
+static bool span_is(struct span span, const char *word)
+{
+	return span.len == strlen(word) && strncasecmp(span.at, word, span.len) == 0;
+}
+
+int sfront_parse_digits(const char *text, size_t len, uint64_t *ret)
+{
+	uint64_t value = 0;
+	bool overflow = false;
+
+	if (len == 0)
+		return -EINVAL;
+
+	for (size_t i = 0; i < len; i++) {
+		if (!is_digit(text[i]))
+			return -EINVAL;
+		if (__builtin_mul_overflow(value, 10u, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+			overflow = true;
+	}
+	if (overflow)
+		return -ERANGE;
+
+	*ret = value;
+	return 0;
+}
+
+static int switch_of(struct span span, bool *ret)
+{
+	static const char *const yes[] = { "yes", "true", "on", "1" };
+	static const char *const no[] = { "no", "false", "off", "0" };
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		if (span_is(span, yes[i]) || span_is(span, no[i])) {
+			*ret = span_is(span, yes[i]);
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+int sfront_parse_switch(const char *text, bool *ret, struct sfront_error *err)
+{
+	struct span span = trim(text);
+
+	if (switch_of(span, ret) < 0)
+		return sfront_fail(err, -EINVAL,
+				   "\"%.*s\" is neither yes nor no (true, on, 1, false, off and 0 "
+				   "are taken too)",
+				   shown(span), span.at);
+	return 0;
+}
+
+/* The factor that a size's last letter stands for; 0: none. */
+static unsigned int size_shift(char letter)
+{
+	switch (letter) {
+	case 'k':
+	case 'K':
+		return 10;
+	case 'm':
+	case 'M':
+		return 20;
+	case 'g':
+	case 'G':
+		return 30;
+	default:
+		return 0;
+	}
+}
+
+int sfront_parse_size(const char *text, uint64_t *ret, struct sfront_error *err)
+{
+	struct span span = trim(text);
+	unsigned int shift = span.len > 0 ? size_shift(span.at[span.len - 1]) : 0;
+	uint64_t number = 0;
+	int r;
+
+	r = sfront_parse_digits(span.at, span.len - (shift > 0), &number);
+	if (r == 0 && number > UINT64_MAX >> shift)
+		r = -ERANGE;
+	if (r == -ERANGE)
+		return sfront_fail(err, r, "\"%.*s\" is too large a size", shown(span), span.at);
+	if (r < 0)
+		return sfront_fail(err, r,
+				   "\"%.*s\" is not a size: bytes as in 65536, 64K, 1M or 2G",
+				   shown(span), span.at);
+
+	*ret = number << shift;
+	return 0;
+}
+
+int sfront_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *ret,
+		       struct sfront_error *err)
+{
+	struct span span = trim(text);
+	uint64_t number = 0;
+	int r;
+
+	r = sfront_parse_digits(span.at, span.len, &number);
+	if (r == 0 && (number < min || number > max))
+		r = -ERANGE;
+	if (r < 0)
+		return sfront_fail(err, r, "\"%.*s\" is not a number from %llu to %llu",
+				   shown(span), span.at, (unsigned long long)min,
+				   (unsigned long long)max);
+
+	*ret = number;
+	return 0;
+}
+
+/* Nanoseconds of a unit as systemd.time(7) names them; 0: no such unit. */
+static uint64_t unit_ns(struct span unit)
+{
+	static const struct {
+		const char *names[5];
+		uint64_t ns;
+	} units[] = {
+		{ { "ns", "nsec" }, 1 },
+		{ { "us", "usec", "\xc2\xb5s", "\xce\xbcs" }, 1000 },
+		{ { "ms", "msec" }, NS_PER_MS },
+		{ { "", "s", "sec", "second", "seconds" }, NS_PER_SEC },
+		{ { "m", "min", "minute", "minutes" }, 60 * NS_PER_SEC },
+		{ { "h", "hr", "hour", "hours" }, 3600 * NS_PER_SEC },
+		{ { "d", "day", "days" }, 86400 * NS_PER_SEC },
+		{ { "w", "week", "weeks" }, 7 * 86400 * NS_PER_SEC },
+		{ { "M", "month", "months" }, 2629800 * NS_PER_SEC },
+		{ { "y", "year", "years" }, 31557600 * NS_PER_SEC },
+	};
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		for (size_t j = 0; j < 5 && units[i].names[j]; j++)
+			if (unit.len == strlen(units[i].names[j]) &&
+			    memcmp(unit.at, units[i].names[j], unit.len) == 0)
+				return units[i].ns;
+	return 0;
+}
+
+/* Takes the leading digits off @rest. */
+static struct span take_digits(struct span *rest)
+{
+	struct span digits = { rest->at, 0 };
+
+	while (digits.len < rest->len && is_digit(rest->at[digits.len]))
+		digits.len++;
+	rest->at += digits.len;
+	rest->len -= digits.len;
+	return digits;
+}
+
+static void skip_space(struct span *rest)
+{
+	while (rest->len > 0 && is_space(rest->at[0])) {
+		rest->at++;
+		rest->len--;
+	}
+}
+
+static struct span take_unit(struct span *rest)
+{
+	struct span unit;
+
+	skip_space(rest);
+	unit = (struct span){ rest->at, 0 };
+	while (unit.len < rest->len && !is_space(rest->at[unit.len]) &&
+	       !is_digit(rest->at[unit.len]) && rest->at[unit.len] != '.')
+		unit.len++;
+	rest->at += unit.len;
+	rest->len -= unit.len;
+	return unit;
+}
+
+/* What the digits behind the point are of @unit, rounded up. */
+static uint64_t fraction_ns(struct span digits, uint64_t unit)
+{
+	unsigned __int128 numerator = 0, denominator = 1;
+	bool rest = false;
+
+	for (size_t i = 0; i < digits.len; i++) {
+		if (i < 18) {
+			numerator = numerator * 10 + (unsigned int)(digits.at[i] - '0');
+			denominator *= 10;
+		} else if (digits.at[i] != '0') {
+			rest = true;
+		}
+	}
+	return (uint64_t)((numerator * unit + denominator - 1) / denominator) + rest;
+}
+
+/* Takes one number with its unit off @rest and adds it to *total_ns. */
+static int take_duration(struct span *rest, unsigned __int128 *total_ns)
+{
+	struct span whole, fraction = { NULL, 0 }, unit;
+	uint64_t number = 0, ns;
+	int r;
+
+	whole = take_digits(rest);
+	if (rest->len > 0 && rest->at[0] == '.') {
+		rest->at++;
+		rest->len--;
+		fraction = take_digits(rest);
+	}
+	if (whole.len + fraction.len == 0)
+		return -EINVAL;
+
+	unit = take_unit(rest);
+	ns = unit_ns(unit);
+	if (ns == 0 || (unit.len == 0 && rest->len > 0 && rest->at[0] == '.'))
+		return -EINVAL;
+
+	if (whole.len > 0) {
+		r = sfront_parse_digits(whole.at, whole.len, &number);
+		if (r < 0)
+			return r;
+	}
+	*total_ns += (unsigned __int128)number * ns + fraction_ns(fraction, ns);
+	skip_space(rest);
+	return 0;
+}
+
+static int duration_of(struct span span, uint64_t *ret_ms)
+{
+	const unsigned __int128 limit_ns = (unsigned __int128)(SFRONT_INFINITY_MS - 1) * NS_PER_MS;
+	unsigned __int128 total_ns = 0;
+	int r;
+
+	if (span.len == 0)
+		return -EINVAL;
+	if (span_is(span, "infinity")) {
+		*ret_ms = SFRONT_INFINITY_MS;
+		return 0;
+	}
+
+	while (span.len > 0) {
+		r = take_duration(&span, &total_ns);
+		if (r < 0)
+			return r;
+		if (total_ns > limit_ns)
+			return -ERANGE;
+	}
+	*ret_ms = (uint64_t)((total_ns + NS_PER_MS - 1) / NS_PER_MS);
+	return 0;
+}
+
+int sfront_parse_duration(const char *text, uint64_t *ret_ms, struct sfront_error *err)
+{
+	struct span span = trim(text);
+	int r;
+
+	r = duration_of(span, ret_ms);
+	if (r == -ERANGE)
+		return sfront_fail(err, r, "\"%.*s\" is too long a time; infinity is accepted",
+				   shown(span), span.at);
+	if (r < 0)
+		return sfront_fail(err, r,
+				   "\"%.*s\" is not a time: as in 250ms, 30s, 5min 20s, 1.5h or "
+				   "infinity (a bare number is seconds)",
+				   shown(span), span.at);
+	return 0;
+}
+
+/* One part of a keepalive setting: empty is 0; @unit of it make one of what is stored. */
+static int keepalive_part(struct span part, uint64_t unit, uint64_t max, int *ret)
+{
+	uint64_t number = 0;
+	int r;
+
+	if (part.len == 0) {
+		*ret = 0;
+		return 0;
+	}
+	r = sfront_parse_digits(part.at, part.len, &number);
+	if (r < 0)
+		return r;
+
+	number = number / unit + (number % unit > 0);
+	if (number < 1 || number > max)
+		return -ERANGE;
+	*ret = (int)number;
+	return 0;
+}
+
+static int keepalive_of(struct span span, struct sfront_keepalive *ret)
+{
+	struct sfront_keepalive keepalive = { .on = true };
+	struct span part[3] = { { NULL, 0 } };
+	size_t n = 0;
+	int r;
+
+	if (span.len == 0 || switch_of(span, &keepalive.on) == 0) {
+		*ret = keepalive;
+		return 0;
+	}
+
+	part[0].at = span.at;
+	for (size_t i = 0; i < span.len; i++) {
+		if (span.at[i] != ':') {
+			part[n].len++;
+			continue;
+		}
+		if (++n == 3)
+			return -EINVAL;
+		part[n].at = span.at + i + 1;
+	}
+
+	r = keepalive_part(part[0], 1000, KEEPALIVE_SECONDS_MAX, &keepalive.time_s);
+	if (r == 0)
+		r = keepalive_part(part[1], 1, KEEPALIVE_COUNT_MAX, &keepalive.count);
+	if (r == 0)
+		r = keepalive_part(part[2], 1000, KEEPALIVE_SECONDS_MAX, &keepalive.interval_s);
+	if (r == 0)
+		*ret = keepalive;
+	return r;
+}
+
+int sfront_parse_keepalive(const char *text, struct sfront_keepalive *ret, struct sfront_error *err)
+{
+	struct span span = trim(text);
+	int r;
+
+	r = keepalive_of(span, ret);
+	if (r == -ERANGE)
+		return sfront_fail(
+			err, r,
+			"\"%.*s\" is out of range: times from 1 to 32767000 ms, the count "
+			"from 1 to 127",
+			shown(span), span.at);
+	if (r < 0)
+		return sfront_fail(
+			err, r,
+			"\"%.*s\" is not a keepalive setting: TIME_MS:COUNT:INTERVAL_MS, "
+			"each part optional, or yes or no",
+			shown(span), span.at);
+	return 0;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vsock:CID:PORT: listening sockets between a virtual machine and its host.
+ */
+#include <errno.h>
+#include <linux/vm_sockets.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static int refuse(const char *text, int error, struct sfront_error *err)
+{
+	switch (error) {
+	case -EAFNOSUPPORT:
+	case -ENODEV:
+		return sfront_fail(
+			err, error,
+			"%s: this kernel has no vsock: load vsock_loopback, vhost_vsock on "
+			"a host, or the hypervisor's transport in a guest",
+			text);
+	case -EADDRINUSE:
+		return sfront_fail(err, error, "%s: another socket is bound to that port already",
+				   text);
+	case -EADDRNOTAVAIL:
+		return sfront_fail(
+			err, error,
+			"%s: this machine does not have that CID; vsock:any:PORT listens on "
+			"whatever it has",
+			text);
+	case -EACCES:
+		return sfront_fail(err, error,
+				   "%s: no permission: vsock ports below 1024 need root or "
+				   "CAP_NET_BIND_SERVICE",
+				   text);
+	default:
+		return sfront_fail(err, error, "%s: cannot listen: %s", text, strerror(-error));
+	}
+}
+
+static void fill(const struct sfront_address *address, struct sfront_sockaddr *ret)
+{
+	const struct sockaddr_vm vm = {
+		.svm_family = AF_VSOCK,
+		.svm_cid = address->u.vsock.cid == SFRONT_CID_ANY ? VMADDR_CID_ANY
+								  : address->u.vsock.cid,
+		.svm_port = address->u.vsock.port ? address->u.vsock.port : VMADDR_PORT_ANY,
+	};
+
+	ret->len = sizeof(vm);
+	memcpy(&ret->sa, &vm, sizeof(vm));
+}
+
+static int vsock_open(struct sfront_listener *listener, const struct sfront_address *address,
+		      const struct sfront_options *options, struct sfront_error *err)
+{
+	struct sfront_socket made = {
+		.class = &sfront_vsock_class,
+		.target = OWN(KIND_VSOCK),
+		.stream = SFRONT_STREAM_VSOCK,
+	};
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	int r;
+
+	sfront_address_format(address, text, sizeof(text));
+	fill(address, &made.local);
+	made.fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (made.fd < 0)
+		return refuse(text, -errno, err);
+
+	r = sfront_socket_apply(made.fd, made.target, text, options, err);
+	if (r < 0)
+		goto fail;
+	if (bind(made.fd, &made.local.sa.any, made.local.len) < 0 ||
+	    listen(made.fd, sfront_socket_backlog(text, options)) < 0) {
+		r = refuse(text, -errno, err);
+		goto fail;
+	}
+	sfront_socket_local(made.fd, &made.local);
+	sfront_sockaddr_format(&made.local, made.text, sizeof(made.text));
+	r = sfront_listener_add(listener, &made, err);
+	if (r < 0)
+		goto fail;
+	return 0;
+
+fail:
+	close(made.fd);
+	return r;
+}
+
+const struct sfront_class sfront_vsock_class = {
+	.name = "vsock",
+	.open = vsock_open,
+	.accept = sfront_socket_accept,
+	.close = sfront_socket_close,
+};

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Arrows point one way: daemon -> conf -> lib, and each header stands alone."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("BUILD", TOP / "build"))
+PUBLIC = sorted((TOP / "lib/include").rglob("*.h"))
+C_FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror", "-fsyntax-only"]
+CXX_FLAGS = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+
+
+def symbols(archive, *options):
+    listed = subprocess.run(["nm", *options, BUILD / archive], check=True,
+                            capture_output=True, text=True).stdout
+    return {line.split()[-1] for line in listed.splitlines() if re.search(r" [A-Za-z] \S+$", line)}
+
+
+def includes(*patterns):
+    """(file, included name) for every #include in the files of these patterns."""
+    found = []
+    for pattern in patterns:
+        for path in sorted(TOP.glob(pattern)):
+            for name in re.findall(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', path.read_text(),
+                                   re.MULTILINE):
+                found.append((str(path.relative_to(TOP)), name))
+    assert found, patterns
+    return found
+
+
+def foreign(pairs, *words):
+    return [pair for pair in pairs if any(re.search(word, pair[1]) for word in words)]
+
+
+def test_the_library_calls_neither_libevent_nor_inih():
+    undefined = symbols("libsockfront.a", "-u")
+    assert "sd_listen_fds_with_names" in undefined, "nm shows no calls at all"
+    foreign_names = [name for name in undefined if re.match(r"(ev|ini_|bufferevent)", name)]
+    assert set(foreign_names) <= {"eventfd", "eventfd_read", "eventfd_write"}, "libc's aside"
+
+
+def test_the_library_never_prints_and_never_exits():
+    undefined = symbols("libsockfront.a", "-u")
+    ends = {"exit", "_exit", "abort", "err", "errx", "warn", "warnx", "perror", "syslog",
+            "printf", "puts", "putchar", "fprintf", "stdout", "stderr", "__printf_chk",
+            "__fprintf_chk"}
+    assert not undefined & ends
+
+
+def test_what_the_library_defines_for_others_has_its_prefix():
+    """Names shared between its own files aside: those are not in the public headers."""
+    declared = set(re.findall(r"\b(sfront_\w+)\s*\(", "".join(h.read_text() for h in PUBLIC)))
+    defined = symbols("libsockfront.a", "-g", "--defined-only")
+    assert len(declared) > 20
+    assert not declared - defined, "declared, but nowhere defined"
+
+
+def test_lib_includes_nothing_of_conf_or_daemon():
+    pairs = includes("lib/*.c", "lib/*.h", "lib/include/sockfront/*.h")
+    assert not foreign(pairs, r"^event", r"ini\.h", r"^(\.\./)?(conf|daemon)/")
+
+
+def test_conf_includes_nothing_of_daemon_and_no_inside_of_lib():
+    pairs = includes("conf/*.c", "conf/*.h")
+    assert not foreign(pairs, r"^event", r"daemon/", r"^(\.\./)?lib/", r"internal\.h")
+
+
+def test_daemon_and_examples_include_only_public_headers_of_lib():
+    pairs = includes("daemon/*.c", "daemon/*.h", "lib/examples/*.c")
+    assert not foreign(pairs, r"^(\.\./)*lib/", r"^\.\./", r"internal\.h", r"ini\.h")
+
+
+@pytest.mark.parametrize("header", PUBLIC, ids=lambda path: path.name)
+@pytest.mark.parametrize("compiler", [["gcc", "-x", "c", *C_FLAGS], ["clang", "-x", "c", *C_FLAGS],
+                                      ["g++", "-x", "c++", *CXX_FLAGS]],
+                         ids=["gcc", "clang", "g++"])
+def test_public_header_compiles_alone(header, compiler, tmp_path):
+    source = tmp_path / "alone"
+    source.write_text(f"#include <sockfront/{header.name}>\n")
+    done = subprocess.run([*compiler, "-I", TOP / "lib/include", source],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+INNER = sorted(TOP.glob("conf/*.h")) + sorted(TOP.glob("daemon/*.h")) + sorted(TOP.glob("lib/*.h"))
+
+
+@pytest.mark.parametrize("header", INNER, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_inner_header_compiles_alone(header, tmp_path):
+    source = tmp_path / "alone.c"
+    source.write_text(f'#include "{header}"\n')
+    done = subprocess.run(["gcc", *C_FLAGS, "-D_GNU_SOURCE", "-I", TOP / "lib/include", "-I", TOP,
+                           source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Installs the Debian packages that are missing, and says which before it does.
+#
+#	tests/deps.sh demo     what building and "make demo" need
+#	tests/deps.sh check    that, and what "make check" needs
+#
+# No service is started by it.  Called by "make deps" and by "make demo".
+set -euo pipefail
+
+demo=(
+	gcc libc6-dev make libevent-dev libsystemd-dev libinih-dev
+	curl systemd
+)
+check=(
+	clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck mandoc man-db
+	g++ libcmocka-dev valgrind python3 python3-pytest python3-pytest-xdist pyflakes3
+	socat strace iproute2 netbase procps
+	redis-server redis-tools postgresql nginx-light openssh-server openssh-client
+)
+
+case "${1-}" in
+demo) wanted=("${demo[@]}") ;;
+check) wanted=("${demo[@]}" "${check[@]}") ;;
+*)
+	echo "usage: $0 demo|check" >&2
+	exit 2
+	;;
+esac
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	echo "deps: not a Debian system; what is needed there is called: ${wanted[*]}"
+	exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+	[[ $status == installed ]] || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+	exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+	as_root=(sudo)
+	if ! command -v sudo >/dev/null; then
+		echo "deps: these packages are missing; as root, run:" >&2
+		echo "    apt-get install --no-install-recommends ${missing[*]}" >&2
+		exit 1
+	fi
+fi
+
+echo "deps: installing ${#missing[@]} missing package(s): ${missing[*]}"
+
+# A freshly installed server would start at once; 101 from policy-rc.d says no.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+	trap '"${as_root[@]}" rm -f "$policy"' EXIT
+	printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
+fi
+
+install() {
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null
+}
+
+# The package lists may be missing or out of date: fetch them, once, if so.
+log=$(mktemp)
+if ! install >"$log" 2>&1; then
+	echo "deps: fetching the package lists first"
+	if ! "${as_root[@]}" apt-get update -q >"$log" 2>&1 || ! install >>"$log" 2>&1; then
+		tail -n 40 "$log" >&2
+		echo "deps: apt-get could not install ${missing[*]}" >&2
+		rm -f "$log"
+		exit 1
+	fi
+fi
+rm -f "$log"
+echo "deps: done"

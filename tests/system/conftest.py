@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: every test gets a stage of its own and prints the seed it ran with."""
+
+import os
+import resource
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from proxy import SOCKFRONT  # noqa: E402
+from stage import Stage  # noqa: E402
+
+# Which way bytes go: by recv and send alone, or by splice once there are many.
+DATA_PATHS = {"copy": ["--pipe-size", "0"], "splice": []}
+
+
+def pytest_configure(config):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if not os.access(SOCKFRONT, os.X_OK):
+        raise pytest.UsageError(f"{SOCKFRONT} is not there: build it, or set SOCKFRONT")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    result = yield
+    if call.when == "call":
+        item.failed_in_call = result.get_result().failed
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.write_line(f"skipped: {report.nodeid}: {reason}")
+
+
+@pytest.fixture
+def seed():
+    value = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(4), "big")
+    print(f"seed: {value} (SEED={value} repeats it)")
+    return value
+
+
+@pytest.fixture
+def stage(request, seed):
+    stage = Stage(seed)
+    yield stage
+    stage.tear_down(getattr(request.node, "failed_in_call", True))
+
+
+@pytest.fixture(params=DATA_PATHS)
+def data_path(request):
+    return DATA_PATHS[request.param]

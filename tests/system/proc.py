@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel says about a running process: CPU time, descriptors, wake-ups."""
+
+import os
+import re
+import time
+
+
+def wait_until(condition, what, within=10.0, every=0.02):
+    """Polls until condition() is true; returns what it gave."""
+    deadline = time.monotonic() + within
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"within {within} s this did not happen: {what}")
+        time.sleep(every)
+
+
+def holds_for(condition, what, seconds):
+    """Fails as soon as condition() is false within that time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert condition(), f"stopped being so within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def threads(pid):
+    return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+
+
+def cpu_seconds(pid):
+    """CPU time of all threads, to the nanosecond where the kernel counts it."""
+    total = 0
+    for tid in threads(pid):
+        with open(f"/proc/{pid}/task/{tid}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
+
+
+def wakeups(pid):
+    """How often the threads of the process went to sleep by themselves."""
+    total = 0
+    for tid in threads(pid):
+        with open(f"/proc/{pid}/task/{tid}/status") as file:
+            total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M)[1])
+    return total
+
+
+def descriptors(pid):
+    """Descriptor number -> what it is ("socket:[123]", "pipe:[4]", "/dev/null")."""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def kinds(pid):
+    """How many descriptors of each kind; pipes, which a pool may keep, counted apart."""
+    count = {"socket": 0, "pipe": 0, "other": 0}
+    for target in descriptors(pid).values():
+        kind = target.split(":")[0]
+        count[kind if kind in count else "other"] += 1
+    return count
+
+
+def is_cloexec(pid, fd):
+    with open(f"/proc/{pid}/fdinfo/{fd}") as file:
+        flags = int(re.search(r"^flags:\s*([0-7]+)", file.read(), re.M)[1], 8)
+    return bool(flags & 0o2000000)
+
+
+def parent(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def children(pid):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if parent(int(name)) == pid:
+                    found.append(int(name))
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    return found
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def tcp_connections(pid):
+    """How many TCP sockets of the process are anything but listening."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/{pid}/net/{table}") as file:
+                rows = [line.split() for line in file.readlines()[1:]]
+        except FileNotFoundError:
+            continue
+        inodes |= {row[9] for row in rows if row[3] != "0A"}
+    return sum(target[8:-1] in inodes for target in descriptors(pid).values())

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""One running sockfront: how it was started, what it logged, what it holds, how it ended."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from proc import cpu_seconds, descriptors, kinds, threads, wait_until, wakeups
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SOCKFRONT = os.path.abspath(os.environ.get("SOCKFRONT", os.path.join(REPOSITORY, "build", "sockfront")))
+SANITIZE = os.environ.get("SOCKFRONT_SANITIZE") == "1"
+HANDOVER = ["/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "handover.py")]
+
+PREFIX = rb"(?:sockfront: |<\d>)"
+LISTENING = re.compile(PREFIX + rb"listening on (.+?), backend (.+)$")
+SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
+
+# Pipes that the pool may keep for the next bulk transfer.
+POOLED_PIPES = 64
+
+
+def clean_environment(extra=None):
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LISTEN_") and name not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM")
+    }
+    environment.update(extra or {})
+    return environment
+
+
+class Proxy:
+    """A process whose stderr is read line by line.  Its owner is the stage."""
+
+    def __init__(
+        self, command, environment=None, journal=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **popen
+    ):
+        self.command = [os.fsencode(word) for word in command]
+        self.lines = []
+        self.listening = []
+        self.ended_as_expected = False
+        self.before = None
+        environment = clean_environment(environment)
+        log, stderr = os.pipe()
+        if journal:
+            status = os.fstat(stderr)
+            environment["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
+        self.stderr = open(log, "rb")
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=popen.pop("stderr", stderr),
+            env=environment,
+            **popen,
+        )
+        os.close(stderr)
+        self.pid = self.process.pid
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.stderr:
+            line = line.rstrip(b"\n")
+            match = LISTENING.match(line)
+            if match:
+                self.listening.append(os.fsdecode(match[1]))
+            self.lines.append(line)
+
+    @property
+    def log(self):
+        return b"\n".join(self.lines).decode(errors="surrogateescape")
+
+    def grep(self, pattern):
+        return [line for line in self.log.split("\n") if re.search(pattern, line)]
+
+    def wait_log(self, pattern, within=10):
+        def found():
+            if self.grep(pattern):
+                return self.grep(pattern)
+            assert self.process.poll() is None or self.reader.is_alive() or self.grep(pattern), (
+                f"ended with {self.process.returncode} before logging {pattern!r}:\n{self.log}"
+            )
+            return None
+
+        try:
+            return wait_until(found, f"a log line {pattern!r}", within)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log}") from None
+
+    def wait_listening(self, sockets):
+        self.wait_log("listening on")
+        wait_until(lambda: len(self.listening) >= sockets, f"{sockets} listening lines:\n{self.log}")
+
+    def settle(self):
+        """Waits until the set of descriptors stands still, and remembers it."""
+        self.before = wait_until(self._steady_kinds, "descriptors stand still")
+
+    def _steady_kinds(self):
+        first = descriptors(self.pid)
+        time.sleep(0.05)
+        return kinds(self.pid) if descriptors(self.pid) == first else None
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def cpu_during(self, seconds):
+        before = cpu_seconds(self.pid)
+        time.sleep(seconds)
+        return cpu_seconds(self.pid) - before
+
+    def assert_rests(self, seconds=2.0, limit=0.2):
+        """A process that spins would burn about as much CPU as time passes."""
+        used = self.cpu_during(seconds)
+        assert used < limit, f"{used:.3f} s of CPU in {seconds} s:\n{self.log}"
+
+    def wakeups_during(self, seconds):
+        before, number = wakeups(self.pid), len(threads(self.pid))
+        time.sleep(seconds)
+        assert len(threads(self.pid)) == number
+        return wakeups(self.pid) - before
+
+    def sockets(self):
+        return kinds(self.pid)["socket"]
+
+    def excess_sockets(self):
+        return self.sockets() - self.before["socket"]
+
+    def wait_released(self, within=10):
+        """Every descriptor that connections needed is closed again."""
+
+        def released():
+            now = kinds(self.pid)
+            return (
+                now["socket"] == self.before["socket"]
+                and now["other"] == self.before["other"]
+                and now["pipe"] <= self.before["pipe"] + POOLED_PIPES
+            )
+
+        try:
+            wait_until(released, "descriptors back to those before the connections", within)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\nbefore {self.before}, now {kinds(self.pid)}: {descriptors(self.pid)}\n{self.log}"
+            ) from None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, within=10):
+        """Waits for the end; returns the exit status.  The log is complete then."""
+        try:
+            status = self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {within} s:\n{self.log}") from None
+        self.reader.join(5)
+        self.ended_as_expected = True
+        return status
+
+    def kill(self):
+        if self.alive():
+            self.process.kill()
+        self.process.wait()
+
+    def assert_sane(self):
+        assert not SANITIZER.search(b"\n".join(self.lines)), f"a sanitizer complained:\n{self.log}"
+
+    def finish(self, released=True):
+        """What every test ends with: descriptors released, SIGTERM, exit 0."""
+        try:
+            if self.ended_as_expected:
+                return
+            assert self.alive(), f"ended by itself with {self.process.returncode}:\n{self.log}"
+            if released and self.before:
+                self.wait_released()
+            self.signal(signal.SIGTERM)
+            status = self.wait()
+            assert status == 0, f"exit status {status} after SIGTERM:\n{self.log}"
+        finally:
+            self.kill()
+            self.reader.join(5)
+            self.assert_sane()
+
+
+def run(*arguments, within=20, environment=None, **popen):
+    """Runs sockfront to its end; returns (status, stdout, stderr) as text."""
+    done = subprocess.run(
+        [SOCKFRONT, *arguments],
+        stdin=popen.pop("stdin", subprocess.DEVNULL),
+        capture_output=True,
+        env=clean_environment(environment),
+        timeout=within,
+        **popen,
+    )
+    assert not SANITIZER.search(done.stderr), done.stderr.decode(errors="replace")
+    return done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")

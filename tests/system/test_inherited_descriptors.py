@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""Inherited descriptors: by number, name or all; each once; what does not fit is refused by number, name and kind."""
+
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from proc import descriptors, is_cloexec
+from proxy import run
+from stage import need
+from streams import exchange, is_silent, read_to_end
+
+
+def handed(stage, sockets, *arguments, names=None, listening=1, extra=(), **options):
+    """sockfront with these sockets as descriptors 3, 4, ... and LISTEN_FDS saying so."""
+    numbers = [sock.fileno() for sock in sockets]
+    handover = [word for i, number in enumerate(numbers) for word in ("--move", f"{number}:{3 + i}")]
+    handover += ["--listen", str(len(numbers))]
+    if names:
+        handover += ["--names", names]
+    return stage.proxy(
+        *arguments, sockets=listening, handover=[*handover, *extra], pass_fds=numbers, **options
+    )
+
+
+def refused(stage, sockets, *arguments, **options):
+    proxy = handed(stage, sockets, *arguments, listening=0, **options)
+    return proxy.wait(), proxy.log
+
+
+def port_of(sock):
+    return "%s:%d" % sock.getsockname()[:2]
+
+
+def test_names_pick_their_own(stage):
+    """sd-listen:NAME takes every descriptor of that name and no other; untaken ones are warned of."""
+    backend = stage.backend()
+    listeners = [stage.listener() for _ in range(3)]
+    proxy = handed(stage, listeners, "sd-listen:web", backend.address, names="web:Web:web", listening=2)
+    for number in (0, 2):
+        exchange(stage.connect(port_of(listeners[number])), backend.accept(), seed=number, size=1000)
+    client = stage.connect(port_of(listeners[1]))
+    client.sendall(b"hello")
+    assert is_silent(client, 0.5)
+    warning = proxy.wait_log("warning: ")
+    assert any("4" in line and "Web" in line for line in warning), warning
+
+
+def test_two_proxies_by_name(stage):
+    backends = [stage.backend(), stage.backend()]
+    listeners = [stage.listener(), stage.listener()]
+    file = stage.file(
+        "sockfront.conf",
+        "".join(
+            f"[proxy {name}]\nlisten = sd-listen:{name}\nbackend = {backend.address}\n"
+            for name, backend in zip("ab", backends)
+        ),
+    )
+    handed(stage, listeners, "-c", file, names="b:a", listening=2)
+    exchange(stage.connect(port_of(listeners[0])), backends[1].accept(), seed=1, size=1000)
+    exchange(stage.connect(port_of(listeners[1])), backends[0].accept(), seed=2, size=1000)
+
+
+@pytest.mark.parametrize(
+    "takers",
+    [
+        ["sd-listen", "sd-listen:web"],
+        ["sd-listen:*", "sd-listen"],
+        ["sd-listen:web", "sd-listen:*"],
+        ["accept-from-fd:3", "sd-listen"],
+    ],
+)
+def test_two_takers_of_one_descriptor(stage, takers):
+    status, log = refused(stage, [stage.listener()], *takers, "127.0.0.1:9", names="web")
+    assert status == 1, log
+    assert "3" in log and any(taker in log for taker in takers)
+
+
+def test_name_that_was_not_passed(stage):
+    status, log = refused(stage, [stage.listener()], "sd-listen:db", "127.0.0.1:9", names="web")
+    assert status == 1
+    assert "db" in log
+
+
+def stream_unbound():
+    return socket.socket()
+
+
+def datagram():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+def seqpacket():
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.bind("")
+    sock.listen()
+    return sock
+
+
+class Opened:
+    def __init__(self, fd):
+        self.fd = fd
+
+    def fileno(self):
+        return self.fd
+
+    def shutdown(self, _how):
+        raise OSError
+
+    def close(self):
+        os.close(self.fd)
+
+
+def fifo():
+    reading, writing = os.pipe()
+    os.close(writing)
+    return Opened(reading)
+
+
+def file():
+    return Opened(os.open("/etc/passwd", os.O_RDONLY))
+
+
+UNFIT = [stream_unbound, datagram, seqpacket, fifo, file]
+
+
+@pytest.mark.parametrize("make", UNFIT)
+@pytest.mark.parametrize("taker", ["sd-listen", "sd-listen:web", "accept-from-fd:3"])
+def test_unfit_descriptor_is_refused(stage, make, taker):
+    """The message says which descriptor it is and, where it has one, its name."""
+    sock = stage.keep(make())
+    status, log = refused(stage, [sock], taker, "127.0.0.1:9", names="web")
+    assert status == 1, log
+    assert re.search(r"\b3\b", log), log
+    if taker.startswith("sd"):
+        assert "web" in log
+
+
+def test_closed_number(stage):
+    status, _, log = run("accept-from-fd:77", "127.0.0.1:9")
+    assert status == 1
+    assert "77" in log
+
+
+def test_environment_missing(stage):
+    status, _, log = run("sd-listen", "127.0.0.1:9")
+    assert status == 1
+    assert "LISTEN_" in log
+
+
+def test_environment_for_somebody_else(stage):
+    status, log = refused(stage, [stage.listener()], "sd-listen", "127.0.0.1:9", extra=["--pid", "1"])
+    assert status == 1
+    assert "LISTEN_PID" in log
+
+
+@pytest.mark.parametrize("fds", ["x", "-1", "0"])
+def test_environment_malformed(stage, fds):
+    proxy = stage.proxy("sd-listen", "127.0.0.1:9", sockets=0, handover=[f"--listen={fds}"])
+    assert proxy.wait() == 1
+    assert "LISTEN_" in proxy.log
+
+
+def test_environment_ignored_on_demand(stage):
+    """sd-accept-ignore-environment takes descriptor 3 whatever the variables say."""
+    backend = stage.backend()
+    listener = stage.listener()
+    number = listener.fileno()
+    stage.proxy(
+        "--sd-accept-ignore-environment",
+        "sd-listen",
+        backend.address,
+        handover=["--move", f"{number}:3"],
+        pass_fds=[number],
+    )
+    exchange(stage.connect(port_of(listener)), backend.accept(), seed=1, size=1000)
+
+
+def test_nothing_leaks_to_children(stage):
+    """Every descriptor is close-on-exec, and the LISTEN_ variables are gone."""
+    gdb = need("gdb")
+    backend = stage.backend()
+    listeners = [stage.listener(), stage.listener()]
+    proxy = handed(stage, listeners, "sd-listen:*", backend.address, names="a:b", listening=2)
+    for fd in descriptors(proxy.pid):
+        assert fd <= 2 or is_cloexec(proxy.pid, fd), f"{fd} is {descriptors(proxy.pid)[fd]}"
+    asked = [f'(char*)((char*(*)(const char*))getenv)("{name}")' for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")]
+    words = [word for question in asked for word in ("-ex", f"print {question}")]
+    done = subprocess.run([gdb, "-nx", "-batch", "-p", str(proxy.pid), *words], capture_output=True, text=True, timeout=60)
+    values = re.findall(r"^\$\d+ = (.*)$", done.stdout, re.M)
+    if len(values) != 3:
+        pytest.skip(f"gdb cannot look into the process: {done.stderr.strip().splitlines()[-1:]}")
+    assert values == ["0x0"] * 3
+
+
+def test_connected_socket_is_one_connection(stage):
+    """An inherited socket that is connected already is served, and the process ends with it."""
+    backend = stage.backend()
+    ours, theirs = map(stage.keep, socket.socketpair())
+    proxy = handed(stage, [theirs], "sd-listen", backend.address, listening=0)
+    theirs.close()
+    exchange(ours, backend.accept(), seed=stage.seed)
+    assert proxy.wait() == 0
+
+
+@pytest.mark.parametrize("stream", ["tcp", "unix"])
+def test_listening_socket_under_inetd(stage, stream):
+    """A listening stdin is a mistake that the message explains."""
+    listener = stage.listener("127.0.0.1:0" if stream == "tcp" else stage.path("app.sock"))
+    status, _, log = run("inetd", "127.0.0.1:9", stdin=listener)
+    assert status == 1
+    assert "accept-from-fd:0" in log
+
+
+def listen_backlog(port):
+    """What ss calls Send-Q of a listening socket."""
+    done = subprocess.run([need("ss"), "-Hltn", f"sport = :{port}"], capture_output=True, text=True)
+    return int(done.stdout.split()[2])
+
+
+def test_backlog_of_an_inherited_socket(stage):
+    """It keeps its own unless tcp-listen-backlog is given."""
+    backend = stage.backend()
+    first, second = stage.listener(backlog=7), stage.listener(backlog=7)
+    handed(stage, [first], "sd-listen", backend.address)
+    assert listen_backlog(first.getsockname()[1]) == 7
+    handed(stage, [second], "--tcp-listen-backlog", "33", "sd-listen", backend.address)
+    assert listen_backlog(second.getsockname()[1]) == 33
+
+
+@pytest.mark.parametrize("options, backlog", [([], 4096), (["--tcp-listen-backlog", "12"], 12)])
+def test_backlog_of_our_own(stage, options, backlog):
+    with open("/proc/sys/net/core/somaxconn") as limit:
+        backlog = min(backlog, int(limit.read()))
+    proxy = stage.proxy(*options, "127.0.0.1:0", "127.0.0.1:9")
+    assert listen_backlog(proxy.listening[0].rpartition(":")[2]) == backlog
+
+
+def test_blocking_mode_of_a_shared_connection_is_given_back(stage):
+    backend = stage.backend()
+    ours, theirs = map(stage.keep, socket.socketpair())
+    proxy = handed(stage, [theirs], "sd-listen", backend.address, listening=0)
+    connection = backend.accept()
+    connection.close()
+    assert read_to_end(ours) == b""
+    ours.close()
+    assert proxy.wait() == 0
+    assert os.get_blocking(theirs.fileno())

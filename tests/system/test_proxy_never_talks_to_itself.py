@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""A backend that is our own listener is refused, and a socket connected to itself is no backend."""
+
+import socket
+import subprocess
+
+import pytest
+
+from proxy import run
+from stage import need
+from streams import outcome
+
+
+def free_port(stage):
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "listen, backend",
+    [
+        ("127.0.0.1:{}", "127.0.0.1:{}"),
+        ("*:{}", "127.0.0.1:{}"),
+        (":{}", "127.0.0.1:{}"),
+        ("127.0.0.1:{}", "localhost:{}"),
+        ("localhost:{}", "127.0.0.1:{}"),
+    ],
+)
+def test_own_listener(stage, listen, backend):
+    port = free_port(stage)
+    proxy = stage.proxy(listen.format(port), backend.format(port), sockets=0)
+    assert proxy.wait(5) in (1, 2), proxy.log
+    assert backend.format(port) in proxy.log
+
+
+def test_own_listener_of_another_proxy(stage):
+    port = free_port(stage)
+    file = stage.file(
+        "sockfront.conf",
+        f"[proxy a]\nlisten=127.0.0.1:{port}\nbackend=127.0.0.1:9\n"
+        f"[proxy b]\nlisten={stage.path('b')}\nbackend=127.0.0.1:{port}\n",
+    )
+    status, _, log = run("-c", file)
+    assert status in (1, 2)
+    assert f"127.0.0.1:{port}" in log
+
+
+def test_own_inherited_listener(stage):
+    listener = stage.listener()
+    address = "%s:%d" % listener.getsockname()
+    proxy = stage.proxy(
+        "accept-from-fd:%d" % listener.fileno(), address, sockets=0, pass_fds=[listener.fileno()]
+    )
+    assert proxy.wait(5) == 1, proxy.log
+    assert address in proxy.log
+
+
+def test_self_connect(stage):
+    """
+    Connecting to a closed port of the ephemeral range may pick that very port as
+    the source: the client would get its own bytes back.
+    """
+    ip, unshare = need("ip"), need("unshare")
+    script = f'{ip} link set lo up && echo "40000 40003" > /proc/sys/net/ipv4/ip_local_port_range && exec "$@"'
+    prefix = [unshare, "-n", "sh", "-c", script, "sh"]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        pytest.skip("no network namespace may be made here (not root?)")
+    proxy = stage.proxy("--connect-timeout=3s", stage.path("app.sock"), "127.0.0.1:40000", prefix=prefix)
+    clients = [stage.connect(proxy.listening[0]) for _ in range(3)]
+    for client in clients:
+        client.sendall(b"echo?")
+    for client in clients:
+        assert outcome(client, 20)[0] == b""

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors that were handed over: lib/inherited.c, lib/sd_listen.c, lib/fd.c.
+ * Each test is a child process that puts descriptors at 3, 4, ... and sets the
+ * variables as systemd would.
+ */
+#include "sockets.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static int listening(int family, int backlog)
+{
+	struct sfront_sockaddr addr = { .len = sizeof(addr.sa.in) };
+	int fd = socket(family, SOCK_STREAM, 0);
+
+	addr.sa.any.sa_family = (sa_family_t)family;
+	if (family == AF_INET)
+		addr.sa.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		addr.len = sizeof(sa_family_t); /* a UNIX name of the kernel's choice */
+	CHECK(bind(fd, &addr.sa.any, addr.len) == 0 && listen(fd, backlog) == 0);
+	return fd;
+}
+
+/* Makes @fds the descriptors from 3 on.  They must have been opened in that order. */
+static void hand_over(const int *fds, int n, const char *names)
+{
+	char text[16];
+	int high[8];
+
+	for (int i = 0; i < n; i++)
+		high[i] = fcntl(fds[i], F_DUPFD, 100 + i);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	for (int i = 0; i < n; i++) {
+		CHECK(dup2(high[i], 3 + i) == 3 + i);
+		close(high[i]);
+	}
+	snprintf(text, sizeof(text), "%d", n);
+	setenv("LISTEN_FDS", text, 1);
+	snprintf(text, sizeof(text), "%d", getpid());
+	setenv("LISTEN_PID", text, 1);
+	if (names)
+		setenv("LISTEN_FDNAMES", names, 1);
+}
+
+static void sd_listen_first(void)
+{
+	const int fds[] = { listening(AF_INET, 77), listening(AF_INET, 77) };
+	struct sfront_listener *listener;
+	struct sfront_inherited inherited;
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	hand_over(fds, 2, NULL);
+	listener = must_open("sd_listen", "tcp-keepalive=30000::");
+	CHECK(!getenv("LISTEN_FDS") && !getenv("LISTEN_PID") && !getenv("LISTEN_FDNAMES"));
+	CHECK(sfront_listener_count(listener) == 1);
+	CHECK(sfront_listener_fd(listener, 0) == 3);
+	CHECK(is_nonblocking(3) && is_close_on_exec(3) && is_close_on_exec(4));
+	CHECK(sfront_listener_is_inherited(listener, 0));
+	CHECK(!sfront_listener_is_single(listener, 0));
+	sfront_listener_format(listener, 0, text, sizeof(text));
+	CHECK_CONTAINS(text, "127.0.0.1:");
+	CHECK(socket_option(3, IPPROTO_TCP, TCP_NODELAY) > 0);
+	CHECK(socket_option(3, SOL_SOCKET, SO_OOBINLINE) == 1);
+	CHECK(socket_option(3, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
+	CHECK(getsockopt(3, IPPROTO_TCP, TCP_INFO, &info, &len) == 0);
+	CHECK(info.tcpi_sacked == 77); /* the backlog, untouched */
+	CHECK(serves(listener, 0));
+
+	CHECK(sfront_inherited_at(0, &inherited) == 0);
+	CHECK(inherited.fd == 3 && inherited.taken && strcmp(inherited.name, "unknown") == 0);
+	CHECK(sfront_inherited_at(1, &inherited) == 0);
+	CHECK(inherited.fd == 4 && !inherited.taken);
+	CHECK(sfront_inherited_at(2, &inherited) == -ENOENT);
+	sfront_listener_close(listener);
+	CHECK(fcntl(3, F_GETFD) < 0 && fcntl(4, F_GETFD) >= 0);
+	CHECK(sfront_inherited_at(0, &inherited) == 0 && inherited.taken);
+}
+
+static void sd_listen_names(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_UNIX, 5), listening(AF_INET, 5) };
+	struct sfront_listener *web, *other;
+
+	hand_over(fds, 3, "web:api:web");
+	CHECK(try_open("sd-listen:Web", "", &web) == -ENOENT);
+	CHECK_CONTAINS(why.message, "there is \"web\", \"api\" (");
+	web = must_open("sd-listen:web", "");
+	CHECK(sfront_listener_count(web) == 2);
+	CHECK(sfront_listener_fd(web, 0) == 3 && sfront_listener_fd(web, 1) == 5);
+	CHECK(serves(web, 0) && serves(web, 1));
+
+	CHECK(try_open("sd-listen:web", "", &other) == -EBUSY);
+	CHECK_CONTAINS(why.message, "descriptor 3 (name \"web\")");
+	CHECK(try_open("sd-listen", "", &other) == -EBUSY);
+	CHECK(try_open("accept-from-fd:5", "", &other) == -EBUSY);
+	CHECK_CONTAINS(why.message, "descriptor 5");
+	CHECK(try_open("sd-listen:*", "", &other) == -EBUSY);
+
+	other = must_open("sd-listen:api", "send-buffer-size=30000 tcp-nodelay");
+	CHECK_CONTAINS(warnings, "tcp-nodelay has no effect on sd-listen:api");
+	CHECK(serves(other, 0));
+	sfront_listener_close(other);
+	sfront_listener_close(web);
+}
+
+static void sd_listen_all(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_UNIX, 5) };
+	struct sfront_connection connection;
+	struct sfront_listener *listener;
+	int client;
+
+	hand_over(fds, 2, "a:b");
+	listener = must_open("sd-listen:*", "send-buffer-size=30000 tcp-listen-backlog=6");
+	CHECK(warnings[0] == '\0');
+	CHECK(sfront_listener_count(listener) == 2);
+	CHECK(serves(listener, 0) && serves(listener, 1));
+	client = connect_to(listener, 1);
+	CHECK(sfront_listener_accept(listener, &connection) == 0);
+	CHECK(connection.read_stream == SFRONT_STREAM_UNIX);
+	CHECK(socket_option(connection.write_fd, SOL_SOCKET, SO_SNDBUF) == 60000);
+	sfront_connection_close(&connection);
+	close(client);
+	sfront_listener_close(listener);
+}
+
+/* An own address that fails must not cost the sockets that came from outside. */
+static void failure_keeps_inherited(void)
+{
+	const int fds[] = { listening(AF_INET, 5) };
+	const char *const texts[] = { "sd-listen", "./no-such-directory/x", NULL };
+	struct sfront_inherited inherited;
+	struct sfront_listener *listener;
+
+	hand_over(fds, 1, "web");
+	CHECK(try_open_all(texts, "", &listener) == -ENOENT);
+	CHECK(sfront_inherited_at(0, &inherited) == 0 && !inherited.taken);
+	listener = must_open("sd-listen:web", "");
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+}
+
+static void connected_unix(void)
+{
+	struct sfront_connection connection;
+	struct sfront_listener *listener;
+	struct pollfd pollfd = { .events = POLLIN };
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	pair[1] = fcntl(pair[1], F_DUPFD, 50);
+	hand_over(pair, 1, "connection");
+	listener = must_open("sd-listen", "unix-listen-chmod=owner");
+	CHECK_CONTAINS(warnings, "unix-listen-chmod has no effect");
+	CHECK(sfront_listener_is_single(listener, 0) && sfront_listener_is_inherited(listener, 0));
+	pollfd.fd = sfront_listener_fd(listener, 0);
+	CHECK(pollfd.fd != 3 && is_readable(pollfd.fd));
+	CHECK(sfront_listener_accept(listener, &connection) == 0);
+	CHECK(connection.read_fd == 3 && connection.write_fd == 3);
+	CHECK(connection.restore_read && is_nonblocking(3));
+	CHECK(carries(pair[1], connection.read_fd) && carries(connection.write_fd, pair[1]));
+	CHECK(!is_readable(pollfd.fd));
+	CHECK(sfront_listener_accept(listener, &connection) == -ESHUTDOWN);
+	CHECK(sfront_listener_accept_at(listener, 0, &connection) == -ESHUTDOWN);
+	connection.read_fd = connection.write_fd = 3;
+	sfront_connection_close(&connection);
+	sfront_listener_close(listener);
+}
+
+static void connected_tcp(void)
+{
+	struct sfront_listener *source = must_open("127.0.0.1:0", ""), *listener;
+	int client = connect_to(source, 0), fd;
+	struct sfront_connection connection;
+	char text[SFRONT_ADDRESS_TEXT_SIZE], address[32];
+
+	CHECK(sfront_listener_accept(source, &connection) == 0);
+	fd = connection.read_fd;
+	sfront_listener_close(source);
+	snprintf(address, sizeof(address), "accept-from-fd:%d", fd);
+	listener = must_open(address, "tcp-nodelay=no tcp-keepalive=");
+	CHECK(warnings[0] == '\0');
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_NODELAY) == 0);
+	CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 1);
+	sfront_listener_format(listener, 0, text, sizeof(text));
+	CHECK_CONTAINS(text, "127.0.0.1:");
+	CHECK(sfront_listener_accept(listener, &connection) == 0);
+	CHECK(!connection.restore_read); /* it was not blocking when we got it */
+	sfront_connection_format(&connection, text, sizeof(text));
+	CHECK_CONTAINS(text, "127.0.0.1:");
+	CHECK(carries(client, fd));
+	sfront_connection_close(&connection);
+	close(client);
+	sfront_listener_close(listener);
+}
+
+/* One of a kind and one that goes on: exhausted is only who has nothing to wait for. */
+static void single_beside_listening(void)
+{
+	const char *const texts[] = { "accept-from-fd:3", "@sockfront-test-beside", NULL };
+	struct sfront_connection connection;
+	struct sfront_listener *listener;
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	pair[1] = fcntl(pair[1], F_DUPFD, 50);
+	hand_over(pair, 1, NULL);
+	CHECK(try_open_all(texts, "", &listener) == 0);
+	CHECK(sfront_listener_accept(listener, &connection) == 0);
+	sfront_connection_close(&connection);
+	CHECK(sfront_listener_accept(listener, &connection) == -EAGAIN);
+	CHECK(serves(listener, 1));
+	sfront_listener_close(listener);
+}
+
+/* A connection that nobody took is closed with the listener. */
+static void single_not_taken(void)
+{
+	struct sfront_listener *listener;
+	int pair[2];
+	char byte;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	pair[1] = fcntl(pair[1], F_DUPFD, 50);
+	hand_over(pair, 1, NULL);
+	listener = must_open("sd-listen", "");
+	sfront_listener_close(listener);
+	CHECK(read(pair[1], &byte, 1) == 0);
+}
+
+static void refuse_at(int number, const char *what)
+{
+	struct sfront_listener *listener;
+	char address[32], label[64];
+
+	snprintf(address, sizeof(address), "accept-from-fd:%d", number);
+	snprintf(label, sizeof(label), "descriptor %d is %s;", number, what);
+	CHECK(try_open(address, "", &listener) < 0);
+	CHECK_CONTAINS(why.message, label);
+	CHECK_CONTAINS(why.message, address);
+}
+
+static void not_a_stream(void)
+{
+	int fifo[2], unconnected = socket(AF_INET, SOCK_STREAM, 0);
+	int datagram = socket(AF_INET, SOCK_DGRAM, 0), packets[2];
+	int file = open("/proc/self/exe", O_RDONLY), dir = open("/", O_RDONLY);
+	int null = open("/dev/null", O_RDWR), closed = dup(null);
+
+	CHECK(pipe(fifo) == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET, 0, packets) == 0);
+	close(closed);
+	refuse_at(fifo[0], "a FIFO");
+	refuse_at(unconnected, "a stream socket that neither listens nor is connected");
+	refuse_at(datagram, "a datagram socket");
+	refuse_at(packets[0], "a sequential-packet socket");
+	refuse_at(file, "a regular file");
+	refuse_at(dir, "a directory");
+	refuse_at(null, "a terminal or another character device");
+	refuse_at(2147483647, "closed");
+	if (closed > STDERR_FILENO && fcntl(closed, F_GETFD) < 0)
+		refuse_at(closed, "closed");
+	refuse_at(fifo[0], "a FIFO"); /* refused, it is not taken */
+}
+
+static void refused_names_the_name(void)
+{
+	struct sfront_listener *listener;
+	int fds[2];
+
+	CHECK(pipe(fds) == 0);
+	hand_over(fds, 2, "foo:bar");
+	CHECK(try_open("sd-listen:bar", "", &listener) == -ENOTSOCK);
+	CHECK_CONTAINS(why.message, "descriptor 4 (name \"bar\") is a FIFO");
+}
+
+static void nothing_passed(void)
+{
+	struct sfront_inherited inherited;
+	struct sfront_listener *listener;
+
+	unsetenv("LISTEN_FDS");
+	CHECK(sfront_inherited_at(0, &inherited) == -ENOENT);
+	CHECK(try_open("sd-listen", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "LISTEN_FDS is not set");
+	CHECK_CONTAINS(why.message, "systemd-socket-activate");
+	CHECK_CONTAINS(why.message, "sd-accept-ignore-environment");
+	CHECK(try_open("sd-listen:*", "", &listener) == -ENOENT);
+	CHECK(try_open("sd-listen:web", "sd-accept-ignore-environment", &listener) == -ENOENT);
+}
+
+static void passed_to_another(void)
+{
+	const int fds[] = { listening(AF_INET, 5) };
+	struct sfront_listener *listener;
+
+	hand_over(fds, 1, NULL);
+	setenv("LISTEN_PID", "1", 1);
+	CHECK(try_open("sd-listen", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "LISTEN_PID is 1, another process");
+	CHECK(!getenv("LISTEN_FDS"));
+
+	listener = must_open("sd-listen", "sd-accept-ignore-environment");
+	CHECK(warnings[0] == '\0');
+	CHECK(serves(listener, 0) && is_close_on_exec(3));
+	sfront_listener_close(listener);
+}
+
+static void malformed(void)
+{
+	struct sfront_listener *listener;
+	struct sfront_inherited inherited;
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "lots", 1);
+	CHECK(try_open("sd-listen", "", &listener) < 0);
+	CHECK_CONTAINS(why.message, "LISTEN_FDS is \"lots\"");
+	CHECK(sfront_inherited_at(0, &inherited) < 0);
+}
+
+static void path_is_not_removed(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct sfront_listener *listener;
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	struct stat st;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "/tmp/sockfront-test-inherited.%d", getpid());
+	CHECK(bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 5) == 0);
+	hand_over(&fd, 1, NULL);
+	listener = must_open("accept-from-fd:3", "unix-listen-unlink");
+	CHECK_CONTAINS(warnings, "unix-listen-unlink has no effect on accept-from-fd:3");
+	sfront_listener_format(listener, 0, text, sizeof(text));
+	CHECK(strcmp(text, un.sun_path) == 0);
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+	CHECK(stat(un.sun_path, &st) == 0);
+	CHECK(unlink(un.sun_path) == 0);
+}
+
+#define child_test(name)                      \
+	static void test_##name(void **state) \
+	{                                     \
+		(void)state;                  \
+		in_child(name);               \
+	}
+
+child_test(sd_listen_first) child_test(sd_listen_names) child_test(sd_listen_all)
+	child_test(failure_keeps_inherited) child_test(connected_unix) child_test(connected_tcp)
+		child_test(single_beside_listening) child_test(single_not_taken)
+			child_test(not_a_stream) child_test(refused_names_the_name)
+				child_test(nothing_passed) child_test(passed_to_another)
+					child_test(malformed) child_test(path_is_not_removed)
+
+						int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		counted(test_sd_listen_first),
+		counted(test_sd_listen_names),
+		counted(test_sd_listen_all),
+		counted(test_failure_keeps_inherited),
+		counted(test_connected_unix),
+		counted(test_connected_tcp),
+		counted(test_single_beside_listening),
+		counted(test_single_not_taken),
+		counted(test_not_a_stream),
+		counted(test_refused_names_the_name),
+		counted(test_nothing_passed),
+		counted(test_passed_to_another),
+		counted(test_malformed),
+		counted(test_path_is_not_removed),
+	};
+
+	return cmocka_run_group_tests_name("inherited", tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conf/keys.c and conf/suggest.c: the table itself, what each key takes, and
+ * which name is offered for a mistyped one.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "conf/conf.h"
+
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+static void test_table(void **state)
+{
+	const struct key *key;
+
+	(void)state;
+	for (size_t i = 0; (key = key_at(i)); i++) {
+		assert_ptr_equal(key_find(key->name), key);
+		assert_int_equal(
+			key->name[strspn(key->name, "abcdefghijklmnopqrstuvwxyz0123456789-")],
+			'\0');
+		assert_true(strlen(key->name) < 50);
+		assert_true(*key->help && key->help[strlen(key->help) - 1] != '.');
+		assert_null(strchr(key->help, '\n'));
+		assert_int_equal(key->is_switch, strcmp(key->argument, "yes|no") == 0);
+		assert_int_equal(key->is_list, strcmp(key->name, "listen") == 0);
+		if (!sfront_option_find(key->name))
+			assert_non_null(strstr(key->help, "default"));
+	}
+	assert_null(key_find("exit-idle"));
+	assert_null(key_find(""));
+}
+
+/* The process's keys, then the proxy's, then all of the library's in its order. */
+static void test_order(void **state)
+{
+	const struct sfront_option *option;
+	const struct key *key;
+	size_t i = 0;
+
+	(void)state;
+	while (key_at(i)->scope == KEY_PROCESS)
+		i++;
+	assert_true(i >= 6);
+	while (key_at(i) && !sfront_option_find(key_at(i)->name))
+		assert_int_equal(key_at(i++)->scope, KEY_PROXY);
+
+	for (size_t j = 0; (option = sfront_option_at(j)); j++, i++) {
+		key = key_at(i);
+		assert_non_null(key);
+		assert_string_equal(key->name, option->name);
+		assert_string_equal(key->argument, option->argument);
+		assert_string_equal(key->help, option->help);
+		assert_int_equal(key->is_switch, option->is_switch);
+		assert_int_equal(key->scope, KEY_PROXY);
+	}
+	assert_null(key_at(i));
+}
+
+static const struct {
+	const char *key;
+	const char *value;
+	int result;
+	uint64_t expected; /* for a result of 0 */
+} values[] = {
+	{ "workers", "1", 0, 1 },
+	{ "workers", "1024", 0, 1024 },
+	{ "workers", "1025", -EINVAL, 0 },
+	{ "workers", "-1", -EINVAL, 0 },
+	{ "workers", "", -EINVAL, 0 },
+	{ "log-level", "error", 0, 3 },
+	{ "log-level", "WARNING", 0, 4 },
+	{ "log-level", "notice", 0, 5 },
+	{ "log-level", "7", -EINVAL, 0 },
+	{ "max-connections", "1", 0, 1 },
+	{ "max-connections", "99999999999", -ERANGE, 0 },
+	{ "max-connections", "auto", -EINVAL, 0 },
+	{ "pipe-size", "0", 0, 0 },
+	{ "pipe-size", "4k", 0, 4096 },
+	{ "pipe-size", "64M", 0, 64 << 20 },
+	{ "pipe-size", "65M", -ERANGE, 0 },
+	{ "pipe-size", "big", -EINVAL, 0 },
+	{ "drain-timeout", "infinity", 0, SFRONT_INFINITY_MS },
+	{ "drain-timeout", "0", -ERANGE, 0 },
+	{ "connect-timeout", "5s", 0, 5000 },
+	{ "connect-timeout", "0ms", -ERANGE, 0 },
+	{ "idle-timeout", "1ms", 0, 1 },
+	{ "half-close-timeout", "2min", 0, 120000 },
+	{ "backend-tcp-user-timeout", "24d", 0, UINT64_C(24) * 86400 * 1000 },
+	{ "backend-tcp-user-timeout", "25d", -ERANGE, 0 },
+	{ "backend-tcp-user-timeout", "0", -ERANGE, 0 },
+	{ "access-log", NULL, 0, true },
+	{ "connect-retry", "off", 0, false },
+	{ "backend-tcp-nodelay", "no", 0, false },
+	{ "listen", NULL, -EINVAL, 0 },
+	{ "idle-timeout", NULL, -EINVAL, 0 },
+};
+
+static uint64_t field(const struct config *config, const struct proxy_config *proxy,
+		      const char *key)
+{
+	const struct process_config *process = &config->process;
+	const struct {
+		const char *key;
+		uint64_t value;
+	} fields[] = {
+		{ "workers", process->workers },
+		{ "log-level", (uint64_t)process->log_level },
+		{ "access-log", process->access_log },
+		{ "max-connections", process->max_connections },
+		{ "pipe-size", process->pipe_size },
+		{ "drain-timeout", process->drain_timeout_ms },
+		{ "connect-timeout", proxy->connect_timeout_ms },
+		{ "connect-retry", proxy->connect_retry },
+		{ "idle-timeout", proxy->idle_timeout_ms },
+		{ "half-close-timeout", proxy->half_close_timeout_ms },
+		{ "backend-tcp-nodelay", proxy->backend_nodelay },
+		{ "backend-tcp-user-timeout", proxy->backend_user_timeout_ms },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (strcmp(fields[i].key, key) == 0)
+			return fields[i].value;
+	fail_msg("the test does not know where \"%s\" goes", key);
+	return 0;
+}
+
+static void check_value(struct config *config, struct proxy_config *proxy, size_t i)
+{
+	const struct place place = { 0 };
+	const struct key *key = key_find(values[i].key);
+	struct sfront_error err = { "" };
+	uint64_t before = 0;
+	int r;
+
+	assert_non_null(key);
+	if (!key->is_list)
+		before = field(config, proxy, key->name);
+
+	r = key_set(key, config, proxy, values[i].value, &place, &err);
+	if (r != values[i].result)
+		fail_msg("%s = %s: %d, not %d (%s)", values[i].key, values[i].value, r,
+			 values[i].result, err.message);
+	assert_int_equal(r < 0, *err.message != '\0');
+	if (!key->is_list)
+		assert_true(field(config, proxy, key->name) ==
+			    (r < 0 ? before : values[i].expected));
+
+	assert_int_equal(key_set(key, config, proxy, values[i].value, &place, NULL), r);
+}
+
+static void test_values(void **state)
+{
+	const struct place place = { 0 };
+	struct proxy_config *proxy;
+	struct config config;
+
+	(void)state;
+	config_init(&config);
+	proxy = config_add_proxy(&config, "", &place);
+	assert_non_null(proxy);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		check_value(&config, proxy, i);
+	config_clear(&config);
+	assert_int_equal(config.n_proxies, 0);
+}
+
+static void test_workers_auto(void **state)
+{
+	const struct place place = { 0 };
+	struct config config;
+
+	(void)state;
+	config_init(&config);
+	config.process.workers = 0;
+	assert_int_equal(key_set(key_find("workers"), &config, NULL, "auto", &place, NULL), 0);
+	assert_in_range(config.process.workers, 1, 1024);
+	config_clear(&config);
+}
+
+/* Places of the command line; the addresses follow each other. */
+static void test_list(void **state)
+{
+	const struct place place = { .file = NULL, .line = 0 };
+	struct proxy_config *proxy;
+	struct config config;
+
+	(void)state;
+	config_init(&config);
+	proxy = config_add_proxy(&config, "", &place);
+	assert_non_null(proxy);
+	for (int i = 0; i < 20; i++) {
+		char text[16];
+
+		snprintf(text, sizeof(text), ":%d", 1000 + i);
+		assert_int_equal(key_set(key_find("listen"), &config, proxy, text, &place, NULL),
+				 0);
+	}
+	assert_int_equal(proxy->n_listen, 20);
+	assert_string_equal(proxy->listen[19].address.u.tcp.service, "1019");
+	assert_null(proxy->listen[19].place.file);
+	config_clear(&config);
+}
+
+static const struct {
+	const char *word;
+	enum key_scope scope;
+	const char *nearest;
+} words[] = {
+	{ "idle-timout", KEY_PROXY, "idle-timeout" },
+	{ "IDLE_TIMEOUT", KEY_PROXY, "idle-timeout" },
+	{ "listne", KEY_PROXY, "listen" },
+	{ "backed", KEY_PROXY, "backend" },
+	{ "conect-timeot", KEY_PROXY, "connect-timeout" },
+	{ "nodelay", KEY_PROXY, "backend-tcp-nodelay" },
+	{ "backlog", KEY_PROXY, "tcp-listen-backlog" },
+	{ "tcp-keep-alive", KEY_PROXY, "tcp-keepalive" },
+	{ "worker", KEY_PROCESS, "workers" },
+	{ "worker", KEY_PROXY, NULL },
+	{ "max-conn", KEY_PROCESS, "max-connections" },
+	{ "loglevel", KEY_PROCESS, "log-level" },
+	{ "colour", KEY_PROXY, NULL },
+	{ "x", KEY_PROXY, NULL },
+	{ "", KEY_PROXY, NULL },
+	{ "\xFF\xFE", KEY_PROXY, NULL },
+	{ "tcp-keepaliveeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee", KEY_PROXY, NULL },
+};
+
+static void test_nearest(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		const char *nearest = key_nearest(words[i].word, words[i].scope);
+
+		if (!nearest || !words[i].nearest)
+			assert_ptr_equal(nearest, words[i].nearest);
+		else
+			assert_string_equal(nearest, words[i].nearest);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),  cmocka_unit_test(test_order),
+		cmocka_unit_test(test_values), cmocka_unit_test(test_workers_auto),
+		cmocka_unit_test(test_list),   cmocka_unit_test(test_nearest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

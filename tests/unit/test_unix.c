@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UNIX sockets: lib/unix.c.  Everything happens in a directory of its own,
+ * which has to be empty again after every test.
+ */
+#include "sockets.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define ME  "./app.sock"
+#define ME2 "./other.sock"
+
+static char directory[] = "/tmp/sockfront-test-unix.XXXXXX";
+
+static int setup(void **state)
+{
+	umask(022);
+	return descriptors_setup(state);
+}
+
+static int teardown(void **state)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(".");
+
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			fail_msg("%s was left behind", entry->d_name);
+	closedir(dir);
+	return descriptors_teardown(state);
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 ? st.st_mode & 07777 : 0170000;
+}
+
+static bool exists(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+static struct sockaddr_un address_of(const char *path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+	strncpy(un.sun_path, path, sizeof(un.sun_path) - 1);
+	return un;
+}
+
+/* A socket bound to @path by somebody else; listens if @backlog is not negative. */
+static int foreign_socket(const char *path, int type, int backlog)
+{
+	struct sockaddr_un un = address_of(path);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	if (backlog >= 0)
+		assert_int_equal(listen(fd, backlog), 0);
+	return fd;
+}
+
+static void leave_dead(const char *path)
+{
+	close(foreign_socket(path, SOCK_STREAM, 5));
+}
+
+static int try_connect(const char *path)
+{
+	struct sockaddr_un un = address_of(path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r = 0;
+
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static void test_open(void **state)
+{
+	struct sfront_listener *listener = must_open(ME, "");
+	struct sfront_connection connection;
+	char text[SFRONT_ADDRESS_TEXT_SIZE], expected[64];
+	int client = connect_to(listener, 0);
+
+	(void)state;
+	sfront_listener_format(listener, 0, text, sizeof(text));
+	assert_string_equal(text, ME);
+	assert_int_equal(sfront_listener_accept(listener, &connection), 0);
+	assert_int_equal(connection.read_stream, SFRONT_STREAM_UNIX);
+	sfront_connection_format(&connection, text, sizeof(text));
+	snprintf(expected, sizeof(expected), "unix(pid=%d,uid=%u,gid=%u)", getpid(), getuid(),
+		 getgid());
+	assert_string_equal(text, expected);
+	sfront_connection_close(&connection);
+	close(client);
+	assert_true(serves(listener, 0));
+	sfront_listener_close(listener);
+	assert_false(exists(ME));
+}
+
+static void test_odd_names(void **state)
+{
+	static const char *const names[] = { "./caf\xe9 \xff\n", "./.x", "./a:80", "././b" };
+	char longest[SFRONT_PATH_MAX + 1];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct sfront_listener *listener = must_open(names[i], "");
+
+		assert_true(exists(names[i]));
+		assert_true(serves(listener, 0));
+		sfront_listener_close(listener);
+	}
+	memset(longest, 'l', sizeof(longest));
+	memcpy(longest, "./", 2);
+	longest[SFRONT_PATH_MAX] = '\0';
+	sfront_listener_close(must_open(longest, ""));
+}
+
+/* The mode is exact whatever the umask; without one the umask decides. */
+static void test_mode(void **state)
+{
+	static const struct {
+		const char *settings;
+		mode_t umask;
+		mode_t mode;
+	} cases[] = {
+		{ "unix-listen-chmod=owner", 0, 0600 },
+		{ "unix-listen-chmod=group", 0777, 0660 },
+		{ "unix-listen-chmod=everybody", 077, 0666 },
+		{ "unix-listen-chmod=0", 0, 0 },
+		{ "unix-listen-chmod=777", 022, 0777 },
+		{ "", 027, 0750 },
+		{ "", 0, 0777 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sfront_listener *listener = NULL;
+
+		umask(cases[i].umask);
+		listener = must_open(ME, cases[i].settings);
+		assert_int_equal(mode_of(ME), cases[i].mode);
+		assert_int_equal(umask(022), cases[i].umask);
+		assert_string_equal(warnings, "");
+		sfront_listener_close(listener);
+	}
+}
+
+static void test_owner(void **state)
+{
+	struct sfront_listener *listener = NULL;
+	struct stat st;
+
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	listener = must_open(ME, "unix-listen-uid=1234 unix-listen-gid=4321 unix-listen-chmod=640");
+	assert_int_equal(lstat(ME, &st), 0);
+	assert_int_equal(st.st_uid, 1234);
+	assert_int_equal(st.st_gid, 4321);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	sfront_listener_close(listener);
+	listener = must_open(ME, "unix-listen-gid=4321");
+	assert_int_equal(lstat(ME, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(st.st_gid, 4321);
+	sfront_listener_close(listener);
+}
+
+static void unprivileged(void)
+{
+	struct sfront_listener *listener = NULL;
+
+	CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+	CHECK(try_open(ME, "unix-listen-uid=0", &listener) == -EPERM);
+	CHECK_CONTAINS(why.message, "unix-listen-uid");
+	CHECK(!exists(ME));
+
+	/* A directory that may be written and not read cannot be locked. */
+	CHECK(mkdir("./blind", 0300) == 0);
+	listener = must_open("./blind/x", "unix-listen-unlink");
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+	CHECK(chmod("./blind", 0500) == 0);
+	CHECK(try_open("./blind/x", "", &listener) == -EACCES);
+	CHECK_CONTAINS(why.message, "no permission");
+	CHECK(rmdir("./blind") == 0);
+}
+
+static void test_unprivileged(void **state)
+{
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	assert_int_equal(chmod(".", 0777), 0);
+	in_child(unprivileged);
+}
+
+/* What is in the way, and what is said of it without unix-listen-unlink and with it. */
+static void assert_kept(const char *without, const char *with)
+{
+	struct sfront_listener *listener = NULL;
+	struct stat before, after;
+
+	assert_int_equal(lstat(ME, &before), 0);
+	assert_int_equal(try_open(ME, "", &listener), -EADDRINUSE);
+	assert_contains(why.message, without);
+	assert_contains(why.message, "unix-listen-unlink");
+	assert_contains(why.message, ME);
+	assert_int_equal(try_open(ME, "unix-listen-unlink", &listener), -EADDRINUSE);
+	assert_contains(why.message, with);
+	assert_contains(why.message, ME);
+	assert_int_equal(lstat(ME, &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+	assert_int_equal(after.st_mode, before.st_mode);
+}
+
+static void test_live_socket(void **state)
+{
+	int foreign = foreign_socket(ME, SOCK_STREAM, 5);
+
+	(void)state;
+	assert_kept("another process is listening", "another process is listening");
+	assert_int_equal(try_connect(ME), 0);
+	close(foreign);
+	unlink(ME);
+}
+
+static void test_live_socket_full(void **state)
+{
+	struct sockaddr_un un = address_of(ME);
+	int foreign = foreign_socket(ME, SOCK_STREAM, 0), clients[8], r = 0;
+	size_t n = 0;
+
+	(void)state;
+	while (n < 8 && r == 0) {
+		clients[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		r = connect(clients[n++], (struct sockaddr *)&un, sizeof(un)) < 0 ? -errno : 0;
+	}
+	assert_int_equal(r, -EAGAIN);
+	assert_kept("another process is listening", "another process is listening");
+	while (n > 0)
+		close(clients[--n]);
+	close(foreign);
+	unlink(ME);
+}
+
+static void test_live_datagram_socket(void **state)
+{
+	int foreign = foreign_socket(ME, SOCK_DGRAM, -1);
+
+	(void)state;
+	assert_kept("another process is listening", "another process is listening");
+	close(foreign);
+	unlink(ME);
+}
+
+static void test_dead_socket(void **state)
+{
+	struct sfront_listener *listener = NULL;
+
+	(void)state;
+	leave_dead(ME);
+	assert_int_equal(try_open(ME, "", &listener), -EADDRINUSE);
+	assert_contains(why.message, "dead socket");
+	assert_contains(why.message, "unix-listen-unlink");
+	assert_true(exists(ME));
+	assert_int_equal(try_open(ME, "unix-listen-unlink=no", &listener), -EADDRINUSE);
+
+	listener = must_open(ME, "unix-listen-unlink unix-listen-chmod=600");
+	assert_true(serves(listener, 0));
+	assert_int_equal(mode_of(ME), 0600);
+	sfront_listener_close(listener);
+}
+
+static void test_no_socket(void **state)
+{
+	int fd = open(ME, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+
+	(void)state;
+	assert_int_equal(write(fd, "precious", 8), 8);
+	close(fd);
+	assert_kept("a regular file", "a regular file");
+	unlink(ME);
+	assert_int_equal(mkdir(ME, 0755), 0);
+	assert_kept("a directory", "a directory");
+	rmdir(ME);
+	assert_int_equal(mkfifo(ME, 0644), 0);
+	assert_kept("a FIFO", "a FIFO");
+	unlink(ME);
+}
+
+static void test_symbolic_link(void **state)
+{
+	(void)state;
+	leave_dead(ME2);
+	assert_int_equal(symlink(ME2, ME), 0);
+	assert_kept("a symbolic link", "a symbolic link");
+	assert_true(exists(ME2));
+	unlink(ME2);
+	assert_kept("a symbolic link", "a symbolic link"); /* to nothing */
+	unlink(ME);
+}
+
+static void test_impossible_places(void **state)
+{
+	struct sfront_listener *listener = NULL;
+
+	(void)state;
+	assert_int_equal(try_open("./no/app.sock", "", &listener), -ENOENT);
+	assert_contains(why.message, "./no does not exist");
+	assert_int_equal(try_open("./", "", &listener), -EISDIR);
+	assert_contains(why.message, "directory");
+	assert_int_equal(try_open(".", "unix-listen-unlink", &listener), -EADDRINUSE);
+	assert_contains(why.message, "a directory");
+	assert_int_equal(try_open("..", "unix-listen-unlink", &listener), -EADDRINUSE);
+	assert_int_equal(try_open("/dev/null/x", "", &listener), -ENOTDIR);
+	assert_contains(why.message, "/dev/null is not a directory");
+	assert_int_equal(try_open("/", "", &listener), -EISDIR);
+}
+
+/* Somebody moved our socket away and put another there: theirs stays. */
+static void test_close_removes_only_ours(void **state)
+{
+	struct sfront_listener *listener = must_open(ME, "");
+	int foreign;
+
+	(void)state;
+	assert_int_equal(unlink(ME), 0);
+	foreign = foreign_socket(ME, SOCK_STREAM, 5);
+	sfront_listener_close(listener);
+	assert_int_equal(try_connect(ME), 0);
+	close(foreign);
+	unlink(ME);
+
+	listener = must_open(ME, "");
+	assert_int_equal(unlink(ME), 0);
+	assert_int_equal(symlink("/dev/null", ME), 0);
+	sfront_listener_close(listener);
+	assert_true(exists(ME));
+	unlink(ME);
+
+	listener = must_open(ME, "");
+	assert_int_equal(unlink(ME), 0);
+	sfront_listener_close(listener);
+}
+
+static void test_close_after_chdir(void **state)
+{
+	struct sfront_listener *listener = must_open(ME, "");
+
+	(void)state;
+	assert_int_equal(chdir("/"), 0);
+	sfront_listener_close(listener);
+	assert_int_equal(chdir(directory), 0);
+	assert_false(exists(ME));
+}
+
+static void test_failure_leaves_nothing(void **state)
+{
+	const char *const texts[] = { ME, "./no/x", NULL };
+	struct sfront_listener *listener = NULL;
+
+	(void)state;
+	assert_int_equal(try_open_all(texts, "", &listener), -ENOENT);
+	assert_false(exists(ME));
+	assert_int_equal(
+		try_open(ME, "unix-listen-uid=4294967294 unix-listen-gid=4294967294", &listener),
+		getuid() == 0 ? 0 : -EPERM);
+	if (getuid() == 0)
+		sfront_listener_close(listener);
+	assert_false(exists(ME));
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Locks the directory in a child for @ms.  Returns once that is done. */
+static pid_t lock_for(int ms)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (flock(fd, LOCK_EX) == 0)
+			(void)!write(ready[1], "x", 1);
+		poll(NULL, 0, ms);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+static void test_lock(void **state)
+{
+	struct sfront_listener *listener = NULL;
+	double start = now();
+	pid_t pid;
+
+	(void)state;
+	pid = lock_for(400);
+	listener = must_open(ME, "");
+	assert_true(now() - start >= 0.35);
+	sfront_listener_close(listener);
+	waitpid(pid, NULL, 0);
+
+	pid = lock_for(30000);
+	assert_int_equal(try_open(ME, "", &listener), -EBUSY);
+	assert_contains(why.message, "directory . locked");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
+	/* Nobody keeps the lock while listening. */
+	listener = must_open(ME, "");
+	waitpid(lock_for(0), NULL, 0);
+	sfront_listener_close(listener);
+}
+
+#define RIVALS 6
+
+/* One of the rivals for a path that a dead socket is in the way of.  Returns 1 if it won. */
+static int compete(int start, int stop)
+{
+	struct sfront_listener *listener = NULL;
+	char byte;
+
+	(void)!read(start, &byte, 1); /* ends when the parent closes it */
+	if (try_open(ME, "unix-listen-unlink", &listener) < 0)
+		return strstr(why.message, "listening") ? 0 : 2;
+	(void)!read(stop, &byte, 1);
+	if (try_connect(ME) < 0)
+		return 3;
+	sfront_listener_close(listener);
+	return 1;
+}
+
+/* However many want the path at once, one gets it, and nobody removes it from the winner. */
+static void test_rivals(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		int start[2], stop[2], winners = 0, status;
+		pid_t pids[RIVALS];
+
+		leave_dead(ME);
+		assert_int_equal(pipe2(start, O_CLOEXEC), 0);
+		assert_int_equal(pipe2(stop, O_CLOEXEC), 0);
+		fflush(NULL);
+		for (int i = 0; i < RIVALS; i++) {
+			pids[i] = fork();
+			if (pids[i] == 0) {
+				close(start[1]);
+				close(stop[1]);
+				_exit(compete(start[0], stop[0]));
+			}
+		}
+		close(start[1]);
+		for (int i = 0; i < RIVALS - 1; i++) {
+			/* All but one end by themselves. */
+			assert_true(waitpid(-1, &status, 0) > 0);
+			assert_int_equal(status, 0);
+		}
+		close(stop[1]);
+		assert_true(waitpid(-1, &status, 0) > 0);
+		winners += WIFEXITED(status) && WEXITSTATUS(status) == 1;
+		assert_int_equal(winners, 1);
+		close(start[0]);
+		close(stop[0]);
+		assert_false(exists(ME));
+	}
+}
+
+static void test_buffers(void **state)
+{
+	struct sfront_listener *listener = must_open(ME, "send-buffer-size=30000");
+	struct sfront_connection connection;
+	int client = connect_to(listener, 0);
+
+	(void)state;
+	assert_int_equal(sfront_listener_accept(listener, &connection), 0);
+	assert_int_equal(socket_option(connection.write_fd, SOL_SOCKET, SO_SNDBUF), 60000);
+	assert_string_equal(warnings, "");
+	sfront_connection_close(&connection);
+	close(client);
+	sfront_listener_close(listener);
+
+	listener = must_open(ME, "recv-buffer-size=30000 tcp-nodelay tcp-listen-backlog=7");
+	assert_contains(warnings, "recv-buffer-size bounds nothing");
+	assert_contains(warnings, "tcp-nodelay has no effect on " ME);
+	assert_null(strstr(warnings, "backlog"));
+	sfront_listener_close(listener);
+}
+
+static void test_abstract(void **state)
+{
+	static const char *const names[] = { "@sockfront-test", "@/sock front\xff" };
+	struct sfront_listener *listener, *second;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		char text[SFRONT_ADDRESS_TEXT_SIZE];
+
+		listener = must_open(names[i], "");
+		sfront_listener_format(listener, 0, text, sizeof(text));
+		assert_string_equal(text, names[i]);
+		assert_true(serves(listener, 0));
+		assert_int_equal(try_open(names[i], "unix-listen-unlink", &second), -EADDRINUSE);
+		assert_contains(why.message, names[i]);
+		sfront_listener_close(listener);
+	}
+	listener = must_open("@sockfront-test", "unix-listen-chmod=owner send-buffer-size=9000");
+	assert_string_equal(warnings, "unix-listen-chmod has no effect on @sockfront-test\n");
+	sfront_listener_close(listener);
+}
+
+#define isolated(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		isolated(test_open),
+		isolated(test_odd_names),
+		isolated(test_mode),
+		isolated(test_owner),
+		isolated(test_unprivileged),
+		isolated(test_live_socket),
+		isolated(test_live_socket_full),
+		isolated(test_live_datagram_socket),
+		isolated(test_dead_socket),
+		isolated(test_no_socket),
+		isolated(test_symbolic_link),
+		isolated(test_impossible_places),
+		isolated(test_close_removes_only_ours),
+		isolated(test_close_after_chdir),
+		isolated(test_failure_leaves_nothing),
+		isolated(test_lock),
+		isolated(test_rivals),
+		isolated(test_buffers),
+		isolated(test_abstract),
+	};
+	int failed;
+
+	if (!mkdtemp(directory) || chdir(directory) < 0)
+		return 1;
+	failed = cmocka_run_group_tests_name("unix", tests, NULL, NULL);
+	return chdir("/") < 0 || rmdir(directory) < 0 ? 1 : failed;
+}
