@@ -24,8 +24,8 @@ struct place {
 
 /* The process: section [sockfront]. */
 struct process_config {
-	unsigned int workers;      /* threads that serve connections, at least 1 */
-	int log_level;             /* as in syslog(3): LOG_ERR .. LOG_DEBUG */
+	unsigned int workers; /* threads that serve connections, at least 1 */
+	int log_level;        /* as in syslog(3): LOG_ERR .. LOG_DEBUG */
 	bool access_log;
 	uint64_t drain_timeout_ms; /* SFRONT_INFINITY_MS: without end */
 	uint64_t max_connections;  /* 0: as many as there are descriptors for */
@@ -109,7 +109,8 @@ struct key {
 	bool is_list;   /* may be given more than once */
 };
 
-/* Key number @index, the process's first, then the proxy's, then listener options; NULL past the last. */
+/* Key number @index, the process's first, then the proxy's, then listener options; NULL past the
+ * last. */
 const struct key *key_at(size_t index);
 
 /* The key of that exact name, or NULL. */

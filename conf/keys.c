@@ -76,6 +76,12 @@ static int parse_duration(const struct value *value, struct sfront_error *err)
 	return 0;
 }
 
+/* Here zero can only mean "at once". */
+static int parse_any_duration(const struct value *value, struct sfront_error *err)
+{
+	return sfront_parse_duration(value->text, value->field, err);
+}
+
 static int parse_user_timeout(const struct value *value, struct sfront_error *err)
 {
 	uint64_t ms;
@@ -282,7 +288,7 @@ static const struct row rows[] = {
 	PROCESS("access-log", "yes|no", "log one line per connection at its end (default no)",
 		parse_switch, access_log),
 	PROCESS("drain-timeout", "TIME", "how long connections may last after a stop (default 30s)",
-		parse_duration, drain_timeout_ms),
+		parse_any_duration, drain_timeout_ms),
 	PROCESS("max-connections", "N",
 		"connections at once; others wait unaccepted (default: what descriptors allow)",
 		parse_max_connections, max_connections),

@@ -131,7 +131,8 @@ static enum accept_result accept_one(struct accept_source *source)
 	}
 	r = sfront_listener_accept_at(source->proxy->listener, source->index, &connection);
 	if (r < 0) {
-		/* It was held for a moment only, but another worker may have wanted it just then. */
+		/* It was held for a moment only, but another worker may have wanted it just then.
+		 */
 		worker_give_slot(acceptor->worker);
 		return accept_failed(source, r);
 	}
@@ -197,7 +198,8 @@ static void pause_over(evutil_socket_t fd, short what, void *arg)
 void acceptor_start(struct acceptor *acceptor)
 {
 	if (all_closed(acceptor))
-		worker_accept_ended(acceptor->worker); /* another worker serves the one connection */
+		worker_accept_ended(
+			acceptor->worker); /* another worker serves the one connection */
 	else
 		enter(acceptor, ACCEPTOR_OPEN);
 }
@@ -266,7 +268,8 @@ int acceptor_init(struct acceptor *acceptor, struct worker *worker)
 		const struct proxy *proxy = &service->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_sockets; j++) {
-			/* One connection is for one worker; the others would wait for it in vain. */
+			/* One connection is for one worker; the others would wait for it in vain.
+			 */
 			if (worker->index > 0 && sfront_listener_is_single(proxy->listener, j))
 				continue;
 			r = source_init(&acceptor->sources[acceptor->n_sources], acceptor, proxy,

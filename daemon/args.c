@@ -257,8 +257,8 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 	return action;
 }
 
-enum args_action args_parse(int argc, char **argv, struct config *config,
-			    struct problems *problems, const char **ret_file)
+enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
+			    const char **ret_file)
 {
 	struct command_line line = {
 		.config = config,
@@ -283,7 +283,8 @@ enum args_action args_parse(int argc, char **argv, struct config *config,
 	return action;
 }
 
-/* ---- help ------------------------------------------------------------------------------------- */
+/* ---- help -------------------------------------------------------------------------------------
+ */
 
 void args_print_usage(void)
 {

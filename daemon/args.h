@@ -20,8 +20,8 @@ enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
  *
  * ARGS_USAGE: there were no arguments at all.
  */
-enum args_action args_parse(int argc, char **argv, struct config *config,
-			    struct problems *problems, const char **ret_file);
+enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
+			    const char **ret_file);
 
 /* Prints the help text, or the one line for who gave no arguments. */
 void args_print_help(void);

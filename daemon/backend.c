@@ -32,7 +32,7 @@ struct backend {
 	const struct service *service;
 	bool literal;
 
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock;      /* guards what follows */
 	struct address_list *list; /* the last good answer */
 	uint64_t fresh_until_ms;
 	bool looking_up;
@@ -214,7 +214,8 @@ static int start_lookup(struct backend *backend)
 	atomic_fetch_add(&lookups, 1);
 	r = pthread_create(&thread, &attributes, lookup_main, backend_ref(backend));
 	if (r != 0) {
-		backend_unref(backend);
+		atomic_fetch_sub(&backend->refs,
+				 1); /* never the last one: the caller holds it too */
 		atomic_fetch_sub(&lookups, 1);
 	}
 	pthread_attr_destroy(&attributes);

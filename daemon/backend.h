@@ -28,11 +28,11 @@ void address_list_unref(struct address_list *list);
 
 /* Somebody who waits for an answer.  Lives in the waiter's memory. */
 struct backend_wait {
-	struct message message;     /* deliver: set by the waiter; posted when the answer is there */
-	struct mailbox *mailbox;    /* set by the waiter */
+	struct message message;  /* deliver: set by the waiter; posted when the answer is there */
+	struct mailbox *mailbox; /* set by the waiter */
 	struct backend_wait *next;
-	struct address_list *list;  /* the answer; the waiter's reference.  NULL: failed */
-	int error;                  /* why, a negative errno: see sfront_address_resolve() */
+	struct address_list *list; /* the answer; the waiter's reference.  NULL: failed */
+	int error;                 /* why, a negative errno: see sfront_address_resolve() */
 };
 
 /*

@@ -42,7 +42,7 @@ struct attempt {
 	struct event writable;
 	struct event timer; /* the address's share of the time, or the pause */
 	struct address_list *list;
-	unsigned int index; /* of the address being tried */
+	unsigned int index;  /* of the address being tried */
 	bool worth_retrying; /* one of this round's failures may pass */
 	bool resolving;      /* wait.message is queued or on its way */
 	int error;           /* the last failure, a positive errno; 0: none yet */
@@ -58,7 +58,6 @@ static bool may_pass(int error)
 {
 	switch (error) {
 	case ECONNREFUSED:
-	case ECONNRESET:
 	case EHOSTUNREACH:
 	case EHOSTDOWN:
 	case ENETUNREACH:
@@ -155,12 +154,17 @@ static int connect_step(int fd, const struct sfront_sockaddr *addr)
 	return is_self_connected(fd, addr) ? -ECONNREFUSED : 0;
 }
 
+/* A reset comes after the handshake: there was a backend, and this was its answer. */
+static bool is_connected(int r)
+{
+	return r == 0 || r == -ECONNRESET;
+}
+
 /*
- * Opens a socket and begins to connect it.  Returns 0 or -EINPROGRESS with the
- * socket in *ret_fd, or another -errno.
+ * Opens a socket and begins to connect it.  Returns 0, -ECONNRESET or
+ * -EINPROGRESS with the socket in *ret_fd, or another -errno.
  */
-static int connect_begin(const struct proxy *proxy, const struct sfront_sockaddr *addr,
-			 int *ret_fd)
+static int connect_begin(const struct proxy *proxy, const struct sfront_sockaddr *addr, int *ret_fd)
 {
 	int fd, r;
 
@@ -168,7 +172,7 @@ static int connect_begin(const struct proxy *proxy, const struct sfront_sockaddr
 	if (fd < 0)
 		return fd;
 	r = connect_step(fd, addr);
-	if (r < 0 && r != -EINPROGRESS) {
+	if (!is_connected(r) && r != -EINPROGRESS) {
 		close(fd);
 		return r;
 	}
@@ -206,7 +210,7 @@ void attempt_cancel(struct attempt *attempt)
 	attempt_free(attempt);
 }
 
-static void succeed(struct attempt *attempt)
+static void succeed(struct attempt *attempt, int r)
 {
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
@@ -215,7 +219,7 @@ static void succeed(struct attempt *attempt)
 	event_del(&attempt->writable);
 	attempt->fd = -1; /* the receiver's now */
 	attempt_free(attempt);
-	done(arg, fd, NULL);
+	done(arg, fd, -r, NULL);
 }
 
 static void give_up(struct attempt *attempt)
@@ -234,7 +238,7 @@ static void give_up(struct attempt *attempt)
 	else
 		snprintf(reason, sizeof(reason), "connect failed: %s", strerror(attempt->error));
 	attempt_free(attempt);
-	done(arg, -1, reason);
+	done(arg, -1, 0, reason);
 }
 
 static uint64_t time_left(const struct attempt *attempt)
@@ -307,8 +311,8 @@ static void socket_writable(evutil_socket_t fd, short what, void *arg)
 	int r = connect_step(fd, &attempt->list->addresses[attempt->index]);
 
 	(void)what;
-	if (r == 0)
-		succeed(attempt);
+	if (is_connected(r))
+		succeed(attempt, r);
 	else if (r != -EINPROGRESS)
 		try_next(attempt, -r);
 }
@@ -337,9 +341,9 @@ static void try_addresses(struct attempt *attempt)
 			await_connect(attempt, fd);
 			return;
 		}
-		if (r == 0) {
+		if (is_connected(r)) {
 			attempt->fd = fd;
-			succeed(attempt);
+			succeed(attempt, r);
 			return;
 		}
 		note_failure(attempt, -r);
@@ -430,14 +434,18 @@ static struct attempt *attempt_new(struct worker *worker, const struct proxy *pr
 }
 
 int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done *done, void *arg,
-		  struct attempt **ret_attempt)
+		  struct attempt **ret_attempt, int *ret_error)
 {
 	struct address_list *list = backend_literal(proxy->backend);
 	struct attempt *attempt;
-	int fd = -1;
+	int fd = -1, r = -EINPROGRESS;
 
-	if (list != NULL && connect_begin(proxy, &list->addresses[0], &fd) == 0)
+	if (list != NULL)
+		r = connect_begin(proxy, &list->addresses[0], &fd);
+	if (is_connected(r)) {
+		*ret_error = -r;
 		return fd;
+	}
 
 	attempt = attempt_new(worker, proxy, done, arg);
 	if (attempt == NULL) {
@@ -449,7 +457,8 @@ int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done
 		attempt->list = address_list_ref(list);
 		await_connect(attempt, fd);
 	} else {
-		/* From the event loop, and not from in here: the caller is not ready for an outcome. */
+		/* From the event loop, and not from in here: the caller is not ready for an
+		 * outcome. */
 		set_timer(attempt, 0);
 	}
 	*ret_attempt = attempt;

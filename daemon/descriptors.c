@@ -62,7 +62,8 @@ static unsigned long count_open(void)
 struct descriptor_plan descriptors_plan(const struct process_config *config)
 {
 	struct descriptor_plan plan = { .limit = raise_limit() };
-	unsigned long used = count_open() + config->workers * DESCRIPTORS_A_WORKER + RESERVE;
+	unsigned long used =
+		count_open() + DESCRIPTORS_A_WORKER * (unsigned long)config->workers + RESERVE;
 	unsigned long pipes = plan.limit / 16 < MAX_PIPES ? plan.limit / 16 : MAX_PIPES;
 	unsigned long possible = 1;
 

@@ -9,9 +9,9 @@
 struct process_config;
 
 struct descriptor_plan {
-	unsigned long limit;            /* RLIMIT_NOFILE, raised as far as allowed */
-	unsigned int max_connections;   /* two descriptors each; at least 1 */
-	unsigned int pipes_a_worker;    /* two descriptors each */
+	unsigned long limit;          /* RLIMIT_NOFILE, raised as far as allowed */
+	unsigned int max_connections; /* two descriptors each; at least 1 */
+	unsigned int pipes_a_worker;  /* two descriptors each */
 };
 
 /* Sees to it that descriptors 0, 1 and 2 are open, so that no socket becomes stderr. */

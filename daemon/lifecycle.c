@@ -82,8 +82,8 @@ static void log_drain(void)
 	if (left == 0)
 		return;
 	if (timeout == SFRONT_INFINITY_MS)
-		log_line(LOG_INFO, "stopping: waiting for %u connection(s); a second signal cuts them",
-			 left);
+		log_line(LOG_INFO,
+			 "stopping: waiting for %u connection(s); a second signal cuts them", left);
 	else
 		log_line(LOG_INFO,
 			 "stopping: waiting for %u connection(s), at most %llu.%03llu s; a second "
@@ -117,7 +117,8 @@ static void signal_arrived(evutil_socket_t signal, short what, void *arg)
 		cut();
 }
 
-/* ---- what the workers tell ---------------------------------------------------------------------- */
+/* ---- what the workers tell ----------------------------------------------------------------------
+ */
 
 static void worker_polls(struct message *message)
 {
@@ -132,7 +133,8 @@ static void worker_polls(struct message *message)
 	notify_ready();
 }
 
-/* Nobody accepts any more.  Clients that come from here on are refused at once, not left waiting. */
+/* Nobody accepts any more.  Clients that come from here on are refused at once, not left waiting.
+ */
 static void close_listeners(void)
 {
 	if (life.listeners_closed)
@@ -157,7 +159,8 @@ static void worker_is_idle(struct message *message)
 		event_base_loopbreak(life.service->base);
 }
 
-/* ---- start and end ------------------------------------------------------------------------------ */
+/* ---- start and end ------------------------------------------------------------------------------
+ */
 
 /* SIGHUP stays ignored for who started us with nohup(1). */
 static bool is_ignored(int signal)
@@ -275,7 +278,8 @@ int lifecycle_run(struct service *service)
 	else
 		log_line(LOG_ERR, "cannot catch signals: memory is out");
 
-	/* A name that hangs in the resolver is not waited for, and what its thread uses not freed. */
+	/* A name that hangs in the resolver is not waited for, and what its thread uses not freed.
+	 */
 	if (backend_lookups_pending())
 		_exit(status);
 	stop_workers();

@@ -8,11 +8,11 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sockfront/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sockfront/listener.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
@@ -156,5 +156,9 @@ int main(int argc, char **argv)
 		status = run(&service);
 	}
 	config_clear(&service.config);
+	if (fflush(stdout) != 0 && status == EXIT_SUCCESS) {
+		log_line(LOG_ERR, "stdout takes no more: %s", strerror(errno));
+		status = EXIT_REFUSED;
+	}
 	return status;
 }

@@ -99,6 +99,15 @@ static enum relay_result read_failed(int *ret_error)
 	return RELAY_READ_FAILED;
 }
 
+/* The kernel tells of a reset once; whoever heard of it left a note. */
+static enum relay_result ended(const struct end *from, int *ret_error)
+{
+	if (from->broken == 0)
+		return RELAY_ENDED;
+	*ret_error = from->broken;
+	return RELAY_READ_FAILED;
+}
+
 /* Counts what the copy path reads: full buffers in a row are bulk traffic. */
 static void note_copy(struct end *from, size_t n)
 {
@@ -129,7 +138,7 @@ static enum relay_result turn_by_copy(struct transit_pool *pool, struct end *fro
 	if (n < 0)
 		return read_failed(ret_error);
 	if (n == 0)
-		return RELAY_ENDED;
+		return ended(from, ret_error);
 	note_copy(from, (size_t)n);
 
 	written = write_some(from->peer, buffer, (size_t)n);
@@ -172,7 +181,8 @@ static enum relay_result flush_memory(struct transit_pool *pool, struct end *fro
 	return RELAY_MOVED;
 }
 
-/* The destination refused to be spliced to with bytes already in the pipe: copy those, and all that follow. */
+/* The destination refused to be spliced to with bytes already in the pipe: copy those, and all that
+ * follow. */
 static enum relay_result flush_refused(struct transit_pool *pool, struct end *from, int *ret_error)
 {
 	from->copy_only = true;
@@ -216,6 +226,9 @@ static enum relay_result turn_by_splice(struct transit_pool *pool, struct end *f
 	if (n <= 0) {
 		if (n < 0 && is_refusal(errno)) {
 			from->copy_only = true;
+			from->bulk = false;
+		} else if (n < 0 && errno != EAGAIN) {
+			from->broken = (uint8_t)errno;
 			from->bulk = false;
 		}
 		transit_give_back(pool, pipe);

@@ -23,7 +23,7 @@ enum watch {
 };
 
 struct end {
-	struct event event;      /* on read_fd */
+	struct event event; /* on read_fd */
 	struct end *peer;
 	struct transit *transit; /* read here, not yet written to the peer; NULL mostly */
 	uint64_t moved;          /* bytes read here that the peer's descriptor took */
@@ -32,6 +32,7 @@ struct end {
 	uint8_t read_stream;     /* enum sfront_stream */
 	uint8_t write_stream;
 	uint8_t watch;     /* enum watch */
+	uint8_t broken;    /* an error that a call has already taken off the socket: its errno */
 	uint8_t full_runs; /* copies in a row that filled the buffer */
 	uint8_t thin_runs; /* splices in a row that moved little */
 	bool is_backend : 1;

@@ -43,9 +43,8 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg);
 
 static struct session *session_of(struct end *end)
 {
-	return end->is_backend
-		       ? (struct session *)((char *)end - offsetof(struct session, backend))
-		       : (struct session *)((char *)end - offsetof(struct session, client));
+	return end->is_backend ? (struct session *)((char *)end - offsetof(struct session, backend))
+			       : (struct session *)((char *)end - offsetof(struct session, client));
 }
 
 static bool is_socket(uint8_t stream)
@@ -53,7 +52,8 @@ static bool is_socket(uint8_t stream)
 	return stream <= SFRONT_STREAM_VSOCK;
 }
 
-/* ---- closing ---------------------------------------------------------------------------------- */
+/* ---- closing ----------------------------------------------------------------------------------
+ */
 
 static void close_fd(int *fd, bool restore)
 {
@@ -159,7 +159,8 @@ void session_cut(struct session *session)
 	session_close(session, CLOSE_RESET, "cut");
 }
 
-/* ---- the timer -------------------------------------------------------------------------------- */
+/* ---- the timer --------------------------------------------------------------------------------
+ */
 
 /* Sees to it that the timer fires in @ms at the latest. */
 static void set_timer(struct session *session, uint64_t ms)
@@ -213,7 +214,8 @@ static void note_activity(struct session *session)
 		session->active_ms = clock_ms();
 }
 
-/* ---- what each end waits for ------------------------------------------------------------------ */
+/* ---- what each end waits for ------------------------------------------------------------------
+ */
 
 /*
  * Follows from the state alone, so that no transition has to remember to turn
@@ -296,7 +298,8 @@ static bool unread(const struct end *end)
 	return end->ended || end->transit != NULL;
 }
 
-/* Brings the events in line with the state.  Every handler that leaves the session alive ends with it. */
+/* Brings the events in line with the state.  Every handler that leaves the session alive ends with
+ * it. */
 static void session_watch(struct session *session)
 {
 	struct end *ends[2] = { &session->client, &session->backend };
@@ -321,7 +324,8 @@ static void session_watch(struct session *session)
 	}
 }
 
-/* ---- one side broke --------------------------------------------------------------------------- */
+/* ---- one side broke ---------------------------------------------------------------------------
+ */
 
 static bool is_out_of_space(int error)
 {
@@ -376,9 +380,8 @@ static void abort_on(struct session *session)
 		return;
 	}
 	session_watch(session);
-	set_timer(session, broken->ended && broken->transit == NULL
-				   ? ABORT_POLL_MS
-				   : session->abort_due_ms - now);
+	set_timer(session, broken->ended && broken->transit == NULL ? ABORT_POLL_MS
+								    : session->abort_due_ms - now);
 }
 
 /*
@@ -395,7 +398,7 @@ static void session_break(struct session *session, struct end *end, int error)
 	}
 	session->state = SESSION_ABORTING;
 	session->client_broke = !end->is_backend;
-	session->reason = reason_of(end, error);
+	session->reason = reason_of(end, end->broken != 0 ? end->broken : error);
 	session->abort_due_ms = clock_ms() + ABORT_MS;
 	if (!is_socket(end->read_stream))
 		end->ended = true;
@@ -406,12 +409,14 @@ static void session_break(struct session *session, struct end *end, int error)
 	abort_on(session);
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------ */
+/* ---- bytes ------------------------------------------------------------------------------------
+ */
 
 static void finish_writing(struct end *end)
 {
 	if (is_socket(end->write_stream))
-		(void)shutdown(end->write_fd, SHUT_WR); /* a peer that is gone shows when it is read */
+		(void)shutdown(end->write_fd,
+			       SHUT_WR); /* a peer that is gone shows when it is read */
 	else
 		close_write_side(end);
 }
@@ -428,11 +433,14 @@ static void stream_finished(struct session *session, struct end *from)
 	/* Who sits at a terminal is not asked to end the input of a connection that is over. */
 	if (from->is_backend && to->read_stream == SFRONT_STREAM_TERMINAL)
 		all_done = true;
+	/* close() says the same as shutdown(), unless somebody else holds an inherited socket too.
+	 */
+	if (!all_done || session->single)
+		finish_writing(to);
 	if (all_done) {
 		session_close(session, CLOSE_CLEAN, "closed");
 		return;
 	}
-	finish_writing(to);
 	note_activity(session);
 	set_quiet_timer(session);
 	session_watch(session);
@@ -523,7 +531,8 @@ static void transit_writable(evutil_socket_t fd, short what, void *arg)
 	bytes_handled(session, from, result, error, before);
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -----------------------------------------------------------------------------------
+ */
 
 static int socket_error(int fd)
 {
@@ -598,13 +607,15 @@ static void relaying_timer(struct session *session)
 		set_timer(session, limit - quiet);
 }
 
-/* ---- the beginning ---------------------------------------------------------------------------- */
+/* ---- the beginning ----------------------------------------------------------------------------
+ */
 
-static void begin_relay(struct session *session, int fd)
+static void begin_relay(struct session *session, int fd, int error)
 {
 	struct end *backend = &session->backend;
 
 	backend->read_fd = backend->write_fd = fd;
+	backend->broken = (uint8_t)error;
 	session->attempt = NULL;
 	session->state = SESSION_RELAYING;
 	note_activity(session);
@@ -613,7 +624,7 @@ static void begin_relay(struct session *session, int fd)
 	session_turn(session, &session->client);
 }
 
-static void backend_answered(void *arg, int fd, const char *reason)
+static void backend_answered(void *arg, int fd, int error, const char *reason)
 {
 	struct session *session = arg;
 
@@ -621,7 +632,7 @@ static void backend_answered(void *arg, int fd, const char *reason)
 	if (fd < 0)
 		session_fail(session, reason);
 	else
-		begin_relay(session, fd);
+		begin_relay(session, fd, error);
 }
 
 static void init_ends(struct session *session, const struct sfront_connection *connection)
@@ -645,11 +656,12 @@ static void init_ends(struct session *session, const struct sfront_connection *c
 /* Without memory for an attempt, the client waits until there is some. */
 static void connect_backend(struct session *session)
 {
+	int error = 0;
 	int fd = attempt_start(session->worker, session->proxy, backend_answered, session,
-			       &session->attempt);
+			       &session->attempt, &error);
 
 	if (fd >= 0)
-		begin_relay(session, fd);
+		begin_relay(session, fd, error);
 	else if (fd == -EINPROGRESS)
 		session_watch(session);
 	else

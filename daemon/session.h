@@ -44,15 +44,15 @@ struct session {
 	char *client_text;       /* for the access log; NULL without */
 	const char *reason;      /* while ABORTING; static */
 	uint64_t started_ms;
-	uint64_t active_ms;      /* when bytes last moved; kept only for the timeouts that need it */
-	uint64_t due_ms;         /* when the timer fires; 0: it is not set */
-	uint64_t abort_due_ms;   /* while ABORTING: deliver no longer than that */
-	uint16_t socket;         /* which descriptor of the proxy's listener */
-	uint8_t state;           /* enum session_state */
-	bool single : 1;         /* the process serves this one connection */
-	bool watch_gone : 1;     /* an end has not been read for a while: watch for its reset */
-	bool starved : 1;        /* memory was out; the timer tries again */
-	bool client_broke : 1;   /* while ABORTING: else the backend did */
+	uint64_t active_ms;    /* when bytes last moved; kept only for the timeouts that need it */
+	uint64_t due_ms;       /* when the timer fires; 0: it is not set */
+	uint64_t abort_due_ms; /* while ABORTING: deliver no longer than that */
+	uint16_t socket;       /* which descriptor of the proxy's listener */
+	uint8_t state;         /* enum session_state */
+	bool single : 1;       /* the process serves this one connection */
+	bool watch_gone : 1;   /* an end has not been read for a while: watch for its reset */
+	bool starved : 1;      /* memory was out; the timer tries again */
+	bool client_broke : 1; /* while ABORTING: else the backend did */
 };
 
 /*

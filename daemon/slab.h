@@ -29,6 +29,6 @@ bool slab_ready(struct slab *slab);
 /* Zeroed memory.  slab_ready() must have said that there is some. */
 void *slab_take(struct slab *slab);
 
-void slab_give(struct slab *slab, void *object);
+void slab_give(struct slab *slab, void *memory);
 
 #endif

@@ -31,7 +31,7 @@ struct transit {
 
 /* One worker's stock. */
 struct transit_pool {
-	struct transit *pipes;  /* empty pipes */
+	struct transit *pipes; /* empty pipes */
 	unsigned int n_idle;
 	unsigned int n_pipes;   /* idle and borrowed */
 	unsigned int max_pipes; /* descriptors are scarce: past this, connections copy */

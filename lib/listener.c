@@ -26,13 +26,22 @@ static const struct sfront_class *const classes[SFRONT_KINDS] = {
 static int absent_open(struct sfront_listener *listener, const struct sfront_address *address,
 		       const struct sfront_options *options, struct sfront_error *err)
 {
+	static const char *const kinds[SFRONT_KINDS] = {
+		[SFRONT_TCP] = "TCP",
+		[SFRONT_UNIX] = "UNIX sockets",
+		[SFRONT_ABSTRACT] = "abstract UNIX sockets",
+		[SFRONT_VSOCK] = "vsock",
+		[SFRONT_SD_LISTEN] = "sd-listen",
+		[SFRONT_FD] = "accept-from-fd",
+		[SFRONT_INETD] = "inetd",
+	};
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 
 	(void)listener;
 	(void)options;
 	sfront_address_format(address, text, sizeof(text));
-	return sfront_fail(err, -EAFNOSUPPORT,
-			   "%s: this program was built without addresses of that kind", text);
+	return sfront_fail(err, -EAFNOSUPPORT, "%s: this program was built without %s", text,
+			   kinds[address->kind]);
 }
 
 const struct sfront_class sfront_absent_class = {

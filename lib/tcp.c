@@ -235,12 +235,29 @@ static int bind_candidates(struct sfront_listener *listener, struct attempt *att
 	return 0;
 }
 
+/* Tries again where the port that the kernel chose turns out to be taken elsewhere. */
+static int bind_name(struct sfront_listener *listener, struct attempt *attempt,
+		     struct sfront_sockaddr *candidates, size_t n, struct sfront_error *err)
+{
+	bool any_port = *port_of(&candidates[0]) == 0;
+	size_t before = listener->n_sockets;
+	int r = -EADDRINUSE;
+
+	for (int i = 0; i < FREE_PORT_TRIES && r == -EADDRINUSE; i++) {
+		sfront_listener_undo(listener, before);
+		r = bind_candidates(listener, attempt, candidates, n, err);
+		if (!any_port)
+			break;
+	}
+	return r;
+}
+
 static int tcp_open(struct sfront_listener *listener, const struct sfront_address *address,
 		    const struct sfront_options *options, struct sfront_error *err)
 {
 	struct attempt attempt = { .address = address, .options = options };
 	struct sfront_sockaddr candidates[CANDIDATES_MAX];
-	size_t before = listener->n_sockets;
+	struct sfront_error last; /* an attempt may fail and the next succeed */
 	int n, r;
 
 	n = sfront_address_resolve(address, candidates, CANDIDATES_MAX, err);
@@ -249,16 +266,12 @@ static int tcp_open(struct sfront_listener *listener, const struct sfront_addres
 
 	attempt.to = candidates[0];
 	if (sfront_address_is_every(address))
-		return bind_every(listener, &attempt, err);
-
-	for (int i = 1;; i++) {
-		bool any_port = *port_of(&candidates[0]) == 0;
-
-		r = bind_candidates(listener, &attempt, candidates, (size_t)n, err);
-		if (r != -EADDRINUSE || !any_port || i == FREE_PORT_TRIES)
-			return r;
-		sfront_listener_undo(listener, before);
-	}
+		r = bind_every(listener, &attempt, &last);
+	else
+		r = bind_name(listener, &attempt, candidates, (size_t)n, &last);
+	if (r < 0)
+		sfront_fail(err, r, "%s", last.message);
+	return r;
 }
 
 const struct sfront_class sfront_tcp_class = {

@@ -16,7 +16,7 @@ demo=(
 check=(
 	clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck mandoc man-db
 	g++ libcmocka-dev valgrind python3 python3-pytest python3-pytest-xdist pyflakes3
-	socat strace iproute2 netbase procps
+	gdb socat strace iproute2 netbase procps
 	redis-server redis-tools postgresql nginx-light openssh-server openssh-client
 )
 

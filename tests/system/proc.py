@@ -96,14 +96,25 @@ def state(pid):
         return file.read().rpartition(")")[2].split()[0]
 
 
-def tcp_connections(pid):
-    """How many TCP sockets of the process are anything but listening."""
+def _sockets(pid, tables, column, keep):
+    """How many of the process's sockets have a row for which keep(row) is true."""
     inodes = set()
-    for table in ("tcp", "tcp6"):
+    for table in tables:
         try:
             with open(f"/proc/{pid}/net/{table}") as file:
                 rows = [line.split() for line in file.readlines()[1:]]
         except FileNotFoundError:
             continue
-        inodes |= {row[9] for row in rows if row[3] != "0A"}
+        inodes |= {row[column] for row in rows if keep(row)}
     return sum(target[8:-1] in inodes for target in descriptors(pid).values())
+
+
+def tcp_connections(pid):
+    """How many TCP sockets of the process are anything but listening."""
+    return _sockets(pid, ("tcp", "tcp6"), 9, lambda row: row[3] != "0A")
+
+
+def listening_sockets(pid):
+    """How many TCP and UNIX sockets of the process listen."""
+    tcp = _sockets(pid, ("tcp", "tcp6"), 9, lambda row: row[3] == "0A")
+    return tcp + _sockets(pid, ("unix",), 6, lambda row: row[3] == "00010000")

@@ -13,6 +13,7 @@ import pytest
 from backend import Backend, hang_up
 from proc import children, tcp_connections, wait_until
 from proxy import HANDOVER, SOCKFRONT, Proxy
+from streams import outcome
 
 
 def need(program):
@@ -74,6 +75,13 @@ class Stage:
         sock.settimeout(within)
         sock.connect(where)
         return sock
+
+    def visit(self, address, within=30):
+        """How a connection ends by itself, which may be as early as in connect()."""
+        try:
+            return outcome(self.connect(address), within)
+        except ConnectionResetError:
+            return b"", "reset"
 
     def listener(self, address="127.0.0.1:0", backlog=128):
         """A listening socket of the test's own, to hand over."""

@@ -32,8 +32,7 @@ def test_late_backend_is_served(stage, kind, data_path):
 def test_no_retry_gives_up_at_once(stage, kind, end):
     port = Reserved(stage)
     proxy = stage.proxy("--connect-retry=no", "--connect-timeout=60s", "--access-log", listen_at(stage, kind), port.address)
-    client = stage.connect(proxy.listening[0])
-    assert outcome(client, 5) == (b"", end)
+    assert stage.visit(proxy.listening[0], 5) == (b"", end)
     proxy.wait_log('reason=".*(connect|refused)')
     proxy.wait_released()
 

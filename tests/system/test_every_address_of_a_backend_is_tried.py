@@ -8,7 +8,7 @@ import pytest
 from backend import Reserved
 from modes import need_ipv6
 from proxy import HANDOVER
-from streams import exchange, outcome
+from streams import exchange
 
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n127.0.0.1 both.test\n::1 both.test\n"
 
@@ -42,7 +42,7 @@ def test_only_one_answers(stage, names, answering, refusing, name):
 def test_name_that_does_not_exist(stage, names):
     """The proxy runs; its clients are told by an abort, and the log names the host."""
     proxy = stage.proxy("--connect-timeout=2s", "127.0.0.1:0", "nobody.test:80", handover=names)
-    assert outcome(stage.connect(proxy.listening[0]), 15) == (b"", "reset")
+    assert stage.visit(proxy.listening[0], 15) == (b"", "reset")
     proxy.wait_log("nobody.test")
     proxy.assert_rests(1.0)
 

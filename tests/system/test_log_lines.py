@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from backend import Reserved
-from proc import wait_until
+from proc import listening_sockets, wait_until
 from streams import exchange, outcome, read_to_end, reset
 
 ACCESS = (
@@ -84,7 +84,7 @@ def test_journal_priorities(stage):
     )
     assert proxy.grep(r"^<6>listening on ")
     assert proxy.grep(r"^<4>.*unix-listen-chmod"), "an option without effect is a warning"
-    outcome(stage.connect(proxy.listening[0]))
+    stage.visit(proxy.listening[0])
     proxy.wait_released()
     assert all(re.match(rb"<[3-7]>", line) for line in proxy.lines)
     assert not proxy.grep("sockfront: ")
@@ -109,7 +109,7 @@ def test_log_level(stage, level, shown):
     path = stage.path("app.sock")
     proxy = stage.proxy(f"--log-level={level}", path, "127.0.0.1:9", sockets=1 if shown else 0)
     if not shown:
-        wait_until(lambda: os.path.exists(path), "it has started")
+        wait_until(lambda: listening_sockets(proxy.pid), "it has started")
         assert not proxy.lines
         proxy.settle()
 
@@ -147,7 +147,7 @@ def test_log_that_nobody_reads(stage):
     backend = stage.backend()
     path = stage.path("app.sock")
     proxy = stage.proxy("--access-log", path, backend.address, sockets=0, stderr=writing)
-    wait_until(lambda: os.path.exists(path), "it has started")
+    wait_until(lambda: listening_sockets(proxy.pid), "it has started")
     os.set_blocking(writing, False)
     with pytest.raises(BlockingIOError):
         while True:

@@ -23,7 +23,6 @@ def free_port(stage):
         ("127.0.0.1:{}", "127.0.0.1:{}"),
         ("*:{}", "127.0.0.1:{}"),
         (":{}", "127.0.0.1:{}"),
-        ("127.0.0.1:{}", "localhost:{}"),
         ("localhost:{}", "127.0.0.1:{}"),
     ],
 )
@@ -32,6 +31,16 @@ def test_own_listener(stage, listen, backend):
     proxy = stage.proxy(listen.format(port), backend.format(port), sockets=0)
     assert proxy.wait(5) in (1, 2), proxy.log
     assert backend.format(port) in proxy.log
+
+
+def test_own_listener_by_name(stage):
+    """Where only the resolver can tell, each client is turned away with the reason in the log."""
+    port = free_port(stage)
+    proxy = stage.proxy("--access-log", f"127.0.0.1:{port}", f"localhost:{port}")
+    assert stage.visit(proxy.listening[0], 15) == (b"", "reset")
+    assert "listener of ours" in proxy.wait_log("reason=")[0]
+    proxy.wait_released()
+    assert len(proxy.grep("reason=")) == 1
 
 
 def test_own_listener_of_another_proxy(stage):

@@ -235,6 +235,7 @@ static void test_name_partly_here(void **state)
 	assert_text(listener, 0, "127.0.0.1");
 	assert_contains(warnings, "partly.test:0");
 	assert_contains(warnings, "203.0.113.7:0");
+	assert_string_equal(why.message, ""); /* untouched, although one attempt failed */
 	sfront_listener_close(listener);
 
 	assert_int_equal(try_open("elsewhere.test:0", "", &listener), -EADDRNOTAVAIL);

@@ -56,8 +56,9 @@ struct sfront_address {
 	enum sfront_kind kind;
 	union {
 		struct {
-			char host[SFRONT_HOST_SIZE];       /* without brackets; "" or "*": every address */
-			char scope[SFRONT_SCOPE_SIZE];     /* interface behind '%', or "" */
+			char host[SFRONT_HOST_SIZE];   /* without brackets; "" or "*": every address
+							*/
+			char scope[SFRONT_SCOPE_SIZE]; /* interface behind '%', or "" */
 			char service[SFRONT_SERVICE_SIZE]; /* digits or a service's name */
 		} tcp;
 		struct {

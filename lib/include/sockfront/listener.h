@@ -143,8 +143,7 @@ bool sfront_accept_should_pause(int error);
  * with the credentials for a UNIX peer, "stdin" for pipes, files and terminals.
  * Returns the length of the whole text, as snprintf does.
  */
-size_t sfront_connection_format(const struct sfront_connection *connection, char *buf,
-				size_t size);
+size_t sfront_connection_format(const struct sfront_connection *connection, char *buf, size_t size);
 
 /* Closes both descriptors, restoring their blocking mode where that is owed. */
 void sfront_connection_close(struct sfront_connection *connection);
