@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the kernel says about a running process: CPU time, descriptors, wake-ups."""
 
+import contextlib
 import os
 import re
 import time
@@ -30,22 +31,25 @@ def threads(pid):
     return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
 
 
+def of_each_thread(pid, name):
+    """The text of /proc/PID/task/*/NAME; a resolver's thread may end while we look."""
+    texts = []
+    for tid in threads(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{pid}/task/{tid}/{name}") as file:
+                texts.append(file.read())
+    return texts
+
+
 def cpu_seconds(pid):
     """CPU time of all threads, to the nanosecond where the kernel counts it."""
-    total = 0
-    for tid in threads(pid):
-        with open(f"/proc/{pid}/task/{tid}/schedstat") as file:
-            total += int(file.read().split()[0])
-    return total / 1e9
+    return sum(int(text.split()[0]) for text in of_each_thread(pid, "schedstat")) / 1e9
 
 
 def wakeups(pid):
     """How often the threads of the process went to sleep by themselves."""
-    total = 0
-    for tid in threads(pid):
-        with open(f"/proc/{pid}/task/{tid}/status") as file:
-            total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read(), re.M)[1])
-    return total
+    switches = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.M)
+    return sum(int(switches.search(text)[1]) for text in of_each_thread(pid, "status"))
 
 
 def descriptors(pid):

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from proc import descriptors, is_cloexec
-from proxy import run
+from proxy import SANITIZE, run
 from stage import need
 from streams import exchange, is_silent, read_to_end
 
@@ -181,17 +181,25 @@ def test_environment_ignored_on_demand(stage):
     exchange(stage.connect(port_of(listener)), backend.accept(), seed=1, size=1000)
 
 
-def test_nothing_leaks_to_children(stage):
-    """Every descriptor is close-on-exec, and the LISTEN_ variables are gone."""
-    gdb = need("gdb")
-    backend = stage.backend()
+def test_no_descriptor_leaks_to_children(stage):
+    """Every descriptor, inherited or not, is close-on-exec."""
     listeners = [stage.listener(), stage.listener()]
-    proxy = handed(stage, listeners, "sd-listen:*", backend.address, names="a:b", listening=2)
-    for fd in descriptors(proxy.pid):
-        assert fd <= 2 or is_cloexec(proxy.pid, fd), f"{fd} is {descriptors(proxy.pid)[fd]}"
-    asked = [f'(char*)((char*(*)(const char*))getenv)("{name}")' for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")]
-    words = [word for question in asked for word in ("-ex", f"print {question}")]
-    done = subprocess.run([gdb, "-nx", "-batch", "-p", str(proxy.pid), *words], capture_output=True, text=True, timeout=60)
+    proxy = handed(stage, listeners, "sd-listen:*", "127.0.0.1:9", names="a:b", listening=2)
+    for fd, target in descriptors(proxy.pid).items():
+        assert fd <= 2 or is_cloexec(proxy.pid, fd), f"{fd} is {target}"
+
+
+@pytest.mark.skipif(SANITIZE, reason="what gdb allocates in the process looks like a leak")
+def test_no_variable_leaks_to_children(stage):
+    """The LISTEN_ variables are gone from the running process's environment."""
+    gdb = need("gdb")
+    listeners = [stage.listener(), stage.listener()]
+    proxy = handed(stage, listeners, "sd-listen:*", "127.0.0.1:9", names="a:b", listening=2)
+    words = []
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+        words += ["-ex", f'print (char*)((char*(*)(const char*))getenv)("{name}")']
+    command = [gdb, "-nx", "-batch", "-p", str(proxy.pid), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     values = re.findall(r"^\$\d+ = (.*)$", done.stdout, re.M)
     if len(values) != 3:
         pytest.skip(f"gdb cannot look into the process: {done.stderr.strip().splitlines()[-1:]}")

@@ -88,7 +88,7 @@ static const struct {
 	{ "pipe-size", "65M", -ERANGE, 0 },
 	{ "pipe-size", "big", -EINVAL, 0 },
 	{ "drain-timeout", "infinity", 0, SFRONT_INFINITY_MS },
-	{ "drain-timeout", "0", -ERANGE, 0 },
+	{ "drain-timeout", "0", 0, 0 },
 	{ "connect-timeout", "5s", 0, 5000 },
 	{ "connect-timeout", "0ms", -ERANGE, 0 },
 	{ "idle-timeout", "1ms", 0, 1 },
