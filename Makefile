@@ -6,9 +6,10 @@
 # make deps       install what "make check" needs (Debian packages; said before it is done)
 # make examples   the programs in lib/examples/, into build/examples/
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
+# make fuzz       each fuzzer of tests/fuzz/, FUZZ_RUNS (10000000) inputs, in build/fuzz/
 # make sanitize   unit and system tests under AddressSanitizer and UBSan, in build/sanitize/
 # make valgrind   unit tests under valgrind
-# make install    PREFIX, DESTDIR; make uninstall takes the same
+# make install    PREFIX, LIBDIR, DESTDIR; make uninstall takes the same
 # make clean      remove build/
 #
 # Variables: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, BUILD; V=1 shows the commands,
@@ -21,12 +22,15 @@ BUILD      ?= build
 
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/sockfront
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
 
 VERSION    := 0.1.0
+SONAME     := libsockfront.so.$(firstword $(subst ., ,$(VERSION)))
 PYTHON     := /usr/bin/python3
 
 ifneq ($(V),1)
@@ -50,20 +54,35 @@ unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests
 lib_libs    := -lsystemd
 daemon_libs := -levent_core -linih $(lib_libs)
 
-all: $(BUILD)/sockfront examples
+all: $(BUILD)/sockfront lib examples
+lib: $(BUILD)/libsockfront.a $(BUILD)/libsockfront.so
 examples: $(examples)
 unit: $(unit_tests)
 
 $(BUILD)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(compile) -c -o $@ $<
+	$(Q)$(compile) $(pic) -c -o $@ $<
+
+# One set of objects for both libraries; a static one may end up in a shared object too.
+$(BUILD)/lib/%.o: pic := -fPIC -fno-semantic-interposition
 
 $(BUILD)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/libsockfront.a: $(call objects,lib/*.c)
+
+$(BUILD)/libsockfront.so.$(VERSION): $(call objects,lib/*.c) lib/libsockfront.map
+	$(call say,LINK,$@)
+	$(Q)$(link) -shared -o $@ $(filter %.o,$^) -Wl,-soname,$(SONAME) \
+		-Wl,--version-script=lib/libsockfront.map $(shared_flags) $(lib_libs)
+
+$(BUILD)/$(SONAME): $(BUILD)/libsockfront.so.$(VERSION)
+$(BUILD)/libsockfront.so: $(BUILD)/$(SONAME)
+$(BUILD)/$(SONAME) $(BUILD)/libsockfront.so:
+	$(Q)ln -sf $(<F) $@
+
 $(BUILD)/conf.a: $(call objects,conf/*.c)
 $(BUILD)/daemon.a: $(filter-out $(BUILD)/daemon/main.o,$(call objects,daemon/*.c))
 
