@@ -55,13 +55,14 @@ unsigned int suggest_rank(const char *word, const char *name)
 {
 	size_t n_word = strlen(word), n_name = strlen(name);
 	size_t longer = n_word > n_name ? n_word : n_name;
+	size_t apart = 2 * longer - n_word - n_name; /* the distance is that at least */
 	unsigned int d;
 
 	if (n_word == 0 || longer > WORD_MAX)
 		return NOT_NEAR;
 
-	d = distance(word, n_word, name, n_name);
-	if (d * 3 <= longer)
+	d = apart * 3 <= longer ? distance(word, n_word, name, n_name) : NOT_NEAR;
+	if (d != NOT_NEAR && d * 3 <= longer)
 		return d;
 	if (n_word >= PIECE_MIN && strcasestr(name, word))
 		return RANK_OF_PIECE;

@@ -62,10 +62,10 @@ static unsigned long count_open(void)
 struct descriptor_plan descriptors_plan(const struct process_config *config)
 {
 	struct descriptor_plan plan = { .limit = raise_limit() };
-	unsigned long used =
-		count_open() + DESCRIPTORS_A_WORKER * (unsigned long)config->workers + RESERVE;
+	unsigned long long used =
+		count_open() + RESERVE + DESCRIPTORS_A_WORKER * (unsigned long long)config->workers;
 	unsigned long pipes = plan.limit / 16 < MAX_PIPES ? plan.limit / 16 : MAX_PIPES;
-	unsigned long possible = 1;
+	unsigned long long possible = 1;
 
 	plan.pipes_a_worker = (unsigned int)(pipes / config->workers);
 	used += 2 * pipes;
@@ -76,10 +76,9 @@ struct descriptor_plan descriptors_plan(const struct process_config *config)
 	if (config->max_connections > possible)
 		log_line(LOG_WARNING,
 			 "max-connections %llu wants %llu descriptors and the limit of open files "
-			 "is %lu: %lu connections at once; raise LimitNOFILE= or ulimit -n",
+			 "is %lu: %llu connections at once; raise LimitNOFILE= or ulimit -n",
 			 (unsigned long long)config->max_connections,
-			 (unsigned long long)(used + 2 * config->max_connections), plan.limit,
-			 possible);
+			 used + 2ULL * config->max_connections, plan.limit, possible);
 	else if (config->max_connections > 0)
 		plan.max_connections = (unsigned int)config->max_connections;
 	return plan;

@@ -105,11 +105,12 @@ def _sockets(pid, tables, column, keep):
     inodes = set()
     for table in tables:
         try:
-            with open(f"/proc/{pid}/net/{table}") as file:
+            # A UNIX path may hold any byte, a line feed too.
+            with open(f"/proc/{pid}/net/{table}", errors="surrogateescape") as file:
                 rows = [line.split() for line in file.readlines()[1:]]
         except FileNotFoundError:
             continue
-        inodes |= {row[column] for row in rows if keep(row)}
+        inodes |= {row[column] for row in rows if len(row) > column and keep(row)}
     return sum(target[8:-1] in inodes for target in descriptors(pid).values())
 
 

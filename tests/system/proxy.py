@@ -19,9 +19,6 @@ PREFIX = rb"(?:sockfront: |<\d>)"
 LISTENING = re.compile(PREFIX + rb"listening on (.+?), backend (.+)$")
 SANITIZER = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 
-# Pipes that the pool may keep for the next bulk transfer.
-POOLED_PIPES = 64
-
 
 def clean_environment(extra=None):
     environment = {
@@ -131,15 +128,10 @@ class Proxy:
         return self.sockets() - self.before["socket"]
 
     def wait_released(self, within=10):
-        """Every descriptor that connections needed is closed again."""
+        """Every descriptor that connections needed is closed again, the pool of pipes too."""
 
         def released():
-            now = kinds(self.pid)
-            return (
-                now["socket"] == self.before["socket"]
-                and now["other"] == self.before["other"]
-                and now["pipe"] <= self.before["pipe"] + POOLED_PIPES
-            )
+            return kinds(self.pid) == self.before
 
         try:
             wait_until(released, "descriptors back to those before the connections", within)

@@ -744,8 +744,10 @@ static int before_all(void **state)
 		fprintf(stderr, "run this from the top of the source tree\n");
 		return -1;
 	}
-	if (getdelim(&sample, &size, '\0', stream) < 0)
+	if (getdelim(&sample, &size, '\0', stream) < 0) {
+		fclose(stream);
 		return -1;
+	}
 	fclose(stream);
 	/* Another user has to get through to the file in test_permission_denied. */
 	return mkdtemp(directory) && chmod(directory, 0711) == 0 ? chdir(directory) : -1;
