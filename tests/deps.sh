@@ -5,8 +5,9 @@
 #
 #	tests/deps.sh demo     what building and "make demo" need
 #	tests/deps.sh check    that, and what "make check" needs
+#	tests/deps.sh bench    what building and "make bench" need, the other proxies too
 #
-# No service is started by it.  Called by "make deps" and by "make demo".
+# No service is started by it.  Called by "make deps", "make demo" and "make bench-deps".
 set -euo pipefail
 
 demo=(
@@ -17,14 +18,20 @@ check=(
 	clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck mandoc man-db
 	g++ libcmocka-dev valgrind python3 python3-pytest python3-pytest-xdist pyflakes3
 	gdb socat strace iproute2 netbase procps
+	musl-tools libglib2.0-dev pkg-config
 	redis-server redis-tools postgresql nginx-light openssh-server openssh-client
+)
+
+bench=(
+	haproxy nginx-light libnginx-mod-stream socat gnuplot-nox iproute2 systemd python3
 )
 
 case "${1-}" in
 demo) wanted=("${demo[@]}") ;;
 check) wanted=("${demo[@]}" "${check[@]}") ;;
+bench) wanted=("${demo[@]}" "${bench[@]}") ;;
 *)
-	echo "usage: $0 demo|check" >&2
+	echo "usage: $0 demo|check|bench" >&2
 	exit 2
 	;;
 esac

@@ -16,7 +16,10 @@ NOBODY = 65534
 
 def make(target, *variables):
     """As somebody without rights, and without systemd's tools in the path."""
-    tools = ["make", "sh", "install", "sed", "find", "sort", "rm", "mkdir", "printf"]
+    tools = ["make", "sh", "install", "sed", "find", "sort", "rm", "mkdir", "printf", "ln"]
+    build = Path(SOCKFRONT).parent
+    kept = [SOCKFRONT, *(f"{build}/{name}{suffix}" for name in ("libsockfront", "libsockfront-event")
+                         for suffix in (".a", ".so"))]
     bin_dir = variables[0]
     bin_dir.mkdir(exist_ok=True)
     for tool in tools:
@@ -24,8 +27,8 @@ def make(target, *variables):
             (bin_dir / tool).symlink_to(shutil.which(tool))
     nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     done = subprocess.run(
-        ["make", "-C", TOP, target, f"BUILD={Path(SOCKFRONT).parent}", "-o", SOCKFRONT,
-         *variables[1:]],
+        ["make", "-C", TOP, target, f"BUILD={build}", *variables[1:],
+         *[word for path in kept for word in ("-o", path)]],
         env={"PATH": str(bin_dir)}, capture_output=True, text=True, timeout=60, **nobody)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -54,6 +57,10 @@ def test_install_into_a_destdir(place):
     for wanted in ["bin/sockfront", "share/man/man8/sockfront.8", "share/man/man5/sockfront.conf.5",
                    "lib/systemd/system/sockfront.service", "lib/systemd/system/sockfront@.service",
                    "lib/systemd/system/sockfront@.socket", "share/doc/sockfront/sockfront.conf",
+                   "include/sockfront/listener.h", "lib/libsockfront.a", "lib/libsockfront.so",
+                   "lib/libsockfront.so.0", "lib/pkgconfig/libsockfront.pc",
+                   "lib/pkgconfig/libsockfront-event.pc", "share/man/man3/sockfront.3",
+                   "share/man/man7/sockfront_address.7",
                    "share/doc/sockfront/LICENSE", "share/bash-completion/completions/sockfront"]:
         assert f"opt/front/{wanted}" in there
     assert all(name.startswith("opt/front/") for name in there), "nothing in /etc, nothing elsewhere"

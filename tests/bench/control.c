@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Asks the backend's control socket: see service.h.  Used by the workloads.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/bench/load.h"
+#include "tests/bench/service.h"
+
+/* How long a proxy may take to close what an earlier client has left. */
+#define LEFTOVER_NS (3 * NS_PER_S)
+
+static int control_fd = -1;
+
+void control_open(const struct address *control)
+{
+	control_fd = address_connect(control);
+	if (control_fd < 0)
+		fatal("the backend's control socket does not answer: %s", strerror(-control_fd));
+	if (fcntl(control_fd, F_SETFL, fcntl(control_fd, F_GETFL) & ~O_NONBLOCK) < 0)
+		fatal("the backend's control socket cannot be made blocking");
+}
+
+struct counters control_ask(enum command command)
+{
+	char byte = (char)command;
+	struct counters counters;
+
+	if (send(control_fd, &byte, 1, MSG_NOSIGNAL) != 1 ||
+	    recv(control_fd, &counters, sizeof(counters), MSG_WAITALL) != (ssize_t)sizeof(counters))
+		fatal("the backend has ended");
+	return counters;
+}
+
+void control_begin(void)
+{
+	uint64_t due = clock_ns() + LEFTOVER_NS;
+	struct counters counters;
+
+	while ((counters = control_ask(COMMAND_COUNT)).connections > 0) {
+		if (clock_ns() > due)
+			fatal("%" PRIu64 " connection(s) of clients that have gone are still open "
+			      "at the backend",
+			      counters.connections);
+		usleep(1000);
+	}
+	control_ask(COMMAND_CLEAR);
+}

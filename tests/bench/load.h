@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The load generator: what the command line asks for, and the workloads that
+ * load.c chooses from.
+ *
+ * It measures or it fails: whatever the proxy does wrong ends the program with
+ * fatal(), so that no figure is ever printed for a broken run.
+ */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tests/bench/address.h"
+
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+/* A run in which nothing moves for this long has failed. */
+#define STALL_NS (5 * NS_PER_S)
+
+struct plan {
+	struct address to;
+	pid_t proxy; /* whose processor time is measured; 0: nobody's */
+	unsigned int connections;
+	unsigned int stuck; /* further ones that ask for a stream and never read it */
+	size_t size;        /* of a request and of its reply */
+	uint64_t warm_ns;
+	uint64_t measure_ns;
+};
+
+void bulk_up(const struct plan *plan);
+void bulk_down(const struct plan *plan);
+void bulk_both(const struct plan *plan);
+void request_run(const struct plan *plan);
+void connect_run(const struct plan *plan);
+void idle_run(const struct plan *plan);
+
+/* A connected, non-blocking socket to where the plan says. */
+int plan_connect(const struct plan *plan);
+
+/* Sends the byte that chooses the service, on a socket that has nothing queued. */
+void plan_choose(int fd, char service);
+
+/* Says why on standard error, and ends the program with status 1. */
+_Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+uint64_t clock_ns(void);
+
+#endif

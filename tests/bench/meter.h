@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The course of a measurement: warm up, measure, be over.  Takes the time and
+ * the proxy's processor time exactly where the measurement begins and ends.
+ */
+#ifndef BENCH_METER_H
+#define BENCH_METER_H
+
+#include <stdbool.h>
+
+#include "tests/bench/histogram.h"
+#include "tests/bench/load.h"
+
+enum phase { PHASE_WARM, PHASE_MEASURE, PHASE_OVER };
+
+struct meter {
+	const struct plan *plan;
+	enum phase phase;
+	uint64_t due_ns; /* the end of this phase */
+	uint64_t began_ns, ended_ns;
+	uint64_t cpu_began_ns, cpu_ended_ns;
+	uint64_t progress_ns; /* when something last moved */
+};
+
+void meter_start(struct meter *meter, const struct plan *plan);
+
+/* Whether another phase has just begun; to be asked after every batch of events. */
+bool meter_turns(struct meter *meter, uint64_t now);
+
+/* Ends the program when nothing has moved for too long; @now is noted if it has. */
+void meter_watch(struct meter *meter, uint64_t now, bool moved);
+
+/* Prints the result, one JSON object.  @latency: may be NULL. */
+void meter_print(const struct meter *meter, const char *what, uint64_t amount,
+		 const struct histogram *latency);
+
+#endif

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+"""Medians, ratios within a round, tables, results.json and plots.
+
+Takes the samples of tests/bench/run; knows nothing of how they came about.
+"""
+
+import json
+import shutil
+import statistics
+import subprocess
+
+from workloads import GOALS
+
+FRONT_TITLES = {"tcp": "TCP front", "unix": "UNIX front"}
+
+# A bar that would flatten all others is cut off at the top of its plot.
+TALLEST = 6
+
+
+class Samples:
+    """figure[front, workload, peer][round] of every metric; a round that failed is missing."""
+
+    def __init__(self, peers):
+        self.peers = peers
+        self.figures = {}
+        self.failures = []
+
+    def add(self, front, workload, peer, number, figures):
+        self.figures.setdefault((front, workload.name, peer.name), {})[number] = figures
+
+    def fail(self, front, workload, peer, number, reason):
+        self.failures.append(
+            {
+                "front": front,
+                "workload": workload.name,
+                "peer": peer.name,
+                "round": number + 1,
+                "reason": reason,
+            }
+        )
+
+    def failed(self, front, workload, peer):
+        return any(
+            (failure["front"], failure["workload"], failure["peer"]) == (front, workload.name, peer)
+            for failure in self.failures
+        )
+
+    def measured(self, front, workload):
+        """The peers that have figures, in their order."""
+        return [peer for peer in self.peers if (front, workload.name, peer.name) in self.figures]
+
+    def rounds(self, front, workload, peer, metric):
+        rounds = self.figures.get((front, workload.name, peer), {})
+        return {
+            number: figures[metric.key]
+            for number, figures in rounds.items()
+            if figures.get(metric.key) is not None
+        }
+
+    def median(self, front, workload, peer, metric):
+        values = self.rounds(front, workload, peer, metric).values()
+        return statistics.median(values) if values else None
+
+    def best(self, front, workload, metric, among=()):
+        """The peer (or the one of @among) with the best median, or None."""
+        names = among or [peer.name for peer in self.peers if peer.role == "peer"]
+        medians = {name: self.median(front, workload, name, metric) for name in names}
+        medians = {name: median for name, median in medians.items() if median is not None}
+        if not medians:
+            return None
+        return (max if metric.more_is_better else min)(medians, key=medians.get)
+
+    def ratios(self, front, workload, peer, other, metric):
+        """One for each round in which both were measured."""
+        ours = self.rounds(front, workload, peer, metric)
+        theirs = self.rounds(front, workload, other, metric)
+        return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
+
+
+def quartiles(values):
+    """As text in brackets; nothing where there are too few."""
+    if len(values) < 3:
+        return ""
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"[{low:.2f}-{high:.2f}]"
+
+
+def ratio_text(samples, front, workload, peer, best, metric):
+    if best is None:
+        return ""
+    if peer == best:
+        return "best"
+    ratios = samples.ratios(front, workload, peer, best, metric)
+    return f"{statistics.median(ratios):.2f}" if ratios else ""
+
+
+def row(samples, front, workload, peer):
+    cells = [peer.name]
+    for metric in workload.metrics:
+        median = samples.median(front, workload, peer.name, metric)
+        cells.append("-" if median is None else f"{median:.{metric.digits}f}")
+        if metric.compared:
+            best = samples.best(front, workload, metric)
+            ratio = ratio_text(samples, front, workload, peer.name, best, metric)
+            cells.append("" if median is None else ratio)
+    if samples.failed(front, workload, peer.name):
+        cells.append("FAILED in a round")
+    return cells
+
+
+def table(samples, front, workload):
+    peers = samples.measured(front, workload)
+    if not peers:
+        return ""
+    header = [""]
+    for metric in workload.metrics:
+        header += [metric.title, "ratio"] if metric.compared else [metric.title]
+    rows = [header] + [row(samples, front, workload, peer) for peer in peers]
+    widths = [max(len(line[i]) for line in rows if i < len(line)) for i in range(len(header))]
+    lines = [f"{workload.name}: {workload.title}; {FRONT_TITLES[front]}"]
+    for cells in rows:
+        text = [cells[0].ljust(widths[0])]
+        text += [cell.rjust(width) for cell, width in zip(cells[1 : len(header)], widths[1:])]
+        text += cells[len(header) :]
+        lines.append("    " + "  ".join(text).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def check_goal(samples, goal, workload, front):
+    """What came of it, or None when it was not measured."""
+    if goal.against is None:
+        value, detail = samples.median(front, workload, "sockfront", goal.metric), ""
+        against = "by itself"
+    else:
+        against = samples.best(front, workload, goal.metric, goal.against)
+        if against is None:
+            return None
+        ratios = samples.ratios(front, workload, "sockfront", against, goal.metric)
+        value, detail = (statistics.median(ratios), quartiles(ratios)) if ratios else (None, "")
+        against = f"of {against}"
+    if value is None:
+        return None
+    # As it is printed: a goal of 2 descriptors is not missed by a thousandth.
+    printed, limit = round(value, 2), round(goal.limit, 2)
+    met = printed >= limit if goal.metric.more_is_better else printed <= limit
+    return {
+        "front": front,
+        "workload": workload.name,
+        "metric": goal.metric.key,
+        "against": against,
+        "value": value,
+        "quartiles": detail,
+        "limit": goal.limit,
+        "at": "least" if goal.metric.more_is_better else "most",
+        "met": met,
+    }
+
+
+def goals(samples, fronts, workloads):
+    checks = [
+        check_goal(samples, goal, workload, front)
+        for goal in GOALS
+        for front in fronts
+        for workload in workloads
+        if goal.applies(workload, front)
+    ]
+    return [check for check in checks if check]
+
+
+def goal_lines(checks):
+    """The missed ones last, where they are seen."""
+    for check in sorted(checks, key=lambda check: check["met"], reverse=True):
+        yield (
+            f"    {'met' if check['met'] else 'MISSED':<6}  {check['workload']:<18} {check['front']:<4} "
+            f"{check['metric']:<18} {check['value']:6.2f} {check['quartiles']:<12} "
+            f"{check['against']:<18} (at {check['at']} {check['limit']:.2f})"
+        )
+
+
+def write_json(path, samples, fronts, workloads, about, checks):
+    results = []
+    for front in fronts:
+        for workload in workloads:
+            for peer in samples.measured(front, workload):
+                metrics = {}
+                for metric in workload.metrics:
+                    values = samples.rounds(front, workload, peer.name, metric)
+                    if not values:
+                        continue
+                    metrics[metric.key] = {
+                        "values": [values[number] for number in sorted(values)],
+                        "median": statistics.median(values.values()),
+                    }
+                    best = samples.best(front, workload, metric) if metric.compared else None
+                    ratios = best and samples.ratios(front, workload, peer.name, best, metric)
+                    if ratios:
+                        metrics[metric.key] |= {"best_peer": best, "ratio": statistics.median(ratios)}
+                results.append(
+                    {"front": front, "workload": workload.name, "peer": peer.name, "metrics": metrics}
+                )
+    document = {**about, "results": results, "goals": checks, "failures": samples.failures}
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+# ---- plots: one for each figure, workloads side by side, a bar for each peer ----
+
+PLOT_NAMES = {
+    "gib_per_s": "rate",
+    "cpu_s_per_gib": "cpu",
+    "requests_per_s": "rate",
+    "connections_per_s": "rate",
+    "cpu_us": "cpu",
+    "p99_us": "p99",
+    "rss_kib": "memory",
+    "slab_kib": "slab",
+}
+PLOT_TITLES = {
+    "bulk": "bulk",
+    "request": "request/response",
+    "connect": "connect, request, close",
+    "stuck": "request/response beside stuck readers",
+    "idle": "one idle connection",
+}
+
+
+def plot_script(path, title, unit, peers, rows):
+    """@rows: (workload name, values of @peers)."""
+    values = sorted(value for _, values in rows for value in values if value is not None)
+    top = min(1.05 * values[-1], TALLEST * statistics.median(values))
+    if values[-1] > top:
+        title += " (bars that reach the top are cut)"
+    width = max(640, 260 + 13 * len(peers) * len(rows))
+    lines = [
+        f'set terminal svg size {width},400 font "sans,11" background "white"',
+        f'set output "{path}"',
+        f'set title "{title}" noenhanced',
+        f'set ylabel "{unit}" noenhanced',
+        f"set yrange [0:{top}]",
+        "set style data histograms",
+        "set style histogram clustered gap 1.5",
+        "set style fill solid 0.85 noborder",
+        "set grid y",
+        "set key outside right top noenhanced",
+        "set xtics noenhanced",
+        'set datafile missing "?"',
+        "$figures << END",
+    ]
+    for name, values in rows:
+        cells = ["?" if value is None else f"{value:.6g}" for value in values]
+        lines.append(" ".join([f'"{name}"', *cells]))
+    lines.append("END")
+    columns = [f'$figures using {i + 2}:xtic(1) title "{peer}"' for i, peer in enumerate(peers)]
+    lines.append("plot " + ", ".join(columns))
+    return "\n".join(lines) + "\n"
+
+
+def plots(samples, fronts, workloads):
+    """(name, title, unit, peers, rows) of each that has anything to show."""
+    for front in fronts:
+        for kind, kind_title in PLOT_TITLES.items():
+            chosen = [workload for workload in workloads if workload.name.split("-")[0] == kind]
+            for metric in chosen[0].metrics if chosen else ():
+                if metric.key not in PLOT_NAMES:
+                    continue
+                peers = [
+                    peer.name
+                    for peer in samples.peers
+                    if any(samples.median(front, workload, peer.name, metric) for workload in chosen)
+                ]
+                rows = [
+                    (workload.name, [samples.median(front, workload, peer, metric) for peer in peers])
+                    for workload in chosen
+                ]
+                if peers:
+                    name = f"{kind}-{PLOT_NAMES[metric.key]}-{front}"
+                    yield name, f"{kind_title}, {FRONT_TITLES[front]}", metric.title, peers, rows
+
+
+def draw(directory, samples, fronts, workloads):
+    """Returns what to say of it."""
+    for old in directory.glob("*.svg"):
+        old.unlink()
+    if not shutil.which("gnuplot"):
+        return "plots skipped: gnuplot is not installed"
+    drawn = 0
+    for name, title, unit, peers, rows in plots(samples, fronts, workloads):
+        script = plot_script(directory / f"{name}.svg", title, unit, peers, rows)
+        result = subprocess.run(
+            ["gnuplot"], input=script, text=True, capture_output=True, check=False
+        )
+        if result.returncode != 0:
+            return f"plots skipped: gnuplot failed on {name}: {result.stderr.strip()}"
+        drawn += 1
+    return f"{drawn} plots: {directory}/*.svg"
