@@ -5,6 +5,8 @@
 #include "daemon/access_log.h"
 
 #include <sockfront/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -16,15 +18,21 @@
 #include "daemon/session.h"
 #include "daemon/worker.h"
 
-void access_log_begin(struct session *session, const struct sfront_connection *connection)
+struct access_note *access_log_begin(const struct session *session,
+				     const struct sfront_connection *connection)
 {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	struct access_note *note;
 
 	if (!session->worker->service->config.process.access_log)
-		return;
+		return NULL;
 	sfront_connection_format(connection, text, sizeof(text));
-	session->client_text = strdup(text); /* without memory, the kernel is asked at the end */
-	session->started_ms = clock_ms();
+	note = malloc(sizeof(*note) + strlen(text) + 1);
+	if (note == NULL)
+		return NULL; /* the kernel is asked again at the end; the duration is lost */
+	note->started_ms = clock_ms();
+	strcpy(note->client, text);
+	return note;
 }
 
 void access_log_format_client(const struct session *session, char *buf, size_t size)
@@ -38,9 +46,8 @@ void access_log_format_client(const struct session *session, char *buf, size_t s
 		.peer.len = sizeof(connection.peer.sa),
 	};
 
-	if (session->client_text != NULL) {
-		strncpy(buf, session->client_text, size - 1);
-		buf[size - 1] = '\0';
+	if (session->note != NULL) {
+		snprintf(buf, size, "%s", session->note->client);
 		return;
 	}
 	if (client->read_fd < 0 ||
@@ -52,12 +59,13 @@ void access_log_format_client(const struct session *session, char *buf, size_t s
 void access_log_session(const struct session *session, const char *reason)
 {
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
-	uint64_t ms;
+	uint64_t ms = 0;
 
 	if (!session->worker->service->config.process.access_log)
 		return;
 	access_log_format_client(session, client, sizeof(client));
-	ms = clock_ms() - session->started_ms;
+	if (session->note != NULL)
+		ms = clock_ms() - session->note->started_ms;
 	log_line(LOG_INFO,
 		 "client=%s listener=%s backend=%s up=%llu down=%llu duration=%llu.%03llu "
 		 "reason=\"%s\"",

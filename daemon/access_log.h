@@ -7,12 +7,20 @@
 #define DAEMON_ACCESS_LOG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct session;
 struct sfront_connection;
 
-/* Notes what only the beginning can tell.  Does nothing while the access log is off. */
-void access_log_begin(struct session *session, const struct sfront_connection *connection);
+/* What only the beginning of a session can tell. */
+struct access_note {
+	uint64_t started_ms;
+	char client[];
+};
+
+/* Makes the note, for the session to free; NULL while the access log is off. */
+struct access_note *access_log_begin(const struct session *session,
+				     const struct sfront_connection *connection);
 
 /* Writes the line; the session's descriptors are still open. */
 void access_log_session(const struct session *session, const char *reason);

@@ -283,8 +283,7 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 	return action;
 }
 
-/* ---- help -------------------------------------------------------------------------------------
- */
+/* ---- help ---- */
 
 void args_print_usage(void)
 {

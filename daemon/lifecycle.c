@@ -117,8 +117,7 @@ static void signal_arrived(evutil_socket_t signal, short what, void *arg)
 		cut();
 }
 
-/* ---- what the workers tell ----------------------------------------------------------------------
- */
+/* ---- what the workers tell ---- */
 
 static void worker_polls(struct message *message)
 {
@@ -159,8 +158,7 @@ static void worker_is_idle(struct message *message)
 		event_base_loopbreak(life.service->base);
 }
 
-/* ---- start and end ------------------------------------------------------------------------------
- */
+/* ---- start and end ---- */
 
 /* SIGHUP stays ignored for who started us with nohup(1). */
 static bool is_ignored(int signal)

@@ -29,10 +29,10 @@ static bool is_socket(uint8_t stream)
 }
 
 /* Plain files and terminals refuse splice in one case or another: they are copied. */
-static bool can_splice(const struct end *from)
+static bool can_splice(struct end *from)
 {
 	return !from->copy_only && from->read_stream <= SFRONT_STREAM_PIPE &&
-	       from->peer->write_stream <= SFRONT_STREAM_PIPE;
+	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE;
 }
 
 static bool is_refusal(int error)
@@ -141,7 +141,7 @@ static enum relay_result turn_by_copy(struct transit_pool *pool, struct end *fro
 		return ended(from, ret_error);
 	note_copy(from, (size_t)n);
 
-	written = write_some(from->peer, buffer, (size_t)n);
+	written = write_some(end_peer(from), buffer, (size_t)n);
 	if (written < 0)
 		return write_failed(written, ret_error);
 	from->moved += (uint64_t)written;
@@ -167,7 +167,7 @@ static enum relay_result flush_memory(struct transit_pool *pool, struct end *fro
 	struct transit *transit = from->transit;
 	ssize_t n;
 
-	n = write_some(from->peer, transit->data + transit->offset, transit->length);
+	n = write_some(end_peer(from), transit->data + transit->offset, transit->length);
 	if (n < 0)
 		return write_failed(n, ret_error);
 	from->moved += (uint64_t)n;
@@ -196,7 +196,7 @@ static enum relay_result flush_refused(struct transit_pool *pool, struct end *fr
 static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
 {
 	struct transit *pipe = from->transit;
-	ssize_t n = splice_once(pipe->pipe[0], from->peer->write_fd, pipe->length);
+	ssize_t n = splice_once(pipe->pipe[0], end_peer(from)->write_fd, pipe->length);
 
 	if (n < 0 && is_refusal(errno))
 		return flush_refused(pool, from, ret_error);

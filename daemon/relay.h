@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The relay: moves bytes from one end of a connection to the other.  It is
- * written for one end that points at its peer, so that both directions run
- * through the same code.  It knows descriptors and bytes; what follows from an
+ * written for one end that knows its peer, so that both directions run through
+ * the same code.  It knows descriptors and bytes; what follows from an
  * end of stream or an error is session.c's to decide.
  */
 #ifndef DAEMON_RELAY_H
@@ -23,8 +23,7 @@ enum watch {
 };
 
 struct end {
-	struct event event; /* on read_fd */
-	struct end *peer;
+	struct event event;      /* on read_fd */
 	struct transit *transit; /* read here, not yet written to the peer; NULL mostly */
 	uint64_t moved;          /* bytes read here that the peer's descriptor took */
 	int read_fd;             /* -1: closed */
@@ -42,6 +41,12 @@ struct end {
 	bool restore_read : 1;
 	bool restore_write : 1;
 };
+
+/* The two ends of a connection stand side by side: the client, then the backend. */
+static inline struct end *end_peer(struct end *end)
+{
+	return end->is_backend ? end - 1 : end + 1;
+}
 
 enum relay_result {
 	RELAY_IDLE,         /* nothing to read for now */

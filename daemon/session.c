@@ -41,6 +41,10 @@ static void end_stirred(evutil_socket_t fd, short what, void *arg);
 static void transit_writable(evutil_socket_t fd, short what, void *arg);
 static void timer_fired(evutil_socket_t fd, short what, void *arg);
 
+_Static_assert(offsetof(struct session, backend) ==
+		       offsetof(struct session, client) + sizeof(struct end),
+	       "end_peer() wants the two ends side by side");
+
 static struct session *session_of(struct end *end)
 {
 	return end->is_backend ? (struct session *)((char *)end - offsetof(struct session, backend))
@@ -52,8 +56,7 @@ static bool is_socket(uint8_t stream)
 	return stream <= SFRONT_STREAM_VSOCK;
 }
 
-/* ---- closing ----------------------------------------------------------------------------------
- */
+/* ---- closing ---- */
 
 static void close_fd(int *fd, bool restore)
 {
@@ -103,7 +106,8 @@ static void session_close(struct session *session, enum close_how how, const cha
 	struct worker *worker = session->worker;
 	bool survivor_is_backend = session->client_broke;
 
-	attempt_cancel(session->attempt);
+	if (session->state == SESSION_CONNECTING)
+		attempt_cancel(session->attempt);
 	end_stop(session, &session->client);
 	end_stop(session, &session->backend);
 	access_log_session(session, reason);
@@ -114,9 +118,9 @@ static void session_close(struct session *session, enum close_how how, const cha
 		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
 
 	if (session->timer != NULL)
-		event_free(session->timer);
-	free(session->client_text);
-	LIST_REMOVE(session, link);
+		event_del(&session->timer->event);
+	free(session->timer);
+	free(session->note);
 	slab_give(&worker->sessions, session);
 	worker->n_live--;
 	worker_session_ended(worker);
@@ -159,24 +163,39 @@ void session_cut(struct session *session)
 	session_close(session, CLOSE_RESET, "cut");
 }
 
-/* ---- the timer --------------------------------------------------------------------------------
- */
+/* ---- the timer ---- */
 
-/* Sees to it that the timer fires in @ms at the latest. */
-static void set_timer(struct session *session, uint64_t ms)
+/* Without memory for one, NULL: what would be timed goes untimed until the next occasion. */
+static struct session_timer *timer_of(struct session *session)
 {
-	uint64_t due = clock_ms() + ms;
-	struct timeval tv;
+	struct session_timer *timer = session->timer;
 
-	if (session->due_ms != 0 && session->due_ms <= due)
-		return;
-	if (session->timer == NULL)
-		session->timer = event_new(session->worker->base, -1, 0, timer_fired, session);
-	if (session->timer == NULL)
-		return; /* memory is out: this one goes untimed until the next occasion */
-	tv = timeval_from_ms(ms);
-	if (event_add(session->timer, &tv) == 0)
-		session->due_ms = due;
+	if (timer != NULL)
+		return timer;
+	timer = calloc(1, sizeof(*timer));
+	if (timer == NULL)
+		return NULL;
+	event_assign(&timer->event, session->worker->base, -1, 0, timer_fired, session);
+	timer->active_ms = clock_ms();
+	session->timer = timer;
+	return timer;
+}
+
+/* Sees to it that the timer fires in @ms at the latest.  False: memory is out. */
+static bool set_timer(struct session *session, uint64_t ms)
+{
+	struct session_timer *timer = timer_of(session);
+	struct timeval tv = timeval_from_ms(ms);
+	uint64_t due = clock_ms() + ms;
+
+	if (timer == NULL)
+		return false;
+	if (timer->due_ms != 0 && timer->due_ms <= due)
+		return true;
+	if (event_add(&timer->event, &tv) < 0)
+		return false;
+	timer->due_ms = due;
+	return true;
 }
 
 static bool timed(const struct session *session)
@@ -210,12 +229,11 @@ static void set_quiet_timer(struct session *session)
 
 static void note_activity(struct session *session)
 {
-	if (timed(session))
-		session->active_ms = clock_ms();
+	if (timed(session) && timer_of(session) != NULL)
+		session->timer->active_ms = clock_ms();
 }
 
-/* ---- what each end waits for ------------------------------------------------------------------
- */
+/* ---- what each end waits for ---- */
 
 /*
  * Follows from the state alone, so that no transition has to remember to turn
@@ -226,7 +244,7 @@ static void note_activity(struct session *session)
  * write to it: that event sees the reset too, and libevent cannot mix edge- and
  * level-triggered events on one descriptor.
  */
-static enum watch wanted_watch(const struct session *session, const struct end *end)
+static enum watch wanted_watch(const struct session *session, struct end *end)
 {
 	if (end->read_fd < 0)
 		return WATCH_NOTHING;
@@ -237,7 +255,7 @@ static enum watch wanted_watch(const struct session *session, const struct end *
 		if (!end->ended && end->transit == NULL)
 			return session->starved ? WATCH_NOTHING : WATCH_READABLE;
 		return session->watch_gone && is_socket(end->read_stream) &&
-				       end->peer->transit == NULL
+				       end_peer(end)->transit == NULL
 			       ? WATCH_GONE
 			       : WATCH_NOTHING;
 	case SESSION_ABORTING:
@@ -285,7 +303,7 @@ static bool wait_to_write(struct session *session, struct end *from)
 
 	if (transit == NULL || transit->waiting)
 		return true;
-	event_assign(&transit->writable, session->worker->base, from->peer->write_fd,
+	event_assign(&transit->writable, session->worker->base, end_peer(from)->write_fd,
 		     EV_WRITE | EV_PERSIST, transit_writable, from);
 	if (event_add(&transit->writable, NULL) < 0)
 		return false;
@@ -324,8 +342,7 @@ static void session_watch(struct session *session)
 	}
 }
 
-/* ---- one side broke ---------------------------------------------------------------------------
- */
+/* ---- one side broke ---- */
 
 static bool is_out_of_space(int error)
 {
@@ -371,17 +388,18 @@ static void abort_on(struct session *session)
 	struct end *broken = broken_end(session);
 	uint64_t now = clock_ms();
 
-	if (broken->ended && broken->transit == NULL && !is_sending(broken->peer)) {
+	if (broken->ended && broken->transit == NULL && !is_sending(end_peer(broken))) {
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
-	if (now >= session->abort_due_ms) {
+	if (now >= session->timer->abort_due_ms) {
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
 	session_watch(session);
-	set_timer(session, broken->ended && broken->transit == NULL ? ABORT_POLL_MS
-								    : session->abort_due_ms - now);
+	set_timer(session, broken->ended && broken->transit == NULL
+				   ? ABORT_POLL_MS
+				   : session->timer->abort_due_ms - now);
 }
 
 /*
@@ -390,7 +408,7 @@ static void abort_on(struct session *session)
  */
 static void session_break(struct session *session, struct end *end, int error)
 {
-	struct end *survivor = end->peer;
+	struct end *survivor = end_peer(end);
 
 	if (session->state == SESSION_ABORTING) { /* now the other one has failed too */
 		session_close(session, CLOSE_RESET, session->reason);
@@ -399,7 +417,11 @@ static void session_break(struct session *session, struct end *end, int error)
 	session->state = SESSION_ABORTING;
 	session->client_broke = !end->is_backend;
 	session->reason = reason_of(end, end->broken != 0 ? end->broken : error);
-	session->abort_due_ms = clock_ms() + ABORT_MS;
+	if (timer_of(session) == NULL) { /* no memory to do it gently */
+		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
+		return;
+	}
+	session->timer->abort_due_ms = clock_ms() + ABORT_MS;
 	if (!is_socket(end->read_stream))
 		end->ended = true;
 	if (session->single && (end->is_backend || is_out_of_space(error)))
@@ -409,8 +431,7 @@ static void session_break(struct session *session, struct end *end, int error)
 	abort_on(session);
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------
- */
+/* ---- bytes ---- */
 
 static void finish_writing(struct end *end)
 {
@@ -427,7 +448,7 @@ static void finish_writing(struct end *end)
  */
 static void stream_finished(struct session *session, struct end *from)
 {
-	struct end *to = from->peer;
+	struct end *to = end_peer(from);
 	bool all_done = to->ended && to->transit == NULL;
 
 	/* Who sits at a terminal is not asked to end the input of a connection that is over. */
@@ -485,7 +506,7 @@ static void relaying_result(struct session *session, struct end *from, enum rela
 		session_break(session, from, error);
 		return;
 	case RELAY_WRITE_FAILED:
-		session_break(session, from->peer, error);
+		session_break(session, end_peer(from), error);
 		return;
 	case RELAY_NO_MEMORY:
 		session->starved = true;
@@ -503,7 +524,7 @@ static void bytes_handled(struct session *session, struct end *from, enum relay_
 		return;
 	}
 	if (from->moved != before)
-		session->abort_due_ms = clock_ms() + ABORT_MS;
+		session->timer->abort_due_ms = clock_ms() + ABORT_MS;
 	aborting_result(session, from, result);
 }
 
@@ -531,8 +552,7 @@ static void transit_writable(evutil_socket_t fd, short what, void *arg)
 	bytes_handled(session, from, result, error, before);
 }
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static int socket_error(int fd)
 {
@@ -590,7 +610,7 @@ static void end_stirred(evutil_socket_t fd, short what, void *arg)
 static void relaying_timer(struct session *session)
 {
 	uint64_t limit = quiet_limit(session);
-	uint64_t quiet = clock_ms() - session->active_ms;
+	uint64_t quiet = clock_ms() - session->timer->active_ms;
 
 	session->starved = false;
 	if (limit != SFRONT_INFINITY_MS && quiet >= limit) {
@@ -607,8 +627,7 @@ static void relaying_timer(struct session *session)
 		set_timer(session, limit - quiet);
 }
 
-/* ---- the beginning ----------------------------------------------------------------------------
- */
+/* ---- the beginning ---- */
 
 static void begin_relay(struct session *session, int fd, int error)
 {
@@ -639,7 +658,6 @@ static void init_ends(struct session *session, const struct sfront_connection *c
 {
 	struct end *client = &session->client, *backend = &session->backend;
 
-	client->peer = backend;
 	client->read_fd = connection->read_fd;
 	client->write_fd = connection->write_fd;
 	client->read_stream = (uint8_t)connection->read_stream;
@@ -647,7 +665,6 @@ static void init_ends(struct session *session, const struct sfront_connection *c
 	client->restore_read = connection->restore_read;
 	client->restore_write = connection->restore_write;
 
-	backend->peer = client;
 	backend->read_fd = backend->write_fd = -1;
 	backend->read_stream = backend->write_stream = SFRONT_STREAM_TCP;
 	backend->is_backend = true;
@@ -664,9 +681,7 @@ static void connect_backend(struct session *session)
 		begin_relay(session, fd, error);
 	else if (fd == -EINPROGRESS)
 		session_watch(session);
-	else
-		set_timer(session, STARVED_RETRY_MS);
-	if (fd < 0 && session->attempt == NULL && session->due_ms == 0)
+	else if (!set_timer(session, STARVED_RETRY_MS))
 		session_fail(session, "connect failed: memory is out");
 }
 
@@ -676,7 +691,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	session->due_ms = 0;
+	session->timer->due_ms = 0;
 	switch ((enum session_state)session->state) {
 	case SESSION_CONNECTING:
 		if (session->attempt == NULL)
@@ -704,8 +719,7 @@ void session_start(struct worker *worker, const struct proxy *proxy, size_t sock
 	session->single = sfront_listener_is_single(proxy->listener, socket);
 	session->state = SESSION_CONNECTING;
 	init_ends(session, connection);
-	LIST_INSERT_HEAD(&worker->live, session, link);
 	worker->n_live++;
-	access_log_begin(session, connection);
+	session->note = access_log_begin(session, connection);
 	connect_backend(session);
 }

@@ -10,12 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include "daemon/relay.h"
 
+struct access_note;
 struct attempt;
-struct event;
 struct proxy;
 struct sfront_connection;
 struct worker;
@@ -33,26 +32,32 @@ struct worker;
  */
 enum session_state { SESSION_CONNECTING, SESSION_RELAYING, SESSION_ABORTING };
 
+/* What only sessions need that have something to wait for; most never do. */
+struct session_timer {
+	struct event event;
+	uint64_t due_ms;       /* when it fires; 0: it is not set */
+	uint64_t active_ms;    /* when bytes last moved; kept only for the timeouts that need it */
+	uint64_t abort_due_ms; /* while ABORTING: deliver no longer than that */
+};
+
+/* There are thousands of them, most of them idle: each byte here counts. */
 struct session {
-	LIST_ENTRY(session) link; /* in worker->live */
 	struct worker *worker;
 	const struct proxy *proxy;
-	struct end client;
+	struct end client; /* the backend stands behind it: see end_peer() */
 	struct end backend;
-	struct attempt *attempt; /* while CONNECTING */
-	struct event *timer;     /* NULL until something is timed */
-	char *client_text;       /* for the access log; NULL without */
-	const char *reason;      /* while ABORTING; static */
-	uint64_t started_ms;
-	uint64_t active_ms;    /* when bytes last moved; kept only for the timeouts that need it */
-	uint64_t due_ms;       /* when the timer fires; 0: it is not set */
-	uint64_t abort_due_ms; /* while ABORTING: deliver no longer than that */
-	uint16_t socket;       /* which descriptor of the proxy's listener */
-	uint8_t state;         /* enum session_state */
-	bool single : 1;       /* the process serves this one connection */
-	bool watch_gone : 1;   /* an end has not been read for a while: watch for its reset */
-	bool starved : 1;      /* memory was out; the timer tries again */
-	bool client_broke : 1; /* while ABORTING: else the backend did */
+	union {
+		struct attempt *attempt; /* while CONNECTING; may be NULL */
+		const char *reason;      /* while ABORTING; static */
+	};
+	struct session_timer *timer; /* NULL until something is timed */
+	struct access_note *note;    /* for the access log; NULL without */
+	uint16_t socket;             /* which descriptor of the proxy's listener */
+	uint8_t state;               /* enum session_state */
+	bool single : 1;             /* the process serves this one connection */
+	bool watch_gone : 1;         /* an end has not been read for a while: watch for its reset */
+	bool starved : 1;            /* memory was out; the timer tries again */
+	bool client_broke : 1;       /* while ABORTING: else the backend did */
 };
 
 /*

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory for many objects of one size.  Objects stand in chunks that are
- * aligned to their size, so that an object's address tells its chunk.
+ * aligned to their size, so that an object's address tells its chunk; a bit map
+ * in the chunk tells which are taken, so that memory never used is never
+ * touched.
  */
 #include "daemon/slab.h"
 
@@ -11,21 +13,45 @@
 
 #define CHUNK_SIZE ((size_t)32768)
 
-struct free_object {
-	struct free_object *next;
-};
+/* malloc's own header stands before each chunk: with room for it, chunk lies next to chunk. */
+#define CHUNK_USABLE (CHUNK_SIZE - 2 * sizeof(size_t))
+
+#define SMALLEST_OBJECT ((size_t)128)
+#define MAP_WORDS       (CHUNK_SIZE / SMALLEST_OBJECT / 64)
 
 struct slab_chunk {
-	LIST_ENTRY(slab_chunk) link; /* in slab->partial while there is room */
-	struct free_object *free;
-	size_t used;
+	LIST_ENTRY(slab_chunk) link; /* in slab->partial or slab->full */
+	unsigned int n_taken;
+	uint64_t taken[MAP_WORDS]; /* a bit for each object */
+	char objects[];
 };
 
 void slab_init(struct slab *slab, size_t object_size)
 {
-	size_t align = _Alignof(max_align_t);
+	size_t align = _Alignof(void *);
 
+	if (object_size < SMALLEST_OBJECT)
+		object_size = SMALLEST_OBJECT;
 	*slab = (struct slab){ .object_size = (object_size + align - 1) / align * align };
+}
+
+static unsigned int objects_a_chunk(const struct slab *slab)
+{
+	return (unsigned int)((CHUNK_USABLE - sizeof(struct slab_chunk)) / slab->object_size);
+}
+
+static void *object_at(const struct slab *slab, struct slab_chunk *chunk, unsigned int index)
+{
+	return chunk->objects + index * slab->object_size;
+}
+
+static struct slab_chunk *chunk_new(void)
+{
+	void *memory;
+
+	if (posix_memalign(&memory, CHUNK_SIZE, CHUNK_USABLE) != 0)
+		return NULL;
+	return memset(memory, 0, sizeof(struct slab_chunk));
 }
 
 void slab_clear(struct slab *slab)
@@ -40,31 +66,13 @@ void slab_clear(struct slab *slab)
 	slab->spare = NULL;
 }
 
-static struct slab_chunk *chunk_new(struct slab *slab)
-{
-	size_t first = (sizeof(struct slab_chunk) + 15) / 16 * 16;
-	struct slab_chunk *chunk = aligned_alloc(CHUNK_SIZE, CHUNK_SIZE);
-
-	if (chunk == NULL)
-		return NULL;
-	chunk->used = 0;
-	chunk->free = NULL;
-	for (size_t at = first; at + slab->object_size <= CHUNK_SIZE; at += slab->object_size) {
-		struct free_object *object = (struct free_object *)((char *)chunk + at);
-
-		object->next = chunk->free;
-		chunk->free = object;
-	}
-	return chunk;
-}
-
 bool slab_ready(struct slab *slab)
 {
 	struct slab_chunk *chunk;
 
 	if (!LIST_EMPTY(&slab->partial))
 		return true;
-	chunk = slab->spare != NULL ? slab->spare : chunk_new(slab);
+	chunk = slab->spare != NULL ? slab->spare : chunk_new();
 	if (chunk == NULL)
 		return false;
 	slab->spare = NULL;
@@ -72,31 +80,57 @@ bool slab_ready(struct slab *slab)
 	return true;
 }
 
+/* The first object whose bit is @taken; a chunk that has one is the caller's to choose. */
+static unsigned int find(const struct slab_chunk *chunk, bool taken)
+{
+	unsigned int word = 0;
+	uint64_t wanted;
+
+	for (;; word++) {
+		wanted = taken ? chunk->taken[word] : ~chunk->taken[word];
+		if (wanted != 0)
+			return word * 64 + (unsigned int)__builtin_ctzll(wanted);
+	}
+}
+
 void *slab_take(struct slab *slab)
 {
 	struct slab_chunk *chunk = LIST_FIRST(&slab->partial);
-	struct free_object *object = chunk->free;
+	unsigned int index = find(chunk, false);
 
-	chunk->free = object->next;
-	chunk->used++;
-	if (chunk->free == NULL)
+	chunk->taken[index / 64] |= UINT64_C(1) << index % 64;
+	if (++chunk->n_taken == objects_a_chunk(slab)) {
 		LIST_REMOVE(chunk, link);
-	return memset(object, 0, slab->object_size);
+		LIST_INSERT_HEAD(&slab->full, chunk, link);
+	}
+	return memset(object_at(slab, chunk, index), 0, slab->object_size);
 }
 
 void slab_give(struct slab *slab, void *memory)
 {
 	struct slab_chunk *chunk = (struct slab_chunk *)((uintptr_t)memory & ~(CHUNK_SIZE - 1));
-	struct free_object *object = memory;
+	size_t index = (size_t)((char *)memory - chunk->objects) / slab->object_size;
 
-	if (chunk->free == NULL)
+	chunk->taken[index / 64] &= ~(UINT64_C(1) << index % 64);
+	if (chunk->n_taken-- == objects_a_chunk(slab)) {
+		LIST_REMOVE(chunk, link);
 		LIST_INSERT_HEAD(&slab->partial, chunk, link);
-	object->next = chunk->free;
-	chunk->free = object;
-	if (--chunk->used > 0)
+	}
+	if (chunk->n_taken > 0)
 		return;
 
 	LIST_REMOVE(chunk, link);
 	free(slab->spare);
 	slab->spare = chunk;
+}
+
+void *slab_any(struct slab *slab)
+{
+	struct slab_chunk *chunk = LIST_FIRST(&slab->full);
+
+	if (chunk == NULL)
+		chunk = LIST_FIRST(&slab->partial);
+	while (chunk != NULL && chunk->n_taken == 0)
+		chunk = LIST_NEXT(chunk, link);
+	return chunk != NULL ? object_at(slab, chunk, find(chunk, true)) : NULL;
 }

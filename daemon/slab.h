@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory for many objects of one size, for one thread: taking and giving one back costs
- * a few instructions, and memory that no object uses goes back to the system.
+ * Memory for many objects of one size, for one thread: taking and giving one
+ * back costs a few instructions, nothing is added to an object, and memory that
+ * no object uses goes back to the system.
  */
 #ifndef DAEMON_SLAB_H
 #define DAEMON_SLAB_H
@@ -15,9 +16,11 @@ struct slab_chunk;
 struct slab {
 	size_t object_size;
 	LIST_HEAD(, slab_chunk) partial; /* chunks with room, in no order */
-	struct slab_chunk *spare;        /* one empty chunk, kept against flapping */
+	LIST_HEAD(, slab_chunk) full;
+	struct slab_chunk *spare; /* one empty chunk, kept against flapping */
 };
 
+/* @object_size: at least 128 */
 void slab_init(struct slab *slab, size_t object_size);
 
 /* Every object must have been given back. */
@@ -30,5 +33,8 @@ bool slab_ready(struct slab *slab);
 void *slab_take(struct slab *slab);
 
 void slab_give(struct slab *slab, void *memory);
+
+/* One of the objects that are taken, whichever; NULL when there is none. */
+void *slab_any(struct slab *slab);
 
 #endif

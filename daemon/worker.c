@@ -59,12 +59,10 @@ static void drain_delivered(struct message *message)
 static void cut_delivered(struct message *message)
 {
 	struct worker *worker = worker_of(message, cut);
-	struct session *session, *next;
+	struct session *session;
 
-	for (session = LIST_FIRST(&worker->live); session != NULL; session = next) {
-		next = LIST_NEXT(session, link);
+	while ((session = slab_any(&worker->sessions)) != NULL)
 		session_cut(session);
-	}
 }
 
 static void *worker_main(void *arg)
@@ -116,7 +114,6 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 	worker->drain.deliver = drain_delivered;
 	worker->cut.deliver = cut_delivered;
 	worker->stop.deliver = stop_delivered;
-	LIST_INIT(&worker->live);
 	transit_pool_init(&worker->transits, (size_t)service->config.process.pipe_size, max_pipes);
 	slab_init(&worker->sessions, sizeof(struct session));
 

@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/queue.h>
 
 #include "daemon/acceptor.h"
 #include "daemon/mailbox.h"
@@ -31,8 +30,7 @@ struct worker {
 	struct acceptor acceptor;
 	struct transit_pool transits;
 	struct slab sessions;
-	LIST_HEAD(, session) live;
-	unsigned int n_live;
+	unsigned int n_live;   /* sessions */
 	struct message resume; /* a slot is free again */
 	struct message drain;  /* accept what is queued, then no more */
 	struct message cut;    /* end what is left */
@@ -71,7 +69,7 @@ void worker_stop(struct worker *worker);
 /* Gives a connection's slot back and wakes the acceptors that wait for one. */
 void worker_give_slot(struct worker *worker);
 
-/* A session ended and left worker->live. */
+/* A session ended and was freed. */
 void worker_session_ended(struct worker *worker);
 
 /* The acceptor has stopped, or its single connections are all taken. */

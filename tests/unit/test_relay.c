@@ -23,9 +23,9 @@
 
 struct rig {
 	struct transit_pool pool;
-	struct end from, to;
-	int source; /* what the sending peer writes to */
-	int sink;   /* what the receiving peer reads from */
+	struct end ends[2]; /* bytes go from the first to the second */
+	int source;         /* what the sending peer writes to */
+	int sink;           /* what the receiving peer reads from */
 	bool splices;
 };
 
@@ -54,12 +54,12 @@ static void make_pair(int family, int pair[2])
 		assert_int_equal(fcntl(pair[i], F_SETFL, O_NONBLOCK), 0);
 }
 
-static void end_init(struct end *end, struct end *peer, int fd, int family)
+static void end_init(struct end *end, bool is_backend, int fd, int family)
 {
 	uint8_t stream = family == AF_UNIX ? SFRONT_STREAM_UNIX : SFRONT_STREAM_TCP;
 	int one = 1;
 
-	*end = (struct end){ .peer = peer,
+	*end = (struct end){ .is_backend = is_backend,
 			     .read_fd = fd,
 			     .write_fd = fd,
 			     .read_stream = stream,
@@ -77,20 +77,20 @@ static void rig_up(struct rig *rig, int from_family, int to_family, bool splices
 	transit_pool_init(&rig->pool, splices ? 65536 : 0, 4);
 	make_pair(from_family, pair);
 	rig->source = pair[0];
-	end_init(&rig->from, &rig->to, pair[1], from_family);
+	end_init(&rig->ends[0], false, pair[1], from_family);
 	make_pair(to_family, pair);
 	rig->sink = pair[0];
-	end_init(&rig->to, &rig->from, pair[1], to_family);
-	rig->from.bulk = splices;
+	end_init(&rig->ends[1], true, pair[1], to_family);
+	rig->ends[0].bulk = splices;
 }
 
 static void rig_down(struct rig *rig)
 {
-	transit_give_back(&rig->pool, rig->from.transit);
+	transit_give_back(&rig->pool, rig->ends[0].transit);
 	transit_pool_clear(&rig->pool);
 	assert_int_equal(rig->pool.n_pipes, 0);
 	for (int fd = 0; fd < 4; fd++) {
-		int fds[] = { rig->source, rig->sink, rig->from.read_fd, rig->to.read_fd };
+		int fds[] = { rig->source, rig->sink, rig->ends[0].read_fd, rig->ends[1].read_fd };
 
 		if (fds[fd] >= 0)
 			close(fds[fd]);
@@ -121,12 +121,13 @@ static bool ready(int fd, short what)
 
 static enum relay_result step(struct rig *rig, int *ret_error)
 {
-	if (rig->from.transit != NULL)
-		return ready(rig->to.write_fd, POLLOUT)
-			       ? relay_flush(&rig->pool, &rig->from, ret_error)
+	if (rig->ends[0].transit != NULL)
+		return ready(rig->ends[1].write_fd, POLLOUT)
+			       ? relay_flush(&rig->pool, &rig->ends[0], ret_error)
 			       : RELAY_BLOCKED;
-	return ready(rig->from.read_fd, POLLIN) ? relay_turn(&rig->pool, &rig->from, ret_error)
-						: RELAY_IDLE;
+	return ready(rig->ends[0].read_fd, POLLIN)
+		       ? relay_turn(&rig->pool, &rig->ends[0], ret_error)
+		       : RELAY_IDLE;
 }
 
 static unsigned char *pattern(size_t size)
@@ -170,9 +171,9 @@ static enum relay_result pump(struct rig *rig, const unsigned char *data, size_t
 		}
 	} while (result == RELAY_MOVED || result == RELAY_BLOCKED ||
 		 (result == RELAY_IDLE && received < size));
-	assert_null(rig->from.transit);
+	assert_null(rig->ends[0].transit);
 
-	hang_up(&rig->to.read_fd);
+	hang_up(&rig->ends[1].read_fd);
 	for (ssize_t n = 1; n > 0; received += n > 0 ? (size_t)n : 0) {
 		if (!ready(rig->sink, POLLIN))
 			break;
@@ -181,7 +182,7 @@ static enum relay_result pump(struct rig *rig, const unsigned char *data, size_t
 			assert_memory_equal(piece, data + received, (size_t)n);
 	}
 	free(piece);
-	assert_true(rig->from.moved == received);
+	assert_true(rig->ends[0].moved == received);
 	*ret_received = received;
 	return result;
 }
@@ -274,19 +275,19 @@ static void refused_splice_loses_nothing(bool splices)
 	int error = 0;
 
 	rig_up(&rig, AF_UNIX, AF_UNIX, splices);
-	close(rig.to.read_fd);
-	rig.to.read_fd = rig.to.write_fd = mkstemp(path);
-	assert_int_equal(fcntl(rig.to.write_fd, F_SETFL, O_APPEND), 0);
-	rig.to.write_stream = SFRONT_STREAM_PIPE;
-	while (rig.from.moved < 200000) {
+	close(rig.ends[1].read_fd);
+	rig.ends[1].read_fd = rig.ends[1].write_fd = mkstemp(path);
+	assert_int_equal(fcntl(rig.ends[1].write_fd, F_SETFL, O_APPEND), 0);
+	rig.ends[1].write_stream = SFRONT_STREAM_PIPE;
+	while (rig.ends[0].moved < 200000) {
 		ssize_t n = send(rig.source, data + sent, 200000 - sent, MSG_DONTWAIT);
 
 		sent += n > 0 ? (size_t)n : 0;
 		result = step(&rig, &error);
 		assert_true(result == RELAY_MOVED || result == RELAY_IDLE);
 	}
-	assert_int_equal(rig.from.copy_only, splices);
-	assert_int_equal(pread(rig.to.write_fd, back, 200000, 0), 200000);
+	assert_int_equal(rig.ends[0].copy_only, splices);
+	assert_int_equal(pread(rig.ends[1].write_fd, back, 200000, 0), 200000);
 	assert_memory_equal(back, data, 200000);
 	unlink(path);
 	rig_down(&rig);
@@ -300,8 +301,8 @@ static void nothing_to_read(bool splices)
 	int error = 0;
 
 	rig_up(&rig, AF_INET, AF_INET, splices);
-	assert_int_equal(relay_turn(&rig.pool, &rig.from, &error), RELAY_IDLE);
-	assert_null(rig.from.transit);
+	assert_int_equal(relay_turn(&rig.pool, &rig.ends[0], &error), RELAY_IDLE);
+	assert_null(rig.ends[0].transit);
 	assert_int_equal(rig.pool.n_pipes, rig.pool.n_idle);
 	rig_down(&rig);
 }
@@ -335,20 +336,20 @@ static void path_follows_the_traffic(void **state)
 
 	(void)state;
 	rig_up(&rig, AF_UNIX, AF_UNIX, true);
-	rig.from.bulk = false;
+	rig.ends[0].bulk = false;
 	for (int i = 0; i < 2; i++) {
-		assert_false(rig.from.bulk);
+		assert_false(rig.ends[0].bulk);
 		assert_int_equal(send(rig.source, data, COPY_SIZE, 0), COPY_SIZE);
-		assert_int_equal(relay_turn(&rig.pool, &rig.from, &error), RELAY_MOVED);
+		assert_int_equal(relay_turn(&rig.pool, &rig.ends[0], &error), RELAY_MOVED);
 		assert_int_equal(recv(rig.sink, back, COPY_SIZE, MSG_WAITALL), COPY_SIZE);
 	}
-	assert_true(rig.from.bulk);
-	for (int i = 0; i < 100 && rig.from.bulk; i++) {
+	assert_true(rig.ends[0].bulk);
+	for (int i = 0; i < 100 && rig.ends[0].bulk; i++) {
 		assert_int_equal(send(rig.source, "thin", 4, 0), 4);
-		assert_int_equal(relay_turn(&rig.pool, &rig.from, &error), RELAY_MOVED);
+		assert_int_equal(relay_turn(&rig.pool, &rig.ends[0], &error), RELAY_MOVED);
 		assert_int_equal(recv(rig.sink, back, 4, 0), 4);
 	}
-	assert_false(rig.from.bulk);
+	assert_false(rig.ends[0].bulk);
 	rig_down(&rig);
 	free(data);
 }
@@ -380,14 +381,14 @@ static void full_pipe_is_never_pooled(void **state)
 
 	(void)state;
 	rig_up(&rig, AF_INET, AF_UNIX, true);
-	assert_int_equal(setsockopt(rig.to.write_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)),
-			 0);
+	assert_int_equal(
+		setsockopt(rig.ends[1].write_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	while (step(&rig, &error) != RELAY_BLOCKED)
 		(void)send(rig.source, data, 65536, MSG_NOSIGNAL);
-	assert_non_null(rig.from.transit);
+	assert_non_null(rig.ends[0].transit);
 	assert_int_equal(rig.pool.n_pipes, 1);
-	transit_give_back(&rig.pool, rig.from.transit);
-	rig.from.transit = NULL;
+	transit_give_back(&rig.pool, rig.ends[0].transit);
+	rig.ends[0].transit = NULL;
 	assert_int_equal(rig.pool.n_pipes, 0);
 	assert_int_equal(rig.pool.n_idle, 0);
 	rig_down(&rig);
