@@ -18,8 +18,11 @@
 #include "daemon/session.h"
 #include "daemon/worker.h"
 
-/* Clients taken from one descriptor before everything else gets its turn. */
-#define ACCEPTS_A_TURN 16
+/* Clients taken from one descriptor at most before everything else gets its turn. */
+#define BURST_MAX 16
+
+/* Turns in a row that took all they were allowed, before more are allowed. */
+#define TURNS_TO_GROW 8
 
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
@@ -141,15 +144,32 @@ static enum accept_result accept_one(struct accept_source *source)
 	return ACCEPT_TAKEN;
 }
 
+/*
+ * Asking until EAGAIN costs a call for nothing on every turn, and most turns
+ * find one client: as many are asked for as there were of late.  Who is left
+ * over makes the descriptor readable again at once.
+ */
+static void note_turn(struct accept_source *source, unsigned int taken)
+{
+	if (taken < source->burst) {
+		source->burst = taken > 0 ? taken : 1;
+		source->full_turns = 0;
+	} else if (++source->full_turns >= TURNS_TO_GROW && source->burst < BURST_MAX) {
+		source->burst *= 2;
+		source->full_turns = 0;
+	}
+}
+
 static void source_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct accept_source *source = arg;
+	unsigned int taken = 0;
 
 	(void)fd;
 	(void)what;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++)
-		if (accept_one(source) != ACCEPT_TAKEN)
-			break;
+	while (taken < source->burst && accept_one(source) == ACCEPT_TAKEN)
+		taken++;
+	note_turn(source, taken);
 }
 
 /*
@@ -239,7 +259,9 @@ static int source_init(struct accept_source *source, struct acceptor *acceptor,
 	struct worker *worker = acceptor->worker;
 	int fd = sfront_listener_fd(proxy->listener, index);
 
-	*source = (struct accept_source){ .acceptor = acceptor, .proxy = proxy, .index = index };
+	*source = (struct accept_source){
+		.acceptor = acceptor, .proxy = proxy, .index = index, .burst = 1
+	};
 	source->own_poll_fd = worker->service->config.process.workers > 1;
 	source->poll_fd = source->own_poll_fd ? exclusive_poll(fd) : fd;
 	if (source->poll_fd < 0)

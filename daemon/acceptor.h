@@ -32,6 +32,8 @@ struct accept_source {
 	size_t index; /* of the descriptor in the proxy's listener */
 	int poll_fd;  /* the descriptor, or an epoll descriptor of ours around it */
 	bool own_poll_fd;
+	unsigned int burst;      /* how many clients a turn asks for */
+	unsigned int full_turns; /* turns in a row that got them all */
 	struct event event;
 	bool closed; /* it was for one connection, which is taken, or it broke */
 };
