@@ -4,6 +4,8 @@
 # make demo       install what is missing, build, show every mode on real traffic
 # make check      install what is missing, build, run every test
 # make deps       install what "make check" needs (Debian packages; said before it is done)
+# make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
+# make bench-deps install those proxies (Debian packages), and what draws the plots
 # make examples   the programs in lib/examples/, into build/examples/
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
 # make fuzz       each fuzzer of tests/fuzz/, FUZZ_RUNS (10000000) inputs, in build/fuzz/
@@ -11,6 +13,12 @@
 # make valgrind   unit tests under valgrind
 # make install    PREFIX, LIBDIR, DESTDIR; make uninstall takes the same
 # make clean      remove build/
+#
+# UNIX=0 VSOCK=0 SYSTEMD=0 INETD=0 OPTIONS=0 MULTI=0 each leave a part out of the
+# library: UNIX sockets; vsock; sd-listen and accept-from-fd, and with them
+# libsystemd; stdin and stdout; the table of options; listeners of several
+# addresses.  ARGP=0 is for a C library without argp.  The daemon can do without
+# vsock alone: without any other, only the library is built.
 #
 # Variables: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, BUILD; V=1 shows the commands,
 # WERROR=1 turns warnings into errors.
@@ -30,7 +38,7 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
 
 VERSION    := 0.1.0
-SONAME     := libsockfront.so.$(firstword $(subst ., ,$(VERSION)))
+ABI        := $(firstword $(subst ., ,$(VERSION)))
 PYTHON     := /usr/bin/python3
 
 ifneq ($(V),1)
@@ -44,43 +52,93 @@ cppflags := -D_GNU_SOURCE -Ilib/include -I. -DSOCKFRONT_VERSION='"$(VERSION)"'
 compile   = $(CC) -std=gnu11 $(warnings) $(cppflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -pthread
 link      = $(CC) $(CFLAGS) $(LDFLAGS) -pthread
 
+# For the linker: calls of these functions go to __wrap_NAME of the test instead.
+wrap = $(addprefix -Wl$(comma)--wrap=,$(1))
+comma := ,
+
+OBJ     ?= $(BUILD)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $(1))))
+
+# What can be left out of the library.  Where a part is, its files are dropped
+# and lib/absent/PART.c stands in for them, which says so to whoever asks.
+UNIX    := 1
+VSOCK   := 1
+SYSTEMD := 1
+INETD   := 1
+OPTIONS := 1
+MULTI   := 1
+ARGP    := 1
+
+part = $(if $(filter 1,$($(1))),$(2:%=lib/%.c),lib/absent/$(3).c)
+optional := unix vsock sd_listen fd inherited inetd single claim option_table socket_options \
+            multi argp
+lib_sources := $(filter-out $(optional:%=lib/%.c) lib/event%,$(sort $(wildcard lib/*.c))) \
+               $(call part,UNIX,unix,unix) $(call part,VSOCK,vsock,vsock) \
+               $(call part,SYSTEMD,sd_listen fd inherited,systemd) \
+               $(call part,INETD,inetd,inetd) $(call part,MULTI,multi,multi) \
+               $(call part,OPTIONS,option_table socket_options,option_table) \
+               $(if $(filter 1,$(SYSTEMD) $(INETD)),lib/single.c lib/claim.c) \
+               $(if $(filter 1,$(ARGP)),lib/argp.c)
+lib_objects := $(lib_sources:%.c=$(OBJ)/%.o)
+event_objects := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard lib/event*.c)))
+switches    := $(foreach s,UNIX VSOCK SYSTEMD INETD OPTIONS MULTI ARGP,$(s)=$($(s)))
+# The daemon can do without vsock alone.
+whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULTI)),,yes)
 
 daemon     := $(BUILD)/daemon/main.o $(BUILD)/daemon.a
 archives   := $(BUILD)/conf.a $(BUILD)/libsockfront.a
 examples   := $(patsubst lib/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard lib/examples/*.c)))
+fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-lib_libs    := -lsystemd
+lib_names   := libsockfront libsockfront-event
+libraries   := $(foreach l,$(lib_names),$(BUILD)/$(l).a $(BUILD)/$(l).so)
+lib_libs    := $(if $(filter 1,$(SYSTEMD)),-lsystemd)
+event_libs  := -levent_extra -levent_core
 daemon_libs := -levent_core -linih $(lib_libs)
 
-all: $(BUILD)/sockfront lib examples
-lib: $(BUILD)/libsockfront.a $(BUILD)/libsockfront.so
+all: $(if $(whole),$(BUILD)/sockfront) lib $(if $(whole),$(filter %/http-server,$(examples)))
+lib: $(libraries)
 examples: $(examples)
 unit: $(unit_tests)
+fuzzers: $(fuzzers)
 
-$(BUILD)/%.o: %.c Makefile
+$(OBJ)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(compile) $(pic) -c -o $@ $<
 
 # One set of objects for both libraries; a static one may end up in a shared object too.
-$(BUILD)/lib/%.o: pic := -fPIC -fno-semantic-interposition
+$(OBJ)/lib/%.o: pic := -fPIC -fno-semantic-interposition
 
 $(BUILD)/%.a:
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/libsockfront.a: $(call objects,lib/*.c)
+$(BUILD)/libsockfront.a: $(lib_objects) $(BUILD)/switches.txt
+$(BUILD)/libsockfront-event.a: $(event_objects)
 
-$(BUILD)/libsockfront.so.$(VERSION): $(call objects,lib/*.c) lib/libsockfront.map
+# Written when the switches are others than last time, so that the library follows.
+$(BUILD)/switches.txt: FORCE
+	@mkdir -p $(@D)
+	@echo '$(switches)' | cmp -s - $@ || echo '$(switches)' >$@
+
+# The shared ones export what their .map names, and nothing else.
+link_shared = $(link) -shared -o $@ $(filter %.o,$^) -Wl,-soname,$(@F:.$(VERSION)=.$(ABI)) \
+              -Wl,--version-script=$(filter %.map,$^)
+
+$(BUILD)/libsockfront.so.$(VERSION): $(lib_objects) lib/libsockfront.map $(BUILD)/switches.txt
 	$(call say,LINK,$@)
-	$(Q)$(link) -shared -o $@ $(filter %.o,$^) -Wl,-soname,$(SONAME) \
-		-Wl,--version-script=lib/libsockfront.map $(shared_flags) $(lib_libs)
+	$(Q)$(link_shared) $(lib_libs)
 
-$(BUILD)/$(SONAME): $(BUILD)/libsockfront.so.$(VERSION)
-$(BUILD)/libsockfront.so: $(BUILD)/$(SONAME)
-$(BUILD)/$(SONAME) $(BUILD)/libsockfront.so:
+$(BUILD)/libsockfront-event.so.$(VERSION): $(event_objects) lib/libsockfront-event.map \
+		$(BUILD)/libsockfront.so
+	$(call say,LINK,$@)
+	$(Q)$(link_shared) $(BUILD)/libsockfront.so $(event_libs)
+
+$(BUILD)/%.so.$(ABI): $(BUILD)/%.so.$(VERSION)
+	$(Q)ln -sf $(<F) $@
+$(BUILD)/%.so: $(BUILD)/%.so.$(ABI)
 	$(Q)ln -sf $(<F) $@
 
 $(BUILD)/conf.a: $(call objects,conf/*.c)
@@ -90,15 +148,38 @@ $(BUILD)/sockfront: $(daemon) $(archives)
 	$(call say,LINK,$@)
 	$(Q)$(link) -o $@ $^ $(daemon_libs)
 
-$(BUILD)/examples/%: $(BUILD)/lib/examples/%.o $(BUILD)/libsockfront.a
+# What an example needs beside the library.
+$(BUILD)/examples/http-server: $(BUILD)/libsockfront-event.a
+$(BUILD)/examples/http-server: example_libs = $(event_libs)
+$(BUILD)/examples/echo-ini: example_libs = -linih
+$(BUILD)/examples/echo-glib: example_libs = $(shell pkg-config --libs glib-2.0)
+$(OBJ)/lib/examples/echo-glib.o $(BUILD)/tidy/lib/examples/echo-glib.ok: \
+	cppflags += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags glib-2.0))
+
+# The library comes last: libsockfront-event.a uses it.
+$(BUILD)/examples/%: $(OBJ)/lib/examples/%.o $(BUILD)/libsockfront.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
+	$(Q)$(link) -o $@ $(filter %.o,$^) $(filter %-event.a,$^) $(BUILD)/libsockfront.a \
+		$(example_libs) $(lib_libs)
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/daemon.a $(BUILD)/libsockfront-event.a $(archives)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(link) -o $@ $^ -lcmocka $(event_libs) $(daemon_libs) \
+		$(addprefix -Wl$(comma)@,$(wildcard tests/unit/$*.wrap))
+
+# Which kinds of addresses a library can open: what tests/switches builds each of.
+$(BUILD)/kinds: $(OBJ)/tests/kinds.o $(BUILD)/libsockfront.a
+	$(call say,LINK,$@)
 	$(Q)$(link) -o $@ $^ $(lib_libs)
 
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/daemon.a $(archives)
+# With the flags of the fuzz step of tests/run, which calls this for BUILD=build/fuzz.
+$(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/lookup.o $(archives)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(link) -o $@ $^ -lcmocka $(daemon_libs)
+	$(Q)$(link) -fsanitize=fuzzer -o $@ $^ -linih $(lib_libs) \
+		$(call wrap,getpwnam_r getgrnam_r getservbyname_r)
 
 demo:
 	$(Q)bash tests/deps.sh demo
@@ -111,6 +192,28 @@ deps:
 check: deps
 	$(Q)$(PYTHON) tests/run
 
+fuzz: deps
+	$(Q)FUZZ_RUNS=$${FUZZ_RUNS:-10000000} $(PYTHON) tests/run fuzz
+
+# The bench: a load generator with its backend, and a reference relay.  Peers
+# that are missing are skipped; bench-deps installs them.
+
+bench_relay := $(BUILD)/tests/bench/epoll_relay.o
+bench_load  := $(filter-out $(bench_relay),$(call objects,tests/bench/*.c))
+
+$(BUILD)/bench/load: $(bench_load)
+$(BUILD)/bench/epoll_relay: $(bench_relay) $(BUILD)/tests/bench/address.o
+$(BUILD)/bench/load $(BUILD)/bench/epoll_relay:
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(link) -o $@ $^
+
+bench: $(BUILD)/sockfront $(BUILD)/bench/load $(BUILD)/bench/epoll_relay
+	$(Q)$(PYTHON) tests/bench/run --build $(BUILD) $(BENCH)
+
+bench-deps:
+	$(Q)bash tests/deps.sh bench
+
 sanitize valgrind: deps
 	$(Q)$(PYTHON) tests/run $@
 
@@ -119,8 +222,8 @@ sanitize valgrind: deps
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
 shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
-python_files := tests/run $(shell find tests -name '*.py' 2>/dev/null | sort)
-man_pages    := $(wildcard daemon/*.8 conf/*.5 lib/*.3)
+python_files := tests/run tests/switches tests/bench/run $(shell find tests -name '*.py' 2>/dev/null | sort)
+man_pages    := $(wildcard daemon/*.8 conf/*.5 lib/*.3 lib/*.7)
 lint_targets := lint-format lint-tidy lint-cppcheck lint-shell lint-man lint-python
 
 lint: $(lint_targets)
@@ -154,7 +257,8 @@ lint-shell:
 # Which other manuals a machine has is no fault of ours.
 lint-man:
 	$(call say,LINT,mandoc)
-	$(Q)! mandoc -Tlint -W style $(man_pages) 2>&1 | grep -v -e 'manual not found' -e 'mandoc.db'
+	$(Q)! for page in $(man_pages); do mandoc -Tlint -W style $$page; done 2>&1 | \
+		grep -v -e 'manual not found' -e 'mandoc.db'
 
 lint-python:
 	$(call say,LINT,pyflakes)
@@ -168,7 +272,34 @@ samples  := README.md LICENSE $(wildcard conf/*.conf)
 unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
 with_bindir    = sed 's|/usr/bin/sockfront|$(BINDIR)/sockfront|g'
 
-install: $(BUILD)/sockfront
+headers   := $(filter-out $(if $(filter 1,$(ARGP)),,%/argp.h),$(wildcard lib/include/sockfront/*.h))
+lib_pages := $(wildcard lib/*.[37])
+page_dir   = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))
+under_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+
+install: install-lib $(if $(whole),install-daemon)
+
+install-lib: $(libraries)
+	$(call say,INSTALL,$(DESTDIR)$(LIBDIR))
+	$(Q)install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCLUDEDIR)/sockfront' \
+		'$(DESTDIR)$(MANDIR)/man3' '$(DESTDIR)$(MANDIR)/man7'
+	$(Q)install -m 644 $(headers) '$(DESTDIR)$(INCLUDEDIR)/sockfront'
+	$(Q)for lib in $(lib_names); do \
+		install -m 644 $(BUILD)/$$lib.a '$(DESTDIR)$(LIBDIR)' && \
+		install -m 755 $(BUILD)/$$lib.so.$(VERSION) '$(DESTDIR)$(LIBDIR)' && \
+		ln -sf $$lib.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'/$$lib.so.$(ABI) && \
+		ln -sf $$lib.so.$(ABI) '$(DESTDIR)$(LIBDIR)'/$$lib.so && \
+		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(call under_prefix,$(LIBDIR))|' \
+			-e 's|@INCLUDEDIR@|$(call under_prefix,$(INCLUDEDIR))|' \
+			-e 's|@VERSION@|$(VERSION)|' \
+			-e 's|@SYSTEMD@|$(if $(filter 1,$(SYSTEMD)),libsystemd)|' lib/$$lib.pc.in | \
+		install -m 644 /dev/stdin '$(DESTDIR)$(LIBDIR)'/pkgconfig/$$lib.pc || exit 1; \
+	done
+	$(Q)for page in $(lib_pages); do \
+		install -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.} || exit 1; \
+	done
+
+install-daemon: $(BUILD)/sockfront
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(BUILD)/sockfront '$(DESTDIR)$(BINDIR)/sockfront'
 	$(Q)install -D -m 644 daemon/sockfront.8 '$(DESTDIR)$(MANDIR)/man8/sockfront.8'
@@ -188,8 +319,11 @@ install: $(BUILD)/sockfront
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/sockfront' '$(DESTDIR)$(BASHDIR)/sockfront' \
 		'$(DESTDIR)$(MANDIR)/man8/sockfront.8' '$(DESTDIR)$(MANDIR)/man5/sockfront.conf.5' \
+		$(foreach p,$(lib_pages),'$(DESTDIR)$(call page_dir,$(p))/$(notdir $(p))') \
+		$(foreach l,$(lib_names),$(foreach f,.a .so .so.$(ABI) .so.$(VERSION), \
+			'$(DESTDIR)$(LIBDIR)/$(l)$(f)') '$(DESTDIR)$(LIBDIR)/pkgconfig/$(l).pc') \
 		$(patsubst systemd/%,'$(DESTDIR)$(UNITDIR)/%',$(units))
-	rm -rf '$(DESTDIR)$(DOCDIR)'
+	rm -rf '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(INCLUDEDIR)/sockfront'
 
 help:
 	@sed -n 's/^# \(make.*\|Var.*\|WERR.*\)/\1/p' Makefile
@@ -197,8 +331,8 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all examples unit demo deps check sanitize valgrind lint $(lint_targets) install \
-	uninstall help clean
+.PHONY: FORCE all lib examples unit fuzzers demo deps check bench bench-deps fuzz sanitize \
+	valgrind lint $(lint_targets) install install-lib install-daemon uninstall help clean
 .SECONDARY:
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(sort $(BUILD) $(OBJ)) -name '*.d' 2>/dev/null)

@@ -20,5 +20,6 @@ const struct sfront_class sfront_fd_class = {
 	.open = fd_open,
 	.accept = sfront_inherited_accept,
 	.close = sfront_inherited_close,
+	.release = sfront_inherited_release,
 	.undo = sfront_inherited_undo,
 };

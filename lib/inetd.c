@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,40 +98,18 @@ static int end_reopen(struct end *end, struct sfront_error *err)
 	return r;
 }
 
-/* Whether epoll refuses the descriptor, because it never makes anybody wait. */
-static int is_always_ready(int fd)
-{
-	struct epoll_event event = { .events = 0 };
-	int epoll = epoll_create1(EPOLL_CLOEXEC), r = 0;
-
-	if (epoll < 0)
-		return -errno;
-	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		r = errno == EPERM ? 1 : -errno;
-	close(epoll);
-	return r;
-}
-
 static int end_file(struct end *end, mode_t mode, struct sfront_error *err)
 {
 	int r;
 
-	if (S_ISDIR(mode))
-		return refuse(end, -EISDIR, "a directory", err);
-	if (S_ISFIFO(mode)) {
-		end->stream = SFRONT_STREAM_PIPE;
-		return end_reopen(end, err);
-	}
-	r = is_always_ready(end->number);
+	r = sfront_identify_file(end->number, mode, &end->stream);
+	if (r == -EISDIR)
+		return refuse(end, r, "a directory", err);
 	if (r < 0)
 		return refuse_system(end, r, err);
-	if (r > 0) {
-		/* Not opened anew: the position in the file is shared with those after us. */
-		end->stream = SFRONT_STREAM_FILE;
-		return end_duplicate(end, false, err);
-	}
-	end->stream = SFRONT_STREAM_TERMINAL;
-	return end_reopen(end, err);
+	/* A file is not opened anew: the position in it is shared with those after us. */
+	return end->stream == SFRONT_STREAM_FILE ? end_duplicate(end, false, err)
+						 : end_reopen(end, err);
 }
 
 static int end_open(struct end *end, struct sfront_error *err)
@@ -208,16 +185,23 @@ static struct sfront_connection connect_ends(const struct end *in, const struct 
 /* So that nothing written to stdout by mistake gets into the stream. */
 static int replace_with_null(struct sfront_error *err)
 {
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC), r = 0;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC), old_stdin, r = 0;
 
 	if (fd < 0)
 		return sfront_fail(err, -errno, "-: /dev/null cannot be opened: %s",
 				   strerror(errno));
-	if (dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
-		r = sfront_fail(err, -errno, "-: stdin and stdout cannot be replaced: %s",
-				strerror(errno));
-	if (fd > STDOUT_FILENO)
-		close(fd);
+	old_stdin = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (old_stdin < 0 || dup2(fd, STDIN_FILENO) < 0) {
+		r = -errno;
+	} else if (dup2(fd, STDOUT_FILENO) < 0) {
+		r = -errno;
+		dup2(old_stdin, STDIN_FILENO);
+	}
+	if (old_stdin >= 0)
+		close(old_stdin);
+	close(fd);
+	if (r < 0)
+		sfront_fail(err, r, "-: stdin and stdout cannot be replaced: %s", strerror(-r));
 	return r;
 }
 

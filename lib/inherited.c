@@ -1,181 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that somebody else opened and handed to this process: what they
- * are, and who has taken them.  Shared by sd_listen.c and fd.c, which know how
- * they are named; inetd.c asks the same questions of stdin and stdout.
+ * Takes descriptors that somebody else opened and handed to this process, be
+ * they listening or connected.  Shared by sd_listen.c and fd.c, which know how
+ * they are named; what they are is told by identify.c.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
-
-/* The numbers that were claimed, in no order. */
-static struct {
-	pthread_mutex_t lock;
-	int *fds;
-	size_t n;
-} claims = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-/* Where in the claims @fd stands, or claims.n.  With the lock held. */
-static size_t claim_of(int fd)
-{
-	size_t i = 0;
-
-	while (i < claims.n && claims.fds[i] != fd)
-		i++;
-	return i;
-}
-
-int sfront_claim(int fd)
-{
-	int r = 0, *fds;
-
-	pthread_mutex_lock(&claims.lock);
-	if (claim_of(fd) < claims.n) {
-		r = -EBUSY;
-	} else {
-		fds = realloc(claims.fds, (claims.n + 1) * sizeof(*fds));
-		if (fds) {
-			claims.fds = fds;
-			fds[claims.n++] = fd;
-		} else {
-			r = -ENOMEM;
-		}
-	}
-	pthread_mutex_unlock(&claims.lock);
-	return r;
-}
-
-void sfront_claim_release(int fd)
-{
-	size_t i;
-
-	pthread_mutex_lock(&claims.lock);
-	i = claim_of(fd);
-	if (i < claims.n)
-		claims.fds[i] = claims.fds[--claims.n];
-	pthread_mutex_unlock(&claims.lock);
-}
-
-bool sfront_is_claimed(int fd)
-{
-	bool claimed;
-
-	pthread_mutex_lock(&claims.lock);
-	claimed = claim_of(fd) < claims.n;
-	pthread_mutex_unlock(&claims.lock);
-	return claimed;
-}
-
-/* What a descriptor is that is no socket. */
-static const char *name_of_file(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return "a regular file";
-	case S_IFDIR:
-		return "a directory";
-	case S_IFIFO:
-		return "a FIFO";
-	case S_IFCHR:
-		return "a terminal or another character device";
-	case S_IFBLK:
-		return "a block device";
-	default:
-		return "neither a file nor a socket";
-	}
-}
-
-static const char *name_of_type(int type)
-{
-	switch (type) {
-	case SOCK_DGRAM:
-		return "a datagram socket";
-	case SOCK_SEQPACKET:
-		return "a sequential-packet socket";
-	default:
-		return "a raw socket";
-	}
-}
-
-static int get_int(int fd, int name, int *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return getsockopt(fd, SOL_SOCKET, name, ret, &len) < 0 ? -errno : 0;
-}
-
-static int identify_family(int fd, int domain, struct sfront_identity *ret)
-{
-	struct sfront_sockaddr local;
-
-	switch (domain) {
-	case AF_INET:
-		ret->kind = KIND_TCP4;
-		ret->stream = SFRONT_STREAM_TCP;
-		return 0;
-	case AF_INET6:
-		ret->kind = KIND_TCP6;
-		ret->stream = SFRONT_STREAM_TCP;
-		return 0;
-	case AF_UNIX:
-		sfront_socket_local(fd, &local);
-		ret->kind = local.len > offsetof(struct sockaddr_un, sun_path) &&
-					    local.sa.un.sun_path[0] == '\0'
-				    ? KIND_ABSTRACT
-				    : KIND_PATH;
-		ret->stream = SFRONT_STREAM_UNIX;
-		return 0;
-	case AF_VSOCK:
-		ret->kind = KIND_VSOCK;
-		ret->stream = SFRONT_STREAM_VSOCK;
-		return 0;
-	default:
-		return -EPROTOTYPE;
-	}
-}
-
-int sfront_identify(int fd, struct sfront_identity *ret, char *ret_what)
-{
-	struct sfront_sockaddr peer = { .len = sizeof(peer.sa) };
-	struct sfront_identity identity = { 0 };
-	int type, domain, listening;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0) {
-		snprintf(ret_what, SFRONT_WHAT_SIZE, "closed");
-		return -errno;
-	}
-	if (!S_ISSOCK(st.st_mode)) {
-		snprintf(ret_what, SFRONT_WHAT_SIZE, "%s", name_of_file(st.st_mode));
-		return -ENOTSOCK;
-	}
-	if (get_int(fd, SO_TYPE, &type) < 0 || get_int(fd, SO_DOMAIN, &domain) < 0 ||
-	    get_int(fd, SO_ACCEPTCONN, &listening) < 0)
-		return -errno;
-	if (type != SOCK_STREAM) {
-		snprintf(ret_what, SFRONT_WHAT_SIZE, "%s", name_of_type(type));
-		return -EPROTOTYPE;
-	}
-	if (identify_family(fd, domain, &identity) < 0) {
-		snprintf(ret_what, SFRONT_WHAT_SIZE, "a socket of address family %d", domain);
-		return -EPROTOTYPE;
-	}
-	identity.listening = listening;
-	if (!listening && getpeername(fd, &peer.sa.any, &peer.len) < 0) {
-		snprintf(ret_what, SFRONT_WHAT_SIZE,
-			 "a stream socket that neither listens nor is connected");
-		return -EPROTOTYPE;
-	}
-	*ret = identity;
-	return 0;
-}
 
 /* A descriptor that is being taken. */
 struct taking {
@@ -197,10 +32,9 @@ static int take_listening(const struct taking *taking, struct sfront_socket *soc
 			  struct sfront_error *err)
 {
 	const struct sfront_options *options = taking->options;
-	bool was_blocking;
 	int r;
 
-	r = sfront_set_nonblocking(taking->fd, &was_blocking);
+	r = sfront_set_nonblocking(taking->fd, &socket->was_blocking);
 	if (r < 0)
 		return sfront_fail(err, r, "%s: %s cannot be made non-blocking: %s", taking->typed,
 				   taking->label, strerror(-r));
@@ -226,19 +60,18 @@ static int take_connected(const struct taking *taking, struct sfront_socket *soc
 		.write_stream = socket->stream,
 		.peer = { .len = sizeof(only.peer.sa) },
 	};
-	bool was_blocking;
 	int r;
 
 	if (getpeername(taking->fd, &only.peer.sa.any, &only.peer.len) < 0)
 		only.peer.len = 0;
-	r = sfront_set_nonblocking(taking->fd, &was_blocking);
+	r = sfront_set_nonblocking(taking->fd, &socket->was_blocking);
 	if (r == 0)
 		r = sfront_single_init(socket, &only);
 	if (r < 0)
 		return sfront_fail(err, r, "%s: %s cannot be prepared: %s", taking->typed,
 				   taking->label, strerror(-r));
-	socket->only.restore_read = was_blocking;
-	socket->only.restore_write = was_blocking;
+	socket->only.restore_read = socket->was_blocking;
+	socket->only.restore_write = socket->was_blocking;
 	return 0;
 }
 
@@ -272,7 +105,9 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	socket->stream = identity.stream;
 	socket->target = identity.listening ? INHERITED(identity.kind | extra)
 					    : CONNECTED(identity.kind | extra);
-	fcntl(taking->fd, F_SETFD, FD_CLOEXEC);
+	if (fcntl(taking->fd, F_SETFD, FD_CLOEXEC) < 0)
+		return sfront_fail(err, -errno, "%s: %s cannot be made close-on-exec: %s",
+				   taking->typed, taking->label, strerror(errno));
 	r = sfront_socket_apply(taking->fd, socket->target, taking->typed, taking->options, err);
 	if (r == 0)
 		r = identity.listening ? take_listening(taking, socket, err)
@@ -285,6 +120,16 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	if (r < 0 && socket->single)
 		close(socket->fd);
 	return r;
+}
+
+/* As it was found, for whoever tries next. */
+static void give_back(int fd, bool was_blocking)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (was_blocking && flags >= 0)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	sfront_claim_release(fd);
 }
 
 int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_class *class,
@@ -310,7 +155,7 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 
 	r = take(&taking, listener, &socket, extra, err);
 	if (r < 0)
-		sfront_claim_release(fd);
+		give_back(fd, socket.was_blocking);
 	return r;
 }
 
@@ -328,9 +173,14 @@ void sfront_inherited_close(struct sfront_socket *socket)
 		sfront_socket_close(socket);
 }
 
+int sfront_inherited_release(struct sfront_socket *socket)
+{
+	return socket->single ? -EOPNOTSUPP : sfront_socket_release(socket);
+}
+
 void sfront_inherited_undo(struct sfront_socket *socket)
 {
-	sfront_claim_release(socket->single ? socket->only.read_fd : socket->fd);
+	give_back(socket->single ? socket->only.read_fd : socket->fd, socket->was_blocking);
 	if (socket->single)
 		close(socket->fd);
 }

@@ -99,16 +99,21 @@ struct sfront_options {
 /* A descriptor of a listener. */
 struct sfront_socket {
 	const struct sfront_class *class;
+	enum sfront_kind kind;     /* of the address; set once the class has opened it */
 	unsigned int target;       /* OWN(), INHERITED() or CONNECTED() of a KIND_ */
 	int fd;                    /* to poll, and to accept from unless single; owned */
 	enum sfront_stream stream; /* of the connections */
 	int send_buffer;           /* to be set on each connection; 0: not */
 	bool inherited;
-	bool single; /* gives .only, once; .fd is an eventfd then */
-	bool taken;  /* .only was given; accessed atomically */
+	bool was_blocking; /* an inherited one, before it was taken */
+	bool single;       /* gives .only, once; .fd is an eventfd then */
+	bool taken;        /* .only was given; accessed atomically */
 	struct sfront_connection only;
 	struct sfront_sockaddr local;
 	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* how .local is shown */
+	/* Of sfront_listener_new(): the program's own operations. */
+	struct sfront_listener_ops ops;
+	void *data; /* theirs */
 	/* A UNIX path of our making: the directory that it stands in (owned), and what we bound. */
 	struct {
 		int dir_fd;
@@ -145,6 +150,13 @@ struct sfront_class {
 	void (*close)(struct sfront_socket *socket);
 
 	/*
+	 * Gives up the descriptor that listens, which stays open, and frees
+	 * whatever else belongs to @socket.  Returns the descriptor or -errno.
+	 * NULL where there is none that listens.
+	 */
+	int (*release)(struct sfront_socket *socket);
+
+	/*
 	 * Instead of close() when another address of the same listener failed:
 	 * leaves what was inherited as it was found, to be opened again.  NULL:
 	 * close() does.
@@ -160,11 +172,7 @@ extern const struct sfront_class sfront_sd_listen_class;
 extern const struct sfront_class sfront_fd_class;
 extern const struct sfront_class sfront_inetd_class;
 
-/*
- * Stands in for a class that was left out of the build: the build drops the
- * kind's file and compiles listener.c with -Dsfront_KIND_class=sfront_absent_class.
- */
-extern const struct sfront_class sfront_absent_class;
+/* What a build leaves out has another file of that name in lib/absent/. */
 
 /* error.c */
 
@@ -186,6 +194,11 @@ bool sfront_address_is_every(const struct sfront_address *address);
 
 extern const struct sfront_options sfront_default_options;
 
+void sfront_warn(const struct sfront_options *options, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* option_table.c */
+
 bool sfront_option_given(const struct sfront_options *options, enum sfront_option_id option);
 bool sfront_option_applies(enum sfront_option_id option, unsigned int target);
 const char *sfront_option_name(enum sfront_option_id option);
@@ -193,10 +206,20 @@ const char *sfront_option_name(enum sfront_option_id option);
 /* The value of an option that is kept as an int. */
 int sfront_option_number(const struct sfront_options *options, enum sfront_option_id option);
 
-void sfront_warn(const struct sfront_options *options, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+/* Warns of each option that was given and has an effect on no socket of @listener. */
+void sfront_warn_of_idle(const struct sfront_listener *listener,
+			 const struct sfront_address *addresses, size_t n,
+			 const struct sfront_options *options);
 
 /* listener.c */
+
+/* Says that @what was left out of the build.  Returns -EAFNOSUPPORT. */
+int sfront_refuse_absent(const struct sfront_address *address, const char *what,
+			 struct sfront_error *err);
+
+/* Opens one address into @listener.  Returns 0 or -errno; the caller undoes what was added. */
+int sfront_open_one(struct sfront_listener *listener, const struct sfront_address *address,
+		    const struct sfront_options *options, struct sfront_error *err);
 
 /* Adds a copy of @socket, which belongs to the listener from then on.  Returns 0 or -ENOMEM. */
 int sfront_listener_add(struct sfront_listener *listener, const struct sfront_socket *socket,
@@ -205,10 +228,33 @@ int sfront_listener_add(struct sfront_listener *listener, const struct sfront_so
 /* Undoes every socket but the first @count. */
 void sfront_listener_undo(struct sfront_listener *listener, size_t count);
 
+/* multi.c */
+
+/* Opens two or more addresses, as sfront_open_one() does. */
+int sfront_open_several(struct sfront_listener *listener, const struct sfront_address *addresses,
+			size_t n, const struct sfront_options *options, struct sfront_error *err);
+
 /* socket.c */
 
 /* A number from a file of /proc/sys, or @fallback where it cannot be read. */
 long sfront_sysctl(const char *path, long fallback);
+
+/* The backlog to pass to listen(), with a warning if the kernel will cut it. */
+int sfront_socket_backlog(const char *text, const struct sfront_options *options);
+
+/* Fills @ret with the address that @fd is bound to, or with none.  Returns 0 or -errno. */
+int sfront_socket_local(int fd, struct sfront_sockaddr *ret);
+
+/* Accepts from a listening socket: the accept slot of most classes. */
+int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
+
+/* Closes the descriptor to poll: the close slot of most classes. */
+void sfront_socket_close(struct sfront_socket *socket);
+
+/* Gives up the descriptor to poll: the release slot of most classes. */
+int sfront_socket_release(struct sfront_socket *socket);
+
+/* socket_options.c */
 
 /*
  * Sets every option that was given and applies to @target, and those that are
@@ -221,18 +267,6 @@ long sfront_sysctl(const char *path, long fallback);
 int sfront_socket_apply(int fd, unsigned int target, const char *text,
 			const struct sfront_options *options, struct sfront_error *err);
 
-/* The backlog to pass to listen(), with a warning if the kernel will cut it. */
-int sfront_socket_backlog(const char *text, const struct sfront_options *options);
-
-/* Fills @ret with the address that @fd is bound to, or with none. */
-void sfront_socket_local(int fd, struct sfront_sockaddr *ret);
-
-/* Accepts from a listening socket: the accept slot of most classes. */
-int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
-
-/* Closes the descriptor to poll: the close slot of most classes. */
-void sfront_socket_close(struct sfront_socket *socket);
-
 /* single.c */
 
 /*
@@ -243,10 +277,7 @@ int sfront_single_init(struct sfront_socket *socket, const struct sfront_connect
 int sfront_single_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
 void sfront_single_close(struct sfront_socket *socket);
 
-/* Makes @fd non-blocking; *ret_was_blocking tells whether it was not.  Returns 0 or -errno. */
-int sfront_set_nonblocking(int fd, bool *ret_was_blocking);
-
-/* inherited.c */
+/* claim.c */
 
 /*
  * Notes that a listener takes a descriptor that it did not make.  A number can
@@ -255,6 +286,11 @@ int sfront_set_nonblocking(int fd, bool *ret_was_blocking);
 int sfront_claim(int fd);
 void sfront_claim_release(int fd);
 bool sfront_is_claimed(int fd);
+
+/* identify.c */
+
+/* Makes @fd non-blocking; *ret_was_blocking tells whether it was not.  Returns 0 or -errno. */
+int sfront_set_nonblocking(int fd, bool *ret_was_blocking);
 
 /* What a socket of a stream type is.  Filled by sfront_identify(). */
 struct sfront_identity {
@@ -276,6 +312,14 @@ struct sfront_identity {
 int sfront_identify(int fd, struct sfront_identity *ret, char *ret_what);
 
 /*
+ * What kind of stream a descriptor is that is no socket; @mode is of fstat().
+ * Returns 0, -EISDIR, or another -errno where epoll cannot be asked.
+ */
+int sfront_identify_file(int fd, mode_t mode, enum sfront_stream *ret);
+
+/* inherited.c */
+
+/*
  * Claims descriptor @fd and adds it to the listener.
  *
  * @typed: the address as the user gave it
@@ -287,7 +331,14 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 			  const struct sfront_options *options, struct sfront_error *err);
 int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
 void sfront_inherited_close(struct sfront_socket *socket);
+int sfront_inherited_release(struct sfront_socket *socket);
 void sfront_inherited_undo(struct sfront_socket *socket);
+
+/* custom.c */
+
+/* The data of a listener of sfront_listener_new() with that accept, else NULL. */
+void *sfront_custom_data(const struct sfront_listener *listener,
+			 int (*accept)(void *data, struct sfront_connection *ret_connection));
 
 /* resolve.c */
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public face of listeners and connections.  Picks the class by the kind of
- * the address, keeps the array of sockets that the classes fill, and lets them
- * take turns; what a socket is, only its class knows.
+ * The public face of listeners.  Picks the class by the kind of the address,
+ * keeps the array of sockets that the classes fill, and lets them take turns;
+ * what a socket is, only its class knows.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -23,31 +20,14 @@ static const struct sfront_class *const classes[SFRONT_KINDS] = {
 	[SFRONT_INETD] = &sfront_inetd_class,
 };
 
-static int absent_open(struct sfront_listener *listener, const struct sfront_address *address,
-		       const struct sfront_options *options, struct sfront_error *err)
+int sfront_refuse_absent(const struct sfront_address *address, const char *what,
+			 struct sfront_error *err)
 {
-	static const char *const kinds[SFRONT_KINDS] = {
-		[SFRONT_TCP] = "TCP",
-		[SFRONT_UNIX] = "UNIX sockets",
-		[SFRONT_ABSTRACT] = "abstract UNIX sockets",
-		[SFRONT_VSOCK] = "vsock",
-		[SFRONT_SD_LISTEN] = "sd-listen",
-		[SFRONT_FD] = "accept-from-fd",
-		[SFRONT_INETD] = "inetd",
-	};
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 
-	(void)listener;
-	(void)options;
 	sfront_address_format(address, text, sizeof(text));
-	return sfront_fail(err, -EAFNOSUPPORT, "%s: this program was built without %s", text,
-			   kinds[address->kind]);
+	return sfront_fail(err, -EAFNOSUPPORT, "%s: this program was built without %s", text, what);
 }
-
-const struct sfront_class sfront_absent_class = {
-	.name = "absent",
-	.open = absent_open,
-};
 
 int sfront_listener_add(struct sfront_listener *listener, const struct sfront_socket *socket,
 			struct sfront_error *err)
@@ -75,54 +55,19 @@ void sfront_listener_undo(struct sfront_listener *listener, size_t count)
 	}
 }
 
-/* "A, B and 3 more" */
-static void format_list(const struct sfront_address *addresses, size_t n, char *buf, size_t size)
+int sfront_open_one(struct sfront_listener *listener, const struct sfront_address *address,
+		    const struct sfront_options *options, struct sfront_error *err)
 {
-	const size_t most = 3;
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	size_t len = 0;
+	size_t before = listener->n_sockets;
+	int r;
 
-	buf[0] = '\0';
-	for (size_t i = 0; i < n && i < most && len < size; i++) {
-		sfront_address_format(&addresses[i], text, sizeof(text));
-		len += (size_t)snprintf(buf + len, size - len, "%s%s", i ? ", " : "", text);
-	}
-	if (n > most && len < size)
-		snprintf(buf + len, size - len, " and %zu more", n - most);
-}
-
-static void warn_of_idle_options(const struct sfront_listener *listener,
-				 const struct sfront_address *addresses, size_t n,
-				 const struct sfront_options *options)
-{
-	unsigned int targets = 0;
-	char text[480];
-
-	for (size_t i = 0; i < listener->n_sockets; i++)
-		targets |= listener->sockets[i].target;
-	format_list(addresses, n, text, sizeof(text));
-	for (unsigned int i = 0; i < OPTIONS_COUNT; i++)
-		if (sfront_option_given(options, i) && !sfront_option_applies(i, targets))
-			sfront_warn(options, "%s has no effect on %s", sfront_option_name(i), text);
-}
-
-static int check_addresses(const struct sfront_address *addresses, size_t n,
-			   struct sfront_error *err)
-{
-	if (n == 0)
-		return sfront_fail(err, -EINVAL, "there is no address to listen on");
-
-	for (size_t i = 0; i < n; i++) {
-		if (addresses[i].kind >= SFRONT_KINDS)
-			return sfront_fail(err, -EINVAL, "address number %zu is of no known kind",
-					   i);
-		if (addresses[i].kind == SFRONT_INETD && n > 1)
-			return sfront_fail(
-				err, -EINVAL,
-				"-: stdin and stdout are one connection, no other address "
-				"may stand beside them");
-	}
-	return 0;
+	if (address->kind >= SFRONT_KINDS)
+		return sfront_fail(err, -EINVAL, "an address is of no known kind (%d)",
+				   (int)address->kind);
+	r = classes[address->kind]->open(listener, address, options, err);
+	for (size_t i = before; r == 0 && i < listener->n_sockets; i++)
+		listener->sockets[i].kind = address->kind;
+	return r;
 }
 
 int sfront_listener_open(const struct sfront_address *addresses, size_t n_addresses,
@@ -132,22 +77,19 @@ int sfront_listener_open(const struct sfront_address *addresses, size_t n_addres
 	struct sfront_listener *listener;
 	int r;
 
+	if (n_addresses == 0)
+		return sfront_fail(err, -EINVAL, "there is no address to listen on");
 	if (!options)
 		options = &sfront_default_options;
-	r = check_addresses(addresses, n_addresses, err);
-	if (r < 0)
-		return r;
-
 	listener = calloc(1, sizeof(*listener));
 	if (!listener)
 		return sfront_fail(err, -ENOMEM, "out of memory");
 
-	for (size_t i = 0; i < n_addresses; i++) {
-		r = classes[addresses[i].kind]->open(listener, &addresses[i], options, err);
-		if (r < 0)
-			goto fail;
-	}
-	warn_of_idle_options(listener, addresses, n_addresses, options);
+	r = n_addresses == 1 ? sfront_open_one(listener, addresses, options, err)
+			     : sfront_open_several(listener, addresses, n_addresses, options, err);
+	if (r < 0)
+		goto fail;
+	sfront_warn_of_idle(listener, addresses, n_addresses, options);
 	*ret_listener = listener;
 	return 0;
 
@@ -205,6 +147,20 @@ int sfront_listener_local(const struct sfront_listener *listener, size_t index,
 	return 0;
 }
 
+enum sfront_kind sfront_listener_kind(const struct sfront_listener *listener, size_t index)
+{
+	const struct sfront_socket *socket = socket_at(listener, index);
+
+	return socket ? socket->kind : SFRONT_KINDS;
+}
+
+enum sfront_stream sfront_listener_stream(const struct sfront_listener *listener, size_t index)
+{
+	const struct sfront_socket *socket = socket_at(listener, index);
+
+	return socket ? socket->stream : SFRONT_STREAM_FILE;
+}
+
 bool sfront_listener_is_single(const struct sfront_listener *listener, size_t index)
 {
 	const struct sfront_socket *socket = socket_at(listener, index);
@@ -249,56 +205,46 @@ int sfront_listener_accept(struct sfront_listener *listener,
 	return exhausted == n ? -ESHUTDOWN : -EAGAIN;
 }
 
+static int released_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
+{
+	(void)socket;
+	(void)ret_connection;
+	return -ESHUTDOWN;
+}
+
+static void released_close(struct sfront_socket *socket)
+{
+	(void)socket;
+}
+
+/* Of a socket whose descriptor was taken out: its place stays, so that no index moves. */
+static const struct sfront_class released_class = {
+	.name = "released",
+	.accept = released_accept,
+	.close = released_close,
+};
+
+int sfront_listener_release(struct sfront_listener *listener, size_t index)
+{
+	struct sfront_socket *socket = socket_at(listener, index);
+	int fd;
+
+	if (!socket)
+		return -EINVAL;
+	if (socket->class == &released_class)
+		return -EBADF;
+	if (!socket->class->release)
+		return -EOPNOTSUPP;
+	fd = socket->class->release(socket);
+	if (fd < 0)
+		return fd;
+
+	socket->class = &released_class;
+	socket->fd = -1;
+	return fd;
+}
+
 bool sfront_accept_should_pause(int error)
 {
 	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
-}
-
-size_t sfront_connection_format(const struct sfront_connection *connection, char *buf, size_t size)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	switch (connection->read_stream) {
-	case SFRONT_STREAM_UNIX:
-		if (getsockopt(connection->read_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-			break;
-		return (size_t)snprintf(buf, size, "unix(pid=%d,uid=%u,gid=%u)", (int)peer.pid,
-					peer.uid, peer.gid);
-	case SFRONT_STREAM_PIPE:
-	case SFRONT_STREAM_TERMINAL:
-	case SFRONT_STREAM_FILE:
-		return (size_t)snprintf(buf, size, "stdin");
-	case SFRONT_STREAM_TCP:
-	case SFRONT_STREAM_VSOCK:
-	default:
-		break;
-	}
-	return sfront_sockaddr_format(&connection->peer, buf, size);
-}
-
-static void close_end(int fd, bool restore)
-{
-	int flags;
-
-	if (fd < 0)
-		return;
-	if (restore) {
-		flags = fcntl(fd, F_GETFL);
-		if (flags >= 0)
-			fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-	}
-	close(fd);
-}
-
-void sfront_connection_close(struct sfront_connection *connection)
-{
-	bool same = connection->read_fd == connection->write_fd;
-
-	close_end(connection->read_fd,
-		  connection->restore_read || (same && connection->restore_write));
-	if (!same)
-		close_end(connection->write_fd, connection->restore_write);
-	connection->read_fd = -1;
-	connection->write_fd = -1;
 }

@@ -160,5 +160,6 @@ const struct sfront_class sfront_sd_listen_class = {
 	.open = sd_listen_open,
 	.accept = sfront_inherited_accept,
 	.close = sfront_inherited_close,
+	.release = sfront_inherited_release,
 	.undo = sfront_inherited_undo,
 };

@@ -4,7 +4,6 @@
  * start: shared by inherited.c and inetd.c.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -45,16 +44,4 @@ void sfront_single_close(struct sfront_socket *socket)
 	if (!socket->taken)
 		sfront_connection_close(&socket->only);
 	close(socket->fd);
-}
-
-int sfront_set_nonblocking(int fd, bool *ret_was_blocking)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0)
-		return -errno;
-	*ret_was_blocking = !(flags & O_NONBLOCK);
-	if (*ret_was_blocking && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	return 0;
 }

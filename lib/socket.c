@@ -1,45 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What several classes do with a socket: set options, ask for its address,
- * accept from it.
+ * What several classes do with a socket: ask for its address, accept from it,
+ * close it.  The options are in socket_options.c.
  */
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "internal.h"
 
 /* Clients in a row that may turn out to be gone before somebody else gets a turn. */
 #define ACCEPT_TRIES 64
-
-/* Options that are one setsockopt() of an int. */
-static const struct {
-	enum sfront_option_id option;
-	unsigned int kinds; /* of socket that it is set on */
-	int level;
-	int name;
-	bool always; /* set to the default where the user says nothing */
-} integers[] = {
-	{ OPTION_REUSE_PORT, KIND_TCP, SOL_SOCKET, SO_REUSEPORT, false },
-	{ OPTION_ONLY_V6, KIND_TCP6, IPPROTO_IPV6, IPV6_V6ONLY, false },
-	{ OPTION_NODELAY, KIND_TCP, IPPROTO_TCP, TCP_NODELAY, true },
-	{ OPTION_USER_TIMEOUT, KIND_TCP, IPPROTO_TCP, TCP_USER_TIMEOUT, false },
-	{ OPTION_FAST_OPEN, KIND_TCP, IPPROTO_TCP, TCP_FASTOPEN, false },
-	{ OPTION_DEFER_ACCEPT, KIND_TCP, IPPROTO_TCP, TCP_DEFER_ACCEPT, false },
-	{ OPTION_FREEBIND, KIND_TCP4, IPPROTO_IP, IP_FREEBIND, false },
-	{ OPTION_FREEBIND, KIND_TCP6, IPPROTO_IPV6, IPV6_FREEBIND, false },
-	{ OPTION_TRANSPARENT, KIND_TCP4, IPPROTO_IP, IP_TRANSPARENT, false },
-	{ OPTION_TRANSPARENT, KIND_TCP6, IPPROTO_IPV6, IPV6_TRANSPARENT, false },
-	{ OPTION_MARK, KIND_TCP, SOL_SOCKET, SO_MARK, false },
-	/* An IPv6 socket may carry IPv4 too. */
-	{ OPTION_TYPE_OF_SERVICE, KIND_TCP, IPPROTO_IP, IP_TOS, false },
-	{ OPTION_TYPE_OF_SERVICE, KIND_TCP6, IPPROTO_IPV6, IPV6_TCLASS, false },
-};
 
 long sfront_sysctl(const char *path, long fallback)
 {
@@ -57,162 +30,6 @@ long sfront_sysctl(const char *path, long fallback)
 static int set_int(int fd, int level, int name, int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
-static int refuse_option(const char *text, enum sfront_option_id option, int error,
-			 struct sfront_error *err)
-{
-	const char *hint = "";
-
-	if (error == -EPERM)
-		hint = " (it needs root or CAP_NET_ADMIN)";
-	else if (error == -ENOPROTOOPT || error == -EOPNOTSUPP)
-		hint = " (this kernel or kind of socket lacks it)";
-	else if (error == -ENODEV)
-		hint = " (the interfaces are listed by: ip link)";
-	else if (option == OPTION_CONGESTION && error == -ENOENT)
-		hint = " (see net.ipv4.tcp_available_congestion_control)";
-	return sfront_fail(err, error, "%s: %s cannot be set: %s%s", text,
-			   sfront_option_name(option), strerror(-error), hint);
-}
-
-static int apply_integers(int fd, unsigned int target, const char *text,
-			  const struct sfront_options *options, struct sfront_error *err)
-{
-	int r;
-
-	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
-		bool given = sfront_option_given(options, integers[i].option);
-
-		if (!given && !integers[i].always)
-			continue;
-		if (!(EVERY(integers[i].kinds) & target) ||
-		    !sfront_option_applies(integers[i].option, target))
-			continue;
-		r = set_int(fd, integers[i].level, integers[i].name,
-			    sfront_option_number(options, integers[i].option));
-		if (r < 0 && given)
-			return refuse_option(text, integers[i].option, r, err);
-	}
-	if (sfront_option_given(options, OPTION_FAST_OPEN) && (target & EVERY(KIND_TCP)) &&
-	    !(sfront_sysctl("/proc/sys/net/ipv4/tcp_fastopen", 2) & 2))
-		sfront_warn(options,
-			    "%s: tcp-fast-open has no effect while net.ipv4.tcp_fastopen lacks the "
-			    "server's bit (2)",
-			    text);
-	return 0;
-}
-
-static int apply_words(int fd, unsigned int target, const char *text,
-		       const struct sfront_options *options, struct sfront_error *err)
-{
-	const struct {
-		enum sfront_option_id option;
-		int level;
-		int name;
-		const char *value;
-	} words[] = {
-		{ OPTION_DEVICE, SOL_SOCKET, SO_BINDTODEVICE, options->device },
-		{ OPTION_CONGESTION, IPPROTO_TCP, TCP_CONGESTION, options->congestion },
-	};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (!sfront_option_given(options, words[i].option) ||
-		    !sfront_option_applies(words[i].option, target))
-			continue;
-		if (setsockopt(fd, words[i].level, words[i].name, words[i].value,
-			       (socklen_t)strlen(words[i].value)) < 0)
-			return refuse_option(text, words[i].option, -errno, err);
-	}
-	return 0;
-}
-
-/* The kernel doubles what is asked for, and cuts it to a limit without a word. */
-static int apply_buffer(int fd, const char *text, enum sfront_option_id option,
-			const struct sfront_options *options, struct sfront_error *err)
-{
-	int name = option == OPTION_RECV_BUFFER ? SO_RCVBUF : SO_SNDBUF;
-	int size = sfront_option_number(options, option), got = 0, r;
-	socklen_t len = sizeof(got);
-
-	if (!sfront_option_given(options, option))
-		return 0;
-	r = set_int(fd, SOL_SOCKET, name, size);
-	if (r < 0)
-		return refuse_option(text, option, r, err);
-	if (getsockopt(fd, SOL_SOCKET, name, &got, &len) == 0 && got / 2 < size)
-		sfront_warn(options, "%s: %s is cut down from %d to %d bytes by net.core.%s", text,
-			    sfront_option_name(option), size, got / 2,
-			    name == SO_RCVBUF ? "rmem_max" : "wmem_max");
-	return 0;
-}
-
-/* vsock has one buffer, that for what is received; the peer's bounds what can be sent. */
-static int apply_vsock_buffer(int fd, const char *text, const struct sfront_options *options,
-			      struct sfront_error *err)
-{
-	enum sfront_option_id option = OPTION_RECV_BUFFER;
-	uint64_t size, got = 0;
-	socklen_t len = sizeof(got);
-
-	if (options->send_buffer > options->recv_buffer)
-		option = OPTION_SEND_BUFFER;
-	size = (uint64_t)sfront_option_number(options, option);
-	if (size == 0)
-		return 0;
-
-	if (setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &size, sizeof(size)) < 0 ||
-	    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &size, sizeof(size)) < 0)
-		return refuse_option(text, option, -errno, err);
-	if (getsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &got, &len) == 0 && got != size)
-		sfront_warn(options, "%s: %s is changed from %llu to %llu bytes by the kernel",
-			    text, sfront_option_name(option), (unsigned long long)size,
-			    (unsigned long long)got);
-	return 0;
-}
-
-static int apply_buffers(int fd, unsigned int target, const char *text,
-			 const struct sfront_options *options, struct sfront_error *err)
-{
-	int r = 0;
-
-	if (target & EVERY(KIND_VSOCK))
-		return apply_vsock_buffer(fd, text, options, err);
-	if (!(target & EVERY(KIND_UNIX)))
-		r = apply_buffer(fd, text, OPTION_RECV_BUFFER, options, err);
-	else if (sfront_option_given(options, OPTION_RECV_BUFFER))
-		sfront_warn(
-			options,
-			"%s: recv-buffer-size bounds nothing on a UNIX socket; what waits there "
-			"is bounded by the sender's send-buffer-size",
-			text);
-	if (r < 0)
-		return r;
-	return apply_buffer(fd, text, OPTION_SEND_BUFFER, options, err);
-}
-
-int sfront_socket_apply(int fd, unsigned int target, const char *text,
-			const struct sfront_options *options, struct sfront_error *err)
-{
-	int r;
-
-	/* Whatever relays the stream must never meet a byte that stands outside of it. */
-	if (target & EVERY(KIND_TCP))
-		set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-
-	r = apply_buffers(fd, target, text, options, err);
-	if (r == 0)
-		r = apply_integers(fd, target, text, options, err);
-	if (r == 0)
-		r = apply_words(fd, target, text, options, err);
-	if (r < 0)
-		return r;
-
-	if (!sfront_option_given(options, OPTION_KEEPALIVE) ||
-	    !sfront_option_applies(OPTION_KEEPALIVE, target))
-		return 0;
-	r = sfront_keepalive_apply(fd, &options->keepalive);
-	return r < 0 ? refuse_option(text, OPTION_KEEPALIVE, r, err) : 0;
 }
 
 int sfront_keepalive_apply(int fd, const struct sfront_keepalive *keepalive)
@@ -241,13 +58,17 @@ int sfront_socket_backlog(const char *text, const struct sfront_options *options
 	return options->backlog;
 }
 
-void sfront_socket_local(int fd, struct sfront_sockaddr *ret)
+int sfront_socket_local(int fd, struct sfront_sockaddr *ret)
 {
 	struct sfront_sockaddr local = { .len = sizeof(local.sa) };
+	int r = 0;
 
-	if (getsockname(fd, &local.sa.any, &local.len) < 0)
+	if (getsockname(fd, &local.sa.any, &local.len) < 0) {
+		r = -errno;
 		local.len = 0;
+	}
 	*ret = local;
+	return r;
 }
 
 /* Errors that are the waiting client's, or its network's, and not the listener's. */
@@ -302,4 +123,9 @@ int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection 
 void sfront_socket_close(struct sfront_socket *socket)
 {
 	close(socket->fd);
+}
+
+int sfront_socket_release(struct sfront_socket *socket)
+{
+	return socket->fd;
 }

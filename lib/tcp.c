@@ -155,7 +155,11 @@ static int bind_one(struct sfront_listener *listener, struct attempt *attempt,
 		r = refuse_bind(attempt, -errno, err);
 		goto fail;
 	}
-	sfront_socket_local(socket.fd, &socket.local);
+	r = sfront_socket_local(socket.fd, &socket.local);
+	if (r < 0) {
+		refuse_bind(attempt, r, err);
+		goto fail;
+	}
 	show(attempt, &socket);
 	r = sfront_listener_add(listener, &socket, err);
 	if (r < 0)
@@ -279,4 +283,5 @@ const struct sfront_class sfront_tcp_class = {
 	.open = tcp_open,
 	.accept = sfront_socket_accept,
 	.close = sfront_socket_close,
+	.release = sfront_socket_release,
 };

@@ -279,6 +279,14 @@ static int set_owner_and_mode(int file_fd, const struct place *place, struct sfr
 	return 0;
 }
 
+static bool is_same_socket(int fd, const struct stat *other)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == other->st_dev &&
+	       st.st_ino == other->st_ino;
+}
+
 /* Remembers what was bound, and gives it its owner and mode, without following links. */
 static int claim_file(const struct place *place, struct sfront_socket *socket,
 		      struct sfront_error *err)
@@ -286,20 +294,27 @@ static int claim_file(const struct place *place, struct sfront_socket *socket,
 	struct stat st;
 	int fd, r;
 
-	fd = openat(place->dir_fd, place->leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return refuse_bind(place->path, -errno, err);
-
-	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode)) {
-		close(fd);
-		return sfront_fail(err, -EBUSY,
-				   "%s: another process replaced the socket that was just made",
-				   place->path);
+	if (fstatat(place->dir_fd, place->leaf, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		r = refuse_bind(place->path, -errno, err);
+		/* Whose it is cannot be told, but nobody else makes one under the lock. */
+		if (place->locked)
+			unlinkat(place->dir_fd, place->leaf, 0);
+		return r;
 	}
 	socket->path.dev = st.st_dev;
 	socket->path.ino = st.st_ino;
-	r = set_owner_and_mode(fd, place, err);
-	close(fd);
+
+	fd = openat(place->dir_fd, place->leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		r = refuse_bind(place->path, -errno, err);
+	else if (!is_same_socket(fd, &st))
+		r = sfront_fail(err, -EBUSY,
+				"%s: another process replaced the socket that was just made",
+				place->path);
+	else
+		r = set_owner_and_mode(fd, place, err);
+	if (fd >= 0)
+		close(fd);
 	if (r < 0)
 		remove_if_same(place->dir_fd, place->leaf, st.st_dev, st.st_ino);
 	return r;
@@ -411,11 +426,19 @@ static void unix_close(struct sfront_socket *socket)
 	close(socket->path.dir_fd);
 }
 
+/* The path goes with the socket: whoever has that may remove it. */
+static int unix_release(struct sfront_socket *socket)
+{
+	close(socket->path.dir_fd);
+	return socket->fd;
+}
+
 const struct sfront_class sfront_unix_class = {
 	.name = "unix",
 	.open = unix_open,
 	.accept = sfront_socket_accept,
 	.close = unix_close,
+	.release = unix_release,
 };
 
 static int abstract_listen(struct sfront_socket *socket, const struct sfront_options *options,
@@ -467,4 +490,5 @@ const struct sfront_class sfront_abstract_class = {
 	.open = abstract_open,
 	.accept = sfront_socket_accept,
 	.close = sfront_socket_close,
+	.release = sfront_socket_release,
 };

@@ -76,7 +76,11 @@ static int vsock_open(struct sfront_listener *listener, const struct sfront_addr
 		r = refuse(text, -errno, err);
 		goto fail;
 	}
-	sfront_socket_local(made.fd, &made.local);
+	r = sfront_socket_local(made.fd, &made.local);
+	if (r < 0) {
+		refuse(text, r, err);
+		goto fail;
+	}
 	sfront_sockaddr_format(&made.local, made.text, sizeof(made.text));
 	r = sfront_listener_add(listener, &made, err);
 	if (r < 0)
@@ -93,4 +97,5 @@ const struct sfront_class sfront_vsock_class = {
 	.open = vsock_open,
 	.accept = sfront_socket_accept,
 	.close = sfront_socket_close,
+	.release = sfront_socket_release,
 };

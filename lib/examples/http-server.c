@@ -1,100 +1,99 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http-server ADDRESS [TEXT]: a web server of one page, on any kind of socket.
- * "GET /" gives the text, "GET /conninfo" who is asking, "POST /quit" ends it.
+ * http-server ADDRESS [TEXT]: a web server with argp and evhttp.  "GET /" gives
+ * the text, "GET /conninfo" says who is asking, "POST /quit" ends it.
  */
 #include <err.h>
-#include <errno.h>
-#include <poll.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <sockfront/listener.h>
+#include <sockfront/argp.h>
+#include <sockfront/event.h>
 
-/* Descriptors never block: wait for the client, but not for ever. */
-static bool wait_for(int fd, short events)
+static char hello[] = "Hello from whatever socket this is.", *text = hello;
+static struct sfront_evhttp *server;
+
+static void stop(struct evhttp_request *request, void *data)
 {
-	return poll(&(struct pollfd){ .fd = fd, .events = events }, 1, 5000) > 0;
+	(void)request;
+	sfront_evhttp_stop(data);
 }
 
-/* Reads the head of a request, in however many pieces it comes. */
-static bool read_request(int fd, char *buf, size_t size)
+static void ended(void *data, int error)
 {
-	size_t len = 0;
-	ssize_t n = 1;
-
-	for (buf[0] = '\0'; n > 0 && !strstr(buf, "\r\n\r\n"); buf[len] = '\0') {
-		n = wait_for(fd, POLLIN) ? read(fd, buf + len, size - len - 1) : -1;
-		len += n > 0 ? (size_t)n : 0;
-	}
-	return n > 0;
+	(void)error;
+	event_base_loopbreak(data);
 }
 
-static void write_text(int fd, const char *text)
-{
-	for (ssize_t n = 0; *text && n >= 0 && wait_for(fd, POLLOUT); text += n > 0 ? n : 0)
-		n = write(fd, text, strlen(text));
-}
+static const struct sfront_evhttp_calls calls = { sizeof(calls), ended };
 
-/* Answers one request.  Returns whether to go on. */
-static bool serve(const struct sfront_connection *client, const char *body)
+static void answer(struct evhttp_request *request, void *data)
 {
-	char request[8192], who[SFRONT_ADDRESS_TEXT_SIZE], head[128];
-	const char *status = "200 OK";
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+	const char *path = evhttp_request_get_uri(request), *body = NULL;
+	bool posted = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
+	char who[SFRONT_ADDRESS_TEXT_SIZE];
+	struct sfront_connection client;
 
-	if (!read_request(client->read_fd, request, sizeof(request)))
-		return true;
-	if (strncmp(request, "GET /conninfo ", 14) == 0) {
-		sfront_connection_format(client, who, sizeof(who));
+	(void)data;
+	if (strcmp(path, "/") == 0)
+		body = text;
+	if (strcmp(path, "/conninfo") == 0 &&
+	    sfront_evhttp_connection(server, request, &client) == 0 &&
+	    sfront_connection_format(&client, who, sizeof(who)) > 0)
 		body = who;
-	} else if (strncmp(request, "POST /quit ", 11) == 0) {
+	if (posted && strcmp(path, "/quit") == 0) {
 		body = "Bye.";
-	} else if (strncmp(request, "GET / ", 6) != 0) {
-		body = status = "404 Not Found";
+		evhttp_add_header(headers, "Connection", "close");
+		evhttp_request_set_on_complete_cb(request, stop, server); /* once that is out */
 	}
-	snprintf(head, sizeof(head), "HTTP/1.0 %s\r\nContent-Length: %zu\r\n\r\n", status,
-		 strlen(body) + 1);
-	write_text(client->write_fd, head);
-	write_text(client->write_fd, body);
-	write_text(client->write_fd, "\n");
-	return strncmp(request, "POST /quit ", 11) != 0;
+	evbuffer_add_printf(evhttp_request_get_output_buffer(request), "%s\n",
+			    body ? body : "Not found.");
+	evhttp_send_reply(request, body ? HTTP_OK : HTTP_NOTFOUND, NULL, NULL);
+}
+
+static error_t parse(int key, char *word, struct argp_state *state)
+{
+	struct sfront_argp *listen = state->input;
+
+	if (key == ARGP_KEY_INIT)
+		state->child_inputs[0] = listen;
+	else if (key == ARGP_KEY_ARG && listen->n_addresses == 1 && state->arg_num == 0)
+		text = word; /* the one before it is the library's */
+	else
+		return ARGP_ERR_UNKNOWN;
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	const char *page = argc == 3 ? argv[2] : "Hello from whatever socket this is.";
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	const struct argp_child children[2] = { { sfront_argp(SFRONT_ARGP_WORD), 0, NULL, 0 } };
+	const struct argp argp = { NULL, parse, "ADDRESS [TEXT]", NULL, children, NULL, NULL };
+	char where[SFRONT_ADDRESS_TEXT_SIZE];
 	struct sfront_address address;
+	struct sfront_argp listen = { &address, 1, 0, sfront_options_new() };
 	struct sfront_listener *listener;
-	struct sfront_connection client;
 	struct sfront_error error;
-	struct pollfd fds[64] = { 0 }; /* a name may stand for several sockets */
-	size_t n;
-	int r = 0;
+	struct event_base *base = event_base_new();
+	struct evhttp *http = evhttp_new(base);
 
-	if (argc < 2 || argc > 3)
-		errx(2, "usage: http-server ADDRESS [TEXT]");
-	signal(SIGPIPE, SIG_IGN); /* a client may go away while it is answered */
-	if (sfront_address_parse(argv[1], &address, &error) < 0)
-		errx(2, "%s", error.message);
-	if (sfront_listener_open(&address, 1, NULL, &listener, &error) < 0)
+	argp_err_exit_status = 2;
+	argp_parse(&argp, argc, argv, 0, NULL, &listen);
+	signal(SIGPIPE, SIG_IGN);
+	evhttp_set_gencb(http, answer, NULL);
+	if (sfront_listener_open(&address, 1, listen.options, &listener, &error) < 0 ||
+	    sfront_evhttp_new(base, http, listener, &calls, base, &server, &error) < 0)
 		errx(1, "%s", error.message);
-	for (n = 0; n < sfront_listener_count(listener) && n < 64; n++) {
-		fds[n] = (struct pollfd){ .fd = sfront_listener_fd(listener, n), .events = POLLIN };
-		sfront_listener_format(listener, n, text, sizeof(text));
-		fprintf(stderr, "listening on %s\n", text);
-	}
-	while (r == 0 || r == -EAGAIN || sfront_accept_should_pause(r)) {
-		if (r < 0) /* nobody is there, or no descriptor is free */
-			poll(fds, r == -EAGAIN ? n : 0, r == -EAGAIN ? -1 : 100);
-		r = sfront_listener_accept(listener, &client);
-		if (r == 0) {
-			r = serve(&client, page) ? 0 : -ESHUTDOWN;
-			sfront_connection_close(&client);
-		}
-	}
-	sfront_listener_close(listener); /* -ESHUTDOWN: that was the last connection */
-	return r == -ESHUTDOWN ? 0 : 1;
+	for (size_t i = 0; sfront_listener_format(listener, i, where, sizeof(where)) > 0; i++)
+		fprintf(stderr, "listening on %s\n", where);
+	event_base_dispatch(base);
+	sfront_evhttp_free(server);
+	evhttp_free(http);
+	event_base_free(base);
+	sfront_listener_close(listener);
+	sfront_options_free(listen.options);
 }

@@ -57,12 +57,24 @@ def test_what_the_library_defines_for_others_has_its_prefix():
     declared = set(re.findall(r"\b(sfront_\w+)\s*\(", "".join(h.read_text() for h in PUBLIC)))
     defined = symbols("libsockfront.a", "-g", "--defined-only")
     assert len(declared) > 20
+    defined |= symbols("libsockfront-event.a", "-g", "--defined-only")
     assert not declared - defined, "declared, but nowhere defined"
 
 
 def test_lib_includes_nothing_of_conf_or_daemon():
-    pairs = includes("lib/*.c", "lib/*.h", "lib/include/sockfront/*.h")
-    assert not foreign(pairs, r"^event", r"ini\.h", r"^(\.\./)?(conf|daemon)/")
+    pairs = includes("lib/*.c", "lib/absent/*.c", "lib/*.h", "lib/include/sockfront/*.h")
+    assert not foreign(pairs, r"^ini\.h", r"^(\.\./)?(conf|daemon)/")
+    core = [pair for pair in pairs if not pair[0].startswith("lib/event")]
+    assert not foreign(core, r"^event")
+
+
+def test_the_libevent_adapter_uses_the_library_as_others_do():
+    pairs = includes("lib/event*.c", "lib/event*.h")
+    assert not foreign(pairs, r"internal\.h")
+    undefined = symbols("libsockfront-event.a", "-u")
+    public = set(re.findall(r"\b(sfront_\w+)\s*\(", "".join(h.read_text() for h in PUBLIC)))
+    own = symbols("libsockfront-event.a", "-g", "--defined-only")
+    assert {name for name in undefined if name.startswith("sfront_")} <= public | own
 
 
 def test_conf_includes_nothing_of_daemon_and_no_inside_of_lib():
@@ -72,7 +84,8 @@ def test_conf_includes_nothing_of_daemon_and_no_inside_of_lib():
 
 def test_daemon_and_examples_include_only_public_headers_of_lib():
     pairs = includes("daemon/*.c", "daemon/*.h", "lib/examples/*.c")
-    assert not foreign(pairs, r"^(\.\./)*lib/", r"^\.\./", r"internal\.h", r"ini\.h")
+    assert not foreign(pairs, r"^(\.\./)*lib/", r"^\.\./", r"internal\.h")
+    assert not foreign(includes("daemon/*.c", "daemon/*.h"), r"^ini\.h")
 
 
 @pytest.mark.parametrize("header", PUBLIC, ids=lambda path: path.name)

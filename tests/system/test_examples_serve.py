@@ -242,7 +242,7 @@ def test_http_server_under_valgrind(stage):
     ("http-server", ["-"], b"POST /quit HTTP/1.0\r\n\r\n"),
     ("echo-poll", ["-"], b"x\n" * 1000),
     ("test-server", [], b""),
-])
+], ids=["http-server", "echo-poll", "test-server"])
 def test_others_under_valgrind(name, arguments, request_):
     done = subprocess.run([need("valgrind"), *VALGRIND, example(name), *arguments], input=request_,
                           capture_output=True, env=clean_environment(), timeout=60)

@@ -9,6 +9,9 @@
  *	if (sfront_address_parse(argv[1], &address, &err) < 0 ||
  *	    sfront_listener_open(&address, 1, NULL, &listener, &err) < 0)
  *		errx(1, "%s", err.message);
+ *
+ * One listener is for one thread at a time, sfront_listener_accept_at() aside;
+ * so is one connection.  Different ones may be used by different threads.
  */
 #ifndef SOCKFRONT_LISTENER_H
 #define SOCKFRONT_LISTENER_H
@@ -16,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include <sockfront/address.h>
 #include <sockfront/error.h>
@@ -101,6 +105,19 @@ size_t sfront_listener_format(const struct sfront_listener *listener, size_t ind
 int sfront_listener_local(const struct sfront_listener *listener, size_t index,
 			  struct sfront_sockaddr *ret);
 
+/*
+ * The kind of the address that descriptor @index was opened for: SFRONT_SD_LISTEN
+ * for all that came through LISTEN_FDS, whatever they are.  SFRONT_KINDS for a
+ * listener of sfront_listener_new(), and past the last.
+ */
+enum sfront_kind sfront_listener_kind(const struct sfront_listener *listener, size_t index);
+
+/*
+ * What the connections of descriptor @index are read from: tells what an
+ * inherited socket is.  @index: below sfront_listener_count().
+ */
+enum sfront_stream sfront_listener_stream(const struct sfront_listener *listener, size_t index);
+
 /* Whether descriptor @index gives one connection only: inetd, or an inherited connection. */
 bool sfront_listener_is_single(const struct sfront_listener *listener, size_t index);
 
@@ -109,6 +126,23 @@ bool sfront_listener_is_single(const struct sfront_listener *listener, size_t in
  * socket, and clients in its backlog outlive us.
  */
 bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t index);
+
+/*
+ * Takes the listening descriptor @index out of the listener, for a program that
+ * accepts by itself or passes it on.  The caller closes it.  It stays
+ * non-blocking and close-on-exec, and listening; a UNIX path stays, and nobody
+ * removes it but the caller.
+ *
+ * Other descriptors keep their index; this one's is -1 from then on, and
+ * accepting from it says -ESHUTDOWN.  Not for use while another thread accepts.
+ *
+ * Returns the descriptor, or
+ *   -EOPNOTSUPP  it gives one connection only (accept takes that one's
+ *                descriptors out), or is of sfront_listener_new()
+ *   -EBADF       it was taken out already
+ *   -EINVAL      past the last
+ */
+int sfront_listener_release(struct sfront_listener *listener, size_t index);
 
 /*
  * Takes one pending connection.  Never blocks.  Descriptors take turns: none is
@@ -122,7 +156,8 @@ bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t
  *   -EAGAIN              nothing is pending: poll the descriptors
  *   -EMFILE, -ENFILE,
  *   -ENOBUFS, -ENOMEM    no room now: pause, then try again
- *   -ESHUTDOWN           every descriptor was for one connection, and all are taken
+ *   -ESHUTDOWN           no more connections: every descriptor was for one
+ *                        alone, and all are taken
  *   other -errno         this listener is broken: close it
  */
 int sfront_listener_accept(struct sfront_listener *listener,
@@ -145,8 +180,90 @@ bool sfront_accept_should_pause(int error);
  */
 size_t sfront_connection_format(const struct sfront_connection *connection, char *buf, size_t size);
 
+/*
+ * Makes a connection of two descriptors that the program has: a socket pair, a
+ * pipe each way, what a child process was given.  They may be the same one.
+ *
+ * @read_fd, @write_fd: taken on success: they belong to the connection, which
+ *                      sfront_connection_close() closes.  Made non-blocking,
+ *                      files and devices that never block aside; restored on
+ *                      close if they were not.  Otherwise left as they are.
+ *
+ * Returns 0, or
+ *   -EBADF       a descriptor is closed, or not open in that direction
+ *   -EPROTOTYPE  a socket that is not connected, or not a stream
+ *   -EISDIR      a directory
+ *   other -errno of fcntl()
+ * with @err naming the descriptor and what it is.  Nothing has changed then.
+ */
+int sfront_connection_from_fds(int read_fd, int write_fd, struct sfront_connection *ret_connection,
+			       struct sfront_error *err);
+
+/* Who is at the other end of a UNIX socket, as the kernel saw it when it connected. */
+struct sfront_credentials {
+	pid_t pid; /* 0: in a process namespace that this one cannot see into */
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * Fills @ret with the peer's credentials.  Returns 0, -EOPNOTSUPP where the
+ * connection is read from anything but a UNIX socket, or -errno of getsockopt().
+ */
+int sfront_connection_credentials(const struct sfront_connection *connection,
+				  struct sfront_credentials *ret);
+
+/*
+ * Opens a descriptor of the process at the other end of a UNIX socket
+ * (SO_PEERPIDFD), which unlike its number is never used again for another.
+ * Close-on-exec; the caller closes it.
+ *
+ * Returns the descriptor, or
+ *   -EOPNOTSUPP   not a UNIX socket
+ *   -ENOPROTOOPT  the kernel is older than 6.5
+ *   -ESRCH, -EINVAL, -ENODATA  the process has ended, or there was none
+ *   other -errno of getsockopt()
+ */
+int sfront_connection_pidfd(const struct sfront_connection *connection);
+
 /* Closes both descriptors, restoring their blocking mode where that is owed. */
 void sfront_connection_close(struct sfront_connection *connection);
+
+/*
+ * What a listener of the program's own does, for a transport that this library
+ * does not know or for a test.  @data is what sfront_listener_new() was given.
+ */
+struct sfront_listener_ops {
+	size_t size; /* sizeof(struct sfront_listener_ops): later versions add members at the end */
+
+	/*
+	 * Gives one connection, never blocking; returns as sfront_listener_accept()
+	 * does.  The program that calls sfront_listener_accept_at() from several
+	 * threads has it called by several threads.
+	 */
+	int (*accept)(void *data, struct sfront_connection *ret_connection);
+
+	/* Ends everything, the descriptor to poll included.  Called once.  NULL: nothing to do. */
+	void (*close)(void *data);
+
+	/* As sfront_listener_local().  NULL: there is no such address. */
+	int (*local)(void *data, struct sfront_sockaddr *ret);
+};
+
+/*
+ * Makes a listener of operations of the program's own.  It has one descriptor.
+ *
+ * @ops:          copied; accept must be there
+ * @data:         borrowed until ops->close() was called
+ * @fd:           to poll: readable while accept would give a connection; borrowed
+ * @text:         what sfront_listener_format() says; copied
+ * @ret_listener: the caller closes it
+ *
+ * Returns 0, -EINVAL (no accept, no descriptor, a size of zero, a text that is
+ * too long) or -ENOMEM.  ops->close() has not been called then.
+ */
+int sfront_listener_new(const struct sfront_listener_ops *ops, void *data, int fd, const char *text,
+			struct sfront_listener **ret_listener, struct sfront_error *err);
 
 /* A descriptor that this process inherited through LISTEN_FDS. */
 struct sfront_inherited {

@@ -60,6 +60,25 @@ int sfront_options_set(struct sfront_options *options, const char *name, const c
 bool sfront_options_is_set(const struct sfront_options *options, const char *name);
 
 /*
+ * Writes the value of one option that was set, in the form that is read back as
+ * the same: numbers for users and groups, milliseconds for keepalive.
+ *
+ * Returns the length of the whole text, as snprintf does, or -ENOENT if there
+ * is no such option or it was not set.
+ */
+int sfront_options_get(const struct sfront_options *options, const char *name, char *buf,
+		       size_t size);
+
+/*
+ * Writes every option that was set as lines "name = value" of an INI file, in
+ * the order of the table, each with its newline.  Read back by whatever calls
+ * sfront_options_set() for each, it gives the same options.
+ *
+ * Returns the length of the whole text, as snprintf does.
+ */
+size_t sfront_options_format(const struct sfront_options *options, char *buf, size_t size);
+
+/*
  * What is worth saying but stops nothing, such as an option that has no effect
  * on the address it was given for, or a size that the kernel cut down: passed
  * to @warn while a listener is opened.  Without a function, it is dropped.

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * In the place of option_table.c and socket_options.c where they were left out
+ * of the build (make OPTIONS=0): the table is empty, every listener has the
+ * defaults.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+
+#include "lib/internal.h"
+
+const struct sfront_option *sfront_option_at(size_t index)
+{
+	(void)index;
+	return NULL;
+}
+
+const struct sfront_option *sfront_option_find(const char *name)
+{
+	(void)name;
+	return NULL;
+}
+
+int sfront_options_set(struct sfront_options *options, const char *name, const char *value,
+		       struct sfront_error *err)
+{
+	(void)options;
+	(void)value;
+	return sfront_fail(err, -ENOENT,
+			   "there is no option \"%.64s\": this program was built without listener "
+			   "options",
+			   name);
+}
+
+bool sfront_options_is_set(const struct sfront_options *options, const char *name)
+{
+	(void)options;
+	(void)name;
+	return false;
+}
+
+int sfront_options_get(const struct sfront_options *options, const char *name, char *buf,
+		       size_t size)
+{
+	return sfront_options_is_set(options, name) ? snprintf(buf, size, "%s", "") : -ENOENT;
+}
+
+size_t sfront_options_format(const struct sfront_options *options, char *buf, size_t size)
+{
+	(void)options;
+	return (size_t)snprintf(buf, size, "%s", "");
+}
+
+bool sfront_option_given(const struct sfront_options *options, enum sfront_option_id option)
+{
+	(void)options;
+	(void)option;
+	return false;
+}
+
+void sfront_warn_of_idle(const struct sfront_listener *listener,
+			 const struct sfront_address *addresses, size_t n,
+			 const struct sfront_options *options)
+{
+	(void)listener;
+	(void)addresses;
+	(void)n;
+	(void)options;
+}
+
+int sfront_socket_apply(int fd, unsigned int target, const char *text,
+			const struct sfront_options *options, struct sfront_error *err)
+{
+	const int on = 1;
+
+	(void)text;
+	(void)options;
+	(void)err;
+	if (target & EVERY(KIND_TCP)) {
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	}
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * In the place of sd_listen.c, fd.c and inherited.c where they were left out of the build (make
+ * SYSTEMD=0): the addresses parse all the same, and are refused when they are to be opened.
+ */
+#include <errno.h>
+
+#include "lib/internal.h"
+
+static int open_sd_listen(struct sfront_listener *listener, const struct sfront_address *address,
+			  const struct sfront_options *options, struct sfront_error *err)
+{
+	(void)listener;
+	(void)options;
+	return sfront_refuse_absent(address, "sd-listen", err);
+}
+
+const struct sfront_class sfront_sd_listen_class = {
+	.name = "absent",
+	.open = open_sd_listen,
+};
+
+static int open_fd(struct sfront_listener *listener, const struct sfront_address *address,
+		   const struct sfront_options *options, struct sfront_error *err)
+{
+	(void)listener;
+	(void)options;
+	return sfront_refuse_absent(address, "accept-from-fd", err);
+}
+
+const struct sfront_class sfront_fd_class = {
+	.name = "absent",
+	.open = open_fd,
+};
+
+int sfront_inherited_at(size_t index, struct sfront_inherited *ret)
+{
+	(void)index;
+	(void)ret;
+	return -ENOENT;
+}
