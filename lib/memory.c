@@ -27,11 +27,10 @@ static int take_first(struct memory *memory)
 	int fd = -EAGAIN;
 
 	pthread_mutex_lock(&memory->lock);
-	if (memory->n_ends > 0) {
+	if (memory->n_ends > 0 && eventfd_read(memory->waiting_fd, &one) == 0) {
 		fd = memory->ends[0];
 		memory->n_ends--;
 		memmove(memory->ends, memory->ends + 1, memory->n_ends * sizeof(*memory->ends));
-		eventfd_read(memory->waiting_fd, &one);
 	}
 	pthread_mutex_unlock(&memory->lock);
 	return fd;

@@ -143,8 +143,8 @@ HARMLESS = set("""
                     reason="the sanitizers add calls of their own")
 def test_each_call_of_the_library_is_made_to_fail():
     """Or stands above as one that cannot: tests/unit/test_failures.c does it."""
-    called = {name for name in symbols(BUILD / "libsockfront.a", "-u")
-              if not name.startswith("sfront_")}
+    called = {name for library in LIBRARIES for name in symbols(BUILD / f"{library}.a", "-u")
+              if not re.match(r"sfront_|bridge_|ev(buffer|connlistener|ent|http|util)_|bufferevent_", name)}
     wrapped = set((TOP / "tests/unit/test_failures.wrap").read_text()
                   .replace("--wrap=", "").split())
     assert sorted(called - wrapped - HARMLESS) == []

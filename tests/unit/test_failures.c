@@ -9,6 +9,7 @@
 
 #include "failing.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/un.h>
 
@@ -207,7 +208,8 @@ static void is_served(struct sfront_listener *listener, size_t index)
 		client = connect_plainly(listener, index);
 	r = sfront_listener_accept_at(listener, index, &connection);
 	if (r < 0) {
-		CHECK(failing.done && failing.call == CALL_accept4 && r == -failing.error);
+		CHECK(failing.done && r == -failing.error);
+		CHECK(failing.call == CALL_accept4 || failing.call == CALL_eventfd_read);
 		r = sfront_listener_accept_at(listener, index, &connection);
 	}
 	CHECK(r == 0);
@@ -573,7 +575,8 @@ static bool is_answered(struct event_base *base, int client)
 	char reply[512];
 	ssize_t len = -1;
 
-	CHECK(write(client, request, sizeof(request) - 1) > 0);
+	if (write(client, request, sizeof(request) - 1) < 0)
+		len = 0;
 	for (int i = 0; i < 5000 && len < 0; i++) {
 		event_base_loop(base, EVLOOP_NONBLOCK);
 		len = recv(client, reply, sizeof(reply), MSG_DONTWAIT);
@@ -674,11 +677,21 @@ static const struct tolerance inetd_tolerates[] = {
 	END,
 };
 
+/* A client may be lost, and the next door made a little later; is_served_by() looks at that. */
 static const struct tolerance http_tolerates[] = {
-	{ CALL_socket, 0, 0 }, /* the next door is made a little later */
-	{ CALL_bind, 0, 0 },        { CALL_listen, 0, 0 },       { CALL_connect, 0, 0 },
-	{ CALL_getsockname, 0, 0 }, { CALL_dup3, 0, 0 },         { CALL_calloc, 0, 0 },
-	{ CALL_fstat, 0, 0 },       { CALL_eventfd_read, 0, 0 }, END,
+	{ CALL_bind, 0, 0 },
+	{ CALL_calloc, 0, 0 },
+	{ CALL_connect, 0, 0 },
+	{ CALL_dup3, 0, 0 },
+	{ CALL_eventfd_read, 0, 0 },
+	{ CALL_fcntl, 0, 0 },
+	{ CALL_fstat, 0, 0 },
+	{ CALL_getpeername, 0, 0 },
+	{ CALL_getsockname, 0, 0 },
+	{ CALL_getsockopt, 0, 0 },
+	{ CALL_listen, 0, 0 },
+	{ CALL_socket, 0, 0 },
+	END,
 };
 
 static const struct tolerance several_tolerate[] = {
@@ -827,6 +840,7 @@ int main(void)
 	struct CMUnitTest tests[SCENARIOS];
 	int zero = open("/dev/zero", O_RDWR | O_CLOEXEC), failed;
 
+	signal(SIGPIPE, SIG_IGN); /* as evhttp wants */
 	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
 	close(zero);
 	if (outcome == MAP_FAILED || !mkdtemp(directory) || chdir(directory) < 0)
