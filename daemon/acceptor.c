@@ -141,6 +141,8 @@ static enum accept_result accept_one(struct accept_source *source)
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
 	session_start(acceptor->worker, source->proxy, source->index, &connection);
+	if (sfront_listener_is_single(source->proxy->listener, source->index))
+		close_source(source, -ESHUTDOWN); /* it was all there was */
 	return ACCEPT_TAKEN;
 }
 
