@@ -32,7 +32,7 @@ void config_init(struct config *config)
 			.workers = 1,
 			.log_level = LOG_INFO,
 			.drain_timeout_ms = 30 * 1000,
-			.pipe_size = 256 * 1024,
+			.pipe_size = 1024 * 1024,
 		},
 	};
 }

@@ -292,7 +292,7 @@ static const struct row rows[] = {
 	PROCESS("max-connections", "N",
 		"connections at once; others wait unaccepted (default: what descriptors allow)",
 		parse_max_connections, max_connections),
-	PROCESS("pipe-size", "BYTES", "size of a splice pipe; 0: copy instead (default 256K)",
+	PROCESS("pipe-size", "BYTES", "size of a splice pipe; 0: copy instead (default 1M)",
 		parse_pipe_size, pipe_size),
 	/* What follows two values at once takes the whole proxy for its field. */
 	{ { "listen", "ADDRESS", "accept connections here; may be repeated (no default)",

@@ -23,6 +23,13 @@
 #define SMALL_AFTER 4
 #define THIN_SPLICE 16384
 
+/*
+ * What one splice() may read.  A pipe counts in buffers, and the network's are
+ * often larger than the pages that its size is given in: it may take far more
+ * than that, and stops when it is full.
+ */
+#define SPLICE_SIZE ((size_t)1 << 20)
+
 static bool is_socket(uint8_t stream)
 {
 	return stream <= SFRONT_STREAM_VSOCK;
@@ -221,7 +228,7 @@ static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from,
 static enum relay_result turn_by_splice(struct transit_pool *pool, struct end *from,
 					struct transit *pipe, int *ret_error)
 {
-	ssize_t n = splice_once(from->read_fd, pipe->pipe[1], pipe->capacity);
+	ssize_t n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
 
 	if (n <= 0) {
 		if (n < 0 && is_refusal(errno)) {

@@ -204,6 +204,25 @@ static bool timed(const struct session *session)
 	       session->proxy->config->half_close_timeout_ms != SFRONT_INFINITY_MS;
 }
 
+static void note_bulk(struct session *session, struct end *from)
+{
+	if ((from->bulk || from->gathers) && timer_of(session) != NULL &&
+	    gather_note(&session->timer->gather[from->is_backend], from,
+			session->worker->transits.pipe_size))
+		set_timer(session, GATHER_MS);
+}
+
+/* When the timer fires, for whatever reason. */
+static void check_bulk(struct session *session)
+{
+	struct gather *gather = session->timer->gather;
+	bool client = gather_check(&gather[0], &session->client);
+	bool backend = gather_check(&gather[1], &session->backend);
+
+	if (client || backend)
+		set_timer(session, GATHER_MS);
+}
+
 static bool half_closed(const struct session *session)
 {
 	return session->client.ended || session->backend.ended;
@@ -494,6 +513,7 @@ static void relaying_result(struct session *session, struct end *from, enum rela
 	case RELAY_MOVED:
 	case RELAY_BLOCKED:
 		note_activity(session);
+		note_bulk(session, from);
 		break;
 	case RELAY_IDLE:
 		break;
@@ -613,6 +633,7 @@ static void relaying_timer(struct session *session)
 	uint64_t quiet = clock_ms() - session->timer->active_ms;
 
 	session->starved = false;
+	check_bulk(session);
 	if (limit != SFRONT_INFINITY_MS && quiet >= limit) {
 		session_close(session, CLOSE_RESET,
 			      half_closed(session) &&

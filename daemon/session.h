@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/gather.h"
 #include "daemon/relay.h"
 
 struct access_note;
@@ -38,6 +39,7 @@ struct session_timer {
 	uint64_t due_ms;       /* when it fires; 0: it is not set */
 	uint64_t active_ms;    /* when bytes last moved; kept only for the timeouts that need it */
 	uint64_t abort_due_ms; /* while ABORTING: deliver no longer than that */
+	struct gather gather[2]; /* the client's, the backend's */
 };
 
 /* There are thousands of them, most of them idle: each byte here counts. */

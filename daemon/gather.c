@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SO_RCVLOWAT for long streams: see gather.h.  Between relay.c, which tells
+ * bulk traffic from small, and session.c, which has the timer.
+ */
+#include "daemon/gather.h"
+
+#include <linux/sockios.h>
+#include <sockfront/listener.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "daemon/relay.h"
+
+/* Wake-ups are for as much as this at a time: measured, less saves less, and more no more. */
+#define LOW_WATER_MAX ((size_t)1 << 20)
+
+/* A stream is long once it has moved this much as bulk. */
+#define FIRST_STEP ((uint64_t)4 << 20)
+
+static void set_low_water(struct end *end, int bytes)
+{
+	/* Refused or capped by a small buffer: then we are woken more often, no more. */
+	(void)setsockopt(end->read_fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+	end->gathers = bytes > 1;
+}
+
+/* Ends gathering until @more bytes have moved. */
+static void stop(struct gather *gather, struct end *end, uint64_t more)
+{
+	set_low_water(end, 1);
+	gather->begin = end->moved + more;
+}
+
+bool gather_note(struct gather *gather, struct end *end, size_t pipe_size)
+{
+	if (end->gathers && !end->bulk) {
+		stop(gather, end, gather->step);
+	} else if (end->bulk && !end->gathers && end->read_stream == SFRONT_STREAM_TCP) {
+		if (gather->begin == 0) {
+			gather->step = FIRST_STEP;
+			gather->begin = end->moved + gather->step;
+		} else if (end->moved >= gather->begin) {
+			gather->low_water =
+				(int)(pipe_size < LOW_WATER_MAX ? pipe_size : LOW_WATER_MAX);
+			set_low_water(end, gather->low_water);
+			gather->seen = end->moved;
+		}
+	}
+	return end->gathers;
+}
+
+/*
+ * Nothing has moved.  With nothing to read, the stream rests, and may go on
+ * gathering when it goes on; with less than the low water, its last piece was
+ * kept waiting.  More than that is only waiting for its turn.
+ */
+static void look_after(struct gather *gather, struct end *end)
+{
+	int waiting = 0;
+
+	if (ioctl(end->read_fd, SIOCINQ, &waiting) < 0 || waiting >= gather->low_water)
+		return;
+	if (waiting > 0)
+		gather->step *= 2;
+	stop(gather, end, waiting > 0 ? gather->step : 0);
+}
+
+bool gather_check(struct gather *gather, struct end *end)
+{
+	/* While the peer takes no more, nothing can move. */
+	if (end->gathers && !end->ended && end->transit == NULL && end->moved == gather->seen)
+		look_after(gather, end);
+	gather->seen = end->moved;
+	return end->gathers && !end->ended;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Letting bytes gather: a long stream costs least when it is moved in few,
+ * large pieces, and the kernel wakes us for each small one.  So a TCP socket
+ * that has been streaming for a while is asked to wake us for more at a time
+ * (SO_RCVLOWAT).
+ *
+ * What the last piece lacks is not waited for: when it has lain there for
+ * GATHER_MS, the socket wakes us for every byte again, and must stream twice as
+ * long as before until it is asked once more.  A protocol that sends large
+ * messages and waits for answers thus loses a few milliseconds a few times in
+ * its life.
+ */
+#ifndef DAEMON_GATHER_H
+#define DAEMON_GATHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct end;
+
+/* How long a gathering end may be without a byte before it is looked after. */
+#define GATHER_MS 2
+
+/* Of one end; zeroed at first. */
+struct gather {
+	uint64_t begin; /* gathering begins once so many bytes have moved; 0: not set yet */
+	uint64_t step;  /* how many more that is each time */
+	uint64_t seen;  /* bytes that had moved when it was last looked at */
+	int low_water;  /* bytes, while it gathers */
+};
+
+/*
+ * After a turn: begins or ends gathering as the traffic says.
+ *
+ * @pipe_size: more than a pipe takes is not worth waiting for
+ *
+ * Returns whether gather_check() is to be called in GATHER_MS.
+ */
+bool gather_note(struct gather *gather, struct end *end, size_t pipe_size);
+
+/* Ends gathering if the last piece has been kept waiting.  Returns as gather_note(). */
+bool gather_check(struct gather *gather, struct end *end);
+
+#endif
