@@ -151,7 +151,7 @@ static void test_defaults(void **state)
 	assert_false(config.process.access_log);
 	assert_int_equal(config.process.drain_timeout_ms, 30000);
 	assert_int_equal(config.process.max_connections, 0);
-	assert_int_equal(config.process.pipe_size, 256 * 1024);
+	assert_int_equal(config.process.pipe_size, 1024 * 1024);
 
 	assert_int_equal(config.n_proxies, 1);
 	proxy = &config.proxies[0];
