@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accepts connections for one worker and makes a session of each.  Between the
- * library's listeners and session.c.
+ * Accepts connections and hands them to the workers.  Between the library's
+ * listeners and worker.c.
  */
 #include "daemon/acceptor.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
 #include "daemon/proxy.h"
 #include "daemon/service.h"
-#include "daemon/session.h"
 #include "daemon/worker.h"
 
 /* Clients taken from one descriptor at most before everything else gets its turn. */
@@ -92,9 +89,11 @@ static void close_source(struct accept_source *source, int error)
 {
 	struct acceptor *acceptor = source->acceptor;
 
-	if (error != -ESHUTDOWN)
+	if (error != -ESHUTDOWN) {
 		log_line(LOG_ERR, "%s: accepting failed: %s; this listener is given up",
 			 source->proxy->socket_text[source->index], strerror(-error));
+		atomic_store(&acceptor->worker->service->exit_status, 1);
+	}
 	event_del(&source->event);
 	source->closed = true;
 	if (all_closed(acceptor)) {
@@ -126,7 +125,7 @@ static enum accept_result accept_one(struct accept_source *source)
 	struct sfront_connection connection;
 	int r;
 
-	if (!slab_ready(&acceptor->worker->sessions))
+	if (!worker_can_take(acceptor->worker))
 		return accept_failed(source, -ENOMEM);
 	if (!slots_take(&acceptor->worker->service->slots)) {
 		enter(acceptor, ACCEPTOR_FULL);
@@ -140,7 +139,7 @@ static enum accept_result accept_one(struct accept_source *source)
 		return accept_failed(source, r);
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
-	session_start(acceptor->worker, source->proxy, source->index, &connection);
+	worker_hand_over(acceptor->worker, source->proxy, source->index, &connection);
 	if (sfront_listener_is_single(source->proxy->listener, source->index))
 		close_source(source, -ESHUTDOWN); /* it was all there was */
 	return ACCEPT_TAKEN;
@@ -228,56 +227,27 @@ void acceptor_start(struct acceptor *acceptor)
 
 void acceptor_drain(struct acceptor *acceptor)
 {
-	if (acceptor->state == ACCEPTOR_OPEN)
+	if (acceptor->state == ACCEPTOR_OPEN || acceptor->state == ACCEPTOR_PAUSED)
 		accept_in_turns(acceptor);
 	enter(acceptor, ACCEPTOR_STOPPED);
 	worker_accept_ended(acceptor->worker);
 }
 
-/*
- * With several workers, one client must not wake them all.  libevent does not
- * know EPOLLEXCLUSIVE, so each worker polls an epoll descriptor of its own that
- * holds the listener with that flag: the kernel then wakes one of them.
- */
-static int exclusive_poll(int fd)
+static void source_init(struct accept_source *source, struct acceptor *acceptor,
+			const struct proxy *proxy, size_t index)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
-	int epoll_fd, r;
-
-	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (epoll_fd < 0)
-		return -errno;
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-		r = -errno;
-		close(epoll_fd);
-		return r;
-	}
-	return epoll_fd;
-}
-
-static int source_init(struct accept_source *source, struct acceptor *acceptor,
-		       const struct proxy *proxy, size_t index)
-{
-	struct worker *worker = acceptor->worker;
-	int fd = sfront_listener_fd(proxy->listener, index);
-
 	*source = (struct accept_source){
 		.acceptor = acceptor, .proxy = proxy, .index = index, .burst = 1
 	};
-	source->own_poll_fd = worker->service->config.process.workers > 1;
-	source->poll_fd = source->own_poll_fd ? exclusive_poll(fd) : fd;
-	if (source->poll_fd < 0)
-		return source->poll_fd;
-	event_assign(&source->event, worker->base, source->poll_fd, EV_READ | EV_PERSIST,
+	event_assign(&source->event, acceptor->worker->base,
+		     sfront_listener_fd(proxy->listener, index), EV_READ | EV_PERSIST,
 		     source_readable, source);
-	return 0;
 }
 
 int acceptor_init(struct acceptor *acceptor, struct worker *worker)
 {
 	const struct service *service = worker->service;
 	size_t n = 0;
-	int r;
 
 	*acceptor = (struct acceptor){ .worker = worker, .pause_ms = PAUSE_MIN_MS };
 	acceptor->state = ACCEPTOR_STOPPED;
@@ -288,33 +258,16 @@ int acceptor_init(struct acceptor *acceptor, struct worker *worker)
 	if (acceptor->sources == NULL)
 		return -ENOMEM;
 
-	for (size_t i = 0; i < service->n_proxies; i++) {
-		const struct proxy *proxy = &service->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_sockets; j++) {
-			/* One connection is for one worker; the others would wait for it in vain.
-			 */
-			if (worker->index > 0 && sfront_listener_is_single(proxy->listener, j))
-				continue;
-			r = source_init(&acceptor->sources[acceptor->n_sources], acceptor, proxy,
-					j);
-			if (r < 0)
-				return r;
-			acceptor->n_sources++;
-		}
-	}
+	for (size_t i = 0; i < service->n_proxies; i++)
+		for (size_t j = 0; j < service->proxies[i].n_sockets; j++)
+			source_init(&acceptor->sources[acceptor->n_sources++], acceptor,
+				    &service->proxies[i], j);
 	return 0;
 }
 
 void acceptor_clear(struct acceptor *acceptor)
 {
-	for (size_t i = 0; i < acceptor->n_sources; i++) {
-		struct accept_source *source = &acceptor->sources[i];
-
-		event_del(&source->event);
-		if (source->own_poll_fd)
-			close(source->poll_fd);
-	}
+	sources_rest(acceptor);
 	event_del(&acceptor->pause);
 	free(acceptor->sources);
 	acceptor->sources = NULL;

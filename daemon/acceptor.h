@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accepts connections for one worker, from every listener of the process: in
- * turns, within max-connections, and pausing while descriptors or memory are
- * short.
+ * Accepts connections from every listener of the process: in turns, within
+ * max-connections, and pausing while descriptors or memory are short.
+ *
+ * One worker accepts for all and gives each connection to whoever has the
+ * fewest.  If all polled the same listeners, each client would wake them all (an
+ * exclusive wake-up does not reach through libevent), and the kernel would give
+ * most of the connections to the one that is awake already.
  *
  *	           no slot free                      a slot came free
  *	OPEN -------------------------> FULL -------------------------> OPEN
@@ -29,9 +33,7 @@ enum acceptor_state { ACCEPTOR_OPEN, ACCEPTOR_FULL, ACCEPTOR_PAUSED, ACCEPTOR_ST
 struct accept_source {
 	struct acceptor *acceptor;
 	const struct proxy *proxy;
-	size_t index; /* of the descriptor in the proxy's listener */
-	int poll_fd;  /* the descriptor, or an epoll descriptor of ours around it */
-	bool own_poll_fd;
+	size_t index;            /* of the descriptor in the proxy's listener */
 	unsigned int burst;      /* how many clients a turn asks for */
 	unsigned int full_turns; /* turns in a row that got them all */
 	struct event event;

@@ -248,6 +248,16 @@ struct address_list *backend_addresses(struct backend *backend, struct backend_w
 	return list;
 }
 
+struct address_list *backend_last_addresses(struct backend *backend)
+{
+	struct address_list *list;
+
+	pthread_mutex_lock(&backend->lock);
+	list = backend->list != NULL ? address_list_ref(backend->list) : NULL;
+	pthread_mutex_unlock(&backend->lock);
+	return list;
+}
+
 bool backend_cancel(struct backend *backend, struct backend_wait *wait)
 {
 	struct backend_wait **at;

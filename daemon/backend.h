@@ -65,6 +65,12 @@ struct address_list *backend_literal(const struct backend *backend);
 struct address_list *backend_addresses(struct backend *backend, struct backend_wait *wait);
 
 /*
+ * The last good answer, however old, a reference of the caller's; NULL without
+ * one.  For who cannot wait any longer.
+ */
+struct address_list *backend_last_addresses(struct backend *backend);
+
+/*
  * Takes @wait out of the queue.  False: too late, its message is on its way and
  * will be delivered.
  */

@@ -31,6 +31,9 @@
 #define BACKOFF_MIN_MS 10
 #define BACKOFF_MAX_MS 1000
 
+/* A name server that takes longer is not waited for when there is an older answer. */
+#define LOOKUP_PATIENCE_MS 1000
+
 struct attempt {
 	struct worker *worker;
 	const struct proxy *proxy;
@@ -351,6 +354,13 @@ static void try_addresses(struct attempt *attempt)
 	wait_and_retry(attempt);
 }
 
+static void await_addresses(struct attempt *attempt)
+{
+	uint64_t left = time_left(attempt);
+
+	set_timer(attempt, left < LOOKUP_PATIENCE_MS ? left : LOOKUP_PATIENCE_MS);
+}
+
 /* Begins a round over all addresses. */
 static void begin_round(struct attempt *attempt)
 {
@@ -359,9 +369,34 @@ static void begin_round(struct attempt *attempt)
 	attempt->list = backend_addresses(attempt->proxy->backend, &attempt->wait);
 	attempt->resolving = attempt->list == NULL;
 	if (attempt->resolving)
-		set_timer(attempt, time_left(attempt));
+		await_addresses(attempt);
 	else
 		try_addresses(attempt);
+}
+
+/* The answer takes its time.  May free the attempt. */
+static void lookup_is_late(struct attempt *attempt)
+{
+	struct backend *backend = attempt->proxy->backend;
+	struct address_list *last = backend_last_addresses(backend);
+
+	if (last == NULL && time_left(attempt) > 0) {
+		set_timer(attempt, time_left(attempt));
+		return;
+	}
+	if (!backend_cancel(backend, &attempt->wait)) {
+		address_list_unref(last); /* it is here: one more round trip through the mailbox */
+		return;
+	}
+	attempt->resolving = false;
+	attempt->list = last;
+	if (last != NULL) {
+		try_addresses(attempt);
+	} else {
+		attempt->error = EAGAIN;
+		attempt->unresolved = true;
+		give_up(attempt);
+	}
 }
 
 static void addresses_arrived(struct message *message)
@@ -397,12 +432,9 @@ static void timer_fired(evutil_socket_t unused, short what, void *arg)
 		else
 			give_up(attempt);
 	} else if (attempt->resolving) {
-		if (!backend_cancel(attempt->proxy->backend, &attempt->wait))
-			return; /* the answer is here: one more round trip through the mailbox */
-		attempt->resolving = false;
-		attempt->error = EAGAIN;
-		attempt->unresolved = true;
-		give_up(attempt);
+		lookup_is_late(attempt);
+	} else if (attempt->list != NULL) {
+		try_next(attempt, attempt->error); /* the first address has failed at once */
 	} else if (time_left(attempt) == 0) {
 		give_up(attempt);
 	} else {
@@ -453,12 +485,13 @@ int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done
 			close(fd);
 		return -ENOMEM;
 	}
-	if (fd >= 0) {
+	if (list != NULL)
 		attempt->list = address_list_ref(list);
+	if (fd >= 0) {
 		await_connect(attempt, fd);
 	} else {
-		/* From the event loop, and not from in here: the caller is not ready for an
-		 * outcome. */
+		/* The outcome comes from the event loop: the caller is not ready for it. */
+		attempt->error = list != NULL ? -r : 0;
 		set_timer(attempt, 0);
 	}
 	*ret_attempt = attempt;

@@ -20,14 +20,19 @@
 
 #define MAX_PIPES 512
 
-void descriptors_fill_standard(void)
+void descriptors_fill_standard(bool inetd)
 {
-	int fd = open("/dev/null", O_RDWR); /* the lowest number that is free */
+	for (int fd = inetd ? STDERR_FILENO : STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int null;
 
-	while (fd >= 0 && fd <= STDERR_FILENO)
-		fd = open("/dev/null", O_RDWR);
-	if (fd >= 0)
-		close(fd);
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		null = open("/dev/null", O_RDWR);
+		if (null >= 0 && null != fd) {
+			(void)dup2(null, fd);
+			close(null);
+		}
+	}
 }
 
 static unsigned long raise_limit(void)

@@ -6,6 +6,8 @@
 #ifndef DAEMON_DESCRIPTORS_H
 #define DAEMON_DESCRIPTORS_H
 
+#include <stdbool.h>
+
 struct process_config;
 
 struct descriptor_plan {
@@ -14,8 +16,14 @@ struct descriptor_plan {
 	unsigned int pipes_a_worker;  /* two descriptors each */
 };
 
-/* Sees to it that descriptors 0, 1 and 2 are open, so that no socket becomes stderr. */
-void descriptors_fill_standard(void);
+/*
+ * Sees to it that descriptors 0, 1 and 2 are open, so that no socket becomes
+ * stderr.
+ *
+ * @inetd: 0 and 1 are the connection, and a closed one is for the listener to
+ *         complain of
+ */
+void descriptors_fill_standard(bool inetd);
 
 /*
  * Raises the limit of open files to what is allowed and shares it out.  To be called

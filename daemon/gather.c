@@ -32,11 +32,17 @@ static void stop(struct gather *gather, struct end *end, uint64_t more)
 	gather->begin = end->moved + more;
 }
 
+void gather_end(struct gather *gather, struct end *end)
+{
+	if (end->gathers)
+		stop(gather, end, gather->step);
+}
+
 bool gather_note(struct gather *gather, struct end *end, size_t pipe_size)
 {
-	if (end->gathers && !end->bulk) {
-		stop(gather, end, gather->step);
-	} else if (end->bulk && !end->gathers && end->read_stream == SFRONT_STREAM_TCP) {
+	if (!end->bulk) {
+		gather_end(gather, end);
+	} else if (!end->gathers && end->read_stream == SFRONT_STREAM_TCP) {
 		if (gather->begin == 0) {
 			gather->step = FIRST_STEP;
 			gather->begin = end->moved + gather->step;
@@ -72,5 +78,5 @@ bool gather_check(struct gather *gather, struct end *end)
 	if (end->gathers && !end->ended && end->transit == NULL && end->moved == gather->seen)
 		look_after(gather, end);
 	gather->seen = end->moved;
-	return end->gathers && !end->ended;
+	return end->gathers && !end->ended && end->transit == NULL;
 }

@@ -40,6 +40,9 @@ struct gather {
  */
 bool gather_note(struct gather *gather, struct end *end, size_t pipe_size);
 
+/* Ends gathering: there is no timer to look after it. */
+void gather_end(struct gather *gather, struct end *end);
+
 /* Ends gathering if the last piece has been kept waiting.  Returns as gather_note(). */
 bool gather_check(struct gather *gather, struct end *end);
 

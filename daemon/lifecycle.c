@@ -42,7 +42,7 @@ static struct {
 	struct event *signals[N_STOP_SIGNALS];
 	struct event drain_timer;
 	bool listeners_closed;
-	unsigned int n_polling, n_accepted, n_idle; /* workers that have said so */
+	unsigned int n_polling, n_idle; /* workers that have said so */
 } life;
 
 #define worker_of(message, member) \
@@ -100,8 +100,7 @@ static void drain(void)
 	life.phase = DRAINING;
 	if (timeout != SFRONT_INFINITY_MS)
 		event_add(&life.drain_timer, &tv);
-	for (unsigned int i = 0; i < life.service->n_workers; i++)
-		worker_drain(&life.service->workers[i]);
+	worker_drain(&life.service->workers[0]);
 }
 
 static void signal_arrived(evutil_socket_t signal, short what, void *arg)
@@ -123,10 +122,10 @@ static void worker_polls(struct message *message)
 {
 	struct service *service = life.service;
 
-	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling))
+	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling) ||
+	    life.phase != STARTING)
 		return;
-	if (life.phase == STARTING)
-		life.phase = RUNNING;
+	life.phase = RUNNING;
 	for (size_t i = 0; i < service->n_proxies; i++)
 		proxy_announce(&service->proxies[i]);
 	notify_ready();
@@ -145,11 +144,14 @@ static void close_listeners(void)
 	log_drain();
 }
 
-static void worker_accepted_all(struct message *message)
+static void accepting_ended(struct message *message)
 {
-	if (noted_by_all(&worker_of(message, accepted)->has_accepted, &life.n_accepted) &&
-	    life.phase >= DRAINING)
+	(void)message;
+	if (life.phase >= DRAINING)
 		close_listeners();
+	/* Behind whatever was handed over before. */
+	for (unsigned int i = 0; i < life.service->n_workers; i++)
+		worker_finish(&life.service->workers[i]);
 }
 
 static void worker_is_idle(struct message *message)
@@ -203,7 +205,7 @@ static int init_workers(const struct descriptor_plan *plan)
 		if (r < 0)
 			return r;
 		worker->polling.deliver = worker_polls;
-		worker->accepted.deliver = worker_accepted_all;
+		worker->accepted.deliver = accepting_ended;
 		worker->idle.deliver = worker_is_idle;
 	}
 	return 0;
@@ -247,7 +249,9 @@ static int serve(void)
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", service->config.process.workers,
 			 strerror(-r));
-		return EXIT_FAILURE;
+		/* Those that have started serve already; there is nothing to wait for. */
+		close_listeners();
+		_exit(EXIT_FAILURE);
 	}
 	log_line(LOG_DEBUG, "at most %u connections at once, with %lu descriptors",
 		 plan.max_connections, plan.limit);

@@ -6,6 +6,7 @@
 #include "daemon/log.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ static struct {
 	bool journal; /* stderr is the journal: a <N> in front tells the priority */
 	bool syslog;
 	atomic_uint lost;
-} state = { .level = LOG_INFO };
+	pthread_mutex_t lock;
+} state = { .level = LOG_INFO, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* JOURNAL_STREAM names the device and inode of the journal's stream: see systemd.exec(5). */
 static bool stderr_is_journal(void)
@@ -98,8 +100,14 @@ static void write_line(int priority, const char *before, const char *text)
 	used = escape(line, sizeof(line) - 1, used, text);
 	line[used++] = '\n';
 
+	/* One at a time, or the room that both saw is taken by the first; nobody waits for it. */
+	if (pthread_mutex_trylock(&state.lock) != 0) {
+		atomic_fetch_add(&state.lost, 1);
+		return;
+	}
 	if (!stderr_has_room() || write(STDERR_FILENO, line, used) < 0)
 		atomic_fetch_add(&state.lost, 1);
+	pthread_mutex_unlock(&state.lock);
 }
 
 void log_line(int priority, const char *format, ...)

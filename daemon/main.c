@@ -109,9 +109,8 @@ static int run(struct service *service)
 	bool inetd = serves_inetd(&service->config);
 	int status = EXIT_REFUSED;
 
-	log_open(service->config.process.log_level, inetd && stderr_is_stdin());
-	if (!inetd)
-		descriptors_fill_standard();
+	log_open(service->config.process.log_level, stderr_is_stdin());
+	descriptors_fill_standard(inetd);
 	service->interactive = inetd && isatty(STDIN_FILENO);
 	if (open_proxies(service) == 0) {
 		warn_of_untaken();
@@ -137,7 +136,7 @@ int main(int argc, char **argv)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
-	log_open(LOG_INFO, false);
+	log_open(LOG_INFO, stderr_is_stdin());
 	action = args_parse(argc, argv, &service.config, &problems, &file);
 	if (action == ARGS_HELP) {
 		args_print_help();

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -41,18 +42,32 @@ static int open_listener(struct proxy *proxy, struct sfront_error *err)
 	return r;
 }
 
+static void note_bound(struct proxy *proxy, size_t index)
+{
+	struct bound *bound = &proxy->bound[index];
+	int v6only = 1;
+	socklen_t len = sizeof(v6only);
+
+	if (sfront_listener_local(proxy->listener, index, &bound->addr) < 0)
+		return;
+	if (bound->addr.sa.any.sa_family == AF_INET6)
+		bound->takes_ipv4 = getsockopt(sfront_listener_fd(proxy->listener, index),
+					       IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 &&
+				    !v6only;
+}
+
 static int note_sockets(struct proxy *proxy)
 {
 	proxy->n_sockets = sfront_listener_count(proxy->listener);
 	proxy->socket_text = calloc(proxy->n_sockets, sizeof(*proxy->socket_text));
-	proxy->local = calloc(proxy->n_sockets, sizeof(*proxy->local));
-	if (proxy->socket_text == NULL || proxy->local == NULL)
+	proxy->bound = calloc(proxy->n_sockets, sizeof(*proxy->bound));
+	if (proxy->socket_text == NULL || proxy->bound == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
 		sfront_listener_format(proxy->listener, i, proxy->socket_text[i],
 				       sizeof(proxy->socket_text[i]));
 		if (!sfront_listener_is_single(proxy->listener, i))
-			(void)sfront_listener_local(proxy->listener, i, &proxy->local[i]);
+			note_bound(proxy, i);
 	}
 	return 0;
 }
@@ -97,7 +112,7 @@ void proxy_close(struct proxy *proxy)
 	proxy_close_listener(proxy);
 	backend_unref(proxy->backend);
 	free(proxy->socket_text);
-	free(proxy->local);
+	free(proxy->bound);
 }
 
 static unsigned int port_of(const struct sfront_sockaddr *addr)
@@ -120,31 +135,41 @@ static bool is_every_address(const struct sfront_sockaddr *addr)
 	       IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr);
 }
 
-/* The kernel lets a socket be bound to this machine's own addresses only. */
+/*
+ * What this machine sends to itself goes out with the address that it goes to.
+ * Connecting a datagram socket looks that up and sends nothing.
+ */
 static bool is_of_this_machine(const struct sfront_sockaddr *addr)
 {
-	struct sfront_sockaddr probe = *addr;
-	int fd = socket(addr->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool bound;
+	struct sfront_sockaddr target = *addr, source = { .len = sizeof(source.sa) };
+	int fd;
+	bool same;
 
+	if (addr->sa.any.sa_family == AF_INET && ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == 127)
+		return true;
+	fd = socket(addr->sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
-	if (probe.sa.any.sa_family == AF_INET)
-		probe.sa.in.sin_port = 0;
-	else
-		probe.sa.in6.sin6_port = 0;
-	bound = bind(fd, &probe.sa.any, probe.len) == 0;
+	same = connect(fd, &target.sa.any, target.len) == 0 &&
+	       getsockname(fd, &source.sa.any, &source.len) == 0;
 	close(fd);
-	return bound;
+	if (!same)
+		return false;
+	if (addr->sa.any.sa_family == AF_INET)
+		return source.sa.in.sin_addr.s_addr == addr->sa.in.sin_addr.s_addr;
+	return IN6_ARE_ADDR_EQUAL(&source.sa.in6.sin6_addr, &addr->sa.in6.sin6_addr);
 }
 
-static bool leads_to(const struct sfront_sockaddr *listening, const struct sfront_sockaddr *addr)
+static bool leads_to(const struct bound *bound, const struct sfront_sockaddr *addr)
 {
-	if (port_of(listening) == 0 || port_of(listening) != port_of(addr))
+	if (port_of(&bound->addr) == 0 || port_of(&bound->addr) != port_of(addr))
 		return false;
-	if (sfront_sockaddr_equal(listening, addr))
+	if (sfront_sockaddr_equal(&bound->addr, addr))
 		return true;
-	return is_every_address(listening) && (is_every_address(addr) || is_of_this_machine(addr));
+	if (!is_every_address(&bound->addr) ||
+	    (bound->addr.sa.any.sa_family != addr->sa.any.sa_family && !bound->takes_ipv4))
+		return false;
+	return is_every_address(addr) || is_of_this_machine(addr);
 }
 
 static const char *own_listener(const struct service *service, const struct sfront_sockaddr *addr)
@@ -153,7 +178,7 @@ static const char *own_listener(const struct service *service, const struct sfro
 		const struct proxy *proxy = &service->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_sockets; j++)
-			if (proxy->local[j].len > 0 && leads_to(&proxy->local[j], addr))
+			if (proxy->bound[j].addr.len > 0 && leads_to(&proxy->bound[j], addr))
 				return proxy->socket_text[j];
 	}
 	return NULL;

@@ -7,6 +7,7 @@
 #define DAEMON_PROXY_H
 
 #include <sockfront/listener.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "conf/conf.h"
@@ -14,13 +15,19 @@
 struct backend;
 struct service;
 
+/* Where a descriptor is bound. */
+struct bound {
+	struct sfront_sockaddr addr; /* len 0 for a connection */
+	bool takes_ipv4;             /* an IPv6 socket that IPv4 clients reach too */
+};
+
 struct proxy {
 	const struct proxy_config *config; /* borrowed from service->config */
 	struct sfront_listener *listener;
 	struct backend *backend;
 	size_t n_sockets;
 	char (*socket_text)[SFRONT_ADDRESS_TEXT_SIZE]; /* what each descriptor listens on */
-	struct sfront_sockaddr *local;                 /* the same, bound; len 0 for a connection */
+	struct bound *bound;                           /* the same, as the kernel has it */
 };
 
 /*

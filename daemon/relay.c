@@ -47,6 +47,13 @@ static bool is_refusal(int error)
 	return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
 }
 
+/* Errors that the socket tells once; others, such as a lack of memory, are the call's own. */
+static bool is_of_the_connection(int error)
+{
+	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE ||
+	       error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNABORTED;
+}
+
 /* A terminal whose other side was closed says EIO for ever: that is its end of file. */
 static ssize_t read_once(const struct end *end, unsigned char *data, size_t size)
 {
@@ -235,7 +242,7 @@ static enum relay_result turn_by_splice(struct transit_pool *pool, struct end *f
 			from->copy_only = true;
 			from->bulk = false;
 		} else if (n < 0 && errno != EAGAIN) {
-			from->broken = (uint8_t)errno;
+			from->broken = is_of_the_connection(errno) ? (uint8_t)errno : 0;
 			from->bulk = false;
 		}
 		transit_give_back(pool, pipe);

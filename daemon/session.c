@@ -122,7 +122,6 @@ static void session_close(struct session *session, enum close_how how, const cha
 	free(session->timer);
 	free(session->note);
 	slab_give(&worker->sessions, session);
-	worker->n_live--;
 	worker_session_ended(worker);
 }
 
@@ -139,7 +138,8 @@ static void report_failure(struct session *session, const char *reason)
 
 	if (session->single) {
 		atomic_store(&session->worker->service->exit_status, 1);
-		log_line(LOG_ERR, "backend %s: %s", backend_text(session->proxy->backend), reason);
+		log_line(LOG_ERR, "connection to %s: %s", backend_text(session->proxy->backend),
+			 reason);
 		return;
 	}
 	if (!log_wants(LOG_WARNING) || !log_limit_passes(&limit, &dropped))
@@ -198,10 +198,15 @@ static bool set_timer(struct session *session, uint64_t ms)
 	return true;
 }
 
-static bool timed(const struct session *session)
+/* What is left lying in a socket that gathers is looked after; without a timer, none may gather. */
+static void watch_bulk(struct session *session)
 {
-	return session->proxy->config->idle_timeout_ms != SFRONT_INFINITY_MS ||
-	       session->proxy->config->half_close_timeout_ms != SFRONT_INFINITY_MS;
+	struct gather *gather = session->timer->gather;
+
+	if (set_timer(session, GATHER_MS))
+		return;
+	gather_end(&gather[0], &session->client);
+	gather_end(&gather[1], &session->backend);
 }
 
 static void note_bulk(struct session *session, struct end *from)
@@ -209,7 +214,7 @@ static void note_bulk(struct session *session, struct end *from)
 	if ((from->bulk || from->gathers) && timer_of(session) != NULL &&
 	    gather_note(&session->timer->gather[from->is_backend], from,
 			session->worker->transits.pipe_size))
-		set_timer(session, GATHER_MS);
+		watch_bulk(session);
 }
 
 /* When the timer fires, for whatever reason. */
@@ -220,36 +225,41 @@ static void check_bulk(struct session *session)
 	bool backend = gather_check(&gather[1], &session->backend);
 
 	if (client || backend)
-		set_timer(session, GATHER_MS);
-}
-
-static bool half_closed(const struct session *session)
-{
-	return session->client.ended || session->backend.ended;
-}
-
-/* How long a relaying session may stay without a byte moving. */
-static uint64_t quiet_limit(const struct session *session)
-{
-	const struct proxy_config *config = session->proxy->config;
-
-	if (half_closed(session) && config->half_close_timeout_ms < config->idle_timeout_ms)
-		return config->half_close_timeout_ms;
-	return config->idle_timeout_ms;
-}
-
-static void set_quiet_timer(struct session *session)
-{
-	uint64_t limit = quiet_limit(session);
-
-	if (limit != SFRONT_INFINITY_MS)
-		set_timer(session, limit);
+		watch_bulk(session);
 }
 
 static void note_activity(struct session *session)
 {
-	if (timed(session) && timer_of(session) != NULL)
+	if (session->proxy->config->idle_timeout_ms != SFRONT_INFINITY_MS &&
+	    timer_of(session) != NULL)
 		session->timer->active_ms = clock_ms();
+}
+
+static void set_idle_timer(struct session *session)
+{
+	uint64_t limit = session->proxy->config->idle_timeout_ms;
+
+	note_activity(session);
+	if (limit != SFRONT_INFINITY_MS)
+		set_timer(session, limit);
+}
+
+static void set_half_close_timer(struct session *session)
+{
+	uint64_t limit = session->proxy->config->half_close_timeout_ms;
+
+	if (limit == SFRONT_INFINITY_MS || timer_of(session) == NULL)
+		return;
+	session->timer->half_closed_ms = clock_ms();
+	set_timer(session, limit);
+}
+
+/* How much is left of a time that began at @since_ms. */
+static uint64_t time_left(uint64_t limit_ms, uint64_t since_ms, uint64_t now)
+{
+	if (limit_ms == SFRONT_INFINITY_MS)
+		return SFRONT_INFINITY_MS;
+	return now - since_ms < limit_ms ? limit_ms - (now - since_ms) : 0;
 }
 
 /* ---- what each end waits for ---- */
@@ -351,8 +361,12 @@ static void session_watch(struct session *session)
 	ok &= wait_to_write(session, &session->client);
 	ok &= wait_to_write(session, &session->backend);
 
-	if (!ok || session->starved)
-		set_timer(session, STARVED_RETRY_MS);
+	/* Without even a timer, the end is read again at once: busy, but not stuck. */
+	if ((!ok || session->starved) && !set_timer(session, STARVED_RETRY_MS) &&
+	    session->starved) {
+		session->starved = false;
+		session_watch(session);
+	}
 	if (session->state == SESSION_RELAYING && (unread(ends[0]) || unread(ends[1]))) {
 		if (!session->watch_gone)
 			set_timer(session, WATCH_GONE_AFTER_MS);
@@ -366,6 +380,12 @@ static void session_watch(struct session *session)
 static bool is_out_of_space(int error)
 {
 	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+/* Clients come and go; anything else that fails at their end is worth a word. */
+static bool is_client_gone(int error)
+{
+	return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
 }
 
 static const char *reason_of(const struct end *broken, int error)
@@ -416,9 +436,10 @@ static void abort_on(struct session *session)
 		return;
 	}
 	session_watch(session);
-	set_timer(session, broken->ended && broken->transit == NULL
-				   ? ABORT_POLL_MS
-				   : session->timer->abort_due_ms - now);
+	if (!set_timer(session, broken->ended && broken->transit == NULL
+					? ABORT_POLL_MS
+					: session->timer->abort_due_ms - now))
+		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 }
 
 /*
@@ -443,7 +464,7 @@ static void session_break(struct session *session, struct end *end, int error)
 	session->timer->abort_due_ms = clock_ms() + ABORT_MS;
 	if (!is_socket(end->read_stream))
 		end->ended = true;
-	if (session->single && (end->is_backend || is_out_of_space(error)))
+	if (session->single && (end->is_backend || !is_client_gone(error)))
 		report_failure(session, session->reason);
 	transit_give_back(&session->worker->transits, survivor->transit);
 	survivor->transit = NULL;
@@ -473,8 +494,7 @@ static void stream_finished(struct session *session, struct end *from)
 	/* Who sits at a terminal is not asked to end the input of a connection that is over. */
 	if (from->is_backend && to->read_stream == SFRONT_STREAM_TERMINAL)
 		all_done = true;
-	/* close() says the same as shutdown(), unless somebody else holds an inherited socket too.
-	 */
+	/* close() says the same, unless somebody else holds an inherited socket too. */
 	if (!all_done || session->single)
 		finish_writing(to);
 	if (all_done) {
@@ -482,7 +502,7 @@ static void stream_finished(struct session *session, struct end *from)
 		return;
 	}
 	note_activity(session);
-	set_quiet_timer(session);
+	set_half_close_timer(session);
 	session_watch(session);
 }
 
@@ -574,11 +594,15 @@ static void transit_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- events ---- */
 
+/* SO_ERROR also tells of what a live connection has met and may get over: not without POLLERR. */
 static int socket_error(int fd)
 {
+	struct pollfd pfd = { .fd = fd };
 	int error = 0;
 	socklen_t len = sizeof(error);
 
+	if (poll(&pfd, 1, 0) < 1 || (pfd.revents & (POLLERR | POLLHUP)) == 0)
+		return 0;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		return errno;
 	return error;
@@ -629,23 +653,26 @@ static void end_stirred(evutil_socket_t fd, short what, void *arg)
 
 static void relaying_timer(struct session *session)
 {
-	uint64_t limit = quiet_limit(session);
-	uint64_t quiet = clock_ms() - session->timer->active_ms;
+	const struct proxy_config *config = session->proxy->config;
+	const struct session_timer *timer = session->timer;
+	uint64_t now = clock_ms(), idle, half_close = SFRONT_INFINITY_MS;
 
 	session->starved = false;
 	check_bulk(session);
-	if (limit != SFRONT_INFINITY_MS && quiet >= limit) {
+	idle = time_left(config->idle_timeout_ms, timer->active_ms, now);
+	if (timer->half_closed_ms != 0)
+		half_close = time_left(config->half_close_timeout_ms, timer->half_closed_ms, now);
+	if (idle == 0 || half_close == 0) {
 		session_close(session, CLOSE_RESET,
-			      half_closed(session) &&
-					      limit == session->proxy->config->half_close_timeout_ms
-				      ? "half-close timeout"
-				      : "idle timeout");
+			      half_close == 0 ? "half-close timeout" : "idle timeout");
 		return;
 	}
 	session->watch_gone = unread(&session->client) || unread(&session->backend);
 	session_watch(session);
-	if (limit != SFRONT_INFINITY_MS)
-		set_timer(session, limit - quiet);
+	if (idle != SFRONT_INFINITY_MS)
+		set_timer(session, idle);
+	if (half_close != SFRONT_INFINITY_MS)
+		set_timer(session, half_close);
 }
 
 /* ---- the beginning ---- */
@@ -658,8 +685,7 @@ static void begin_relay(struct session *session, int fd, int error)
 	backend->broken = (uint8_t)error;
 	session->attempt = NULL;
 	session->state = SESSION_RELAYING;
-	note_activity(session);
-	set_quiet_timer(session);
+	set_idle_timer(session);
 	/* Most clients have sent something by now. */
 	session_turn(session, &session->client);
 }
@@ -740,7 +766,10 @@ void session_start(struct worker *worker, const struct proxy *proxy, size_t sock
 	session->single = sfront_listener_is_single(proxy->listener, socket);
 	session->state = SESSION_CONNECTING;
 	init_ends(session, connection);
-	worker->n_live++;
 	session->note = access_log_begin(session, connection);
+	if (worker->cutting) {
+		session_cut(session);
+		return;
+	}
 	connect_backend(session);
 }

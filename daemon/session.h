@@ -36,9 +36,10 @@ enum session_state { SESSION_CONNECTING, SESSION_RELAYING, SESSION_ABORTING };
 /* What only sessions need that have something to wait for; most never do. */
 struct session_timer {
 	struct event event;
-	uint64_t due_ms;       /* when it fires; 0: it is not set */
-	uint64_t active_ms;    /* when bytes last moved; kept only for the timeouts that need it */
-	uint64_t abort_due_ms; /* while ABORTING: deliver no longer than that */
+	uint64_t due_ms;    /* when it fires; 0: it is not set */
+	uint64_t active_ms; /* when bytes last moved; kept only for the timeouts that need it */
+	uint64_t half_closed_ms; /* when the first side ended; 0: none has */
+	uint64_t abort_due_ms;   /* while ABORTING: deliver no longer than that */
 	struct gather gather[2]; /* the client's, the backend's */
 };
 

@@ -8,13 +8,10 @@
 #include "daemon/slab.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define CHUNK_SIZE ((size_t)32768)
-
-/* malloc's own header stands before each chunk: with room for it, chunk lies next to chunk. */
-#define CHUNK_USABLE (CHUNK_SIZE - 2 * sizeof(size_t))
+#define CHUNK_SIZE ((size_t)65536)
 
 #define SMALLEST_OBJECT ((size_t)128)
 #define MAP_WORDS       (CHUNK_SIZE / SMALLEST_OBJECT / 64)
@@ -37,7 +34,7 @@ void slab_init(struct slab *slab, size_t object_size)
 
 static unsigned int objects_a_chunk(const struct slab *slab)
 {
-	return (unsigned int)((CHUNK_USABLE - sizeof(struct slab_chunk)) / slab->object_size);
+	return (unsigned int)((CHUNK_SIZE - sizeof(struct slab_chunk)) / slab->object_size);
 }
 
 static void *object_at(const struct slab *slab, struct slab_chunk *chunk, unsigned int index)
@@ -45,13 +42,29 @@ static void *object_at(const struct slab *slab, struct slab_chunk *chunk, unsign
 	return chunk->objects + index * slab->object_size;
 }
 
+/*
+ * Mapped rather than allocated: malloc() would keep what is freed between other
+ * blocks.  Of twice the size, the part that is aligned is kept.
+ */
 static struct slab_chunk *chunk_new(void)
 {
-	void *memory;
+	char *memory = mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before;
 
-	if (posix_memalign(&memory, CHUNK_SIZE, CHUNK_USABLE) != 0)
+	if (memory == MAP_FAILED)
 		return NULL;
-	return memset(memory, 0, sizeof(struct slab_chunk));
+	before = -(uintptr_t)memory & (CHUNK_SIZE - 1);
+	if (before > 0)
+		munmap(memory, before);
+	munmap(memory + before + CHUNK_SIZE, CHUNK_SIZE - before);
+	return (struct slab_chunk *)(memory + before);
+}
+
+static void chunk_free(struct slab_chunk *chunk)
+{
+	if (chunk != NULL)
+		munmap(chunk, CHUNK_SIZE);
 }
 
 void slab_clear(struct slab *slab)
@@ -60,9 +73,9 @@ void slab_clear(struct slab *slab)
 
 	while ((chunk = LIST_FIRST(&slab->partial)) != NULL) { /* made ready and never used */
 		LIST_REMOVE(chunk, link);
-		free(chunk);
+		chunk_free(chunk);
 	}
-	free(slab->spare);
+	chunk_free(slab->spare);
 	slab->spare = NULL;
 }
 
@@ -120,7 +133,7 @@ void slab_give(struct slab *slab, void *memory)
 		return;
 
 	LIST_REMOVE(chunk, link);
-	free(slab->spare);
+	chunk_free(slab->spare);
 	slab->spare = chunk;
 }
 

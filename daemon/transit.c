@@ -10,14 +10,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/clock.h"
+
 /* Idle pipes beyond these are closed: each is two descriptors. */
-#define KEEP_IDLE 32
+#define KEEP_IDLE 16
 
 /*
  * An unprivileged user's pipes shrink to two pages once the user has too many
  * of them (pipe-user-pages-soft); through such a one, copying is cheaper.
  */
 #define SMALLEST_PIPE 65536
+
+/* Without descriptors, or past that limit: how long connections copy before the next try. */
+#define NO_PIPE_MS 1000
 
 void transit_pool_init(struct transit_pool *pool, size_t pipe_size, unsigned int max_pipes)
 {
@@ -95,9 +100,12 @@ struct transit *transit_borrow_pipe(struct transit_pool *pool)
 		pool->n_idle--;
 		return pipe;
 	}
-	if (pool->pipe_size == 0 || pool->n_pipes >= pool->max_pipes)
+	if (pool->pipe_size == 0 || pool->n_pipes >= pool->max_pipes ||
+	    (pool->no_pipe_until_ms != 0 && clock_ms() < pool->no_pipe_until_ms))
 		return NULL;
-	return pipe_new(pool);
+	pipe = pipe_new(pool);
+	pool->no_pipe_until_ms = pipe == NULL ? clock_ms() + NO_PIPE_MS : 0;
+	return pipe;
 }
 
 unsigned char *transit_buffer(struct transit_pool *pool)

@@ -14,6 +14,7 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What one recv() may read; every worker has one such buffer for all its connections. */
 #define COPY_SIZE ((size_t)65536)
@@ -33,10 +34,11 @@ struct transit {
 struct transit_pool {
 	struct transit *pipes; /* empty pipes */
 	unsigned int n_idle;
-	unsigned int n_pipes;   /* idle and borrowed */
-	unsigned int max_pipes; /* descriptors are scarce: past this, connections copy */
-	size_t pipe_size;       /* wanted; 0: never splice */
-	struct transit *buffer; /* the copy buffer; NULL while memory is out */
+	unsigned int n_pipes;      /* idle and borrowed */
+	unsigned int max_pipes;    /* descriptors are scarce: past this, connections copy */
+	size_t pipe_size;          /* wanted; 0: never splice */
+	uint64_t no_pipe_until_ms; /* there was none to be had; not asked again before */
+	struct transit *buffer;    /* the copy buffer; NULL while memory is out */
 };
 
 void transit_pool_init(struct transit_pool *pool, size_t pipe_size, unsigned int max_pipes);

@@ -7,9 +7,11 @@
 #include "daemon/worker.h"
 
 #include <errno.h>
+#include <sockfront/listener.h>
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "daemon/log.h"
 #include "daemon/service.h"
 #include "daemon/session.h"
 
@@ -18,7 +20,7 @@
 
 static void report_if_idle(struct worker *worker)
 {
-	if (worker->n_live == 0 && worker->acceptor.state == ACCEPTOR_STOPPED)
+	if (worker->accept_over && atomic_load(&worker->load) == 0)
 		mailbox_post(&worker->service->mailbox, &worker->idle);
 }
 
@@ -26,15 +28,13 @@ void worker_give_slot(struct worker *worker)
 {
 	struct service *service = worker->service;
 
-	if (!slots_give(&service->slots))
-		return;
-	for (unsigned int i = 0; i < service->n_workers; i++)
-		mailbox_post(&service->workers[i].mailbox, &service->workers[i].resume);
+	if (slots_give(&service->slots))
+		mailbox_post(&service->workers[0].mailbox, &service->workers[0].resume);
 }
 
 void worker_session_ended(struct worker *worker)
 {
-	if (worker->n_live == 0)
+	if (atomic_fetch_sub(&worker->load, 1) == 1)
 		transit_pool_trim(&worker->transits);
 	worker_give_slot(worker);
 	report_if_idle(worker);
@@ -43,7 +43,78 @@ void worker_session_ended(struct worker *worker)
 void worker_accept_ended(struct worker *worker)
 {
 	mailbox_post(&worker->service->mailbox, &worker->accepted);
-	report_if_idle(worker);
+}
+
+/* A connection on its way from the accepting worker to another. */
+struct handover {
+	struct message message;
+	struct worker *worker;
+	const struct proxy *proxy;
+	size_t socket;
+	struct sfront_connection connection;
+};
+
+bool worker_can_take(struct worker *worker)
+{
+	if (worker->service->n_workers > 1 && worker->spare == NULL)
+		worker->spare = malloc(sizeof(*worker->spare));
+	return slab_ready(&worker->sessions) &&
+	       (worker->service->n_workers == 1 || worker->spare != NULL);
+}
+
+/* Without memory on this side, the one client is turned away: nobody else is to wait for it. */
+static void turn_away(struct handover *handover)
+{
+	static struct log_limit limit;
+	unsigned int dropped;
+
+	sfront_connection_close(&handover->connection);
+	if (log_limit_passes(&limit, &dropped))
+		log_line(LOG_WARNING, "a client was turned away: memory is out");
+	worker_session_ended(handover->worker);
+}
+
+static void handover_delivered(struct message *message)
+{
+	struct handover *handover =
+		(struct handover *)((char *)message - offsetof(struct handover, message));
+	struct worker *worker = handover->worker;
+
+	if (slab_ready(&worker->sessions))
+		session_start(worker, handover->proxy, handover->socket, &handover->connection);
+	else
+		turn_away(handover);
+	free(handover);
+}
+
+static struct worker *least_loaded(struct service *service)
+{
+	struct worker *least = &service->workers[0];
+
+	for (unsigned int i = 1; i < service->n_workers; i++)
+		if (atomic_load(&service->workers[i].load) < atomic_load(&least->load))
+			least = &service->workers[i];
+	return least;
+}
+
+void worker_hand_over(struct worker *worker, const struct proxy *proxy, size_t socket,
+		      const struct sfront_connection *connection)
+{
+	struct worker *to = least_loaded(worker->service);
+	struct handover *handover = worker->spare;
+
+	atomic_fetch_add(&to->load, 1);
+	if (to == worker) {
+		session_start(worker, proxy, socket, connection);
+		return;
+	}
+	*handover = (struct handover){ .message.deliver = handover_delivered,
+				       .worker = to,
+				       .proxy = proxy,
+				       .socket = socket,
+				       .connection = *connection };
+	worker->spare = NULL;
+	mailbox_post(&to->mailbox, &handover->message);
 }
 
 static void resume_delivered(struct message *message)
@@ -56,11 +127,20 @@ static void drain_delivered(struct message *message)
 	acceptor_drain(&worker_of(message, drain)->acceptor);
 }
 
+static void finish_delivered(struct message *message)
+{
+	struct worker *worker = worker_of(message, finish);
+
+	worker->accept_over = true;
+	report_if_idle(worker);
+}
+
 static void cut_delivered(struct message *message)
 {
 	struct worker *worker = worker_of(message, cut);
 	struct session *session;
 
+	worker->cutting = true;
 	while ((session = slab_any(&worker->sessions)) != NULL)
 		session_cut(session);
 }
@@ -69,7 +149,8 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 
-	acceptor_start(&worker->acceptor);
+	if (worker->index == 0)
+		acceptor_start(&worker->acceptor);
 	mailbox_post(&worker->service->mailbox, &worker->polling);
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
@@ -96,7 +177,9 @@ static struct event_base *new_base(void)
 
 static void worker_clear(struct worker *worker)
 {
-	acceptor_clear(&worker->acceptor);
+	if (worker->index == 0)
+		acceptor_clear(&worker->acceptor);
+	free(worker->spare);
 	mailbox_close(&worker->mailbox);
 	transit_pool_clear(&worker->transits);
 	slab_clear(&worker->sessions);
@@ -112,6 +195,7 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 	worker->index = index;
 	worker->resume.deliver = resume_delivered;
 	worker->drain.deliver = drain_delivered;
+	worker->finish.deliver = finish_delivered;
 	worker->cut.deliver = cut_delivered;
 	worker->stop.deliver = stop_delivered;
 	transit_pool_init(&worker->transits, (size_t)service->config.process.pipe_size, max_pipes);
@@ -125,6 +209,8 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 		event_base_free(worker->base);
 		return r;
 	}
+	if (index > 0)
+		return 0;
 	r = acceptor_init(&worker->acceptor, worker);
 	if (r < 0)
 		worker_clear(worker);
@@ -142,6 +228,11 @@ int worker_start(struct worker *worker)
 void worker_drain(struct worker *worker)
 {
 	mailbox_post(&worker->mailbox, &worker->drain);
+}
+
+void worker_finish(struct worker *worker)
+{
+	mailbox_post(&worker->mailbox, &worker->finish);
 }
 
 void worker_cut(struct worker *worker)

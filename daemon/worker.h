@@ -17,8 +17,11 @@
 #include "daemon/slab.h"
 #include "daemon/transit.h"
 
+struct handover;
+struct proxy;
 struct service;
 struct session;
+struct sfront_connection;
 
 struct worker {
 	struct service *service;
@@ -27,20 +30,24 @@ struct worker {
 	bool started;
 	struct event_base *base;
 	struct mailbox mailbox;
-	struct acceptor acceptor;
+	struct acceptor acceptor; /* in use by the first worker alone */
+	struct handover *spare;   /* for the next connection that goes to another worker */
 	struct transit_pool transits;
 	struct slab sessions;
-	unsigned int n_live;   /* sessions */
+	atomic_uint load;      /* sessions, those on their way here included; any thread */
+	bool accept_over;      /* no more will come */
+	bool cutting;          /* those that are still on their way are cut */
 	struct message resume; /* a slot is free again */
-	struct message drain;  /* accept what is queued, then no more */
+	struct message drain;  /* accept what is queued, then no more (the first worker) */
+	struct message finish; /* no more connections come */
 	struct message cut;    /* end what is left */
 	struct message stop;   /* leave the loop */
 	/* What the worker tells the main thread; deliver: set by main.c. */
-	struct message polling;  /* it accepts now */
-	struct message accepted; /* it accepts no more: the listeners may be closed */
-	struct message idle;     /* it accepts no more and has no connections left */
+	struct message polling;  /* it runs, and accepts if it is the first */
+	struct message accepted; /* nobody accepts any more: the listeners may be closed */
+	struct message idle;     /* no more come, and it has none left */
 	/* The main thread's notes of that. */
-	bool is_polling, has_accepted, is_idle;
+	bool is_polling, is_idle;
 };
 
 /*
@@ -54,17 +61,29 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 int worker_start(struct worker *worker);
 
 /*
- * Have the worker stop accepting, or end its connections.  The message
- * "accepted" is posted to the main thread's mailbox once it accepts no more,
- * "idle" when it has no connections left either.
+ * What the main thread asks of a worker: the first one, to stop accepting
+ * ("accepted" is the answer); each, to take it that no more connections come
+ * ("idle" is the answer once those it has have ended); to end those it has.
  */
 void worker_drain(struct worker *worker);
+void worker_finish(struct worker *worker);
 void worker_cut(struct worker *worker);
 
 /* Ends the thread, if it was started; it must be idle then.  Frees what the worker holds. */
 void worker_stop(struct worker *worker);
 
 /* What follows is called on the worker's own thread. */
+
+/* Whether there is memory to take a connection, whoever gets it. */
+bool worker_can_take(struct worker *worker);
+
+/*
+ * Gives a connection that was just accepted to the worker that has the fewest.
+ * Takes the connection and its slot; worker_can_take() must have said that
+ * there is room.
+ */
+void worker_hand_over(struct worker *worker, const struct proxy *proxy, size_t socket,
+		      const struct sfront_connection *connection);
 
 /* Gives a connection's slot back and wakes the acceptors that wait for one. */
 void worker_give_slot(struct worker *worker);

@@ -86,6 +86,7 @@ static bool is_of_the_client(int error)
 	case EOPNOTSUPP:
 	case ENETUNREACH:
 	case EPERM:
+	case EACCES:
 	case ETIMEDOUT:
 		return true;
 	default:

@@ -260,3 +260,12 @@ def test_blocking_mode_of_a_shared_connection_is_given_back(stage):
     ours.close()
     assert proxy.wait() == 0
     assert os.get_blocking(theirs.fileno())
+
+
+def test_listener_that_somebody_shuts_down(stage):
+    """It cannot accept any more: that is said, and is a failure."""
+    listener = stage.listener()
+    proxy = handed(stage, [listener], "sd-listen", "127.0.0.1:9")
+    listener.shutdown(socket.SHUT_RDWR)
+    assert proxy.wait() == 1
+    assert proxy.grep("given up")

@@ -8,7 +8,7 @@ import pytest
 
 from proxy import run
 from stage import need
-from streams import outcome
+from streams import exchange, outcome
 
 
 def free_port(stage):
@@ -81,3 +81,19 @@ def test_self_connect(stage):
         client.sendall(b"echo?")
     for client in clients:
         assert outcome(client, 20)[0] == b""
+
+
+@pytest.mark.parametrize(
+    "options, listen, backend",
+    [
+        (["--tcp-only-v6"], "[::]:{}", "127.0.0.1"),
+        ([], "0.0.0.0:{}", "::1"),
+        ([], "127.0.0.2:{}", "127.0.0.1"),
+    ],
+)
+def test_the_same_port_elsewhere_is_no_loop(stage, options, listen, backend):
+    """An IPv6 front for a service that has the same port on IPv4, and the like."""
+    service = stage.backend(host=backend)
+    proxy = stage.proxy(*options, listen.format(service.port), service.address)
+    client = stage.connect(proxy.listening[0].replace("[::]", "[::1]").replace("0.0.0.0", "127.0.0.1"))
+    exchange(client, service.accept(), seed=stage.seed, size=10_000)

@@ -95,3 +95,17 @@ def test_both_ways_stuck(stage, data_path):
     assert reading.result() == up
     for thread in sending:
         thread.result()
+
+
+def test_stuck_reader_of_a_long_stream(stage):
+    """One that stops after megabytes is not looked after time and again either."""
+    backend = stage.backend()
+    proxy = stage.proxy("127.0.0.1:0", backend.address)
+    client = stage.connect(proxy.listening[0])
+    connection = backend.accept()
+    sending = Background(connection.sendall, bytes(100 * MB))
+    read_exactly(client, 40 * MB)
+    time.sleep(1.5)
+    assert proxy.wakeups_during(2) <= 4
+    read_exactly(client, 60 * MB)
+    sending.result()

@@ -89,3 +89,15 @@ def test_inetd_idle_timeout(stage):
     assert outcome(backend.accept(), 10) == (b"", "reset")
     assert outcome(ours, 5) == (b"", "end")
     assert proxy.wait(5) in (0, 1)
+
+
+def test_half_closed_connection_is_bounded_whatever_moves(stage):
+    """The other side's trickle does not put it off; an idle timeout it would."""
+    proxy, client, connection = pair(stage, "--half-close-timeout=1s", "--idle-timeout=1s")
+    client.shutdown(socket.SHUT_WR)
+    began = time.monotonic()
+    with pytest.raises(ConnectionError):
+        while time.monotonic() - began < 10:
+            connection.sendall(b"drip")
+            time.sleep(0.1)
+    proxy.wait_log('reason="half-close timeout')

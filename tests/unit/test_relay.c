@@ -232,13 +232,14 @@ static void send_urgent(int *fd)
 
 static void urgent_byte_stays(bool splices)
 {
+	static const unsigned char behind[6] = { '!', 'a', 'f', 't', 'e', 'r' };
 	unsigned char *data = pattern(100006);
 	struct rig rig;
 	size_t received = 0;
 	int error = 0;
 
 	rig_up(&rig, AF_INET, AF_INET, splices);
-	memcpy(data + 100000, "!after", 6);
+	memcpy(data + 100000, behind, sizeof(behind));
 	assert_int_equal(send(rig.source, data, 100000, 0), 100000);
 	send_urgent(&rig.source);
 	assert_int_equal(pump(&rig, data, 100006, 65536, NULL, &received, &error), RELAY_ENDED);
