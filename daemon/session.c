@@ -117,9 +117,10 @@ static void session_close(struct session *session, enum close_how how, const cha
 	end_close(&session->backend,
 		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
 
-	if (session->timer != NULL)
+	if (session->timer != NULL) {
 		event_del(&session->timer->event);
-	free(session->timer);
+		slab_give(&worker->timers, session->timer);
+	}
 	free(session->note);
 	slab_give(&worker->sessions, session);
 	worker_session_ended(worker);
@@ -172,9 +173,9 @@ static struct session_timer *timer_of(struct session *session)
 
 	if (timer != NULL)
 		return timer;
-	timer = calloc(1, sizeof(*timer));
-	if (timer == NULL)
+	if (!slab_ready(&session->worker->timers))
 		return NULL;
+	timer = slab_take(&session->worker->timers);
 	event_assign(&timer->event, session->worker->base, -1, 0, timer_fired, session);
 	timer->active_ms = clock_ms();
 	session->timer = timer;

@@ -183,6 +183,7 @@ static void worker_clear(struct worker *worker)
 	mailbox_close(&worker->mailbox);
 	transit_pool_clear(&worker->transits);
 	slab_clear(&worker->sessions);
+	slab_clear(&worker->timers);
 	event_base_free(worker->base);
 }
 
@@ -200,6 +201,7 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 	worker->stop.deliver = stop_delivered;
 	transit_pool_init(&worker->transits, (size_t)service->config.process.pipe_size, max_pipes);
 	slab_init(&worker->sessions, sizeof(struct session));
+	slab_init(&worker->timers, sizeof(struct session_timer));
 
 	worker->base = new_base();
 	if (worker->base == NULL)

@@ -34,6 +34,7 @@ struct worker {
 	struct handover *spare;   /* for the next connection that goes to another worker */
 	struct transit_pool transits;
 	struct slab sessions;
+	struct slab timers;    /* of the sessions that have one */
 	atomic_uint load;      /* sessions, those on their way here included; any thread */
 	bool accept_over;      /* no more will come */
 	bool cutting;          /* those that are still on their way are cut */

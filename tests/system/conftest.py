@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from proxy import SOCKFRONT  # noqa: E402
+from proxy import SANITIZE, SOCKFRONT  # noqa: E402
 from stage import Stage  # noqa: E402
 
 # Which way bytes go: by recv and send alone, or by splice once there are many.
@@ -17,10 +17,18 @@ DATA_PATHS = {"copy": ["--pipe-size", "0"], "splice": []}
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "plain_only(reason): says nothing about a build with sanitizers")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if not os.access(SOCKFRONT, os.X_OK):
         raise pytest.UsageError(f"{SOCKFRONT} is not there: build it, or set SOCKFRONT")
+
+
+def pytest_collection_modifyitems(config, items):
+    """With sanitizers, what is about the plain build alone is left to its own run."""
+    left_out = [item for item in items if SANITIZE and item.get_closest_marker("plain_only")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(hookwrapper=True)

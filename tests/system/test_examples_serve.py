@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from proc import children, wait_until
-from proxy import SANITIZE, SOCKFRONT, clean_environment
+from proxy import SOCKFRONT, clean_environment
 from stage import need
 
 EXAMPLES = os.path.join(os.path.dirname(SOCKFRONT), "examples")
@@ -229,7 +229,7 @@ def test_test_server():
 VALGRIND = ["-q", "--leak-check=full", "--errors-for-leak-kinds=definite,possible", "--error-exitcode=99"]
 
 
-@pytest.mark.skipif(SANITIZE, reason="the sanitizers look at this one")
+@pytest.mark.plain_only("the sanitizers look at this one")
 def test_http_server_under_valgrind(stage):
     server = stage.helper(need("valgrind"), *VALGRIND, example("http-server"), "127.0.0.1:0")
     (address,) = listening(server)
@@ -237,7 +237,7 @@ def test_http_server_under_valgrind(stage):
     quit_gracefully(stage, server, address)
 
 
-@pytest.mark.skipif(SANITIZE, reason="the sanitizers look at these")
+@pytest.mark.plain_only("the sanitizers look at these")
 @pytest.mark.parametrize("name, arguments, request_", [
     ("http-server", ["-"], b"POST /quit HTTP/1.0\r\n\r\n"),
     ("echo-poll", ["-"], b"x\n" * 1000),

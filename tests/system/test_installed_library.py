@@ -16,8 +16,7 @@ TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SOCKFRONT", TOP / "build/sockfront")).parent
 LIBRARIES = ["libsockfront", "libsockfront-event"]
 
-pytestmark = pytest.mark.skipif("SOCKFRONT_SANITIZE" in os.environ,
-                                reason="the program would need the sanitizer in front")
+pytestmark = pytest.mark.plain_only("the program would need the sanitizer in front")
 
 
 def run(*command, **environment):

@@ -15,11 +15,10 @@ import pytest
 
 from backend import Backend
 from proc import wait_until
-from proxy import SANITIZE
 from stage import need
 from streams import read_exactly
 
-pytestmark = pytest.mark.skipif(SANITIZE, reason="the sanitizers' own system calls would be counted")
+pytestmark = pytest.mark.plain_only("the sanitizers' own system calls would be counted")
 
 REQUEST = b"x" * 64
 
