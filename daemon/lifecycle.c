@@ -45,9 +45,6 @@ static struct {
 	unsigned int n_polling, n_idle; /* workers that have said so */
 } life;
 
-#define worker_of(message, member) \
-	((struct worker *)((char *)(message)-offsetof(struct worker, member)))
-
 /* Counts a worker once, however often it says the same.  Whether all have said it now. */
 static bool noted_by_all(bool *noted, unsigned int *count)
 {

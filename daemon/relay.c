@@ -30,11 +30,6 @@
  */
 #define SPLICE_SIZE ((size_t)1 << 20)
 
-static bool is_socket(uint8_t stream)
-{
-	return stream <= SFRONT_STREAM_VSOCK;
-}
-
 /* Plain files and terminals refuse splice in one case or another: they are copied. */
 static bool can_splice(struct end *from)
 {

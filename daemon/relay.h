@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <sockfront/listener.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +48,12 @@ struct end {
 static inline struct end *end_peer(struct end *end)
 {
 	return end->is_backend ? end - 1 : end + 1;
+}
+
+/* Sockets take recv(), send() and shutdown(); the others read(), write() and close(). */
+static inline bool is_socket(uint8_t stream)
+{
+	return stream <= SFRONT_STREAM_VSOCK;
 }
 
 enum relay_result {

@@ -51,11 +51,6 @@ static struct session *session_of(struct end *end)
 			       : (struct session *)((char *)end - offsetof(struct session, client));
 }
 
-static bool is_socket(uint8_t stream)
-{
-	return stream <= SFRONT_STREAM_VSOCK;
-}
-
 /* ---- closing ---- */
 
 static void close_fd(int *fd, bool restore)

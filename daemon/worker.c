@@ -15,9 +15,6 @@
 #include "daemon/service.h"
 #include "daemon/session.h"
 
-#define worker_of(message, member) \
-	((struct worker *)((char *)(message)-offsetof(struct worker, member)))
-
 static void report_if_idle(struct worker *worker)
 {
 	if (worker->accept_over && atomic_load(&worker->load) == 0)

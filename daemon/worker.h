@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "daemon/acceptor.h"
 #include "daemon/mailbox.h"
@@ -50,6 +51,10 @@ struct worker {
 	/* The main thread's notes of that. */
 	bool is_polling, is_idle;
 };
+
+/* The worker whose member the message is. */
+#define worker_of(message, member) \
+	((struct worker *)((char *)(message)-offsetof(struct worker, member)))
 
 /*
  * Sets up a zeroed worker, for all listeners of the service; starts nothing.
