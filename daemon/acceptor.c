@@ -18,6 +18,9 @@
 /* Clients taken from one descriptor at most before everything else gets its turn. */
 #define BURST_MAX 16
 
+/* Clients that a drain still takes: more than a queue holds, and not all that go on coming. */
+#define DRAIN_MAX 65536
+
 /* Turns in a row that took all they were allowed, before more are allowed. */
 #define TURNS_TO_GROW 8
 
@@ -140,7 +143,7 @@ static enum accept_result accept_one(struct accept_source *source)
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
 	worker_hand_over(acceptor->worker, source->proxy, source->index, &connection);
-	if (sfront_listener_is_single(source->proxy->listener, source->index))
+	if (source->proxy->bound[source->index].is_single)
 		close_source(source, -ESHUTDOWN); /* it was all there was */
 	return ACCEPT_TAKEN;
 }
@@ -174,15 +177,15 @@ static void source_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Takes one client from each source after the other.  Begins where the last
- * one left off: with few slots, a fixed order would starve the later listeners.
- * Returns whether it ended because nobody is waiting any more.
+ * Takes one client from each source after the other, @most in all.  Begins
+ * where the last one left off: with few slots, a fixed order would starve the
+ * later listeners.  Returns whether more could be taken, if there are any.
  */
-static bool accept_in_turns(struct acceptor *acceptor)
+static bool accept_in_turns(struct acceptor *acceptor, size_t most)
 {
-	size_t in_vain = 0;
+	size_t in_vain = 0, taken = 0;
 
-	while (in_vain < acceptor->n_sources) {
+	while (in_vain < acceptor->n_sources && taken < most) {
 		struct accept_source *source = &acceptor->sources[acceptor->next];
 		enum accept_result result = ACCEPT_NOBODY;
 
@@ -192,6 +195,7 @@ static bool accept_in_turns(struct acceptor *acceptor)
 		if (result == ACCEPT_STOP)
 			return false;
 		in_vain = result == ACCEPT_TAKEN ? 0 : in_vain + 1;
+		taken += result == ACCEPT_TAKEN;
 	}
 	return true;
 }
@@ -199,7 +203,8 @@ static bool accept_in_turns(struct acceptor *acceptor)
 /* While there are more clients than slots, the listeners are not even polled. */
 static void reopen(struct acceptor *acceptor)
 {
-	if (accept_in_turns(acceptor) && acceptor->state != ACCEPTOR_STOPPED)
+	if (accept_in_turns(acceptor, BURST_MAX * acceptor->n_sources) &&
+	    acceptor->state != ACCEPTOR_STOPPED)
 		enter(acceptor, ACCEPTOR_OPEN);
 }
 
@@ -228,7 +233,7 @@ void acceptor_start(struct acceptor *acceptor)
 void acceptor_drain(struct acceptor *acceptor)
 {
 	if (acceptor->state == ACCEPTOR_OPEN || acceptor->state == ACCEPTOR_PAUSED)
-		accept_in_turns(acceptor);
+		(void)accept_in_turns(acceptor, DRAIN_MAX);
 	enter(acceptor, ACCEPTOR_STOPPED);
 	worker_accept_ended(acceptor->worker);
 }

@@ -42,7 +42,7 @@ bool gather_note(struct gather *gather, struct end *end, size_t pipe_size)
 {
 	if (!end->bulk) {
 		gather_end(gather, end);
-	} else if (!end->gathers && end->read_stream == SFRONT_STREAM_TCP) {
+	} else if (!end->gathers && pipe_size > 0 && end->read_stream == SFRONT_STREAM_TCP) {
 		if (gather->begin == 0) {
 			gather->step = FIRST_STEP;
 			gather->begin = end->moved + gather->step;

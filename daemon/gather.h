@@ -34,7 +34,8 @@ struct gather {
 /*
  * After a turn: begins or ends gathering as the traffic says.
  *
- * @pipe_size: more than a pipe takes is not worth waiting for
+ * @pipe_size: more than a pipe takes is not worth waiting for; 0: there are no
+ *             pipes, and nothing gathers
  *
  * Returns whether gather_check() is to be called in GATHER_MS.
  */

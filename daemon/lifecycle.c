@@ -210,7 +210,8 @@ static int init_workers(const struct descriptor_plan *plan)
 
 /*
  * Signals are the main thread's: workers inherit a mask that blocks them all.
- * All are set up before the first one starts, since they post to each other.
+ * All are set up before one starts, since they post to each other; the one that
+ * accepts starts last, when nothing can fail any more.
  */
 static int start_workers(const struct descriptor_plan *plan)
 {
@@ -220,7 +221,7 @@ static int start_workers(const struct descriptor_plan *plan)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned int i = 0; i < service->n_workers && r == 0; i++)
+	for (unsigned int i = service->n_workers; i-- > 0 && r == 0;)
 		r = worker_start(&service->workers[i]);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
@@ -246,7 +247,7 @@ static int serve(void)
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", service->config.process.workers,
 			 strerror(-r));
-		/* Those that have started serve already; there is nothing to wait for. */
+		/* Nobody has accepted yet; those that have started are not waited for. */
 		close_listeners();
 		_exit(EXIT_FAILURE);
 	}

@@ -100,11 +100,8 @@ static void write_line(int priority, const char *before, const char *text)
 	used = escape(line, sizeof(line) - 1, used, text);
 	line[used++] = '\n';
 
-	/* One at a time, or the room that both saw is taken by the first; nobody waits for it. */
-	if (pthread_mutex_trylock(&state.lock) != 0) {
-		atomic_fetch_add(&state.lost, 1);
-		return;
-	}
+	/* One at a time, or the room that two saw is taken by the first.  Nobody blocks in here. */
+	pthread_mutex_lock(&state.lock);
 	if (!stderr_has_room() || write(STDERR_FILENO, line, used) < 0)
 		atomic_fetch_add(&state.lost, 1);
 	pthread_mutex_unlock(&state.lock);

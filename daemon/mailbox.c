@@ -35,7 +35,8 @@ static void mailbox_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (read(fd, &count, sizeof(count)) < 0)
 		return; /* EAGAIN: the posts were delivered with an earlier wake-up */
-	while ((message = take_first(mailbox)) != NULL)
+	/* As many as were posted by then: what has come since wakes us again, after the others. */
+	while (count-- > 0 && (message = take_first(mailbox)) != NULL)
 		message->deliver(message);
 }
 

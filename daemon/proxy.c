@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -66,7 +67,8 @@ static int note_sockets(struct proxy *proxy)
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
 		sfront_listener_format(proxy->listener, i, proxy->socket_text[i],
 				       sizeof(proxy->socket_text[i]));
-		if (!sfront_listener_is_single(proxy->listener, i))
+		proxy->bound[i].is_single = sfront_listener_is_single(proxy->listener, i);
+		if (!proxy->bound[i].is_single)
 			note_bound(proxy, i);
 	}
 	return 0;
@@ -93,7 +95,7 @@ int proxy_open(struct proxy *proxy, const struct proxy_config *config,
 void proxy_announce(const struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
-		bool single = sfront_listener_is_single(proxy->listener, i);
+		bool single = proxy->bound[i].is_single;
 
 		log_line(single ? LOG_DEBUG : LOG_INFO, "%s %s, backend %s",
 			 single ? "serving" : "listening on", proxy->socket_text[i],
@@ -160,8 +162,32 @@ static bool is_of_this_machine(const struct sfront_sockaddr *addr)
 	return IN6_ARE_ADDR_EQUAL(&source.sa.in6.sin6_addr, &addr->sa.in6.sin6_addr);
 }
 
-static bool leads_to(const struct bound *bound, const struct sfront_sockaddr *addr)
+/* What connect() makes of it: "every address" is the loopback, and IPv4 may come inside IPv6. */
+static struct sfront_sockaddr as_connected(const struct sfront_sockaddr *addr)
 {
+	struct sfront_sockaddr to = *addr;
+
+	if (addr->sa.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->sa.in6.sin6_addr)) {
+		to = (struct sfront_sockaddr){ .len = sizeof(to.sa.in) };
+		to.sa.in.sin_family = AF_INET;
+		to.sa.in.sin_port = addr->sa.in6.sin6_port;
+		memcpy(&to.sa.in.sin_addr, &addr->sa.in6.sin6_addr.s6_addr[12],
+		       sizeof(to.sa.in.sin_addr));
+	}
+	if (is_every_address(&to)) {
+		if (to.sa.any.sa_family == AF_INET)
+			to.sa.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		else
+			to.sa.in6.sin6_addr = in6addr_loopback;
+	}
+	return to;
+}
+
+static bool leads_to(const struct bound *bound, const struct sfront_sockaddr *target)
+{
+	struct sfront_sockaddr to = as_connected(target);
+	const struct sfront_sockaddr *addr = &to;
+
 	if (port_of(&bound->addr) == 0 || port_of(&bound->addr) != port_of(addr))
 		return false;
 	if (sfront_sockaddr_equal(&bound->addr, addr))
@@ -169,7 +195,7 @@ static bool leads_to(const struct bound *bound, const struct sfront_sockaddr *ad
 	if (!is_every_address(&bound->addr) ||
 	    (bound->addr.sa.any.sa_family != addr->sa.any.sa_family && !bound->takes_ipv4))
 		return false;
-	return is_every_address(addr) || is_of_this_machine(addr);
+	return is_of_this_machine(addr);
 }
 
 static const char *own_listener(const struct service *service, const struct sfront_sockaddr *addr)

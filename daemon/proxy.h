@@ -15,9 +15,11 @@
 struct backend;
 struct service;
 
-/* Where a descriptor is bound. */
+/* A descriptor of the listener, as noted when it was opened: workers read it when that is closed.
+ */
 struct bound {
 	struct sfront_sockaddr addr; /* len 0 for a connection */
+	bool is_single;              /* it is for one connection */
 	bool takes_ipv4;             /* an IPv6 socket that IPv4 clients reach too */
 };
 

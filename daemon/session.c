@@ -209,7 +209,7 @@ static void note_bulk(struct session *session, struct end *from)
 {
 	if ((from->bulk || from->gathers) && timer_of(session) != NULL &&
 	    gather_note(&session->timer->gather[from->is_backend], from,
-			session->worker->transits.pipe_size))
+			session->worker->transits.pipe_capacity))
 		watch_bulk(session);
 }
 
@@ -759,7 +759,7 @@ void session_start(struct worker *worker, const struct proxy *proxy, size_t sock
 	session->worker = worker;
 	session->proxy = proxy;
 	session->socket = (uint16_t)socket;
-	session->single = sfront_listener_is_single(proxy->listener, socket);
+	session->single = proxy->bound[socket].is_single;
 	session->state = SESSION_CONNECTING;
 	init_ends(session, connection);
 	session->note = access_log_begin(session, connection);

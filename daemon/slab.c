@@ -48,8 +48,9 @@ static void *object_at(const struct slab *slab, struct slab_chunk *chunk, unsign
  */
 static struct slab_chunk *chunk_new(void)
 {
-	char *memory = mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	/* cppcheck-suppress invalidFunctionArg ; -1 is what mmap() is given without a file */
+	char *memory = mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
 	size_t before;
 
 	if (memory == MAP_FAILED)
@@ -57,8 +58,10 @@ static struct slab_chunk *chunk_new(void)
 	before = -(uintptr_t)memory & (CHUNK_SIZE - 1);
 	if (before > 0)
 		munmap(memory, before);
-	munmap(memory + before + CHUNK_SIZE, CHUNK_SIZE - before);
-	return (struct slab_chunk *)(memory + before);
+	memory += before;
+	munmap(memory + CHUNK_SIZE, CHUNK_SIZE - before);
+	/* cppcheck-suppress deallocret ; what is returned is the part that stays mapped */
+	return (struct slab_chunk *)memory;
 }
 
 static void chunk_free(struct slab_chunk *chunk)

@@ -105,6 +105,7 @@ struct transit *transit_borrow_pipe(struct transit_pool *pool)
 		return NULL;
 	pipe = pipe_new(pool);
 	pool->no_pipe_until_ms = pipe == NULL ? clock_ms() + NO_PIPE_MS : 0;
+	pool->pipe_capacity = pipe == NULL ? 0 : pipe->capacity;
 	return pipe;
 }
 

@@ -37,6 +37,7 @@ struct transit_pool {
 	unsigned int n_pipes;      /* idle and borrowed */
 	unsigned int max_pipes;    /* descriptors are scarce: past this, connections copy */
 	size_t pipe_size;          /* wanted; 0: never splice */
+	size_t pipe_capacity;      /* of the last one that was made; 0: there is none to be had */
 	uint64_t no_pipe_until_ms; /* there was none to be had; not asked again before */
 	struct transit *buffer;    /* the copy buffer; NULL while memory is out */
 };
