@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole running process: what its threads share.  main.c sets it up before
+ * The whole running process: what its threads share.  main.c and lifecycle.c set it up before
  * the workers start; afterwards only the members marked so change.
  */
 #ifndef DAEMON_SERVICE_H

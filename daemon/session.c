@@ -341,8 +341,10 @@ static bool unread(const struct end *end)
 	return end->ended || end->transit != NULL;
 }
 
-/* Brings the events in line with the state.  Every handler that leaves the session alive ends with
- * it. */
+/*
+ * Brings the events in line with the state.  Every handler that leaves the
+ * session alive ends with it.
+ */
 static void session_watch(struct session *session)
 {
 	struct end *ends[2] = { &session->client, &session->backend };

@@ -20,7 +20,7 @@ struct slab {
 	struct slab_chunk *spare; /* one empty chunk, kept against flapping */
 };
 
-/* @object_size: at least 128 */
+/* @object_size: smaller ones are given 128 bytes */
 void slab_init(struct slab *slab, size_t object_size);
 
 /* Every object must have been given back. */

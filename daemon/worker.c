@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A worker thread: its event base, its mailbox, its connections.  Between
- * main.c, which starts and stops it, and acceptor.c and session.c, which run
+ * lifecycle.c, which starts and stops it, and acceptor.c and session.c, which run
  * on it.
  */
 #include "daemon/worker.h"

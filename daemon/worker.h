@@ -44,7 +44,7 @@ struct worker {
 	struct message finish; /* no more connections come */
 	struct message cut;    /* end what is left */
 	struct message stop;   /* leave the loop */
-	/* What the worker tells the main thread; deliver: set by main.c. */
+	/* What the worker tells the main thread; deliver: set by lifecycle.c. */
 	struct message polling;  /* it runs, and accepts if it is the first */
 	struct message accepted; /* nobody accepts any more: the listeners may be closed */
 	struct message idle;     /* no more come, and it has none left */

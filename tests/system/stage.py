@@ -106,6 +106,15 @@ class Stage:
             proxy.settle()
         return proxy
 
+    def proxy_over_pipes(self, *arguments):
+        """The proxy with a pipe for stdin and one for stdout, and our ends of them."""
+        stdin, request = os.pipe()
+        reply, stdout = os.pipe()
+        proxy = self.proxy(*arguments, sockets=0, stdin=stdin, stdout=stdout)
+        os.close(stdin)
+        os.close(stdout)
+        return proxy, request, reply
+
     def helper(self, *command, **options):
         """Another program that is killed in the end, whatever its exit status."""
         helper = Proxy(command, **options)

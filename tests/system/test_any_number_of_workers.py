@@ -7,8 +7,9 @@ import socket
 import pytest
 
 from backend import echo
+from drain import serve_queue_of_a_drain
 from modes import MODES
-from proc import state, threads, wait_until
+from proc import threads, wait_until
 from streams import exchange, is_silent, outcome, read_exactly
 
 
@@ -125,17 +126,4 @@ def test_queued_clients_of_a_drain(stage, workers):
     """Those that the kernel took before the signal are served, whichever worker they go to."""
     backend = stage.backend()
     proxy = stage.proxy(*workers, stage.path("app.sock"), backend.address)
-    proxy.signal(signal.SIGSTOP)
-    wait_until(lambda: state(proxy.pid) == "T", "the proxy is stopped")
-    clients = [stage.connect(proxy.listening[0]) for _ in range(60)]
-    for number, client in enumerate(clients):
-        client.sendall(bytes([number]))
-    proxy.signal(signal.SIGTERM)
-    proxy.signal(signal.SIGCONT)
-    for _ in clients:
-        connection = backend.accept(5)
-        number = read_exactly(connection, 1)[0]
-        exchange(clients[number], connection, seed=number, size=1000)
-        connection.close()
-        clients[number].close()
-    assert proxy.wait(5) == 0
+    serve_queue_of_a_drain(stage, backend, proxy, 60, 1000)

@@ -2,6 +2,7 @@
 """A backend's name may stand for several addresses; whichever answers is used."""
 
 import subprocess
+import time
 
 import pytest
 
@@ -67,3 +68,13 @@ def test_listening_on_a_name_that_does_not_exist(stage, names):
     proxy = stage.proxy("nobody.test:0", "127.0.0.1:80", handover=names, sockets=0)
     assert proxy.wait() == 1
     assert "nobody.test" in proxy.log
+
+
+def test_last_good_answer_is_kept(stage, names):
+    """A name that has stopped resolving still leads where it last did, long after the answer is stale."""
+    backend = stage.backend()
+    proxy = stage.proxy("127.0.0.1:0", f"both.test:{backend.port}", handover=names)
+    exchange(stage.connect(proxy.listening[0]), backend.accept(5), seed=1, size=1000)
+    stage.file("hosts", "127.0.0.1 localhost\n")
+    time.sleep(11)  # an answer is fresh for ten seconds
+    exchange(stage.connect(proxy.listening[0]), backend.accept(5), seed=2, size=1000)

@@ -8,7 +8,7 @@ from proc import kinds, wait_until
 from streams import MB, Background, read_exactly
 
 COUNT = 50
-KEPT_PIPES = 2 * 32  # descriptors that the pool may hold while there are connections
+KEPT_PIPES = 2 * 16  # descriptors that the pool may hold while there are connections
 
 
 @pytest.mark.parametrize("listen", ["tcp", "unix"])

@@ -247,11 +247,7 @@ def test_backend_out_of_reach(stage, end):
 def test_reader_of_stdout_gone(stage, data_path):
     """`sockfront - B | head -c 1`: EPIPE, not death by SIGPIPE."""
     backend = stage.backend()
-    stdin, request = os.pipe()
-    reply, stdout = os.pipe()
-    proxy = stage.proxy(*data_path, "-", backend.address, sockets=0, stdin=stdin, stdout=stdout)
-    os.close(stdin)
-    os.close(stdout)
+    proxy, request, reply = stage.proxy_over_pipes(*data_path, "-", backend.address)
     connection = backend.accept()
     os.close(reply)
 

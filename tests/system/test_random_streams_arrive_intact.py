@@ -40,11 +40,7 @@ def test_streams(stage, mode, data_path):
 def test_stdin_and_stdout_pipes(stage, data_path):
     """The same through inetd over two pipes."""
     backend = stage.backend()
-    stdin, request = os.pipe()
-    reply, stdout = os.pipe()
-    proxy = stage.proxy(*data_path, "-", backend.address, sockets=0, stdin=stdin, stdout=stdout)
-    os.close(stdin)
-    os.close(stdout)
+    proxy, request, reply = stage.proxy_over_pipes(*data_path, "-", backend.address)
     connection = backend.accept()
     connection.settimeout(60)
     seed = f"{stage.seed}-pipes"

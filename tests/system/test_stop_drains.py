@@ -8,7 +8,8 @@ import time
 import pytest
 
 from backend import Reserved
-from proc import listening_sockets, state, wait_until
+from drain import serve_queue_of_a_drain
+from proc import listening_sockets, wait_until
 from streams import exchange, is_silent, outcome, read_exactly
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -65,20 +66,7 @@ def test_live_connections_finish(stage, listen, number):
 def test_queued_clients_are_served(stage, listen):
     """Clients whom the kernel took before the signal are not lost with the listener."""
     backend, proxy = start(stage, listen)
-    proxy.signal(signal.SIGSTOP)
-    wait_until(lambda: state(proxy.pid) == "T", "the proxy is stopped")
-    clients = [stage.connect(proxy.listening[0]) for _ in range(20)]
-    for number, client in enumerate(clients):
-        client.sendall(bytes([number]))
-    proxy.signal(signal.SIGTERM)
-    proxy.signal(signal.SIGCONT)
-    for _ in clients:
-        connection = backend.accept(5)
-        number = read_exactly(connection, 1)[0]
-        exchange(clients[number], connection, seed=number, size=10_000)
-        connection.close()
-        clients[number].close()
-    assert proxy.wait(5) == 0
+    serve_queue_of_a_drain(stage, backend, proxy, 20, 10_000)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
