@@ -206,9 +206,8 @@ const char *sfront_option_name(enum sfront_option_id option);
 /* The value of an option that is kept as an int. */
 int sfront_option_number(const struct sfront_options *options, enum sfront_option_id option);
 
-/* Warns of each option that was given and has an effect on no socket of @listener. */
-void sfront_warn_of_idle(const struct sfront_listener *listener,
-			 const struct sfront_address *addresses, size_t n,
+/* Warns of each option that was given and has an effect on none of the sockets in @targets. */
+void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addresses, size_t n,
 			 const struct sfront_options *options);
 
 /* listener.c */
@@ -227,6 +226,12 @@ int sfront_listener_add(struct sfront_listener *listener, const struct sfront_so
 
 /* Undoes every socket but the first @count. */
 void sfront_listener_undo(struct sfront_listener *listener, size_t count);
+
+/* Undoes every socket and frees the listener, which may be NULL. */
+void sfront_listener_discard(struct sfront_listener *listener);
+
+/* What the sockets of the listener are, for sfront_option_applies(). */
+unsigned int sfront_listener_targets(const struct sfront_listener *listener);
 
 /* multi.c */
 

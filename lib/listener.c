@@ -55,6 +55,15 @@ void sfront_listener_undo(struct sfront_listener *listener, size_t count)
 	}
 }
 
+unsigned int sfront_listener_targets(const struct sfront_listener *listener)
+{
+	unsigned int targets = 0;
+
+	for (size_t i = 0; i < listener->n_sockets; i++)
+		targets |= listener->sockets[i].target;
+	return targets;
+}
+
 int sfront_open_one(struct sfront_listener *listener, const struct sfront_address *address,
 		    const struct sfront_options *options, struct sfront_error *err)
 {
@@ -68,6 +77,15 @@ int sfront_open_one(struct sfront_listener *listener, const struct sfront_addres
 	for (size_t i = before; r == 0 && i < listener->n_sockets; i++)
 		listener->sockets[i].kind = address->kind;
 	return r;
+}
+
+void sfront_listener_discard(struct sfront_listener *listener)
+{
+	if (!listener)
+		return;
+	sfront_listener_undo(listener, 0);
+	free(listener->sockets);
+	free(listener);
 }
 
 int sfront_listener_open(const struct sfront_address *addresses, size_t n_addresses,
@@ -89,14 +107,12 @@ int sfront_listener_open(const struct sfront_address *addresses, size_t n_addres
 			     : sfront_open_several(listener, addresses, n_addresses, options, err);
 	if (r < 0)
 		goto fail;
-	sfront_warn_of_idle(listener, addresses, n_addresses, options);
+	sfront_warn_of_idle(sfront_listener_targets(listener), addresses, n_addresses, options);
 	*ret_listener = listener;
 	return 0;
 
 fail:
-	sfront_listener_undo(listener, 0);
-	free(listener->sockets);
-	free(listener);
+	sfront_listener_discard(listener);
 	return r;
 }
 

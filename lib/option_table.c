@@ -535,15 +535,11 @@ static void format_list(const struct sfront_address *addresses, size_t n, char *
 		snprintf(buf + len, size - len, " and %zu more", n - most);
 }
 
-void sfront_warn_of_idle(const struct sfront_listener *listener,
-			 const struct sfront_address *addresses, size_t n,
+void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addresses, size_t n,
 			 const struct sfront_options *options)
 {
-	unsigned int targets = 0;
 	char text[480];
 
-	for (size_t i = 0; i < listener->n_sockets; i++)
-		targets |= listener->sockets[i].target;
 	format_list(addresses, n, text, sizeof(text));
 	for (unsigned int i = 0; i < OPTIONS_COUNT; i++)
 		if (sfront_option_given(options, i) && !sfront_option_applies(i, targets))

@@ -60,11 +60,10 @@ bool sfront_option_given(const struct sfront_options *options, enum sfront_optio
 	return false;
 }
 
-void sfront_warn_of_idle(const struct sfront_listener *listener,
-			 const struct sfront_address *addresses, size_t n,
+void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addresses, size_t n,
 			 const struct sfront_options *options)
 {
-	(void)listener;
+	(void)targets;
 	(void)addresses;
 	(void)n;
 	(void)options;

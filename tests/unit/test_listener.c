@@ -385,6 +385,52 @@ static void test_warnings(void **state)
 	sfront_listener_close(listener);
 }
 
+static void parse_all(const char *const *texts, struct sfront_address *ret)
+{
+	for (; *texts; texts++)
+		assert_int_equal(sfront_address_parse(*texts, ret++, &why), 0);
+}
+
+static void test_one_each(void **state)
+{
+	const char *const texts[] = { "127.0.0.1:0", "@sockfront-test-each", "127.0.0.1:0", NULL };
+	const char *const bad[] = { "127.0.0.1:0", "@sockfront-test-each-2", "203.0.113.7:80",
+				    NULL };
+	struct sfront_options *options = options_of("unix-listen-chmod=owner");
+	struct sfront_options *one = options_of("tcp-only-v6");
+	struct sfront_listener *listeners[3] = { NULL }, *kept;
+	struct sfront_address addresses[3];
+
+	(void)state;
+	sfront_options_on_warning(options, collect_warning, NULL);
+	sfront_options_on_warning(one, collect_warning, NULL);
+	warnings[0] = '\0';
+	kept = listeners[1] = must_open("@sockfront-test-each", "");
+	parse_all(texts, addresses);
+	assert_int_equal(sfront_listener_open_each(addresses, 3, options, listeners, &why), 0);
+	assert_ptr_equal(listeners[1], kept);
+	assert_text(listeners[0], 0, "127.0.0.1:");
+	assert_text(listeners[2], 0, "127.0.0.1:");
+	assert_ptr_not_equal(listeners[0], listeners[2]);
+	assert_contains(warnings, "unix-listen-chmod has no effect on 127.0.0.1:0, ");
+	sfront_listener_close(listeners[0]);
+	sfront_listener_close(listeners[2]);
+
+	/* The one that was open stays so, and nothing else does. */
+	listeners[0] = listeners[2] = NULL;
+	parse_all(bad, addresses);
+	assert_int_equal(sfront_listener_open_each(addresses, 3, one, listeners, &why),
+			 -EADDRNOTAVAIL);
+	assert_contains(why.message, "203.0.113.7:80");
+	assert_null(listeners[0]);
+	assert_null(listeners[2]);
+	assert_ptr_equal(listeners[1], kept);
+	assert_int_equal(sfront_listener_count(kept), 1);
+	sfront_listener_close(kept);
+	sfront_options_free(options);
+	sfront_options_free(one);
+}
+
 static void test_all_or_none(void **state)
 {
 	const char *const texts[] = { "127.0.0.1:0", "@sockfront-test-none", "203.0.113.7:80",
@@ -505,6 +551,7 @@ int main(void)
 		counted(test_inherited_by_accepted),
 		counted(test_on_listener),
 		counted(test_warnings),
+		counted(test_one_each),
 		counted(test_all_or_none),
 		counted(test_fair_turns),
 		counted(test_clients_that_went_away),

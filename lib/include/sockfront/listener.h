@@ -77,6 +77,23 @@ int sfront_listener_open(const struct sfront_address *addresses, size_t n_addres
 			 struct sfront_listener **ret_listener, struct sfront_error *err);
 
 /*
+ * Opens a listener of its own for each address, all or none: for a program that
+ * may close one and keep another.  Options that have an effect on some of them
+ * are not warned of.
+ *
+ * @addresses: @n of them
+ * @listeners: @n places.  Where one is not NULL, that listener is open already
+ *             and stays as it is; in the others the new ones are put, for the
+ *             caller to close
+ *
+ * Returns 0, or a negative errno with @err naming the address and what to do;
+ * @listeners is as it was then.
+ */
+int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
+			      const struct sfront_options *options,
+			      struct sfront_listener **listeners, struct sfront_error *err);
+
+/*
  * Closes every descriptor and frees the listener.  A UNIX path that the
  * listener bound is removed if it is still the socket that was bound.  NULL is
  * allowed.
