@@ -94,11 +94,95 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
 			      struct sfront_listener **listeners, struct sfront_error *err);
 
 /*
+ * Makes a listener of sockets that an earlier process opened for the same
+ * address and passed on, through exec() or a service manager's store.
+ *
+ * @address:      host and port, UNIX path, abstract name or vsock
+ * @fds:          listening sockets: one, or as many as a host has addresses
+ * @options:      borrowed for the call; NULL: the defaults
+ * @ret_listener: the caller closes it
+ *
+ * From then on it is as if sfront_listener_open() had opened it: its descriptors
+ * are its own, not inherited ones, and a path is removed when it is closed.  So
+ * that it is the right one to remove: a path must be a socket, and the program
+ * compares sfront_listener_path_id() with what the earlier process had.
+ *
+ * Options that can be set on a listening socket, or on its path, are set, with
+ * the default backlog where none is given.  Those that take effect only before
+ * a socket is bound stay as they are, with a warning where one that was given
+ * is seen to differ; so does what the earlier process set and @options do not.
+ *
+ * @fds are taken on success, and claimed as inherited descriptors are.  On
+ * failure they stay open and the caller's, in the blocking mode that they had;
+ * options that were set before the one that failed stay set.
+ *
+ * Returns 0, or
+ *   -EINVAL      no descriptor, or two for an address that can have one alone;
+ *                a socket that is bound to another address; an address of
+ *                another kind
+ *   -EBADF       a descriptor is closed
+ *   -ENOTSOCK,
+ *   -EPROTOTYPE  it is no listening stream socket of a family that fits
+ *   -EBUSY       a listener has it
+ *   -ESTALE      the path is gone, or something stands there that is no socket
+ *   other -errno
+ * with @err naming the address and the descriptor.
+ */
+int sfront_listener_adopt(const struct sfront_address *address, const int *fds, size_t n_fds,
+			  const struct sfront_options *options,
+			  struct sfront_listener **ret_listener, struct sfront_error *err);
+
+/*
+ * Takes an open listener from the options that it was opened with to others.
+ *
+ * @from: NULL: the defaults; equal options are not looked at
+ * @to:   NULL: the defaults; its warning function is told of what differs and
+ *        cannot be changed while the socket is open, or set back
+ *
+ * Connections that were accepted keep what they have.  Mode and owner of a UNIX
+ * path change only while it is the socket that was bound.  A listener of
+ * sfront_listener_new() and a single connection have nothing to change.
+ *
+ * An option that @to no longer gives goes back to its default on a socket of the
+ * listener's own; an inherited one keeps it, with a warning, since what its owner
+ * had set is not known (tcp-nodelay aside, which is always set).
+ *
+ * Returns 0, or a negative errno with @err where the kernel refused a change.
+ * Some others have been made then, and none of those that cannot be was warned
+ * of: the same call with @from and @to exchanged goes back.
+ */
+int sfront_listener_update(struct sfront_listener *listener, const struct sfront_options *from,
+			   const struct sfront_options *to, struct sfront_error *err);
+
+/*
  * Closes every descriptor and frees the listener.  A UNIX path that the
- * listener bound is removed if it is still the socket that was bound.  NULL is
- * allowed.
+ * listener bound is removed if it is still the socket that was bound; what was
+ * lent stays open.  NULL is allowed.
  */
 void sfront_listener_close(struct sfront_listener *listener);
+
+/*
+ * Lets go of the inherited listening descriptors, so that another listener can
+ * be opened on them while this one goes on accepting: for a program that reads
+ * its configuration again.  Single connections, and sockets of the listener's
+ * own, stay as they are.
+ *
+ * Closing a listener that has lent leaves those descriptors open, non-blocking,
+ * and not taken unless another listener has them.  So either the old listener is
+ * closed once the new one is open, or the new one is undone (one that is open:
+ * lend, then close), and the old one takes back.
+ *
+ * Lending twice is lending once.
+ */
+void sfront_listener_lend(struct sfront_listener *listener);
+
+/*
+ * Takes back what was lent.  Needs no memory.
+ *
+ * Returns 0, or -EBUSY if another listener has one of them, or had it and closed
+ * it without lending: that one stays lent, and the others are taken back.
+ */
+int sfront_listener_take_back(struct sfront_listener *listener);
 
 /*
  * How many descriptors there are to poll, and the one at @index (-1 past the
@@ -143,6 +227,26 @@ bool sfront_listener_is_single(const struct sfront_listener *listener, size_t in
  * socket, and clients in its backlog outlive us.
  */
 bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t index);
+
+/*
+ * Whether clients still reach descriptor @index at the UNIX path that the
+ * listener bound or adopted.
+ *
+ * Returns 0 (for every other kind of address, always), or
+ *   -ENOENT  the path is gone
+ *   -ESTALE  something else stands there
+ *   -EINVAL  past the last
+ *   other -errno if it cannot be told
+ */
+int sfront_listener_check(const struct sfront_listener *listener, size_t index);
+
+/*
+ * Device and inode number of the UNIX path that descriptor @index was bound to.
+ * While the socket is open they are no other file's.  Returns 0, or -ENOENT
+ * where there is no path of the listener's making.
+ */
+int sfront_listener_path_id(const struct sfront_listener *listener, size_t index, dev_t *ret_device,
+			    ino_t *ret_inode);
 
 /*
  * Takes the listening descriptor @index out of the listener, for a program that
@@ -300,6 +404,22 @@ struct sfront_inherited {
  * process), or another -errno if the variables are malformed.
  */
 int sfront_inherited_at(size_t index, struct sfront_inherited *ret);
+
+/*
+ * Keeps the inherited descriptors whose names begin with @prefix for the program
+ * itself, which stored them with its service manager: sd-listen in every form
+ * passes over them from now on, as if they had not been passed;
+ * sfront_inherited_at() still lists them.  To be called before an sd-listen
+ * address is opened.  Reads the variables as sfront_inherited_at() does.
+ *
+ * @prefix: copied; replaces that of an earlier call
+ *
+ * Returns how many there are, 0 where nothing was passed to this process, or
+ *   -EINVAL  a prefix that is empty, or longer than a name can be
+ *   -EBUSY   a listener has one of them already
+ *   other -errno if the variables are malformed
+ */
+int sfront_inherited_reserve(const char *prefix);
 
 #ifdef __cplusplus
 }

@@ -60,6 +60,12 @@ int sfront_options_set(struct sfront_options *options, const char *name, const c
 bool sfront_options_is_set(const struct sfront_options *options, const char *name);
 
 /*
+ * Whether both have the same options set, to the same values; where warnings go
+ * does not count.  NULL: the defaults.
+ */
+bool sfront_options_equal(const struct sfront_options *a, const struct sfront_options *b);
+
+/*
  * Writes the value of one option that was set, in the form that is read back as
  * the same: numbers for users and groups, milliseconds for keepalive.
  *
