@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/clock.h"
+#include "daemon/generation.h"
 #include "daemon/log.h"
 #include "daemon/proxy.h"
 #include "daemon/service.h"
@@ -27,17 +28,22 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
-static void sources_listen(struct acceptor *acceptor)
+static struct listening_socket *socket_of(const struct accept_source *source)
 {
-	for (size_t i = 0; i < acceptor->n_sources; i++)
-		if (!acceptor->sources[i].closed)
-			event_add(&acceptor->sources[i].event, NULL);
+	return proxy_socket_at(source->proxy, source->index);
 }
 
-static void sources_rest(struct acceptor *acceptor)
+static void sources_listen(struct generation *generation)
 {
-	for (size_t i = 0; i < acceptor->n_sources; i++)
-		event_del(&acceptor->sources[i].event);
+	for (size_t i = 0; i < generation->n_sources; i++)
+		if (!socket_of(&generation->sources[i])->done)
+			event_add(&generation->sources[i].event, NULL);
+}
+
+static void sources_rest(struct generation *generation)
+{
+	for (size_t i = 0; i < generation->n_sources; i++)
+		event_del(&generation->sources[i].event);
 }
 
 static void enter(struct acceptor *acceptor, enum acceptor_state state)
@@ -45,15 +51,15 @@ static void enter(struct acceptor *acceptor, enum acceptor_state state)
 	if (acceptor->state == state)
 		return;
 	if (state == ACCEPTOR_OPEN)
-		sources_listen(acceptor);
+		sources_listen(acceptor->generation);
 	else if (acceptor->state == ACCEPTOR_OPEN)
-		sources_rest(acceptor);
+		sources_rest(acceptor->generation);
 	if (acceptor->state == ACCEPTOR_PAUSED)
 		event_del(&acceptor->pause);
 	acceptor->state = state;
 }
 
-/* Each worker in turn meets the same shortage; the log hears of it once a second. */
+/* The log hears of it once a second. */
 static void log_pause(const struct acceptor *acceptor, int error)
 {
 	static struct log_limit limit;
@@ -80,10 +86,10 @@ static void pause_accepting(struct acceptor *acceptor, int error)
 		acceptor->pause_ms = PAUSE_MAX_MS;
 }
 
-static bool all_closed(const struct acceptor *acceptor)
+static bool all_done(const struct generation *generation)
 {
-	for (size_t i = 0; i < acceptor->n_sources; i++)
-		if (!acceptor->sources[i].closed)
+	for (size_t i = 0; i < generation->n_sources; i++)
+		if (!socket_of(&generation->sources[i])->done)
 			return false;
 	return true;
 }
@@ -94,12 +100,12 @@ static void close_source(struct accept_source *source, int error)
 
 	if (error != -ESHUTDOWN) {
 		log_line(LOG_ERR, "%s: accepting failed: %s; this listener is given up",
-			 source->proxy->socket_text[source->index], strerror(-error));
+			 socket_of(source)->text, strerror(-error));
 		atomic_store(&acceptor->worker->service->exit_status, 1);
 	}
 	event_del(&source->event);
-	source->closed = true;
-	if (all_closed(acceptor)) {
+	socket_of(source)->done = true;
+	if (all_done(acceptor->generation)) {
 		enter(acceptor, ACCEPTOR_STOPPED);
 		worker_accept_ended(acceptor->worker);
 	}
@@ -125,6 +131,7 @@ static enum accept_result accept_failed(struct accept_source *source, int error)
 static enum accept_result accept_one(struct accept_source *source)
 {
 	struct acceptor *acceptor = source->acceptor;
+	const struct proxy_socket *socket = &source->proxy->sockets[source->index];
 	struct sfront_connection connection;
 	int r;
 
@@ -134,7 +141,7 @@ static enum accept_result accept_one(struct accept_source *source)
 		enter(acceptor, ACCEPTOR_FULL);
 		return ACCEPT_STOP;
 	}
-	r = sfront_listener_accept_at(source->proxy->listener, source->index, &connection);
+	r = sfront_listener_accept_at(socket->listening->listener, socket->index, &connection);
 	if (r < 0) {
 		/* It was held for a moment only, but another worker may have wanted it just then.
 		 */
@@ -143,7 +150,7 @@ static enum accept_result accept_one(struct accept_source *source)
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
 	worker_hand_over(acceptor->worker, source->proxy, source->index, &connection);
-	if (source->proxy->bound[source->index].is_single)
+	if (socket_of(source)->is_single)
 		close_source(source, -ESHUTDOWN); /* it was all there was */
 	return ACCEPT_TAKEN;
 }
@@ -183,14 +190,15 @@ static void source_readable(evutil_socket_t fd, short what, void *arg)
  */
 static bool accept_in_turns(struct acceptor *acceptor, size_t most)
 {
+	const struct generation *generation = acceptor->generation;
 	size_t in_vain = 0, taken = 0;
 
-	while (in_vain < acceptor->n_sources && taken < most) {
-		struct accept_source *source = &acceptor->sources[acceptor->next];
+	while (in_vain < generation->n_sources && taken < most) {
+		struct accept_source *source = &generation->sources[acceptor->next];
 		enum accept_result result = ACCEPT_NOBODY;
 
-		acceptor->next = (acceptor->next + 1) % acceptor->n_sources;
-		if (!source->closed)
+		acceptor->next = (acceptor->next + 1) % generation->n_sources;
+		if (!socket_of(source)->done)
 			result = accept_one(source);
 		if (result == ACCEPT_STOP)
 			return false;
@@ -203,7 +211,7 @@ static bool accept_in_turns(struct acceptor *acceptor, size_t most)
 /* While there are more clients than slots, the listeners are not even polled. */
 static void reopen(struct acceptor *acceptor)
 {
-	if (accept_in_turns(acceptor, BURST_MAX * acceptor->n_sources) &&
+	if (accept_in_turns(acceptor, BURST_MAX * acceptor->generation->n_sources) &&
 	    acceptor->state != ACCEPTOR_STOPPED)
 		enter(acceptor, ACCEPTOR_OPEN);
 }
@@ -221,60 +229,113 @@ static void pause_over(evutil_socket_t fd, short what, void *arg)
 	reopen(arg);
 }
 
-void acceptor_start(struct acceptor *acceptor)
+static void adopt(struct acceptor *acceptor, struct generation *generation)
 {
-	if (all_closed(acceptor))
-		worker_accept_ended(
-			acceptor->worker); /* another worker serves the one connection */
+	acceptor->generation = generation;
+	acceptor->next = 0;
+	for (size_t i = 0; i < generation->n_sources; i++) {
+		struct accept_source *source = &generation->sources[i];
+		const struct proxy_socket *socket = &source->proxy->sockets[source->index];
+
+		source->acceptor = acceptor;
+		event_assign(&source->event, acceptor->worker->base,
+			     sfront_listener_fd(socket->listening->listener, socket->index),
+			     EV_READ | EV_PERSIST, source_readable, source);
+	}
+}
+
+void acceptor_start(struct acceptor *acceptor, struct generation *generation)
+{
+	adopt(acceptor, generation);
+	if (all_done(generation))
+		worker_accept_ended(acceptor->worker);
 	else
 		enter(acceptor, ACCEPTOR_OPEN);
+}
+
+/* Those who wait at a listener that will be closed are let in under its last settings. */
+static void take_queue(struct accept_source *source)
+{
+	for (unsigned int taken = 0; taken < DRAIN_MAX; taken++)
+		if (socket_of(source)->done || accept_one(source) != ACCEPT_TAKEN)
+			return;
+}
+
+void acceptor_switch(struct acceptor *acceptor, struct generation *generation)
+{
+	struct generation *before = acceptor->generation;
+
+	for (size_t i = 0; i < before->n_sources; i++) {
+		struct accept_source *source = &before->sources[i];
+
+		if (source->proxy->sockets[source->index].listening->newest != generation)
+			take_queue(source);
+	}
+	sources_rest(before);
+	adopt(acceptor, generation);
+	if (acceptor->state == ACCEPTOR_OPEN)
+		sources_listen(generation);
+}
+
+static void stop(struct acceptor *acceptor)
+{
+	enter(acceptor, ACCEPTOR_STOPPED);
+	worker_accept_ended(acceptor->worker);
 }
 
 void acceptor_drain(struct acceptor *acceptor)
 {
 	if (acceptor->state == ACCEPTOR_OPEN || acceptor->state == ACCEPTOR_PAUSED)
 		(void)accept_in_turns(acceptor, DRAIN_MAX);
+	stop(acceptor);
+}
+
+void acceptor_stop(struct acceptor *acceptor)
+{
+	stop(acceptor);
+}
+
+bool acceptor_stop_if_idle(struct acceptor *acceptor)
+{
+	struct generation *generation = acceptor->generation;
+
+	if (acceptor->state != ACCEPTOR_OPEN || slots_used(&acceptor->worker->service->slots) > 0)
+		return false;
+	for (size_t i = 0; i < generation->n_sources; i++)
+		if (!socket_of(&generation->sources[i])->done &&
+		    accept_one(&generation->sources[i]) != ACCEPT_NOBODY)
+			return false;
 	enter(acceptor, ACCEPTOR_STOPPED);
-	worker_accept_ended(acceptor->worker);
+	return true;
 }
 
-static void source_init(struct accept_source *source, struct acceptor *acceptor,
-			const struct proxy *proxy, size_t index)
+int acceptor_prepare(struct generation *generation)
 {
-	*source = (struct accept_source){
-		.acceptor = acceptor, .proxy = proxy, .index = index, .burst = 1
-	};
-	event_assign(&source->event, acceptor->worker->base,
-		     sfront_listener_fd(proxy->listener, index), EV_READ | EV_PERSIST,
-		     source_readable, source);
-}
-
-int acceptor_init(struct acceptor *acceptor, struct worker *worker)
-{
-	const struct service *service = worker->service;
 	size_t n = 0;
 
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		n += generation->proxies[i].n_sockets;
+	generation->sources = calloc(n, sizeof(*generation->sources));
+	if (generation->sources == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		for (size_t j = 0; j < generation->proxies[i].n_sockets; j++)
+			generation->sources[generation->n_sources++] = (struct accept_source){
+				.proxy = &generation->proxies[i], .index = j, .burst = 1
+			};
+	return 0;
+}
+
+void acceptor_init(struct acceptor *acceptor, struct worker *worker)
+{
 	*acceptor = (struct acceptor){ .worker = worker, .pause_ms = PAUSE_MIN_MS };
 	acceptor->state = ACCEPTOR_STOPPED;
 	event_assign(&acceptor->pause, worker->base, -1, 0, pause_over, acceptor);
-	for (size_t i = 0; i < service->n_proxies; i++)
-		n += service->proxies[i].n_sockets;
-	acceptor->sources = calloc(n, sizeof(*acceptor->sources));
-	if (acceptor->sources == NULL)
-		return -ENOMEM;
-
-	for (size_t i = 0; i < service->n_proxies; i++)
-		for (size_t j = 0; j < service->proxies[i].n_sockets; j++)
-			source_init(&acceptor->sources[acceptor->n_sources++], acceptor,
-				    &service->proxies[i], j);
-	return 0;
 }
 
 void acceptor_clear(struct acceptor *acceptor)
 {
-	sources_rest(acceptor);
+	if (acceptor->generation != NULL)
+		sources_rest(acceptor->generation);
 	event_del(&acceptor->pause);
-	free(acceptor->sources);
-	acceptor->sources = NULL;
-	acceptor->n_sources = 0;
 }

@@ -13,8 +13,11 @@
  *	  |        EMFILE, ENOMEM, ...                after 0.1 to 1 s
  *	  |---------------------------> PAUSED -----------------------> OPEN
  *	  |
- *	  |  drain, or every single connection taken
+ *	  |  drain, hand-over, or every single connection taken
  *	  '---------------------------> STOPPED
+ *
+ * What it accepts from is a generation's; on a reload it goes over to the next
+ * one's between two turns.
  */
 #ifndef DAEMON_ACCEPTOR_H
 #define DAEMON_ACCEPTOR_H
@@ -24,6 +27,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct generation;
 struct proxy;
 struct worker;
 
@@ -37,34 +41,49 @@ struct accept_source {
 	unsigned int burst;      /* how many clients a turn asks for */
 	unsigned int full_turns; /* turns in a row that got them all */
 	struct event event;
-	bool closed; /* it was for one connection, which is taken, or it broke */
 };
 
 struct acceptor {
 	struct worker *worker;
-	struct accept_source *sources;
-	size_t n_sources;
-	size_t next; /* whose turn it is when a slot comes free */
+	struct generation *generation; /* whose sources it accepts from */
+	size_t next;                   /* whose turn it is when a slot comes free */
 	enum acceptor_state state;
 	struct event pause;
 	unsigned int pause_ms;
 };
 
-/*
- * Sets up for all listeners of the worker's service; starts nothing.
- * Returns 0 or -errno.
- */
-int acceptor_init(struct acceptor *acceptor, struct worker *worker);
+/* Makes the sources of a generation, for all its listeners.  Returns 0 or -ENOMEM. */
+int acceptor_prepare(struct generation *generation);
 
+/* Sets up a zeroed acceptor; nothing is accepted yet. */
+void acceptor_init(struct acceptor *acceptor, struct worker *worker);
+
+/* Forgets the sources; nothing is closed. */
 void acceptor_clear(struct acceptor *acceptor);
 
 /* Begins to accept. */
-void acceptor_start(struct acceptor *acceptor);
+void acceptor_start(struct acceptor *acceptor, struct generation *generation);
+
+/*
+ * Goes on with another generation's listeners.  Clients that are queued at those
+ * which it lacks are accepted first, as far as there are slots: these will be
+ * closed.
+ */
+void acceptor_switch(struct acceptor *acceptor, struct generation *generation);
 
 /* A slot is free again. */
 void acceptor_resume(struct acceptor *acceptor);
 
 /* Accepts what is queued now, as far as there are slots, and stops for good. */
 void acceptor_drain(struct acceptor *acceptor);
+
+/* Stops for good and leaves the queues to others who have the same sockets. */
+void acceptor_stop(struct acceptor *acceptor);
+
+/*
+ * Stops if nobody is there and nobody waits in any queue, and says whether it has:
+ * whoever comes later finds a socket that is not polled here any more.
+ */
+bool acceptor_stop_if_idle(struct acceptor *acceptor);
 
 #endif

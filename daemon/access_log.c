@@ -12,11 +12,9 @@
 
 #include "daemon/backend.h"
 #include "daemon/clock.h"
+#include "daemon/generation.h"
 #include "daemon/log.h"
-#include "daemon/proxy.h"
-#include "daemon/service.h"
 #include "daemon/session.h"
-#include "daemon/worker.h"
 
 struct access_note *access_log_begin(const struct session *session,
 				     const struct sfront_connection *connection)
@@ -24,7 +22,7 @@ struct access_note *access_log_begin(const struct session *session,
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	struct access_note *note;
 
-	if (!session->worker->service->config.process.access_log)
+	if (!session->proxy->generation->config.process.access_log)
 		return NULL;
 	sfront_connection_format(connection, text, sizeof(text));
 	note = malloc(sizeof(*note) + strlen(text) + 1);
@@ -61,7 +59,7 @@ void access_log_session(const struct session *session, const char *reason)
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
 	uint64_t ms = 0;
 
-	if (!session->worker->service->config.process.access_log)
+	if (!session->proxy->generation->config.process.access_log)
 		return;
 	access_log_format_client(session, client, sizeof(client));
 	if (session->note != NULL)
@@ -69,7 +67,7 @@ void access_log_session(const struct session *session, const char *reason)
 	log_line(LOG_INFO,
 		 "client=%s listener=%s backend=%s up=%llu down=%llu duration=%llu.%03llu "
 		 "reason=\"%s\"",
-		 client, session->proxy->socket_text[session->socket],
+		 client, proxy_socket_at(session->proxy, session->socket)->text,
 		 backend_text(session->proxy->backend), (unsigned long long)session->client.moved,
 		 (unsigned long long)session->backend.moved, (unsigned long long)(ms / 1000),
 		 (unsigned long long)(ms % 1000), reason);

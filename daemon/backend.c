@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "daemon/clock.h"
+#include "daemon/generation.h"
 #include "daemon/log.h"
-#include "daemon/proxy.h"
 
 /* How long an answer is used before the name is looked up again. */
 #define FRESH_MS 10000
@@ -29,7 +29,7 @@ struct backend {
 	atomic_uint refs;
 	struct sfront_address address;
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	const struct service *service;
+	struct generation *generation;
 	bool literal;
 
 	pthread_mutex_t lock;      /* guards what follows */
@@ -64,13 +64,13 @@ static struct address_list *list_new(const struct sfront_sockaddr *addresses, un
 }
 
 /* Leaves out our own listeners: a connection to one would come back to us, and again. */
-static unsigned int drop_own(const struct service *service, struct sfront_sockaddr *addresses,
+static unsigned int drop_own(const struct generation *generation, struct sfront_sockaddr *addresses,
 			     unsigned int n)
 {
 	unsigned int kept = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (!proxy_is_own_listener(service, &addresses[i]))
+		if (!generation_listens_on(generation, &addresses[i]))
 			addresses[kept++] = addresses[i];
 	return kept;
 }
@@ -89,7 +89,7 @@ static struct address_list *resolve(const struct backend *backend, int *ret_erro
 		return NULL;
 	}
 	if (!backend->literal)
-		r = (int)drop_own(backend->service, addresses, (unsigned int)r);
+		r = (int)drop_own(backend->generation, addresses, (unsigned int)r);
 	if (r == 0) {
 		*ret_error = -ELOOP;
 		return NULL;
@@ -100,7 +100,7 @@ static struct address_list *resolve(const struct backend *backend, int *ret_erro
 	return list;
 }
 
-struct backend *backend_new(const struct sfront_address *address, const struct service *service,
+struct backend *backend_new(const struct sfront_address *address, struct generation *generation,
 			    struct sfront_error *err)
 {
 	struct backend *backend = calloc(1, sizeof(*backend));
@@ -112,7 +112,7 @@ struct backend *backend_new(const struct sfront_address *address, const struct s
 	atomic_init(&backend->refs, 1);
 	pthread_mutex_init(&backend->lock, NULL);
 	backend->address = *address;
-	backend->service = service;
+	backend->generation = generation;
 	backend->literal = sfront_address_is_literal(address);
 	sfront_address_format(address, backend->text, sizeof(backend->text));
 	if (!backend->literal)
@@ -187,6 +187,7 @@ bool backend_lookups_pending(void)
 static void *lookup_main(void *arg)
 {
 	struct backend *backend = arg;
+	struct generation *generation;
 	struct sfront_error err = { "" };
 	struct address_list *list;
 	int error = 0;
@@ -195,7 +196,9 @@ static void *lookup_main(void *arg)
 	if (list == NULL)
 		log_line(LOG_DEBUG, "backend: %s", err.message);
 	finish_lookup(backend, list, error);
+	generation = backend->generation;
 	backend_unref(backend);
+	generation_unref(generation);
 	atomic_fetch_sub(&lookups, 1);
 	return NULL;
 }
@@ -212,10 +215,12 @@ static int start_lookup(struct backend *backend)
 	pthread_attr_setstacksize(&attributes, RESOLVER_STACK);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	atomic_fetch_add(&lookups, 1);
+	generation_ref(backend->generation);
 	r = pthread_create(&thread, &attributes, lookup_main, backend_ref(backend));
 	if (r != 0) {
-		atomic_fetch_sub(&backend->refs,
-				 1); /* never the last one: the caller holds it too */
+		/* Never the last ones: the session that asks holds both too. */
+		atomic_fetch_sub(&backend->refs, 1);
+		generation_unref(backend->generation);
 		atomic_fetch_sub(&lookups, 1);
 	}
 	pthread_attr_destroy(&attributes);

@@ -14,7 +14,7 @@
 #include "daemon/mailbox.h"
 
 struct backend;
-struct service;
+struct generation;
 
 /* The addresses of one answer, in the resolver's order.  Shared: see address_list_unref(). */
 struct address_list {
@@ -36,20 +36,20 @@ struct backend_wait {
 };
 
 /*
- * @service: asked whether an address is one of our own listeners; outlives the
- *           backend's last look-up
+ * @generation: whose backend it is; a look-up holds a reference, and asks it
+ *              whether an address is one of our own listeners
  *
  * Returns NULL with errno set and @err saying why, when memory is out or a literal
  * address names an interface that does not exist.
  */
-struct backend *backend_new(const struct sfront_address *address, const struct service *service,
+struct backend *backend_new(const struct sfront_address *address, struct generation *generation,
 			    struct sfront_error *err);
 
 /* A look-up under way holds a reference of its own. */
 struct backend *backend_ref(struct backend *backend);
 void backend_unref(struct backend *backend);
 
-/* Whether a look-up is still under way in some thread, which uses the service. */
+/* Whether a look-up is still under way in some thread, which uses its generation. */
 bool backend_lookups_pending(void);
 
 /* "127.0.0.1:80" */

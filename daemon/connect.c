@@ -25,7 +25,7 @@
 
 #include "daemon/backend.h"
 #include "daemon/clock.h"
-#include "daemon/proxy.h"
+#include "daemon/generation.h"
 #include "daemon/worker.h"
 
 #define BACKOFF_MIN_MS 10
@@ -197,7 +197,7 @@ static void attempt_free(struct attempt *attempt)
 	drop_socket(attempt);
 	event_del(&attempt->timer);
 	address_list_unref(attempt->list);
-	backend_unref(attempt->proxy->backend);
+	generation_unref(attempt->proxy->generation);
 	free(attempt);
 }
 
@@ -461,7 +461,7 @@ static struct attempt *attempt_new(struct worker *worker, const struct proxy *pr
 	attempt->wait.message.deliver = addresses_arrived;
 	event_assign(&attempt->timer, worker->base, -1, 0, timer_fired, attempt);
 	event_assign(&attempt->writable, worker->base, -1, EV_WRITE, socket_writable, attempt);
-	backend_ref(proxy->backend);
+	generation_ref(proxy->generation);
 	return attempt;
 }
 

@@ -24,9 +24,9 @@
 #include "daemon/backend.h"
 #include "daemon/clock.h"
 #include "daemon/descriptors.h"
+#include "daemon/generation.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
-#include "daemon/proxy.h"
 #include "daemon/service.h"
 #include "daemon/worker.h"
 
@@ -74,7 +74,7 @@ static void drain_timer_fired(evutil_socket_t fd, short what, void *arg)
 static void log_drain(void)
 {
 	unsigned int left = slots_used(&life.service->slots);
-	uint64_t timeout = life.service->config.process.drain_timeout_ms;
+	uint64_t timeout = life.service->process.drain_timeout_ms;
 
 	if (left == 0)
 		return;
@@ -91,7 +91,7 @@ static void log_drain(void)
 
 static void drain(void)
 {
-	uint64_t timeout = life.service->config.process.drain_timeout_ms;
+	uint64_t timeout = life.service->process.drain_timeout_ms;
 	struct timeval tv = timeval_from_ms(timeout);
 
 	life.phase = DRAINING;
@@ -123,9 +123,16 @@ static void worker_polls(struct message *message)
 	    life.phase != STARTING)
 		return;
 	life.phase = RUNNING;
-	for (size_t i = 0; i < service->n_proxies; i++)
-		proxy_announce(&service->proxies[i]);
+	for (size_t i = 0; i < service->generation->n_proxies; i++)
+		proxy_announce(&service->generation->proxies[i]);
 	notify_ready();
+}
+
+static bool close_listening(struct listening *listening, void *data)
+{
+	(void)data;
+	listening_close(listening);
+	return true;
 }
 
 /* Nobody accepts any more.  Clients that come from here on are refused at once, not left waiting.
@@ -135,8 +142,7 @@ static void close_listeners(void)
 	if (life.listeners_closed)
 		return;
 	life.listeners_closed = true;
-	for (size_t i = 0; i < life.service->n_proxies; i++)
-		proxy_close_listener(&life.service->proxies[i]);
+	(void)generation_each(life.service->generation, close_listening, NULL);
 	notify_stopping();
 	log_drain();
 }
@@ -190,7 +196,7 @@ static void release_signals(void)
 static int init_workers(const struct descriptor_plan *plan)
 {
 	struct service *service = life.service;
-	unsigned int n = service->config.process.workers;
+	unsigned int n = service->process.workers;
 
 	service->workers = calloc(n, sizeof(*service->workers));
 	if (service->workers == NULL)
@@ -239,13 +245,13 @@ static void stop_workers(void)
 static int serve(void)
 {
 	struct service *service = life.service;
-	struct descriptor_plan plan = descriptors_plan(&service->config.process);
+	struct descriptor_plan plan = descriptors_plan(&service->process);
 	int r;
 
 	service->slots.max = plan.max_connections;
 	r = start_workers(&plan);
 	if (r < 0) {
-		log_line(LOG_ERR, "cannot start %u worker(s): %s", service->config.process.workers,
+		log_line(LOG_ERR, "cannot start %u worker(s): %s", service->process.workers,
 			 strerror(-r));
 		/* Nobody has accepted yet; those that have started are not waited for. */
 		close_listeners();
@@ -267,11 +273,6 @@ int lifecycle_run(struct service *service)
 	int status = EXIT_FAILURE;
 
 	life.service = service;
-	service->base = event_base_new();
-	if (service->base == NULL || mailbox_open(&service->mailbox, service->base) < 0) {
-		log_line(LOG_ERR, "cannot start: memory or descriptors are out");
-		return status;
-	}
 	event_assign(&life.drain_timer, service->base, -1, 0, drain_timer_fired, NULL);
 	if (catch_signals(service->base) == 0)
 		status = serve();
@@ -285,7 +286,5 @@ int lifecycle_run(struct service *service)
 	stop_workers();
 	event_del(&life.drain_timer);
 	release_signals();
-	mailbox_close(&service->mailbox);
-	event_base_free(service->base);
 	return status;
 }

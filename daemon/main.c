@@ -18,9 +18,9 @@
 #include "conf/conf.h"
 #include "daemon/args.h"
 #include "daemon/descriptors.h"
+#include "daemon/generation.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
-#include "daemon/proxy.h"
 #include "daemon/service.h"
 
 /* The system refused, and: what was asked for is wrong. */
@@ -50,33 +50,6 @@ static bool stderr_is_stdin(void)
 	       S_ISSOCK(in.st_mode) && in.st_dev == err.st_dev && in.st_ino == err.st_ino;
 }
 
-static int open_proxies(struct service *service)
-{
-	struct sfront_error err = { "" };
-
-	service->proxies = calloc(service->config.n_proxies, sizeof(*service->proxies));
-	if (service->proxies == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < service->config.n_proxies; i++) {
-		int r = proxy_open(&service->proxies[service->n_proxies++],
-				   &service->config.proxies[i], service, &err);
-
-		if (r < 0) {
-			log_line(LOG_ERR, "%s", err.message);
-			return r;
-		}
-	}
-	for (size_t i = 0; i < service->n_proxies; i++) {
-		int r = proxy_check_loop(service, &service->proxies[i], &err);
-
-		if (r < 0) {
-			log_line(LOG_ERR, "%s", err.message);
-			return r;
-		}
-	}
-	return 0;
-}
-
 /* Clients of a socket that systemd passed and nobody accepts from hang until it is stopped. */
 static void warn_of_untaken(void)
 {
@@ -95,28 +68,57 @@ static void warn_of_untaken(void)
 			 "inherited");
 }
 
-static void close_proxies(struct service *service)
+/* At the start nothing is open yet. */
+static struct listening *find_none(void *data, const struct proxy_config *config, size_t line)
 {
-	for (size_t i = 0; i < service->n_proxies; i++)
-		proxy_close(&service->proxies[i]);
-	free(service->proxies);
-	service->proxies = NULL;
-	service->n_proxies = 0;
+	(void)data;
+	(void)config;
+	(void)line;
+	return NULL;
 }
 
-static int run(struct service *service)
+static int open_generation(struct service *service, struct config *config, const char *file)
 {
-	bool inetd = serves_inetd(&service->config);
+	struct sfront_error err;
+
+	service->process = config->process;
+	service->generation = generation_open(service, config, file, find_none, NULL, &err);
+	if (service->generation == NULL) {
+		log_line(LOG_ERR, "%s", err.message);
+		return -EIO;
+	}
+	generation_become_newest(service->generation);
+	warn_of_untaken();
+	return 0;
+}
+
+static int open_base(struct service *service)
+{
+	service->base = event_base_new();
+	if (service->base != NULL && mailbox_open(&service->mailbox, service->base) == 0)
+		return 0;
+	log_line(LOG_ERR, "cannot start: memory or descriptors are out");
+	return -ENOMEM;
+}
+
+static int run(struct service *service, struct config *config, const char *file)
+{
+	bool inetd = serves_inetd(config);
 	int status = EXIT_REFUSED;
 
-	log_open(service->config.process.log_level, stderr_is_stdin());
+	log_open(config->process.log_level, stderr_is_stdin());
 	descriptors_fill_standard(inetd);
 	service->interactive = inetd && isatty(STDIN_FILENO);
-	if (open_proxies(service) == 0) {
-		warn_of_untaken();
+	/* What was inherited first: nothing of ours may take a number that somebody names. */
+	if (open_generation(service, config, file) < 0)
+		return status;
+	if (open_base(service) == 0) {
 		status = lifecycle_run(service);
+		mailbox_close(&service->mailbox);
 	}
-	close_proxies(service);
+	if (service->base != NULL)
+		event_base_free(service->base);
+	generation_free(service->generation);
 	return status;
 }
 
@@ -131,13 +133,14 @@ int main(int argc, char **argv)
 {
 	static struct service service; /* a resolver's thread may outlive main() by a moment */
 	struct problems problems = { .report = problem_reported };
+	struct config config;
 	const char *file;
 	enum args_action action;
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
 	log_open(LOG_INFO, stderr_is_stdin());
-	action = args_parse(argc, argv, &service.config, &problems, &file);
+	action = args_parse(argc, argv, &config, &problems, &file);
 	if (action == ARGS_HELP) {
 		args_print_help();
 		status = EXIT_SUCCESS;
@@ -150,11 +153,11 @@ int main(int argc, char **argv)
 	} else if (problems.count > 0) {
 		status = EXIT_USAGE;
 	} else if (action == ARGS_CHECK) {
-		status = check_only(&service.config, file);
+		status = check_only(&config, file);
 	} else {
-		status = run(&service);
+		status = run(&service, &config, file);
 	}
-	config_clear(&service.config);
+	config_clear(&config);
 	if (fflush(stdout) != 0 && status == EXIT_SUCCESS) {
 		log_line(LOG_ERR, "stdout takes no more: %s", strerror(errno));
 		status = EXIT_REFUSED;

@@ -1,64 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A proxy at work: its configuration, its open listener and its backend.  Opened and
- * closed by the main thread, read by every worker.
+ * A proxy at work: its configuration, what it listens on and its backend.  Opened
+ * and closed by the main thread, read by every worker.
  */
 #ifndef DAEMON_PROXY_H
 #define DAEMON_PROXY_H
 
-#include <sockfront/listener.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "daemon/listening.h"
 
 struct backend;
-struct service;
+struct generation;
 
-/* A descriptor of the listener, as noted when it was opened: workers read it when that is closed.
- */
-struct bound {
-	struct sfront_sockaddr addr; /* len 0 for a connection */
-	bool is_single;              /* it is for one connection */
-	bool takes_ipv4;             /* an IPv6 socket that IPv4 clients reach too */
+/* One of the descriptors that a proxy accepts from. */
+struct proxy_socket {
+	struct listening *listening;
+	size_t index; /* in that */
 };
 
 struct proxy {
-	const struct proxy_config *config; /* borrowed from service->config */
-	struct sfront_listener *listener;
+	struct generation *generation;
+	const struct proxy_config *config; /* borrowed from the generation's */
 	struct backend *backend;
+	struct listening **listenings; /* one for each listen line; a reference each */
+	size_t n_listenings;
+	struct proxy_socket *sockets; /* those of all lines */
 	size_t n_sockets;
-	char (*socket_text)[SFRONT_ADDRESS_TEXT_SIZE]; /* what each descriptor listens on */
-	struct bound *bound;                           /* the same, as the kernel has it */
 };
 
 /*
- * Opens the listener and, for a literal one, knows the backend's address.
- * proxy_close() is owed in any case.
+ * Says which listener that is open already serves listen line number @line of
+ * @config: a reference for the caller, or NULL if one has to be opened.
+ */
+typedef struct listening *proxy_finder(void *data, const struct proxy_config *config, size_t line);
+
+/*
+ * Opens every listen line that @find does not know and, for a literal one,
+ * knows the backend's address.  proxy_close() is owed in any case.
  *
- * @config, @service: borrowed for as long as the proxy lives
+ * @config, @generation: borrowed for as long as the proxy lives
  *
  * Returns 0, or -errno with @err saying why.
  */
 int proxy_open(struct proxy *proxy, const struct proxy_config *config,
-	       const struct service *service, struct sfront_error *err);
+	       struct generation *generation, proxy_finder *find, void *data,
+	       struct sfront_error *err);
+
+void proxy_close(struct proxy *proxy);
+
+static inline struct listening_socket *proxy_socket_at(const struct proxy *proxy, size_t index)
+{
+	return &proxy->sockets[index].listening->sockets[proxy->sockets[index].index];
+}
 
 /* Says in the log what it listens on, free ports resolved. */
 void proxy_announce(const struct proxy *proxy);
 
-/* Closes the listener: nobody may be accepting from it any more. */
-void proxy_close_listener(struct proxy *proxy);
-
-void proxy_close(struct proxy *proxy);
-
-/*
- * Refuses backends that are one of the service's own listeners, now that these
- * are bound.  Returns 0, or -ELOOP with @err naming both.
- */
-int proxy_check_loop(const struct service *service, const struct proxy *proxy,
-		     struct sfront_error *err);
-
-/* Whether @addr leads back to a listener of ours. */
-bool proxy_is_own_listener(const struct service *service, const struct sfront_sockaddr *addr);
+/* The socket of the proxy that a connection to @addr arrives at, or NULL. */
+const struct listening_socket *proxy_reached(const struct proxy *proxy,
+					     const struct sfront_sockaddr *addr);
 
 #endif

@@ -14,13 +14,12 @@
 #include "daemon/mailbox.h"
 #include "daemon/slots.h"
 
-struct proxy;
+struct generation;
 struct worker;
 
 struct service {
-	struct config config;
-	struct proxy *proxies;
-	size_t n_proxies;
+	struct process_config process; /* the settings in force; the main thread's */
+	struct generation *generation; /* the current one; the main thread's */
 	struct worker *workers;
 	unsigned int n_workers;
 	bool interactive;        /* stdin is the connection, and a terminal */

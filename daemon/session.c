@@ -22,8 +22,8 @@
 #include "daemon/backend.h"
 #include "daemon/clock.h"
 #include "daemon/connect.h"
+#include "daemon/generation.h"
 #include "daemon/log.h"
-#include "daemon/proxy.h"
 #include "daemon/service.h"
 #include "daemon/worker.h"
 
@@ -99,6 +99,7 @@ enum close_how {
 static void session_close(struct session *session, enum close_how how, const char *reason)
 {
 	struct worker *worker = session->worker;
+	struct generation *generation = session->proxy->generation;
 	bool survivor_is_backend = session->client_broke;
 
 	if (session->state == SESSION_CONNECTING)
@@ -118,6 +119,7 @@ static void session_close(struct session *session, enum close_how how, const cha
 	}
 	free(session->note);
 	slab_give(&worker->sessions, session);
+	generation_unref(generation);
 	worker_session_ended(worker);
 }
 
@@ -143,7 +145,7 @@ static void report_failure(struct session *session, const char *reason)
 	access_log_format_client(session, client, sizeof(client));
 	log_line(LOG_WARNING, "backend %s: %s (client %s, listener %s%s)",
 		 backend_text(session->proxy->backend), reason, client,
-		 session->proxy->socket_text[session->socket],
+		 proxy_socket_at(session->proxy, session->socket)->text,
 		 dropped > 0 ? "; similar messages were held back" : "");
 }
 
@@ -761,7 +763,7 @@ void session_start(struct worker *worker, const struct proxy *proxy, size_t sock
 	session->worker = worker;
 	session->proxy = proxy;
 	session->socket = (uint16_t)socket;
-	session->single = proxy->bound[socket].is_single;
+	session->single = proxy_socket_at(proxy, socket)->is_single;
 	session->state = SESSION_CONNECTING;
 	init_ends(session, connection);
 	session->note = access_log_begin(session, connection);

@@ -65,8 +65,8 @@ struct session {
 
 /*
  * Serves a client that was just accepted and for which a slot is taken.  Takes
- * the connection and the slot.  There must be memory for a session: see
- * slab_ready().
+ * the connection, the slot, and a reference to the proxy's generation.  There must be memory for a
+ * session: see slab_ready().
  */
 void session_start(struct worker *worker, const struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection);

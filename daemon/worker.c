@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "daemon/generation.h"
 #include "daemon/log.h"
 #include "daemon/service.h"
 #include "daemon/session.h"
@@ -66,6 +67,7 @@ static void turn_away(struct handover *handover)
 	unsigned int dropped;
 
 	sfront_connection_close(&handover->connection);
+	generation_unref(handover->proxy->generation);
 	if (log_limit_passes(&limit, &dropped))
 		log_line(LOG_WARNING, "a client was turned away: memory is out");
 	worker_session_ended(handover->worker);
@@ -101,6 +103,7 @@ void worker_hand_over(struct worker *worker, const struct proxy *proxy, size_t s
 	struct handover *handover = worker->spare;
 
 	atomic_fetch_add(&to->load, 1);
+	generation_ref(proxy->generation);
 	if (to == worker) {
 		session_start(worker, proxy, socket, connection);
 		return;
@@ -147,7 +150,7 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 
 	if (worker->index == 0)
-		acceptor_start(&worker->acceptor);
+		acceptor_start(&worker->acceptor, worker->service->generation);
 	mailbox_post(&worker->service->mailbox, &worker->polling);
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
@@ -196,7 +199,7 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 	worker->finish.deliver = finish_delivered;
 	worker->cut.deliver = cut_delivered;
 	worker->stop.deliver = stop_delivered;
-	transit_pool_init(&worker->transits, (size_t)service->config.process.pipe_size, max_pipes);
+	transit_pool_init(&worker->transits, (size_t)service->process.pipe_size, max_pipes);
 	slab_init(&worker->sessions, sizeof(struct session));
 	slab_init(&worker->timers, sizeof(struct session_timer));
 
@@ -208,12 +211,9 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 		event_base_free(worker->base);
 		return r;
 	}
-	if (index > 0)
-		return 0;
-	r = acceptor_init(&worker->acceptor, worker);
-	if (r < 0)
-		worker_clear(worker);
-	return r;
+	if (index == 0)
+		acceptor_init(&worker->acceptor, worker);
+	return 0;
 }
 
 int worker_start(struct worker *worker)
