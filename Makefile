@@ -70,14 +70,14 @@ MULTI   := 1
 ARGP    := 1
 
 part = $(if $(filter 1,$($(1))),$(2:%=lib/%.c),lib/absent/$(3).c)
-optional := unix vsock sd_listen fd inherited inetd single claim option_table socket_options \
+optional := unix vsock sd_listen fd inherited inetd single option_table socket_options \
             multi argp
 lib_sources := $(filter-out $(optional:%=lib/%.c) lib/event%,$(sort $(wildcard lib/*.c))) \
                $(call part,UNIX,unix,unix) $(call part,VSOCK,vsock,vsock) \
                $(call part,SYSTEMD,sd_listen fd inherited,systemd) \
                $(call part,INETD,inetd,inetd) $(call part,MULTI,multi,multi) \
                $(call part,OPTIONS,option_table socket_options,option_table) \
-               $(if $(filter 1,$(SYSTEMD) $(INETD)),lib/single.c lib/claim.c) \
+               $(if $(filter 1,$(SYSTEMD) $(INETD)),lib/single.c) \
                $(if $(filter 1,$(ARGP)),lib/argp.c)
 lib_objects := $(lib_sources:%.c=$(OBJ)/%.o)
 event_objects := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard lib/event*.c)))

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who has taken which inherited descriptor: inherited.c and inetd.c ask before
- * they take one, so that no two listeners ever share a number.
+ * Who has taken which inherited descriptor: inherited.c, inetd.c and adopt.c ask
+ * before they take one, so that no two listeners ever share a number, but for
+ * those that listener.c lends.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -14,6 +16,8 @@ static struct {
 	pthread_mutex_t lock;
 	int *fds;
 	size_t n;
+	size_t room; /* of the array: at least n + lent */
+	size_t lent; /* claims that may come back */
 } claims = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Where in the claims @fd stands, or claims.n.  With the lock held. */
@@ -26,34 +30,86 @@ static size_t claim_of(int fd)
 	return i;
 }
 
+/* Room for one more claim beside those that may come back.  With the lock held. */
+static int make_room(void)
+{
+	size_t wanted = claims.n + claims.lent + 1;
+	int *fds;
+
+	if (wanted <= claims.room)
+		return 0;
+	fds = realloc(claims.fds, wanted * sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	claims.fds = fds;
+	claims.room = wanted;
+	return 0;
+}
+
 int sfront_claim(int fd)
 {
-	int r = 0, *fds;
+	int r;
+
+	pthread_mutex_lock(&claims.lock);
+	r = claim_of(fd) < claims.n ? -EBUSY : make_room();
+	if (r == 0)
+		claims.fds[claims.n++] = fd;
+	pthread_mutex_unlock(&claims.lock);
+	return r;
+}
+
+/* With the lock held. */
+static void release(int fd)
+{
+	size_t i = claim_of(fd);
+
+	if (i < claims.n)
+		claims.fds[i] = claims.fds[--claims.n];
+}
+
+void sfront_claim_release(int fd)
+{
+	pthread_mutex_lock(&claims.lock);
+	release(fd);
+	pthread_mutex_unlock(&claims.lock);
+}
+
+void sfront_claim_give_back(int fd, bool was_blocking)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (was_blocking && flags >= 0)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	sfront_claim_release(fd);
+}
+
+void sfront_claim_lend(int fd)
+{
+	pthread_mutex_lock(&claims.lock);
+	release(fd);
+	claims.lent++;
+	pthread_mutex_unlock(&claims.lock);
+}
+
+int sfront_claim_return(int fd)
+{
+	int r = 0;
 
 	pthread_mutex_lock(&claims.lock);
 	if (claim_of(fd) < claims.n) {
 		r = -EBUSY;
 	} else {
-		fds = realloc(claims.fds, (claims.n + 1) * sizeof(*fds));
-		if (fds) {
-			claims.fds = fds;
-			fds[claims.n++] = fd;
-		} else {
-			r = -ENOMEM;
-		}
+		claims.lent--;
+		claims.fds[claims.n++] = fd;
 	}
 	pthread_mutex_unlock(&claims.lock);
 	return r;
 }
 
-void sfront_claim_release(int fd)
+void sfront_claim_forget(void)
 {
-	size_t i;
-
 	pthread_mutex_lock(&claims.lock);
-	i = claim_of(fd);
-	if (i < claims.n)
-		claims.fds[i] = claims.fds[--claims.n];
+	claims.lent--;
 	pthread_mutex_unlock(&claims.lock);
 }
 

@@ -78,13 +78,8 @@ static int take_connected(const struct taking *taking, struct sfront_socket *soc
 /* "*:80" for a socket that takes IPv4 too. */
 static void show(int fd, struct sfront_socket *socket)
 {
-	int only_v6 = 1;
-	socklen_t len = sizeof(only_v6);
-
 	sfront_socket_local(fd, &socket->local);
-	if (socket->local.len && socket->local.sa.any.sa_family == AF_INET6 &&
-	    IN6_IS_ADDR_UNSPECIFIED(&socket->local.sa.in6.sin6_addr) &&
-	    getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, &len) == 0 && !only_v6)
+	if (sfront_socket_is_dual(fd, &socket->local))
 		snprintf(socket->text, sizeof(socket->text), "*:%u",
 			 ntohs(socket->local.sa.in6.sin6_port));
 	else
@@ -122,16 +117,6 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	return r;
 }
 
-/* As it was found, for whoever tries next. */
-static void give_back(int fd, bool was_blocking)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (was_blocking && flags >= 0)
-		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-	sfront_claim_release(fd);
-}
-
 int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_class *class,
 			  int fd, const char *typed, const char *name, unsigned int extra,
 			  const struct sfront_options *options, struct sfront_error *err)
@@ -155,7 +140,7 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 
 	r = take(&taking, listener, &socket, extra, err);
 	if (r < 0)
-		give_back(fd, socket.was_blocking);
+		sfront_claim_give_back(fd, socket.was_blocking);
 	return r;
 }
 
@@ -169,18 +154,26 @@ void sfront_inherited_close(struct sfront_socket *socket)
 {
 	if (socket->single)
 		sfront_single_close(socket);
+	else if (socket->lent)
+		sfront_claim_forget();
 	else
 		sfront_socket_close(socket);
 }
 
 int sfront_inherited_release(struct sfront_socket *socket)
 {
-	return socket->single ? -EOPNOTSUPP : sfront_socket_release(socket);
+	if (socket->single)
+		return -EOPNOTSUPP;
+	if (socket->lent)
+		sfront_claim_forget();
+	socket->lent = false;
+	return sfront_socket_release(socket);
 }
 
 void sfront_inherited_undo(struct sfront_socket *socket)
 {
-	give_back(socket->single ? socket->only.read_fd : socket->fd, socket->was_blocking);
+	sfront_claim_give_back(socket->single ? socket->only.read_fd : socket->fd,
+			       socket->was_blocking);
 	if (socket->single)
 		close(socket->fd);
 }

@@ -38,6 +38,7 @@
 #define CONNECTED(kinds) ((kinds) << 16) /* a connection that was handed to us */
 #define LISTENING(kinds) (OWN(kinds) | INHERITED(kinds))
 #define EVERY(kinds)     (LISTENING(kinds) | CONNECTED(kinds))
+#define ANY_KIND         0xffu
 
 enum sfront_option_id {
 	OPTION_UNIX_UNLINK,
@@ -96,6 +97,13 @@ struct sfront_options {
 	void *warn_data; /* borrowed */
 };
 
+/* Mode and owner of a socket file; each may be -1: as it is, or not known. */
+struct sfront_access {
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
 /* A descriptor of a listener. */
 struct sfront_socket {
 	const struct sfront_class *class;
@@ -103,9 +111,10 @@ struct sfront_socket {
 	unsigned int target;       /* OWN(), INHERITED() or CONNECTED() of a KIND_ */
 	int fd;                    /* to poll, and to accept from unless single; owned */
 	enum sfront_stream stream; /* of the connections */
-	int send_buffer;           /* to be set on each connection; 0: not */
+	int send_buffer;           /* to be set on each connection; 0: not; accessed atomically */
 	bool inherited;
-	bool was_blocking; /* an inherited one, before it was taken */
+	bool was_blocking; /* an inherited or adopted one, before it was taken */
+	bool lent;         /* another listener may claim it; ours to serve, not to close */
 	bool single;       /* gives .only, once; .fd is an eventfd then */
 	bool taken;        /* .only was given; accessed atomically */
 	struct sfront_connection only;
@@ -119,6 +128,7 @@ struct sfront_socket {
 		int dir_fd;
 		dev_t dev;
 		ino_t ino;
+		struct sfront_access made; /* what no option set; -1: an option did */
 	} path;
 };
 
@@ -162,6 +172,28 @@ struct sfront_class {
 	 * close() does.
 	 */
 	void (*undo)(struct sfront_socket *socket);
+
+	/*
+	 * Makes @socket, of which fd (a listening stream socket), local and target
+	 * are filled, what open() of @address with @options would have added.
+	 * Changes nothing about the descriptor, which release() gives up again.
+	 *
+	 * Returns 0; -EINVAL without @err if the socket is bound to anything else;
+	 * or another negative errno with @err.  NULL: no such address has sockets
+	 * that an earlier process could have opened.
+	 */
+	int (*adopt)(struct sfront_socket *socket, const struct sfront_address *address,
+		     const struct sfront_options *options, struct sfront_error *err);
+
+	/*
+	 * Changes what options set on something else than the descriptor.  Returns
+	 * 0, or a negative errno with @err.  NULL: there is nothing.
+	 */
+	int (*update)(struct sfront_socket *socket, const struct sfront_options *from,
+		      const struct sfront_options *to, struct sfront_error *err);
+
+	/* As sfront_listener_check().  NULL: clients always reach it. */
+	int (*check)(const struct sfront_socket *socket);
 };
 
 extern const struct sfront_class sfront_tcp_class;
@@ -203,6 +235,10 @@ bool sfront_option_given(const struct sfront_options *options, enum sfront_optio
 bool sfront_option_applies(enum sfront_option_id option, unsigned int target);
 const char *sfront_option_name(enum sfront_option_id option);
 
+/* Whether an option was given in one alone or with another value; a switch: is another. */
+bool sfront_option_differs(enum sfront_option_id option, const struct sfront_options *a,
+			   const struct sfront_options *b);
+
 /* The value of an option that is kept as an int. */
 int sfront_option_number(const struct sfront_options *options, enum sfront_option_id option);
 
@@ -211,6 +247,9 @@ void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addr
 			 const struct sfront_options *options);
 
 /* listener.c */
+
+/* NULL if there is no such kind. */
+const struct sfront_class *sfront_class_of(enum sfront_kind kind);
 
 /* Says that @what was left out of the build.  Returns -EAFNOSUPPORT. */
 int sfront_refuse_absent(const struct sfront_address *address, const char *what,
@@ -250,6 +289,9 @@ int sfront_socket_backlog(const char *text, const struct sfront_options *options
 /* Fills @ret with the address that @fd is bound to, or with none.  Returns 0 or -errno. */
 int sfront_socket_local(int fd, struct sfront_sockaddr *ret);
 
+/* Whether @fd, bound to @local, takes clients of IPv6 and of IPv4 at any address. */
+bool sfront_socket_is_dual(int fd, const struct sfront_sockaddr *local);
+
 /* Accepts from a listening socket: the accept slot of most classes. */
 int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
 
@@ -272,6 +314,20 @@ int sfront_socket_release(struct sfront_socket *socket);
 int sfront_socket_apply(int fd, unsigned int target, const char *text,
 			const struct sfront_options *options, struct sfront_error *err);
 
+/*
+ * Sets what @to has other than @from on a listening socket of @target, as far
+ * as it can be set while that is open, and warns of the rest.
+ *
+ * Returns 0, or a negative errno with @err naming the address and the option.
+ */
+int sfront_socket_change(int fd, unsigned int target, const char *text,
+			 const struct sfront_options *from, const struct sfront_options *to,
+			 struct sfront_error *err);
+
+/* Warns of each switch that was given, differs on @fd and cannot be set any more. */
+void sfront_socket_compare(int fd, unsigned int target, const char *text,
+			   const struct sfront_options *options);
+
 /* single.c */
 
 /*
@@ -291,6 +347,18 @@ void sfront_single_close(struct sfront_socket *socket);
 int sfront_claim(int fd);
 void sfront_claim_release(int fd);
 bool sfront_is_claimed(int fd);
+
+/* Releases the claim, and makes @fd blocking again if it was: for whoever tries next. */
+void sfront_claim_give_back(int fd, bool was_blocking);
+
+/*
+ * Releases a claim and keeps its place, so that it can be had again without
+ * memory.  The place is given up by one of the next two.
+ */
+void sfront_claim_lend(int fd);
+/* Returns 0, or -EBUSY if somebody else has claimed it: it stays lent then. */
+int sfront_claim_return(int fd);
+void sfront_claim_forget(void);
 
 /* identify.c */
 
@@ -346,6 +414,10 @@ void *sfront_custom_data(const struct sfront_listener *listener,
 			 int (*accept)(void *data, struct sfront_connection *ret_connection));
 
 /* resolve.c */
+
+/* The port of a TCP address.  Returns 0, or -ENOENT with @err if its service is unknown. */
+int sfront_address_port(const struct sfront_address *address, uint16_t *ret,
+			struct sfront_error *err);
 
 /* The port of a service, digits or a name.  Returns 0 or -ENOENT. */
 int sfront_service_port(const char *service, uint16_t *ret);

@@ -20,6 +20,11 @@ static const struct sfront_class *const classes[SFRONT_KINDS] = {
 	[SFRONT_INETD] = &sfront_inetd_class,
 };
 
+const struct sfront_class *sfront_class_of(enum sfront_kind kind)
+{
+	return kind < SFRONT_KINDS ? classes[kind] : NULL;
+}
+
 int sfront_refuse_absent(const struct sfront_address *address, const char *what,
 			 struct sfront_error *err)
 {
@@ -67,13 +72,14 @@ unsigned int sfront_listener_targets(const struct sfront_listener *listener)
 int sfront_open_one(struct sfront_listener *listener, const struct sfront_address *address,
 		    const struct sfront_options *options, struct sfront_error *err)
 {
+	const struct sfront_class *class = sfront_class_of(address->kind);
 	size_t before = listener->n_sockets;
 	int r;
 
-	if (address->kind >= SFRONT_KINDS)
+	if (!class)
 		return sfront_fail(err, -EINVAL, "an address is of no known kind (%d)",
 				   (int)address->kind);
-	r = classes[address->kind]->open(listener, address, options, err);
+	r = class->open(listener, address, options, err);
 	for (size_t i = before; r == 0 && i < listener->n_sockets; i++)
 		listener->sockets[i].kind = address->kind;
 	return r;
@@ -258,6 +264,86 @@ int sfront_listener_release(struct sfront_listener *listener, size_t index)
 	socket->class = &released_class;
 	socket->fd = -1;
 	return fd;
+}
+
+static int update_one(struct sfront_socket *socket, const struct sfront_options *from,
+		      const struct sfront_options *to, struct sfront_error *err)
+{
+	int r;
+
+	if (!(socket->target & LISTENING(ANY_KIND)) || socket->class == &released_class)
+		return 0;
+	r = sfront_socket_change(socket->fd, socket->target, socket->text, from, to, err);
+	if (r == 0 && socket->class->update)
+		r = socket->class->update(socket, from, to, err);
+	if (r == 0 && (socket->target & EVERY(KIND_UNIX)))
+		__atomic_store_n(&socket->send_buffer, to->send_buffer, __ATOMIC_RELAXED);
+	return r;
+}
+
+int sfront_listener_update(struct sfront_listener *listener, const struct sfront_options *from,
+			   const struct sfront_options *to, struct sfront_error *err)
+{
+	int r = 0;
+
+	if (!from)
+		from = &sfront_default_options;
+	if (!to)
+		to = &sfront_default_options;
+	for (size_t i = 0; i < listener->n_sockets && r == 0; i++)
+		r = update_one(&listener->sockets[i], from, to, err);
+	return r;
+}
+
+void sfront_listener_lend(struct sfront_listener *listener)
+{
+	for (size_t i = 0; i < listener->n_sockets; i++) {
+		struct sfront_socket *socket = &listener->sockets[i];
+
+		if (!socket->inherited || socket->single || socket->lent ||
+		    socket->class == &released_class)
+			continue;
+		sfront_claim_lend(socket->fd);
+		socket->lent = true;
+	}
+}
+
+int sfront_listener_take_back(struct sfront_listener *listener)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < listener->n_sockets; i++) {
+		struct sfront_socket *socket = &listener->sockets[i];
+
+		if (!socket->lent)
+			continue;
+		if (sfront_claim_return(socket->fd) == 0)
+			socket->lent = false;
+		else
+			r = -EBUSY;
+	}
+	return r;
+}
+
+int sfront_listener_check(const struct sfront_listener *listener, size_t index)
+{
+	const struct sfront_socket *socket = socket_at(listener, index);
+
+	if (!socket)
+		return -EINVAL;
+	return socket->class->check ? socket->class->check(socket) : 0;
+}
+
+int sfront_listener_path_id(const struct sfront_listener *listener, size_t index, dev_t *ret_device,
+			    ino_t *ret_inode)
+{
+	const struct sfront_socket *socket = socket_at(listener, index);
+
+	if (!socket || socket->class != &sfront_unix_class)
+		return -ENOENT;
+	*ret_device = socket->path.dev;
+	*ret_inode = socket->path.ino;
+	return 0;
 }
 
 bool sfront_accept_should_pause(int error)

@@ -514,6 +514,37 @@ bool sfront_option_given(const struct sfront_options *options, enum sfront_optio
 	return options->given >> option & 1;
 }
 
+/* As text, which has no bytes behind the end of a word, nor parts of what is off. */
+static bool same_value(size_t i, const struct sfront_options *a, const struct sfront_options *b)
+{
+	char text_a[64], text_b[64];
+
+	rows[i].format(&rows[i], (const char *)a + rows[i].offset, text_a, sizeof(text_a));
+	rows[i].format(&rows[i], (const char *)b + rows[i].offset, text_b, sizeof(text_b));
+	return strcmp(text_a, text_b) == 0;
+}
+
+bool sfront_option_differs(enum sfront_option_id option, const struct sfront_options *a,
+			   const struct sfront_options *b)
+{
+	if (!rows[option].public.is_switch &&
+	    sfront_option_given(a, option) != sfront_option_given(b, option))
+		return true;
+	return !same_value(option, a, b);
+}
+
+bool sfront_options_equal(const struct sfront_options *a, const struct sfront_options *b)
+{
+	if (!a)
+		a = &sfront_default_options;
+	if (!b)
+		b = &sfront_default_options;
+	for (size_t i = 0; i < OPTIONS_COUNT; i++)
+		if (!same_value(i, a, b))
+			return false;
+	return a->given == b->given;
+}
+
 bool sfront_option_applies(enum sfront_option_id option, unsigned int target)
 {
 	return (rows[option].applies & target) != 0;

@@ -29,7 +29,8 @@ int sfront_service_port(const char *service, uint16_t *ret)
 	return 0;
 }
 
-static int port_of(const struct sfront_address *address, uint16_t *ret, struct sfront_error *err)
+int sfront_address_port(const struct sfront_address *address, uint16_t *ret,
+			struct sfront_error *err)
 {
 	int r = sfront_service_port(address->u.tcp.service, ret);
 
@@ -46,7 +47,7 @@ int sfront_address_check(const struct sfront_address *address, struct sfront_err
 {
 	uint16_t port;
 
-	return address->kind == SFRONT_TCP ? port_of(address, &port, err) : 0;
+	return address->kind == SFRONT_TCP ? sfront_address_port(address, &port, err) : 0;
 }
 
 /* The number of the interface that a scope names.  Returns 0 or -ENODEV. */
@@ -169,7 +170,7 @@ int sfront_address_resolve(const struct sfront_address *address, struct sfront_s
 	if (max == 0)
 		return sfront_fail(err, -EINVAL, "no room for an address");
 
-	r = port_of(address, &port, err);
+	r = sfront_address_port(address, &port, err);
 	if (r < 0)
 		return r;
 	if (sfront_address_is_literal(address))

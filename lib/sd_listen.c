@@ -20,6 +20,7 @@ static struct {
 	int count;    /* or a negative errno */
 	char **names; /* lives as long as the process */
 	char why_none[160];
+	char reserved[SFRONT_NAME_SIZE]; /* what names of the program's own begin with, or "" */
 } passed = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Why nothing is for us, while the variables are still there. */
@@ -69,6 +70,33 @@ int sfront_inherited_at(size_t index, struct sfront_inherited *ret)
 	return 0;
 }
 
+static bool is_reserved(int index)
+{
+	size_t len = strlen(passed.reserved);
+
+	return len > 0 && strncmp(passed.names[index], passed.reserved, len) == 0;
+}
+
+int sfront_inherited_reserve(const char *prefix)
+{
+	size_t len = strlen(prefix);
+	int count = load(), n = 0;
+
+	if (len == 0 || len >= sizeof(passed.reserved))
+		return -EINVAL;
+	if (count < 0)
+		return count;
+	for (int i = 0; i < count; i++) {
+		if (strncmp(passed.names[i], prefix, len) != 0)
+			continue;
+		if (sfront_is_claimed(SD_LISTEN_FDS_START + i))
+			return -EBUSY;
+		n++;
+	}
+	memcpy(passed.reserved, prefix, len + 1);
+	return n;
+}
+
 static int refuse_none(const char *text, int count, struct sfront_error *err)
 {
 	if (count < 0)
@@ -76,6 +104,11 @@ static int refuse_none(const char *text, int count, struct sfront_error *err)
 				   "%s: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES do not fit the "
 				   "descriptors that are open: %s (%s)",
 				   text, strerror(-count), passed.why_none);
+	if (count > 0)
+		return sfront_fail(err, -ENOENT,
+				   "%s: all that was passed to this process (LISTEN_FDS is %d) is "
+				   "what it stored itself; start it from a systemd .socket unit",
+				   text, count);
 	return sfront_fail(err, -ENOENT,
 			   "%s: no socket was passed to this process: %s; start it from a systemd "
 			   ".socket unit or with systemd-socket-activate -l ADDRESS, or give "
@@ -90,18 +123,30 @@ static void list_names(int count, char *buf, size_t size)
 
 	buf[0] = '\0';
 	for (int i = 0; i < count && len < size; i++) {
-		bool repeated = false;
+		bool skipped = is_reserved(i);
 
-		for (int j = 0; j < i && !repeated; j++)
-			repeated = strcmp(passed.names[i], passed.names[j]) == 0;
-		if (!repeated)
+		for (int j = 0; j < i && !skipped; j++)
+			skipped = strcmp(passed.names[i], passed.names[j]) == 0;
+		if (!skipped)
 			len += (size_t)snprintf(buf + len, size - len, "%s\"%s\"", len ? ", " : "",
 						passed.names[i]);
 	}
 }
 
-static bool is_wanted(const struct sfront_address *address, int index)
+/* The first that is not reserved, or @count. */
+static int first_of(int count)
 {
+	int i = 0;
+
+	while (i < count && is_reserved(i))
+		i++;
+	return i;
+}
+
+static bool is_wanted(const struct sfront_address *address, int index, int first)
+{
+	if (is_reserved(index))
+		return false;
 	switch (address->u.sd_listen.which) {
 	case SFRONT_SD_LISTEN_ALL:
 		return true;
@@ -109,7 +154,7 @@ static bool is_wanted(const struct sfront_address *address, int index)
 		return strcmp(passed.names[index], address->u.sd_listen.name) == 0;
 	case SFRONT_SD_LISTEN_FIRST:
 	default:
-		return index == 0;
+		return index == first;
 	}
 }
 
@@ -117,12 +162,13 @@ static int open_wanted(struct sfront_listener *listener, const struct sfront_add
 		       const char *text, int count, const struct sfront_options *options,
 		       struct sfront_error *err)
 {
+	int first = first_of(count);
 	char names[256];
 	bool found = false;
 	int r;
 
 	for (int i = 0; i < count; i++) {
-		if (!is_wanted(address, i))
+		if (!is_wanted(address, i, first))
 			continue;
 		found = true;
 		r = sfront_inherited_open(listener, &sfront_sd_listen_class,
@@ -147,10 +193,11 @@ static int sd_listen_open(struct sfront_listener *listener, const struct sfront_
 	int count = load();
 
 	sfront_address_format(address, text, sizeof(text));
-	if (options->sd_ignore_environment && address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST)
+	if (options->sd_ignore_environment &&
+	    address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST && first_of(count) == 0)
 		return sfront_inherited_open(listener, &sfront_sd_listen_class, SD_LISTEN_FDS_START,
 					     text, NULL, KIND_SD_LISTEN, options, err);
-	if (count <= 0)
+	if (count <= 0 || first_of(count) == count)
 		return refuse_none(text, count, err);
 	return open_wanted(listener, address, text, count, options, err);
 }

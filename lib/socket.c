@@ -71,6 +71,16 @@ int sfront_socket_local(int fd, struct sfront_sockaddr *ret)
 	return r;
 }
 
+bool sfront_socket_is_dual(int fd, const struct sfront_sockaddr *local)
+{
+	int only_v6 = 1;
+	socklen_t len = sizeof(only_v6);
+
+	return local->len && local->sa.any.sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_UNSPECIFIED(&local->sa.in6.sin6_addr) &&
+	       getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, &len) == 0 && !only_v6;
+}
+
 /* Errors that are the waiting client's, or its network's, and not the listener's. */
 static bool is_of_the_client(int error)
 {
@@ -97,7 +107,7 @@ static bool is_of_the_client(int error)
 int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
 {
 	struct sfront_sockaddr peer;
-	int fd = -1;
+	int fd = -1, send_buffer;
 
 	for (int i = 0; i < ACCEPT_TRIES && fd < 0; i++) {
 		peer.len = sizeof(peer.sa);
@@ -109,8 +119,9 @@ int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection 
 		return -EAGAIN;
 
 	/* A smaller buffer than was asked for is no reason to turn a client away. */
-	if (socket->send_buffer > 0)
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, socket->send_buffer);
+	send_buffer = __atomic_load_n(&socket->send_buffer, __ATOMIC_RELAXED);
+	if (send_buffer > 0)
+		set_int(fd, SOL_SOCKET, SO_SNDBUF, send_buffer);
 	*ret_connection = (struct sfront_connection){
 		.read_fd = fd,
 		.write_fd = fd,

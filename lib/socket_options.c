@@ -76,7 +76,8 @@ static int apply_integers(int fd, unsigned int target, const char *text,
 		if (r < 0 && given)
 			return refuse_option(text, integers[i].option, r, err);
 	}
-	if (sfront_option_given(options, OPTION_FAST_OPEN) && (target & EVERY(KIND_TCP)) &&
+	if (sfront_option_given(options, OPTION_FAST_OPEN) && options->fast_open > 0 &&
+	    (target & EVERY(KIND_TCP)) &&
 	    !(sfront_sysctl("/proc/sys/net/ipv4/tcp_fastopen", 2) & 2))
 		sfront_warn(options,
 			    "%s: tcp-fast-open has no effect while net.ipv4.tcp_fastopen lacks the "
@@ -195,4 +196,153 @@ int sfront_socket_apply(int fd, unsigned int target, const char *text,
 		return 0;
 	r = sfront_keepalive_apply(fd, &options->keepalive);
 	return r < 0 ? refuse_option(text, OPTION_KEEPALIVE, r, err) : 0;
+}
+
+/* What becomes of an option when an open socket goes over to others. */
+enum fate {
+	FATE_NONE,  /* it is the same, or does nothing to such a socket */
+	FATE_SET,   /* to what was given, or back to its default */
+	FATE_FIXED, /* it works only before bind() */
+	FATE_KEPT,  /* what the socket had without it is not known, or cannot be had again */
+};
+
+static bool is_own(unsigned int target)
+{
+	return (target & OWN(ANY_KIND)) != 0;
+}
+
+/* Whether the default, which @to has where nothing was given, can be set. */
+static bool has_default(enum sfront_option_id option, unsigned int target)
+{
+	switch (option) {
+	case OPTION_NODELAY:
+		return true;
+	case OPTION_KEEPALIVE:
+	case OPTION_BACKLOG:
+	case OPTION_USER_TIMEOUT:
+	case OPTION_FAST_OPEN:
+	case OPTION_DEFER_ACCEPT:
+	case OPTION_MARK:
+	case OPTION_TYPE_OF_SERVICE:
+		return is_own(target); /* else it is its owner's */
+	default:
+		return false;
+	}
+}
+
+/* Options that the socket itself does not have: they count when it is opened, or are its path's. */
+static bool is_of_opening(enum sfront_option_id option)
+{
+	return option == OPTION_UNIX_UNLINK || option == OPTION_UNIX_MODE ||
+	       option == OPTION_UNIX_UID || option == OPTION_UNIX_GID ||
+	       option == OPTION_SD_IGNORE_ENVIRONMENT;
+}
+
+/* The target whose options are those that a listening socket of @target takes while open. */
+static unsigned int open_target(unsigned int target)
+{
+	return is_own(target) ? INHERITED(target) : target;
+}
+
+static enum fate fate_of(enum sfront_option_id option, unsigned int target,
+			 const struct sfront_options *from, const struct sfront_options *to)
+{
+	bool buffer = option == OPTION_SEND_BUFFER || option == OPTION_RECV_BUFFER;
+
+	if (is_of_opening(option) || !sfront_option_applies(option, target) ||
+	    !sfront_option_differs(option, from, to))
+		return FATE_NONE;
+	if (!sfront_option_applies(option, open_target(target)))
+		return FATE_FIXED;
+	if (sfront_option_given(to, option) || has_default(option, target))
+		return FATE_SET;
+	/* Connections do not have them of the listening UNIX socket. */
+	return buffer && (target & EVERY(KIND_UNIX)) ? FATE_NONE : FATE_KEPT;
+}
+
+/* A part that @from set and @to leaves to the system has to be set to what that is. */
+static struct sfront_keepalive keepalive_instead(const struct sfront_keepalive *from,
+						 const struct sfront_keepalive *to)
+{
+	struct sfront_keepalive instead = *to;
+
+	if (from->time_s && !to->time_s)
+		instead.time_s = (int)sfront_sysctl("/proc/sys/net/ipv4/tcp_keepalive_time", 7200);
+	if (from->count && !to->count)
+		instead.count = (int)sfront_sysctl("/proc/sys/net/ipv4/tcp_keepalive_probes", 9);
+	if (from->interval_s && !to->interval_s)
+		instead.interval_s =
+			(int)sfront_sysctl("/proc/sys/net/ipv4/tcp_keepalive_intvl", 75);
+	return instead;
+}
+
+static void warn_of_unchanged(unsigned int target, const char *text,
+			      const struct sfront_options *from, const struct sfront_options *to)
+{
+	for (unsigned int i = 0; i < OPTIONS_COUNT; i++) {
+		enum fate fate = fate_of(i, target, from, to);
+
+		if (fate == FATE_FIXED)
+			sfront_warn(to,
+				    "%s: %s cannot be changed while the socket is open; it takes "
+				    "effect after a restart",
+				    text, sfront_option_name(i));
+		else if (fate == FATE_KEPT && is_own(target))
+			sfront_warn(to,
+				    "%s: %s stays as it was while the socket is open; its default "
+				    "comes back after a restart",
+				    text, sfront_option_name(i));
+		else if (fate == FATE_KEPT)
+			sfront_warn(to,
+				    "%s: %s stays as it was: what the inherited socket had before "
+				    "is not known",
+				    text, sfront_option_name(i));
+	}
+}
+
+int sfront_socket_change(int fd, unsigned int target, const char *text,
+			 const struct sfront_options *from, const struct sfront_options *to,
+			 struct sfront_error *err)
+{
+	struct sfront_options changes = *to;
+	int r;
+
+	changes.given = 0;
+	for (unsigned int i = 0; i < OPTIONS_COUNT; i++)
+		if (fate_of(i, target, from, to) == FATE_SET)
+			changes.given |= 1u << i;
+	changes.keepalive = keepalive_instead(&from->keepalive, &to->keepalive);
+	/* One alone stands for both on vsock. */
+	if (!sfront_option_given(&changes, OPTION_SEND_BUFFER) &&
+	    !sfront_option_given(&changes, OPTION_RECV_BUFFER))
+		changes.send_buffer = changes.recv_buffer = 0;
+
+	r = sfront_socket_apply(fd, open_target(target), text, &changes, err);
+	if (r < 0)
+		return r;
+	if (sfront_option_given(&changes, OPTION_BACKLOG) &&
+	    listen(fd, sfront_socket_backlog(text, &changes)) < 0)
+		return refuse_option(text, OPTION_BACKLOG, -errno, err);
+	warn_of_unchanged(target, text, from, to);
+	return 0;
+}
+
+void sfront_socket_compare(int fd, unsigned int target, const char *text,
+			   const struct sfront_options *options)
+{
+	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
+		enum sfront_option_id option = integers[i].option;
+		int is = 0;
+		socklen_t len = sizeof(is);
+
+		if (!sfront_option_given(options, option) || !(OWN(integers[i].kinds) & target) ||
+		    sfront_option_applies(option, open_target(target)) ||
+		    getsockopt(fd, integers[i].level, integers[i].name, &is, &len) < 0 ||
+		    !is == !sfront_option_number(options, option))
+			continue;
+		sfront_warn(options,
+			    "%s: %s cannot be changed while the socket is open; it takes effect "
+			    "after a restart",
+			    text, sfront_option_name(option));
+	}
 }

@@ -122,11 +122,9 @@ fail:
 	return r;
 }
 
-static void show(const struct attempt *attempt, struct sfront_socket *socket)
+/* @dual: for every address, of IPv6 and of IPv4 */
+static void show(struct sfront_socket *socket, bool dual)
 {
-	bool dual = attempt->every && attempt->to.sa.any.sa_family == AF_INET6 &&
-		    !attempt->options->only_v6;
-
 	if (dual)
 		snprintf(socket->text, sizeof(socket->text), "*:%u",
 			 ntohs(socket->local.sa.in6.sin6_port));
@@ -160,7 +158,8 @@ static int bind_one(struct sfront_listener *listener, struct attempt *attempt,
 		refuse_bind(attempt, r, err);
 		goto fail;
 	}
-	show(attempt, &socket);
+	show(&socket, attempt->every && attempt->to.sa.any.sa_family == AF_INET6 &&
+			      !attempt->options->only_v6);
 	r = sfront_listener_add(listener, &socket, err);
 	if (r < 0)
 		goto fail;
@@ -278,10 +277,51 @@ static int tcp_open(struct sfront_listener *listener, const struct sfront_addres
 	return r;
 }
 
+/* Whether a socket bound to @local is one that the host of @address, a literal, asks for. */
+static int fits_host(const struct sfront_address *address, struct sfront_sockaddr *local,
+		     struct sfront_error *err)
+{
+	struct sfront_sockaddr wanted;
+	int n;
+
+	/* Where there was no IPv6, 0.0.0.0 was every address. */
+	if (sfront_address_is_every(address) && local->sa.any.sa_family == AF_INET)
+		return local->sa.in.sin_addr.s_addr == htonl(INADDR_ANY) ? 0 : -EINVAL;
+	n = sfront_address_resolve(address, &wanted, 1, err);
+	if (n < 0)
+		return n;
+	*port_of(&wanted) = *port_of(local);
+	return sfront_sockaddr_equal(&wanted, local) ? 0 : -EINVAL;
+}
+
+/* Which addresses a name had is not asked again: its port has to do. */
+static int tcp_adopt(struct sfront_socket *socket, const struct sfront_address *address,
+		     const struct sfront_options *options, struct sfront_error *err)
+{
+	uint16_t port;
+	int r;
+
+	(void)options;
+	if (!(socket->target & OWN(KIND_TCP)))
+		return -EINVAL;
+	r = sfront_address_port(address, &port, err);
+	if (r < 0)
+		return r;
+	if (port != 0 && *port_of(&socket->local) != htons(port))
+		return -EINVAL;
+	r = sfront_address_is_literal(address) ? fits_host(address, &socket->local, err) : 0;
+	if (r < 0)
+		return r;
+	show(socket,
+	     sfront_address_is_every(address) && sfront_socket_is_dual(socket->fd, &socket->local));
+	return 0;
+}
+
 const struct sfront_class sfront_tcp_class = {
 	.name = "tcp",
 	.open = tcp_open,
 	.accept = sfront_socket_accept,
 	.close = sfront_socket_close,
 	.release = sfront_socket_release,
+	.adopt = tcp_adopt,
 };

@@ -22,6 +22,11 @@
 #define LOCK_WAIT_MS 5000
 #define LOCK_POLL_MS 20
 
+/* In a struct sfront_access, of a file that is to be changed. */
+#define AS_IT_IS UINT32_MAX
+_Static_assert(sizeof(mode_t) == 4 && sizeof(uid_t) == 4 && sizeof(gid_t) == 4,
+	       "mode, user and group have room for -1");
+
 /* A path while it is being opened. */
 struct place {
 	struct sfront_sockaddr addr;
@@ -255,42 +260,67 @@ static int bind_path(int fd, const struct place *place, struct sfront_error *err
 }
 
 /* The socket file is open as @file_fd, whatever happens to its name. */
-static int set_owner_and_mode(int file_fd, const struct place *place, struct sfront_error *err)
+static int set_access(int file_fd, const char *path, const struct sfront_access *access,
+		      struct sfront_error *err)
 {
-	const struct sfront_options *options = place->options;
-	bool chowns = sfront_option_given(options, OPTION_UNIX_UID) ||
-		      sfront_option_given(options, OPTION_UNIX_GID);
-	uid_t uid = sfront_option_given(options, OPTION_UNIX_UID) ? options->unix_uid : (uid_t)-1;
-	gid_t gid = sfront_option_given(options, OPTION_UNIX_GID) ? options->unix_gid : (gid_t)-1;
 	char self[64];
 
-	if (chowns && fchownat(file_fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+	if ((access->uid != AS_IT_IS || access->gid != AS_IT_IS) &&
+	    fchownat(file_fd, "", access->uid, access->gid, AT_EMPTY_PATH) < 0)
 		return sfront_fail(err, -errno,
 				   "%s: unix-listen-uid or unix-listen-gid cannot be set: %s (only "
 				   "root may give a file away; its group may be any of yours)",
-				   place->path, strerror(errno));
+				   path, strerror(errno));
 
-	if (!sfront_option_given(options, OPTION_UNIX_MODE))
+	if (access->mode == AS_IT_IS)
 		return 0;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", file_fd);
-	if (chmod(self, (mode_t)options->unix_mode) < 0)
-		return sfront_fail(err, -errno, "%s: unix-listen-chmod cannot be set: %s",
-				   place->path, strerror(errno));
+	if (chmod(self, access->mode) < 0)
+		return sfront_fail(err, -errno, "%s: unix-listen-chmod cannot be set: %s", path,
+				   strerror(errno));
 	return 0;
 }
 
-static bool is_same_socket(int fd, const struct stat *other)
+static struct sfront_access access_asked(const struct sfront_options *options)
 {
-	struct stat st;
+	struct sfront_access access = { AS_IT_IS, AS_IT_IS, AS_IT_IS };
 
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == other->st_dev &&
-	       st.st_ino == other->st_ino;
+	if (sfront_option_given(options, OPTION_UNIX_MODE))
+		access.mode = (mode_t)options->unix_mode;
+	if (sfront_option_given(options, OPTION_UNIX_UID))
+		access.uid = options->unix_uid;
+	if (sfront_option_given(options, OPTION_UNIX_GID))
+		access.gid = options->unix_gid;
+	return access;
+}
+
+/* Remembers what was bound, and what of its access is not due to an option. */
+static void note_file(struct sfront_socket *socket, const struct stat *st,
+		      const struct sfront_options *options)
+{
+	struct sfront_access asked = access_asked(options);
+
+	socket->path.dev = st->st_dev;
+	socket->path.ino = st->st_ino;
+	socket->path.made = (struct sfront_access){
+		.mode = asked.mode == AS_IT_IS ? st->st_mode & 07777 : AS_IT_IS,
+		.uid = asked.uid == AS_IT_IS ? st->st_uid : AS_IT_IS,
+		.gid = asked.gid == AS_IT_IS ? st->st_gid : AS_IT_IS,
+	};
+}
+
+/* Whether @st is of the socket that was bound. */
+static bool is_bound_file(const struct sfront_socket *socket, const struct stat *st)
+{
+	return S_ISSOCK(st->st_mode) && st->st_dev == socket->path.dev &&
+	       st->st_ino == socket->path.ino;
 }
 
 /* Remembers what was bound, and gives it its owner and mode, without following links. */
 static int claim_file(const struct place *place, struct sfront_socket *socket,
 		      struct sfront_error *err)
 {
+	struct sfront_access access = access_asked(place->options);
 	struct stat st;
 	int fd, r;
 
@@ -301,22 +331,21 @@ static int claim_file(const struct place *place, struct sfront_socket *socket,
 			unlinkat(place->dir_fd, place->leaf, 0);
 		return r;
 	}
-	socket->path.dev = st.st_dev;
-	socket->path.ino = st.st_ino;
+	note_file(socket, &st, place->options);
 
 	fd = openat(place->dir_fd, place->leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		r = refuse_bind(place->path, -errno, err);
-	else if (!is_same_socket(fd, &st))
+	else if (fstat(fd, &st) < 0 || !is_bound_file(socket, &st))
 		r = sfront_fail(err, -EBUSY,
 				"%s: another process replaced the socket that was just made",
 				place->path);
 	else
-		r = set_owner_and_mode(fd, place, err);
+		r = set_access(fd, place->path, &access, err);
 	if (fd >= 0)
 		close(fd);
 	if (r < 0)
-		remove_if_same(place->dir_fd, place->leaf, st.st_dev, st.st_ino);
+		remove_if_same(place->dir_fd, place->leaf, socket->path.dev, socket->path.ino);
 	return r;
 }
 
@@ -433,12 +462,144 @@ static int unix_release(struct sfront_socket *socket)
 	return socket->fd;
 }
 
+/* Whether the path is still what was bound. */
+static int unix_check(const struct sfront_socket *socket)
+{
+	struct stat st;
+
+	if (fstatat(socket->path.dir_fd, leaf_of(socket->local.sa.un.sun_path), &st,
+		    AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return is_bound_file(socket, &st) ? 0 : -ESTALE;
+}
+
+static int find_file(const struct place *place, struct stat *ret, struct sfront_error *err)
+{
+	if (fstatat(place->dir_fd, place->leaf, ret, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno == ENOENT)
+			return sfront_fail(err, -ESTALE,
+					   "%s: the path is gone: nobody can connect to the socket "
+					   "that was passed on",
+					   place->path);
+		return sfront_fail(err, -errno, "%s: the path cannot be looked at: %s", place->path,
+				   strerror(errno));
+	}
+	if (!S_ISSOCK(ret->st_mode))
+		return sfront_fail(err, -ESTALE,
+				   "%s: %s stands where the socket that was passed on was bound",
+				   place->path, file_type(ret->st_mode));
+	return 0;
+}
+
+static int unix_adopt(struct sfront_socket *socket, const struct sfront_address *address,
+		      const struct sfront_options *options, struct sfront_error *err)
+{
+	struct place place = { .dir_fd = -1 };
+	struct stat st;
+	int r;
+
+	fill(address, &place.addr);
+	if (!sfront_sockaddr_equal(&place.addr, &socket->local))
+		return -EINVAL;
+	place.path = place.addr.sa.un.sun_path;
+	place.leaf = leaf_of(place.path);
+	r = open_directory(&place, err);
+	if (r < 0)
+		return r == -ENOENT || r == -ENOTDIR ? -ESTALE : r;
+	r = find_file(&place, &st, err);
+	if (r < 0) {
+		close(place.dir_fd);
+		return r;
+	}
+	socket->local = place.addr;
+	socket->path.dir_fd = place.dir_fd;
+	note_file(socket, &st, options);
+	snprintf(socket->text, sizeof(socket->text), "%s", place.path);
+	return 0;
+}
+
+/* What an option that differs asks for; what was made, where it asks no more. */
+static uint32_t wanted(const struct sfront_socket *socket, enum sfront_option_id option,
+		       uint32_t asked, uint32_t made, const struct sfront_options *from,
+		       const struct sfront_options *to)
+{
+	if (!sfront_option_differs(option, from, to))
+		return AS_IT_IS;
+	if (sfront_option_given(to, option))
+		return asked;
+	if (made == AS_IT_IS)
+		sfront_warn(to,
+			    "%s: what the path had without %s is not known; it comes back after a "
+			    "restart",
+			    socket->text, sfront_option_name(option));
+	return made;
+}
+
+static struct sfront_access access_wanted(const struct sfront_socket *socket,
+					  const struct sfront_options *from,
+					  const struct sfront_options *to)
+{
+	const struct sfront_access asked = access_asked(to), *made = &socket->path.made;
+
+	return (struct sfront_access){
+		.mode = wanted(socket, OPTION_UNIX_MODE, asked.mode, made->mode, from, to),
+		.uid = wanted(socket, OPTION_UNIX_UID, asked.uid, made->uid, from, to),
+		.gid = wanted(socket, OPTION_UNIX_GID, asked.gid, made->gid, from, to),
+	};
+}
+
+/* Sets what differs on the file that is open as @file_fd, if that is ours. */
+static int update_file(int file_fd, const struct sfront_socket *socket, struct sfront_access access,
+		       const struct sfront_options *to, struct sfront_error *err)
+{
+	struct stat st;
+
+	if (fstat(file_fd, &st) < 0 || !is_bound_file(socket, &st)) {
+		sfront_warn(to, "%s: mode and owner stay: something else stands at the path now",
+			    socket->text);
+		return 0;
+	}
+	/* Who may not change what is as it should be need not. */
+	if (access.mode == (st.st_mode & 07777))
+		access.mode = AS_IT_IS;
+	if (access.uid == st.st_uid)
+		access.uid = AS_IT_IS;
+	if (access.gid == st.st_gid)
+		access.gid = AS_IT_IS;
+	return set_access(file_fd, socket->text, &access, err);
+}
+
+static int unix_update(struct sfront_socket *socket, const struct sfront_options *from,
+		       const struct sfront_options *to, struct sfront_error *err)
+{
+	const struct sfront_access access = access_wanted(socket, from, to);
+	int fd, r;
+
+	if (access.mode == AS_IT_IS && access.uid == AS_IT_IS && access.gid == AS_IT_IS)
+		return 0;
+	fd = openat(socket->path.dir_fd, leaf_of(socket->local.sa.un.sun_path),
+		    O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		sfront_warn(to, "%s: mode and owner stay: the path is gone", socket->text);
+		return 0;
+	}
+	if (fd < 0)
+		return sfront_fail(err, -errno, "%s: mode and owner cannot be set: %s",
+				   socket->text, strerror(errno));
+	r = update_file(fd, socket, access, to, err);
+	close(fd);
+	return r;
+}
+
 const struct sfront_class sfront_unix_class = {
 	.name = "unix",
 	.open = unix_open,
 	.accept = sfront_socket_accept,
 	.close = unix_close,
 	.release = unix_release,
+	.adopt = unix_adopt,
+	.update = unix_update,
+	.check = unix_check,
 };
 
 static int abstract_listen(struct sfront_socket *socket, const struct sfront_options *options,
@@ -485,10 +646,25 @@ static int abstract_open(struct sfront_listener *listener, const struct sfront_a
 	return r;
 }
 
+static int abstract_adopt(struct sfront_socket *socket, const struct sfront_address *address,
+			  const struct sfront_options *options, struct sfront_error *err)
+{
+	struct sfront_sockaddr wanted_name;
+
+	(void)options;
+	(void)err;
+	fill(address, &wanted_name);
+	if (!sfront_sockaddr_equal(&wanted_name, &socket->local))
+		return -EINVAL;
+	sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
+	return 0;
+}
+
 const struct sfront_class sfront_abstract_class = {
 	.name = "abstract",
 	.open = abstract_open,
 	.accept = sfront_socket_accept,
 	.close = sfront_socket_close,
 	.release = sfront_socket_release,
+	.adopt = abstract_adopt,
 };

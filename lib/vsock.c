@@ -92,10 +92,30 @@ fail:
 	return r;
 }
 
+static int vsock_adopt(struct sfront_socket *socket, const struct sfront_address *address,
+		       const struct sfront_options *options, struct sfront_error *err)
+{
+	struct sfront_address asked = *address;
+	struct sfront_sockaddr wanted;
+	struct sockaddr_vm vm;
+
+	(void)options;
+	(void)err;
+	memcpy(&vm, &socket->local.sa, sizeof(vm));
+	if (asked.u.vsock.port == 0)
+		asked.u.vsock.port = vm.svm_port;
+	fill(&asked, &wanted);
+	if (!sfront_sockaddr_equal(&wanted, &socket->local))
+		return -EINVAL;
+	sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
+	return 0;
+}
+
 const struct sfront_class sfront_vsock_class = {
 	.name = "vsock",
 	.open = vsock_open,
 	.accept = sfront_socket_accept,
 	.close = sfront_socket_close,
 	.release = sfront_socket_release,
+	.adopt = vsock_adopt,
 };

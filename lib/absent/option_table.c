@@ -60,6 +60,50 @@ bool sfront_option_given(const struct sfront_options *options, enum sfront_optio
 	return false;
 }
 
+bool sfront_options_equal(const struct sfront_options *a, const struct sfront_options *b)
+{
+	(void)a;
+	(void)b;
+	return true;
+}
+
+bool sfront_option_differs(enum sfront_option_id option, const struct sfront_options *a,
+			   const struct sfront_options *b)
+{
+	(void)option;
+	(void)a;
+	(void)b;
+	return false;
+}
+
+const char *sfront_option_name(enum sfront_option_id option)
+{
+	(void)option;
+	return "";
+}
+
+int sfront_socket_change(int fd, unsigned int target, const char *text,
+			 const struct sfront_options *from, const struct sfront_options *to,
+			 struct sfront_error *err)
+{
+	(void)fd;
+	(void)target;
+	(void)text;
+	(void)from;
+	(void)to;
+	(void)err;
+	return 0;
+}
+
+void sfront_socket_compare(int fd, unsigned int target, const char *text,
+			   const struct sfront_options *options)
+{
+	(void)fd;
+	(void)target;
+	(void)text;
+	(void)options;
+}
+
 void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addresses, size_t n,
 			 const struct sfront_options *options)
 {

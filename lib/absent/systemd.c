@@ -4,6 +4,7 @@
  * SYSTEMD=0): the addresses parse all the same, and are refused when they are to be opened.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "lib/internal.h"
 
@@ -32,6 +33,13 @@ const struct sfront_class sfront_fd_class = {
 	.name = "absent",
 	.open = open_fd,
 };
+
+int sfront_inherited_reserve(const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return len == 0 || len >= SFRONT_NAME_SIZE ? -EINVAL : 0;
+}
 
 int sfront_inherited_at(size_t index, struct sfront_inherited *ret)
 {

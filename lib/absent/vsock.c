@@ -13,7 +13,15 @@ static int open_vsock(struct sfront_listener *listener, const struct sfront_addr
 	return sfront_refuse_absent(address, "vsock", err);
 }
 
+static int adopt_vsock(struct sfront_socket *socket, const struct sfront_address *address,
+		       const struct sfront_options *options, struct sfront_error *err)
+{
+	(void)socket;
+	return open_vsock(NULL, address, options, err);
+}
+
 const struct sfront_class sfront_vsock_class = {
 	.name = "absent",
 	.open = open_vsock,
+	.adopt = adopt_vsock,
 };

@@ -122,7 +122,7 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
  *                another kind
  *   -EBADF       a descriptor is closed
  *   -ENOTSOCK,
- *   -EPROTOTYPE  it is no listening stream socket of a family that fits
+ *   -EPROTOTYPE  it is no listening stream socket
  *   -EBUSY       a listener has it
  *   -ESTALE      the path is gone, or something stands there that is no socket
  *   other -errno
@@ -148,8 +148,8 @@ int sfront_listener_adopt(const struct sfront_address *address, const int *fds, 
  * had set is not known (tcp-nodelay aside, which is always set).
  *
  * Returns 0, or a negative errno with @err where the kernel refused a change.
- * Some others have been made then, and none of those that cannot be was warned
- * of: the same call with @from and @to exchanged goes back.
+ * Some others have been made then: the same call with @from and @to exchanged
+ * goes back.
  */
 int sfront_listener_update(struct sfront_listener *listener, const struct sfront_options *from,
 			   const struct sfront_options *to, struct sfront_error *err);
