@@ -104,7 +104,8 @@ static struct {
 	int error;
 	unsigned int count[CALLS];
 	bool done;
-	int vsock; /* the TCP socket that plays one, or -1 */
+	int vsock;  /* the TCP socket that plays one, or -1 */
+	bool plain; /* who asks now wants to know what it really is */
 } failing = { .vsock = -1 };
 
 /* Blocks that the library holds at the moment. */
@@ -303,7 +304,7 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 
 	if (is_due(CALL_getsockname))
 		return -1;
-	if (!failing.on || fd != failing.vsock)
+	if (failing.plain || fd != failing.vsock)
 		return __real_getsockname(fd, addr, len);
 	memcpy(addr, &vm, sizeof(vm));
 	*len = sizeof(vm);
@@ -325,6 +326,10 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
 	if (is_due(CALL_getsockopt))
 		return -1;
+	if (level == SOL_SOCKET && name == SO_DOMAIN && fd == failing.vsock) {
+		*(int *)value = AF_VSOCK;
+		return 0;
+	}
 	return level == AF_VSOCK ? 0 : __real_getsockopt(fd, level, name, value, len);
 }
 

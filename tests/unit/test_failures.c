@@ -36,6 +36,7 @@ struct scenario {
 	const char *options;
 	void (*prepare)(void);             /* NULL: nothing */
 	const struct tolerance *tolerated; /* beside those of every kind; up to call CALLS */
+	bool adopts;                       /* what is prepared as HANDED, for the one address */
 	/* NULL: opens the addresses with the options. */
 	int (*open)(struct sfront_listener **ret, struct sfront_error *err);
 };
@@ -129,6 +130,16 @@ static void is_explained(int r, const struct sfront_error *err)
 	CHECK(!strstr(err->message, "Success") && !strstr(err->message, "Unknown error"));
 }
 
+static int open_or_adopt(const struct sfront_address *addresses, size_t n,
+			 const struct sfront_options *options, struct sfront_listener **ret,
+			 struct sfront_error *err)
+{
+	const int handed = HANDED;
+
+	return scenario->adopts ? sfront_listener_adopt(addresses, &handed, 1, options, ret, err)
+				: sfront_listener_open(addresses, n, options, ret, err);
+}
+
 /* Opens everything with the options set; each step may be the one to fail. */
 static int open_all(struct sfront_listener **ret, struct sfront_error *err)
 {
@@ -157,7 +168,7 @@ static int open_all(struct sfront_listener **ret, struct sfront_error *err)
 		r = sfront_address_parse(scenario->addresses[n], &addresses[n], err);
 	sfront_options_on_warning(options, collect_warning, NULL);
 	if (r == 0)
-		r = sfront_listener_open(addresses, n, options, ret, err);
+		r = open_or_adopt(addresses, n, options, ret, err);
 	sfront_options_free(options);
 	return r;
 }
@@ -170,12 +181,14 @@ static int connect_plainly(const struct sfront_listener *listener, size_t index)
 	int fd;
 
 	failing.on = false;
+	failing.plain = true;
 	CHECK(getsockname(sfront_listener_fd(listener, index), &addr.sa.any, &addr.len) == 0);
 	fd = socket(addr.sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK(fd >= 0 && connect(fd, &addr.sa.any, addr.len) == 0 && write(fd, "x", 1) == 1);
 	CHECK(poll(&(struct pollfd){ sfront_listener_fd(listener, index), POLLIN, 0 }, 1, 5000) ==
 	      1);
 	failing.on = was_on;
+	failing.plain = false;
 	return fd;
 }
 
@@ -452,6 +465,33 @@ static void hand_over_listening(void)
 	become(fd, HANDED);
 }
 
+static void pass_on(int fd)
+{
+	claim_something();
+	become(high(fd), HANDED);
+}
+
+static void pass_on_every(void)
+{
+	pass_on(listening_on(AF_INET6, NULL));
+}
+
+static void pass_on_tcp(void)
+{
+	pass_on(listening_on(AF_INET, NULL));
+}
+
+static void pass_on_path(void)
+{
+	pass_on(listening_on(AF_UNIX, "./app.sock"));
+}
+
+static void pass_on_vsock(void)
+{
+	pass_on_tcp();
+	failing.vsock = HANDED;
+}
+
 static void stdio_socket(void)
 {
 	int pair[2];
@@ -492,6 +532,90 @@ static void stdio_terminal(void)
 static void leave_dead_socket(void)
 {
 	close(listening_on(AF_UNIX, "./app.sock"));
+}
+
+/* Other options for a listener that is open */
+
+static struct sfront_options *other_options(void)
+{
+	static const char *const settings[][2] = {
+		{ "tcp-keepalive", "::" },      { "tcp-listen-backlog", "7" },
+		{ "send-buffer-size", "64K" },  { "type-of-service", "8" },
+		{ "tcp-congestion", "reno" },   { "unix-listen-chmod", "600" },
+		{ "unix-listen-gid", "65534" },
+	};
+	struct sfront_options *options = sfront_options_new();
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		if (geteuid() == 0 || !strstr(settings[i][0], "gid"))
+			CHECK(sfront_options_set(options, settings[i][0], settings[i][1], NULL) ==
+			      0);
+	return options;
+}
+
+/* What fails goes back to what was, and is closed. */
+static int open_and_update(struct sfront_listener **ret, struct sfront_error *err)
+{
+	struct sfront_address addresses[2];
+	struct sfront_listener *listener;
+	struct sfront_options *options;
+	bool was_on = failing.on;
+	int r;
+
+	failing.on = false;
+	options = other_options();
+	CHECK(sfront_address_parse("127.0.0.1:0", &addresses[0], err) == 0);
+	CHECK(sfront_address_parse("./app.sock", &addresses[1], err) == 0);
+	CHECK(sfront_listener_open(addresses, 2, NULL, &listener, err) == 0);
+	failing.on = was_on;
+	r = sfront_listener_update(listener, NULL, options, err);
+	if (r < 0) {
+		failing.on = false;
+		CHECK(sfront_listener_update(listener, options, NULL, NULL) == 0);
+		sfront_listener_close(listener);
+	} else {
+		*ret = listener;
+	}
+	failing.on = false;
+	sfront_options_free(options);
+	failing.on = was_on;
+	return r;
+}
+
+/* A new listener on what the old one has lent; if it fails, the old one takes it back. */
+static int open_on_lent(struct sfront_listener **ret, struct sfront_error *err)
+{
+	struct sfront_listener *old = NULL, *more = NULL;
+	struct sfront_address address = { .kind = SFRONT_FD, .u.fd.number = HANDED };
+	bool was_on = failing.on;
+	int r;
+
+	failing.on = false;
+	CHECK(sfront_listener_open(&address, 1, NULL, &old, err) == 0);
+	failing.on = was_on;
+	sfront_listener_lend(old);
+	address.u.fd.number = HANDED + 1;
+	r = sfront_listener_open(&address, 1, NULL, &more, err);
+	address.u.fd.number = HANDED;
+	if (r == 0)
+		r = sfront_listener_open(&address, 1, NULL, ret, err);
+	failing.on = false;
+	if (r < 0) {
+		CHECK(sfront_listener_take_back(old) == 0);
+		CHECK(is_nonblocking(HANDED));
+		sfront_listener_lend(old);
+		fcntl(HANDED, F_SETFL, fcntl(HANDED, F_GETFL) & ~O_NONBLOCK);
+	}
+	sfront_listener_close(old);
+	if (more) {
+		sfront_listener_lend(more);
+		sfront_listener_close(more);
+		fcntl(HANDED + 1, F_SETFL, fcntl(HANDED + 1, F_GETFL) & ~O_NONBLOCK);
+	}
+	if (r == 0)
+		close(HANDED + 1);
+	failing.on = was_on;
+	return r;
 }
 
 /* Listeners without an address */
@@ -694,6 +818,14 @@ static const struct tolerance http_tolerates[] = {
 	END,
 };
 
+static const struct tolerance adoption_tolerates[] = {
+	{ CALL_getsockname, 0, 1 }, /* whether the name is a path: seen when that is compared */
+	{ CALL_open, EACCES, 1 },
+	{ CALL_flock, 0, 0 },
+	{ CALL_fstat, 0, 1 }, /* the path's access cannot be compared: it stays, with a warning */
+	END,
+};
+
 static const struct tolerance several_tolerate[] = {
 	{ CALL_bind, EADDRINUSE, 2 },
 	{ CALL_listen, EADDRINUSE, 1 },
@@ -815,6 +947,46 @@ static const struct scenario scenarios[] = {
 		.addresses = { "127.0.0.1:0", "./app.sock", "@sockfront-test-failures" },
 		.options = "",
 		.tolerated = several_tolerate,
+	},
+	{
+		.name = "adopted tcp",
+		.addresses = { "127.0.0.1:0" },
+		.options = "tcp-keepalive= recv-buffer-size=64K ip-freebind",
+		.prepare = pass_on_tcp,
+		.adopts = true,
+	},
+	{
+		.name = "adopted tcp on every address",
+		.addresses = { "*:0" },
+		.options = "",
+		.prepare = pass_on_every,
+		.adopts = true,
+	},
+	{
+		.name = "adopted unix",
+		.addresses = { "./app.sock" },
+		.options = "unix-listen-chmod=600 send-buffer-size=64K",
+		.prepare = pass_on_path,
+		.adopts = true,
+		.tolerated = adoption_tolerates,
+	},
+	{
+		.name = "adopted vsock",
+		.addresses = { "vsock:any:5000" },
+		.options = "recv-buffer-size=64K",
+		.prepare = pass_on_vsock,
+		.adopts = true,
+	},
+	{
+		.name = "updated",
+		.tolerated = adoption_tolerates,
+		.open = open_and_update,
+	},
+	{
+		.name = "lent",
+		.prepare = hand_over_two,
+		.tolerated = inherited_tolerates,
+		.open = open_on_lent,
 	},
 	{
 		.name = "memory",

@@ -287,6 +287,7 @@ static void nothing_passed(void)
 
 	unsetenv("LISTEN_FDS");
 	CHECK(sfront_inherited_at(0, &inherited) == -ENOENT);
+	CHECK(sfront_inherited_reserve("own-") == 0);
 	CHECK(try_open("sd-listen", "", &listener) == -ENOENT);
 	CHECK_CONTAINS(why.message, "LISTEN_FDS is not set");
 	CHECK_CONTAINS(why.message, "systemd-socket-activate");
@@ -324,6 +325,7 @@ static void malformed(void)
 	CHECK(try_open("sd-listen", "", &listener) < 0);
 	CHECK_CONTAINS(why.message, "LISTEN_FDS is \"lots\"");
 	CHECK(sfront_inherited_at(0, &inherited) < 0);
+	CHECK(sfront_inherited_reserve("own-") < 0);
 }
 
 static void path_is_not_removed(void)
@@ -347,6 +349,174 @@ static void path_is_not_removed(void)
 	CHECK(unlink(un.sun_path) == 0);
 }
 
+static bool is_taken(int fd)
+{
+	struct sfront_inherited inherited;
+
+	CHECK(sfront_inherited_at((size_t)(fd - 3), &inherited) == 0 && inherited.fd == fd);
+	return inherited.taken;
+}
+
+/* A configuration is read again: the new listener opens while the old one serves. */
+static void lent_to_the_next(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_UNIX, 5) };
+	struct sfront_listener *old, *new;
+
+	hand_over(fds, 2, "web:web");
+	old = must_open("sd-listen:web", "");
+	CHECK(try_open("sd-listen:web", "", &new) == -EBUSY);
+	sfront_listener_lend(old);
+	sfront_listener_lend(old);
+	CHECK(!is_taken(3) && !is_taken(4));
+	CHECK(serves(old, 0) && serves(old, 1));
+	new = must_open("sd-listen:web", "");
+	CHECK(serves(old, 0) && serves(new, 0));
+	CHECK(sfront_listener_take_back(old) == -EBUSY);
+	sfront_listener_close(old);
+	CHECK(is_taken(3) && is_taken(4));
+	CHECK(serves(new, 0) && serves(new, 1));
+	sfront_listener_close(new);
+	CHECK(is_taken(3) && fcntl(3, F_GETFD) < 0 && fcntl(4, F_GETFD) < 0);
+}
+
+/* The new one is undone, after it was opened or while; the old one loses nothing. */
+static void lent_and_taken_back(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_INET, 5), listening(AF_INET, 5) };
+	const char *const fails[] = { "sd-listen:*", "./no-such-directory/x", NULL };
+	struct sfront_listener *old, *new, *others[2];
+
+	hand_over(fds, 3, "web:api:web");
+	old = must_open("sd-listen:web", "");
+	for (int i = 0; i < 3; i++) {
+		sfront_listener_lend(old);
+		CHECK(try_open_all(fails, "", &new) == -ENOENT);
+		CHECK(is_nonblocking(3) && is_nonblocking(5));
+		new = must_open("sd-listen:web", "");
+		sfront_listener_lend(new);
+		sfront_listener_close(new);
+		CHECK(sfront_listener_take_back(old) == 0);
+		CHECK(sfront_listener_take_back(old) == 0); /* nothing is lent */
+		CHECK(is_taken(3) && !is_taken(4) && is_taken(5));
+		CHECK(is_nonblocking(3) && is_close_on_exec(3));
+		CHECK(serves(old, 0) && serves(old, 1));
+	}
+
+	/* One of them is somebody else's now: the other comes back all the same. */
+	sfront_listener_lend(old);
+	others[0] = must_open("accept-from-fd:5", "");
+	others[1] = must_open("accept-from-fd:4", "");
+	CHECK(sfront_listener_take_back(old) == -EBUSY);
+	CHECK(is_taken(3));
+	sfront_listener_lend(others[0]);
+	sfront_listener_close(others[0]);
+	CHECK(sfront_listener_take_back(old) == 0);
+	CHECK(try_open("accept-from-fd:3", "", &new) == -EBUSY);
+	CHECK(try_open("accept-from-fd:5", "", &new) == -EBUSY);
+	sfront_listener_close(old);
+	sfront_listener_close(others[1]);
+	CHECK(fcntl(3, F_GETFD) < 0 && fcntl(4, F_GETFD) < 0 && fcntl(5, F_GETFD) < 0);
+}
+
+static void lent_to_nobody(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_INET, 5) };
+	struct sfront_listener *listener;
+
+	hand_over(fds, 2, NULL);
+	listener = must_open("sd-listen:*", "");
+	sfront_listener_lend(listener);
+	CHECK(sfront_listener_release(listener, 1) == 4);
+	sfront_listener_lend(listener);
+	sfront_listener_close(listener);
+	CHECK(!is_taken(3) && is_nonblocking(3) && is_nonblocking(4));
+	listener = must_open("sd-listen", "");
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+	CHECK(close(4) == 0);
+}
+
+/* What a listener opened itself, and a single connection, are never lent. */
+static void lent_is_what_listens_and_was_inherited(void)
+{
+	const char *const texts[] = { "accept-from-fd:3", "accept-from-fd:4",
+				      "@sockfront-test-lent", NULL };
+	struct sfront_listener *listener, *other;
+	int pair[2], fds[2] = { listening(AF_INET, 5) };
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	pair[1] = fcntl(pair[1], F_DUPFD, 50);
+	fds[1] = pair[0];
+	hand_over(fds, 2, NULL);
+	CHECK(try_open_all(texts, "", &listener) == 0);
+	sfront_listener_lend(listener);
+	CHECK(!is_taken(3) && is_taken(4));
+	CHECK(try_open("accept-from-fd:4", "", &other) == -EBUSY);
+	CHECK(try_open("@sockfront-test-lent", "", &other) == -EADDRINUSE);
+	CHECK(serves(listener, 0) && serves(listener, 2));
+	sfront_listener_close(listener);
+	CHECK(fcntl(3, F_GETFD) >= 0 && fcntl(4, F_GETFD) < 0);
+	sfront_listener_close(must_open("@sockfront-test-lent", ""));
+	sfront_listener_close(must_open("accept-from-fd:3", ""));
+}
+
+/* Names of the program's own are not for sd-listen. */
+static void reserved(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_INET, 5), listening(AF_INET, 5),
+			    listening(AF_INET, 5) };
+	struct sfront_inherited inherited;
+	struct sfront_listener *listener;
+	char longest[SFRONT_NAME_SIZE + 1];
+
+	hand_over(fds, 4, "own-a:web:own-b:api");
+	memset(longest, 'l', sizeof(longest));
+	longest[SFRONT_NAME_SIZE] = '\0';
+	CHECK(sfront_inherited_reserve("") == -EINVAL);
+	CHECK(sfront_inherited_reserve(longest) == -EINVAL);
+	CHECK(sfront_inherited_reserve("other") == 0);
+	CHECK(sfront_inherited_reserve("own-") == 2);
+	CHECK(try_open("sd-listen:own-a", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "there is \"web\", \"api\" (");
+	listener = must_open("sd-listen", "");
+	CHECK(sfront_listener_count(listener) == 1 && sfront_listener_fd(listener, 0) == 4);
+	sfront_listener_lend(listener);
+	sfront_listener_close(listener);
+	listener = must_open("sd-listen", "sd-accept-ignore-environment");
+	CHECK(sfront_listener_fd(listener, 0) == 4);
+	sfront_listener_lend(listener);
+	sfront_listener_close(listener);
+	listener = must_open("sd-listen:*", "");
+	CHECK(sfront_listener_count(listener) == 2);
+	CHECK(sfront_listener_fd(listener, 0) == 4 && sfront_listener_fd(listener, 1) == 6);
+	sfront_listener_close(listener);
+
+	for (size_t i = 0; i < 4; i++)
+		CHECK(sfront_inherited_at(i, &inherited) == 0 && inherited.taken == (i % 2 == 1));
+	CHECK(sfront_inherited_at(4, &inherited) == -ENOENT);
+	CHECK(sfront_inherited_reserve("we") == -EBUSY);
+	CHECK(sfront_inherited_reserve("own-b") == 1); /* in the place of the other */
+	listener = must_open("sd-listen:own-a", "");
+	CHECK(sfront_listener_fd(listener, 0) == 3);
+	sfront_listener_close(listener);
+}
+
+static void all_reserved(void)
+{
+	static const char *const texts[] = { "sd-listen", "sd-listen:*", "sd-listen:own-a" };
+	const int fds[] = { listening(AF_INET, 5), listening(AF_INET, 5) };
+	struct sfront_listener *listener;
+
+	hand_over(fds, 2, "own-a:own-b");
+	CHECK(sfront_inherited_reserve("own-") == 2);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		CHECK(try_open(texts[i], "sd-accept-ignore-environment", &listener) == -ENOENT);
+		CHECK_CONTAINS(why.message, "LISTEN_FDS is 2");
+	}
+	CHECK(!is_taken(3) && !is_taken(4));
+}
+
 #define child_test(name)                      \
 	static void test_##name(void **state) \
 	{                                     \
@@ -354,14 +524,18 @@ static void path_is_not_removed(void)
 		in_child(name);               \
 	}
 
-child_test(sd_listen_first) child_test(sd_listen_names) child_test(sd_listen_all)
-	child_test(failure_keeps_inherited) child_test(connected_unix) child_test(connected_tcp)
-		child_test(single_beside_listening) child_test(single_not_taken)
-			child_test(not_a_stream) child_test(refused_names_the_name)
-				child_test(nothing_passed) child_test(passed_to_another)
-					child_test(malformed) child_test(path_is_not_removed)
+child_test(sd_listen_first) child_test(sd_listen_names) child_test(sd_listen_all) child_test(
+	failure_keeps_inherited) child_test(connected_unix) child_test(connected_tcp)
+	child_test(single_beside_listening) child_test(single_not_taken) child_test(not_a_stream)
+		child_test(refused_names_the_name) child_test(nothing_passed)
+			child_test(passed_to_another) child_test(malformed)
+				child_test(path_is_not_removed) child_test(lent_to_the_next)
+					child_test(lent_and_taken_back) child_test(lent_to_nobody)
+						child_test(lent_is_what_listens_and_was_inherited)
+							child_test(reserved)
+								child_test(all_reserved)
 
-						int main(void)
+									int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		counted(test_sd_listen_first),
@@ -378,6 +552,12 @@ child_test(sd_listen_first) child_test(sd_listen_names) child_test(sd_listen_all
 		counted(test_passed_to_another),
 		counted(test_malformed),
 		counted(test_path_is_not_removed),
+		counted(test_lent_to_the_next),
+		counted(test_lent_and_taken_back),
+		counted(test_lent_to_nobody),
+		counted(test_lent_is_what_listens_and_was_inherited),
+		counted(test_reserved),
+		counted(test_all_reserved),
 	};
 
 	return cmocka_run_group_tests_name("inherited", tests, NULL, NULL);

@@ -197,12 +197,50 @@ static void test_copy(void **state)
 	sfront_options_free(NULL);
 }
 
+static void test_equal(void **state)
+{
+	struct sfront_options *a = sfront_options_new(), *b = sfront_options_new();
+	char value[32];
+
+	(void)state;
+	assert_true(sfront_options_equal(a, b));
+	assert_true(sfront_options_equal(NULL, a) && sfront_options_equal(a, NULL));
+	sfront_options_on_warning(a, count_warning, &told);
+	assert_true(sfront_options_equal(a, b));
+
+	/* Each option makes a difference, until the other has it too. */
+	for (size_t i = 0; i < CASES; i++) {
+		if (cases[i].error != 0)
+			continue;
+		assert_int_equal(sfront_options_set(a, cases[i].name, cases[i].value, NULL), 0);
+		if (!sfront_options_is_set(b, cases[i].name))
+			assert_false(sfront_options_equal(a, b));
+		assert_int_equal(sfront_options_set(b, cases[i].name, cases[i].value, NULL), 0);
+		assert_true(sfront_options_equal(a, b));
+		assert_true(sfront_options_equal(b, a));
+	}
+	assert_false(sfront_options_equal(NULL, a));
+
+	/* Nothing is left of a longer word. */
+	assert_int_equal(sfront_options_set(a, "tcp-congestion", "something", NULL), 0);
+	assert_false(sfront_options_equal(a, b));
+	assert_int_equal(sfront_options_get(b, "tcp-congestion", value, sizeof(value)) > 0, 1);
+	assert_int_equal(sfront_options_set(a, "tcp-congestion", value, NULL), 0);
+	assert_true(sfront_options_equal(a, b));
+	assert_int_equal(sfront_options_set(a, "tcp-keepalive", "1000::", NULL), 0);
+	assert_int_equal(sfront_options_set(b, "tcp-keepalive", "2000::", NULL), 0);
+	assert_false(sfront_options_equal(a, b));
+	sfront_options_free(a);
+	sfront_options_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		counted(test_set),
 		counted(test_table),
 		counted(test_copy),
+		counted(test_equal),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -112,9 +112,10 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
  * a socket is bound stay as they are, with a warning where one that was given
  * is seen to differ; so does what the earlier process set and @options do not.
  *
- * @fds are taken on success, and claimed as inherited descriptors are.  On
- * failure they stay open and the caller's, in the blocking mode that they had;
- * options that were set before the one that failed stay set.
+ * @fds are taken on success, and claimed as inherited descriptors are: no other
+ * listener can have that number as long as the process lives.  On failure they
+ * stay open and the caller's, in the blocking mode that they had; options that
+ * were set before the one that failed stay set.
  *
  * Returns 0, or
  *   -EINVAL      no descriptor, or two for an address that can have one alone;
