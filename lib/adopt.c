@@ -130,7 +130,7 @@ static int adopt_all(const struct adoption *adoption, struct sfront_listener *li
 
 	for (size_t i = 0; i < n_fds && r == 0; i++)
 		r = take(adoption, listener, fds[i], err);
-	for (size_t i = 0; i < n_fds && r == 0; i++)
+	for (size_t i = 0; i < listener->n_sockets && r == 0; i++)
 		r = settle(adoption, &listener->sockets[i], err);
 	return r;
 }

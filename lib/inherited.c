@@ -103,6 +103,8 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	if (fcntl(taking->fd, F_SETFD, FD_CLOEXEC) < 0)
 		return sfront_fail(err, -errno, "%s: %s cannot be made close-on-exec: %s",
 				   taking->typed, taking->label, strerror(errno));
+	if (identity.listening)
+		sfront_socket_note(taking->fd, socket->target, taking->options, &socket->had);
 	r = sfront_socket_apply(taking->fd, socket->target, taking->typed, taking->options, err);
 	if (r == 0)
 		r = identity.listening ? take_listening(taking, socket, err)

@@ -118,6 +118,7 @@ struct sfront_socket {
 	bool single;       /* gives .only, once; .fd is an eventfd then */
 	bool taken;        /* .only was given; accessed atomically */
 	struct sfront_connection only;
+	struct sfront_options had; /* before options were set, as far as it was noted */
 	struct sfront_sockaddr local;
 	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* how .local is shown */
 	/* Of sfront_listener_new(): the program's own operations. */
@@ -241,6 +242,8 @@ bool sfront_option_differs(enum sfront_option_id option, const struct sfront_opt
 
 /* The value of an option that is kept as an int. */
 int sfront_option_number(const struct sfront_options *options, enum sfront_option_id option);
+void sfront_option_set_number(struct sfront_options *options, enum sfront_option_id option,
+			      int number);
 
 /* Warns of each option that was given and has an effect on none of the sockets in @targets. */
 void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addresses, size_t n,
@@ -315,14 +318,20 @@ int sfront_socket_apply(int fd, unsigned int target, const char *text,
 			const struct sfront_options *options, struct sfront_error *err);
 
 /*
- * Sets what @to has other than @from on a listening socket of @target, as far
- * as it can be set while that is open, and warns of the rest.
+ * Notes in @had what @fd has of the options that are given, where that is not
+ * noted yet and can be set again.
+ */
+void sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
+			struct sfront_options *had);
+
+/*
+ * Sets what @to has other than @from on a listening socket, as far as it can be
+ * set while that is open, and warns of the rest.
  *
  * Returns 0, or a negative errno with @err naming the address and the option.
  */
-int sfront_socket_change(int fd, unsigned int target, const char *text,
-			 const struct sfront_options *from, const struct sfront_options *to,
-			 struct sfront_error *err);
+int sfront_socket_change(struct sfront_socket *socket, const struct sfront_options *from,
+			 const struct sfront_options *to, struct sfront_error *err);
 
 /* Warns of each switch that was given, differs on @fd and cannot be set any more. */
 void sfront_socket_compare(int fd, unsigned int target, const char *text,

@@ -273,7 +273,7 @@ static int update_one(struct sfront_socket *socket, const struct sfront_options 
 
 	if (!(socket->target & LISTENING(ANY_KIND)) || socket->class == &released_class)
 		return 0;
-	r = sfront_socket_change(socket->fd, socket->target, socket->text, from, to, err);
+	r = sfront_socket_change(socket, from, to, err);
 	if (r == 0 && socket->class->update)
 		r = socket->class->update(socket, from, to, err);
 	if (r == 0 && (socket->target & EVERY(KIND_UNIX)))

@@ -582,6 +582,12 @@ const char *sfront_option_name(enum sfront_option_id option)
 	return rows[option].public.name;
 }
 
+void sfront_option_set_number(struct sfront_options *options, enum sfront_option_id option,
+			      int number)
+{
+	*(int *)((char *)options + rows[option].offset) = number;
+}
+
 int sfront_option_number(const struct sfront_options *options, enum sfront_option_id option)
 {
 	return *(const int *)((const char *)options + rows[option].offset);

@@ -244,20 +244,94 @@ static unsigned int open_target(unsigned int target)
 	return is_own(target) ? INHERITED(target) : target;
 }
 
-static enum fate fate_of(enum sfront_option_id option, unsigned int target,
+static void warn_of_fixed(const char *text, enum sfront_option_id option,
+			  const struct sfront_options *options)
+{
+	sfront_warn(options,
+		    "%s: %s cannot be changed while the socket is open; it takes effect after a "
+		    "restart",
+		    text, sfront_option_name(option));
+}
+
+static enum fate fate_of(enum sfront_option_id option, const struct sfront_socket *socket,
 			 const struct sfront_options *from, const struct sfront_options *to)
 {
 	bool buffer = option == OPTION_SEND_BUFFER || option == OPTION_RECV_BUFFER;
+	unsigned int target = socket->target;
 
 	if (is_of_opening(option) || !sfront_option_applies(option, target) ||
 	    !sfront_option_differs(option, from, to))
 		return FATE_NONE;
 	if (!sfront_option_applies(option, open_target(target)))
 		return FATE_FIXED;
-	if (sfront_option_given(to, option) || has_default(option, target))
+	if (sfront_option_given(to, option) || sfront_option_given(&socket->had, option) ||
+	    has_default(option, target))
 		return FATE_SET;
 	/* Connections do not have them of the listening UNIX socket. */
 	return buffer && (target & EVERY(KIND_UNIX)) ? FATE_NONE : FATE_KEPT;
+}
+
+static bool get_int(int fd, int level, int name, int *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(fd, level, name, ret, &len) == 0;
+}
+
+static bool note_keepalive(int fd, struct sfront_keepalive *ret)
+{
+	int on;
+
+	if (!get_int(fd, SOL_SOCKET, SO_KEEPALIVE, &on) ||
+	    !get_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, &ret->time_s) ||
+	    !get_int(fd, IPPROTO_TCP, TCP_KEEPCNT, &ret->count) ||
+	    !get_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, &ret->interval_s))
+		return false;
+	ret->on = on;
+	return true;
+}
+
+static bool note_number(int fd, enum sfront_option_id option, struct sfront_options *had)
+{
+	int number;
+	size_t i = 0;
+
+	while (integers[i].option != option)
+		i++;
+	if (!get_int(fd, integers[i].level, integers[i].name, &number))
+		return false;
+	sfront_option_set_number(had, option, number);
+	return true;
+}
+
+/* Whether it was noted. */
+static bool note(int fd, enum sfront_option_id option, struct sfront_options *had)
+{
+	socklen_t len = sizeof(had->congestion);
+
+	switch (option) {
+	case OPTION_KEEPALIVE:
+		return note_keepalive(fd, &had->keepalive);
+	case OPTION_CONGESTION:
+		return getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, had->congestion, &len) == 0;
+	case OPTION_USER_TIMEOUT:
+	case OPTION_FAST_OPEN:
+	case OPTION_DEFER_ACCEPT:
+	case OPTION_MARK:
+	case OPTION_TYPE_OF_SERVICE:
+		return note_number(fd, option, had);
+	default:
+		return false;
+	}
+}
+
+void sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
+			struct sfront_options *had)
+{
+	for (unsigned int i = 0; i < OPTIONS_COUNT; i++)
+		if (sfront_option_given(options, i) && !sfront_option_given(had, i) &&
+		    sfront_option_applies(i, open_target(target)) && note(fd, i, had))
+			had->given |= 1u << i;
 }
 
 /* A part that @from set and @to leaves to the system has to be set to what that is. */
@@ -276,54 +350,99 @@ static struct sfront_keepalive keepalive_instead(const struct sfront_keepalive *
 	return instead;
 }
 
-static void warn_of_unchanged(unsigned int target, const char *text,
-			      const struct sfront_options *from, const struct sfront_options *to)
+/* What no longer is given goes back to what was noted, or stays the default that @changes has. */
+static void take_noted(struct sfront_options *changes, enum sfront_option_id option,
+		       const struct sfront_options *had)
 {
-	for (unsigned int i = 0; i < OPTIONS_COUNT; i++) {
-		enum fate fate = fate_of(i, target, from, to);
-
-		if (fate == FATE_FIXED)
-			sfront_warn(to,
-				    "%s: %s cannot be changed while the socket is open; it takes "
-				    "effect after a restart",
-				    text, sfront_option_name(i));
-		else if (fate == FATE_KEPT && is_own(target))
-			sfront_warn(to,
-				    "%s: %s stays as it was while the socket is open; its default "
-				    "comes back after a restart",
-				    text, sfront_option_name(i));
-		else if (fate == FATE_KEPT)
-			sfront_warn(to,
-				    "%s: %s stays as it was: what the inherited socket had before "
-				    "is not known",
-				    text, sfront_option_name(i));
-	}
+	if (option == OPTION_KEEPALIVE)
+		changes->keepalive = had->keepalive;
+	else if (option == OPTION_CONGESTION)
+		memcpy(changes->congestion, had->congestion, sizeof(changes->congestion));
+	else
+		sfront_option_set_number(changes, option, sfront_option_number(had, option));
 }
 
-int sfront_socket_change(int fd, unsigned int target, const char *text,
-			 const struct sfront_options *from, const struct sfront_options *to,
-			 struct sfront_error *err)
+/* What is to be set, and that alone, as given. */
+static struct sfront_options changes_of(const struct sfront_socket *socket,
+					const struct sfront_options *from,
+					const struct sfront_options *to)
 {
 	struct sfront_options changes = *to;
-	int r;
 
 	changes.given = 0;
-	for (unsigned int i = 0; i < OPTIONS_COUNT; i++)
-		if (fate_of(i, target, from, to) == FATE_SET)
-			changes.given |= 1u << i;
 	changes.keepalive = keepalive_instead(&from->keepalive, &to->keepalive);
+	for (unsigned int i = 0; i < OPTIONS_COUNT; i++) {
+		if (fate_of(i, socket, from, to) != FATE_SET)
+			continue;
+		changes.given |= 1u << i;
+		if (!sfront_option_given(to, i) && sfront_option_given(&socket->had, i))
+			take_noted(&changes, i, &socket->had);
+	}
 	/* One alone stands for both on vsock. */
 	if (!sfront_option_given(&changes, OPTION_SEND_BUFFER) &&
 	    !sfront_option_given(&changes, OPTION_RECV_BUFFER))
 		changes.send_buffer = changes.recv_buffer = 0;
+	return changes;
+}
 
-	r = sfront_socket_apply(fd, open_target(target), text, &changes, err);
+/* Probes that are turned off leave nothing for when they are turned on again. */
+static void reset_keepalive(int fd, const struct sfront_options *changes)
+{
+	struct sfront_keepalive parts = changes->keepalive;
+
+	if (!sfront_option_given(changes, OPTION_KEEPALIVE) || parts.on)
+		return;
+	parts.on = true;
+	sfront_keepalive_apply(fd, &parts);
+}
+
+static void warn_of_unchanged(const struct sfront_socket *socket, const struct sfront_options *from,
+			      const struct sfront_options *to)
+{
+	for (unsigned int i = 0; i < OPTIONS_COUNT; i++) {
+		enum fate fate = fate_of(i, socket, from, to);
+
+		if (fate == FATE_FIXED)
+			warn_of_fixed(socket->text, i, to);
+		else if (fate == FATE_KEPT && is_own(socket->target))
+			sfront_warn(to,
+				    "%s: %s stays as it was while the socket is open; its default "
+				    "comes back after a restart",
+				    socket->text, sfront_option_name(i));
+		else if (fate == FATE_KEPT)
+			sfront_warn(to,
+				    "%s: %s stays as it was: what the inherited socket had before "
+				    "is not known",
+				    socket->text, sfront_option_name(i));
+	}
+}
+
+/* Options that @from gave were set before anybody could look. */
+static void note_new(struct sfront_socket *socket, const struct sfront_options *from,
+		     const struct sfront_options *to)
+{
+	struct sfront_options new = *to;
+
+	new.given &= ~from->given;
+	sfront_socket_note(socket->fd, socket->target, &new, &socket->had);
+}
+
+int sfront_socket_change(struct sfront_socket *socket, const struct sfront_options *from,
+			 const struct sfront_options *to, struct sfront_error *err)
+{
+	const struct sfront_options changes = changes_of(socket, from, to);
+	int r;
+
+	note_new(socket, from, to);
+	reset_keepalive(socket->fd, &changes);
+	r = sfront_socket_apply(socket->fd, open_target(socket->target), socket->text, &changes,
+				err);
 	if (r < 0)
 		return r;
 	if (sfront_option_given(&changes, OPTION_BACKLOG) &&
-	    listen(fd, sfront_socket_backlog(text, &changes)) < 0)
-		return refuse_option(text, OPTION_BACKLOG, -errno, err);
-	warn_of_unchanged(target, text, from, to);
+	    listen(socket->fd, sfront_socket_backlog(socket->text, &changes)) < 0)
+		return refuse_option(socket->text, OPTION_BACKLOG, -errno, err);
+	warn_of_unchanged(socket, from, to);
 	return 0;
 }
 
@@ -333,16 +452,12 @@ void sfront_socket_compare(int fd, unsigned int target, const char *text,
 	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
 		enum sfront_option_id option = integers[i].option;
 		int is = 0;
-		socklen_t len = sizeof(is);
 
 		if (!sfront_option_given(options, option) || !(OWN(integers[i].kinds) & target) ||
 		    sfront_option_applies(option, open_target(target)) ||
-		    getsockopt(fd, integers[i].level, integers[i].name, &is, &len) < 0 ||
+		    !get_int(fd, integers[i].level, integers[i].name, &is) ||
 		    !is == !sfront_option_number(options, option))
 			continue;
-		sfront_warn(options,
-			    "%s: %s cannot be changed while the socket is open; it takes effect "
-			    "after a restart",
-			    text, sfront_option_name(option));
+		warn_of_fixed(text, option, options);
 	}
 }

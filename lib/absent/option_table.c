@@ -82,13 +82,19 @@ const char *sfront_option_name(enum sfront_option_id option)
 	return "";
 }
 
-int sfront_socket_change(int fd, unsigned int target, const char *text,
-			 const struct sfront_options *from, const struct sfront_options *to,
-			 struct sfront_error *err)
+void sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
+			struct sfront_options *had)
 {
 	(void)fd;
 	(void)target;
-	(void)text;
+	(void)options;
+	(void)had;
+}
+
+int sfront_socket_change(struct sfront_socket *socket, const struct sfront_options *from,
+			 const struct sfront_options *to, struct sfront_error *err)
+{
+	(void)socket;
 	(void)from;
 	(void)to;
 	(void)err;

@@ -389,17 +389,30 @@ static void is_with_defaults(int fd)
 	CHECK(backlog_of(fd) > 9);
 }
 
+static const char *congestion_of(int fd)
+{
+	static char name[16];
+	socklen_t len = sizeof(name);
+
+	CHECK(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len) == 0);
+	return name;
+}
+
 static void there_and_back(void)
 {
 	struct sfront_listener *listener = must_open("127.0.0.1:0", "");
 	int fd = sfront_listener_fd(listener, 0);
+	char congestion[16];
 
 	is_with_defaults(fd);
+	snprintf(congestion, sizeof(congestion), "%s", congestion_of(fd));
 	CHECK(update(listener, "", ALL_OF_TCP) == 0);
 	CHECK(!strstr(warnings, "restart"));
 	is_with_all_of_tcp(fd);
 	updates(listener, ALL_OF_TCP, ALL_OF_TCP, NULL);
-	updates(listener, ALL_OF_TCP, "tcp-congestion=reno", NULL);
+	CHECK(strcmp(congestion_of(fd), "reno") == 0);
+	updates(listener, ALL_OF_TCP, "", NULL);
+	CHECK(strcmp(congestion_of(fd), congestion) == 0);
 	is_with_defaults(fd);
 	CHECK(serves(listener, 0));
 	CHECK(sfront_listener_update(listener, NULL, NULL, &why) == 0);
@@ -426,6 +439,11 @@ static void parts_of_keepalive(void)
 	CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT) == 3);
 	updates(listener, "tcp-keepalive=:3:", "tcp-keepalive=no", NULL);
 	CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 0);
+	updates(listener, "tcp-keepalive=no", "tcp-keepalive=:3:7000", NULL);
+	updates(listener, "tcp-keepalive=:3:7000", "", NULL);
+	updates(listener, "", "tcp-keepalive=", NULL);
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT) != 3);
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL) != 7);
 	sfront_listener_close(listener);
 }
 
@@ -470,22 +488,39 @@ static void a_change_that_is_refused(void)
 	sfront_listener_close(listener);
 }
 
+/* What its owner had set comes back, whether an update or the first listener changed it. */
 static void an_inherited_socket(void)
 {
-	int fd = passed_on("127.0.0.1:0", "");
+	static const char owners[] =
+		"tcp-keepalive=77000:4: tcp-user-timeout=5s type-of-service=16";
+	int fd = passed_on("127.0.0.1:0", owners);
 	struct sfront_listener *listener;
 	char number[32];
 
 	snprintf(number, sizeof(number), "accept-from-fd:%d", fd);
-	listener = must_open(number, "tcp-nodelay=no");
-	updates(listener, "tcp-nodelay=no", "tcp-keepalive=30000:: tcp-listen-backlog=9", NULL);
+	listener = must_open(number, "tcp-nodelay=no tcp-keepalive=no");
+	CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 0);
+	updates(listener, "tcp-nodelay=no tcp-keepalive=no",
+		"tcp-keepalive=30000:: tcp-user-timeout=7s", NULL);
 	CHECK(socket_option(fd, IPPROTO_TCP, TCP_NODELAY) > 0);
-	CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 30 && backlog_of(fd) == 9);
-	updates(listener, "tcp-keepalive=30000:: tcp-listen-backlog=9", "tcp-reuse-port",
-		"tcp-keepalive stays as it was: what the inherited socket had");
-	CHECK_CONTAINS(warnings, "tcp-listen-backlog stays as it was");
-	CHECK(!strstr(warnings, "tcp-reuse-port"));
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == 7000);
+	updates(listener, "tcp-keepalive=30000:: tcp-user-timeout=7s", "type-of-service=8", NULL);
 	CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 1);
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 77);
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT) == 4);
+	CHECK(socket_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == 5000);
+	CHECK(socket_option(fd, IPPROTO_IP, IP_TOS) == 8);
+	updates(listener, "type-of-service=8", "", NULL);
+	CHECK(socket_option(fd, IPPROTO_IP, IP_TOS) == 16);
+
+	updates(listener, "", "tcp-listen-backlog=9 recv-buffer-size=30000", NULL);
+	CHECK(backlog_of(fd) == 9);
+	updates(listener, "tcp-listen-backlog=9 recv-buffer-size=30000", "tcp-reuse-port",
+		"tcp-listen-backlog stays as it was: what the inherited socket had");
+	CHECK_CONTAINS(warnings, "recv-buffer-size stays as it was");
+	CHECK(!strstr(warnings, "tcp-reuse-port"));
+	CHECK(backlog_of(fd) == 9 && serves(listener, 0));
 	sfront_listener_close(listener);
 }
 

@@ -144,9 +144,9 @@ int sfront_listener_adopt(const struct sfront_address *address, const int *fds, 
  * path change only while it is the socket that was bound.  A listener of
  * sfront_listener_new() and a single connection have nothing to change.
  *
- * An option that @to no longer gives goes back to its default on a socket of the
- * listener's own; an inherited one keeps it, with a warning, since what its owner
- * had set is not known (tcp-nodelay aside, which is always set).
+ * An option that @to no longer gives goes back to its default, on an inherited
+ * socket to what that had when it was first set.  Where that is not known, or the
+ * kernel has no way back (buffers, an inherited backlog), it stays, with a warning.
  *
  * Returns 0, or a negative errno with @err where the kernel refused a change.
  * Some others have been made then: the same call with @from and @to exchanged
