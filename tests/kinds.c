@@ -112,6 +112,7 @@ static void check_inherited(bool there)
 
 	CHECK(try_open("127.0.0.1:0", &own) == 0);
 	CHECK(sfront_inherited_at(0, &inherited) == -ENOENT);
+	CHECK(sfront_inherited_reserve("own-") == 0 && sfront_inherited_reserve("") == -EINVAL);
 	fd = dup(sfront_listener_fd(own, 0));
 	snprintf(text, sizeof(text), "accept-from-fd:%d", fd);
 	check_kind(text, there, "accept-from-fd");
@@ -122,6 +123,42 @@ static void check_inherited(bool there)
 		CHECK(try_open("sd-listen", &listener) == -ENOENT && says("LISTEN_FDS"));
 	}
 	sfront_listener_close(own);
+}
+
+/* A socket of another address, for a kind of address that may be absent. */
+static void check_adoption(const char *text, int fd, bool there, const char *what)
+{
+	struct sfront_listener *listener;
+	struct sfront_address address;
+	int r;
+
+	CHECK(sfront_address_parse(text, &address, &why) == 0);
+	r = sfront_listener_adopt(&address, &fd, 1, NULL, &listener, &why);
+	CHECK(r == (there ? -EINVAL : -EAFNOSUPPORT));
+	CHECK(says(there ? "another address" : what));
+}
+
+static void check_adopted(bool unix_, bool vsock)
+{
+	struct sfront_listener *own, *adopted = NULL;
+	struct sfront_address address;
+	int fd;
+
+	CHECK(try_open("127.0.0.1:0", &own) == 0);
+	/* A number that no later check gets: it stays claimed. */
+	fd = fcntl(sfront_listener_fd(own, 0), F_DUPFD, 50);
+	sfront_listener_close(own);
+	check_adoption("./app.sock", fd, unix_, "built without UNIX sockets");
+	check_adoption("@name", fd, unix_, "built without abstract UNIX sockets");
+	check_adoption("vsock:any:5000", fd, vsock, "built without vsock");
+	sfront_address_parse("127.0.0.1:0", &address, NULL);
+	CHECK(sfront_listener_adopt(&address, &fd, 1, NULL, &adopted, &why) == 0);
+	sfront_listener_lend(adopted);
+	CHECK(sfront_listener_take_back(adopted) == 0);
+	CHECK(sfront_listener_check(adopted, 0) == 0);
+	check_serves(adopted, true);
+	sfront_listener_close(adopted);
+	CHECK(fcntl(fd, F_GETFD) < 0);
 }
 
 static void check_inetd(bool there)
@@ -179,6 +216,9 @@ static void check_options(bool there)
 	CHECK((sfront_options_format(options, why.message, sizeof(why.message)) > 0) == there);
 	sfront_address_parse("127.0.0.1:0", &address, NULL);
 	CHECK(sfront_listener_open(&address, 1, options, &listener, &why) == 0);
+	CHECK(sfront_options_equal(options, NULL) == !there);
+	CHECK(sfront_listener_update(listener, options, NULL, &why) == 0);
+	check_serves(listener, true);
 	sfront_listener_close(listener);
 	sfront_options_free(options);
 }
@@ -220,6 +260,7 @@ int main(int argc, char **argv)
 	check_kind("./app.sock", unix_, "UNIX sockets");
 	check_kind(name, unix_, "abstract UNIX sockets");
 	check_vsock(vsock);
+	check_adopted(unix_, vsock);
 	check_inherited(systemd);
 	check_several(multi);
 	check_options(options);
