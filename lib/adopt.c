@@ -182,7 +182,6 @@ int sfront_listener_adopt(const struct sfront_address *address, const int *fds, 
 		give_up(listener);
 		return r;
 	}
-	sfront_warn_of_idle(listener, address, 1, adoption.options);
 	*ret_listener = listener;
 	return 0;
 }

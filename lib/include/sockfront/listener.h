@@ -111,6 +111,8 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
  * the default backlog where none is given.  Those that take effect only before
  * a socket is bound stay as they are, with a warning where one that was given
  * is seen to differ; so does what the earlier process set and @options do not.
+ * Options that have no effect on such a socket are not spoken of: the listener may
+ * be one of several with the same options, see sfront_listener_open_each().
  *
  * @fds are taken on success, and claimed as inherited descriptors are: no other
  * listener can have that number as long as the process lives.  On failure they
