@@ -28,8 +28,10 @@ struct process_config {
 	int log_level;        /* as in syslog(3): LOG_ERR .. LOG_DEBUG */
 	bool access_log;
 	uint64_t drain_timeout_ms; /* SFRONT_INFINITY_MS: without end */
-	uint64_t max_connections;  /* 0: as many as there are descriptors for */
-	uint64_t pipe_size;        /* bytes; 0: never splice */
+	uint64_t exit_idle_ms;     /* SFRONT_INFINITY_MS: never */
+	struct place exit_idle_place;
+	uint64_t max_connections; /* 0: as many as there are descriptors for */
+	uint64_t pipe_size;       /* bytes; 0: never splice */
 };
 
 /* An address that a proxy listens on, and where that was said. */
@@ -88,6 +90,12 @@ void config_clear(struct config *config);
  */
 struct proxy_config *config_add_proxy(struct config *config, const char *name,
 				      const struct place *place);
+
+/*
+ * Which of the listen lines with that same address this one is, from 0: two that
+ * take a free port each are told apart by it.  @listen: of @config
+ */
+unsigned int config_listen_nth(const struct config *config, const struct listen_config *listen);
 
 /* Forgets the proxies; what they were said to be has no say any more. */
 void config_drop_proxies(struct config *config);

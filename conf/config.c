@@ -32,6 +32,7 @@ void config_init(struct config *config)
 			.workers = 1,
 			.log_level = LOG_INFO,
 			.drain_timeout_ms = 30 * 1000,
+			.exit_idle_ms = SFRONT_INFINITY_MS,
 			.pipe_size = 1024 * 1024,
 		},
 	};
@@ -85,4 +86,20 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 
 	config->proxies[config->n_proxies] = proxy;
 	return &config->proxies[config->n_proxies++];
+}
+
+unsigned int config_listen_nth(const struct config *config, const struct listen_config *listen)
+{
+	unsigned int nth = 0;
+
+	for (size_t i = 0; i < config->n_proxies; i++) {
+		const struct proxy_config *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_listen; j++) {
+			if (&proxy->listen[j] == listen)
+				return nth;
+			nth += sfront_address_equal(&proxy->listen[j].address, &listen->address);
+		}
+	}
+	return nth;
 }
