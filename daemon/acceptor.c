@@ -244,15 +244,6 @@ static void adopt(struct acceptor *acceptor, struct generation *generation)
 	}
 }
 
-void acceptor_start(struct acceptor *acceptor, struct generation *generation)
-{
-	adopt(acceptor, generation);
-	if (all_done(generation))
-		worker_accept_ended(acceptor->worker);
-	else
-		enter(acceptor, ACCEPTOR_OPEN);
-}
-
 /* Those who wait at a listener that will be closed are let in under its last settings. */
 static void take_queue(struct accept_source *source)
 {
@@ -261,20 +252,33 @@ static void take_queue(struct accept_source *source)
 			return;
 }
 
+static void take_queues(struct generation *before, const struct generation *next)
+{
+	for (size_t i = 0; i < before->n_sources; i++) {
+		struct accept_source *source = &before->sources[i];
+
+		if (source->proxy->sockets[source->index].listening->newest != next)
+			take_queue(source);
+	}
+}
+
 void acceptor_switch(struct acceptor *acceptor, struct generation *generation)
 {
 	struct generation *before = acceptor->generation;
 
-	for (size_t i = 0; i < before->n_sources; i++) {
-		struct accept_source *source = &before->sources[i];
-
-		if (source->proxy->sockets[source->index].listening->newest != generation)
-			take_queue(source);
+	if (before != NULL) {
+		take_queues(before, generation);
+		sources_rest(before);
 	}
-	sources_rest(before);
 	adopt(acceptor, generation);
-	if (acceptor->state == ACCEPTOR_OPEN)
+	if (before == NULL) {
+		if (!all_done(generation))
+			enter(acceptor, ACCEPTOR_OPEN);
+		else
+			worker_accept_ended(acceptor->worker);
+	} else if (acceptor->state == ACCEPTOR_OPEN) {
 		sources_listen(generation);
+	}
 }
 
 static void stop(struct acceptor *acceptor)

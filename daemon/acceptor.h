@@ -61,13 +61,10 @@ void acceptor_init(struct acceptor *acceptor, struct worker *worker);
 /* Forgets the sources; nothing is closed. */
 void acceptor_clear(struct acceptor *acceptor);
 
-/* Begins to accept. */
-void acceptor_start(struct acceptor *acceptor, struct generation *generation);
-
 /*
- * Goes on with another generation's listeners.  Clients that are queued at those
- * which it lacks are accepted first, as far as there are slots: these will be
- * closed.
+ * Begins to accept; or goes on with another generation's listeners.  Clients that
+ * are queued at those which it lacks are accepted first, as far as there are
+ * slots: these will be closed.
  */
 void acceptor_switch(struct acceptor *acceptor, struct generation *generation);
 

@@ -206,6 +206,7 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 	int value;
 
 	opterr = 0;
+	optind = 0; /* a reload reads the same command line again */
 	while ((value = getopt_long(argc, argv, ":c:hV", options, NULL)) != -1) {
 		const char *word = argv[optind - 1];
 

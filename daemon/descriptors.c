@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -33,6 +34,41 @@ void descriptors_fill_standard(bool inetd)
 			close(null);
 		}
 	}
+}
+
+/* The numbers that were open at the start. */
+static struct {
+	int *fds;
+	size_t n;
+} inherited;
+
+void descriptors_note_inherited(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL) {
+		int fd = atoi(entry->d_name), *grown;
+
+		if (entry->d_name[0] == '.' || fd == dirfd(dir))
+			continue;
+		grown = reallocarray(inherited.fds, inherited.n + 1, sizeof(*grown));
+		if (grown == NULL)
+			break;
+		inherited.fds = grown;
+		inherited.fds[inherited.n++] = fd;
+	}
+	closedir(dir);
+}
+
+bool descriptors_is_inherited(int fd)
+{
+	for (size_t i = 0; i < inherited.n; i++)
+		if (inherited.fds[i] == fd)
+			return true;
+	return false;
 }
 
 static unsigned long raise_limit(void)
@@ -64,27 +100,39 @@ static unsigned long count_open(void)
 	return n;
 }
 
+/* What connections leave to everything else, as it was at the start. */
+static struct {
+	unsigned long limit;
+	unsigned long long used;
+} reserved;
+
+unsigned int descriptors_max_connections(const struct process_config *config)
+{
+	unsigned long long possible = 1;
+
+	if (reserved.limit > reserved.used + 2)
+		possible = (reserved.limit - reserved.used) / 2;
+	if (config->max_connections == 0)
+		return (unsigned int)possible;
+	if (config->max_connections <= possible)
+		return (unsigned int)config->max_connections;
+	log_line(LOG_WARNING,
+		 "max-connections %llu wants %llu descriptors and the limit of open files is %lu: "
+		 "%llu connections at once; raise LimitNOFILE= or ulimit -n",
+		 (unsigned long long)config->max_connections,
+		 reserved.used + 2ULL * config->max_connections, reserved.limit, possible);
+	return (unsigned int)possible;
+}
+
 struct descriptor_plan descriptors_plan(const struct process_config *config)
 {
 	struct descriptor_plan plan = { .limit = raise_limit() };
-	unsigned long long used =
-		count_open() + RESERVE + DESCRIPTORS_A_WORKER * (unsigned long long)config->workers;
 	unsigned long pipes = plan.limit / 16 < MAX_PIPES ? plan.limit / 16 : MAX_PIPES;
-	unsigned long long possible = 1;
 
+	reserved.limit = plan.limit;
+	reserved.used = count_open() + RESERVE +
+			DESCRIPTORS_A_WORKER * (unsigned long long)config->workers + 2 * pipes;
 	plan.pipes_a_worker = (unsigned int)(pipes / config->workers);
-	used += 2 * pipes;
-	if (plan.limit > used + 2)
-		possible = (plan.limit - used) / 2;
-
-	plan.max_connections = (unsigned int)possible;
-	if (config->max_connections > possible)
-		log_line(LOG_WARNING,
-			 "max-connections %llu wants %llu descriptors and the limit of open files "
-			 "is %lu: %llu connections at once; raise LimitNOFILE= or ulimit -n",
-			 (unsigned long long)config->max_connections,
-			 used + 2ULL * config->max_connections, plan.limit, possible);
-	else if (config->max_connections > 0)
-		plan.max_connections = (unsigned int)config->max_connections;
+	plan.max_connections = descriptors_max_connections(config);
 	return plan;
 }

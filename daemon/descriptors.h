@@ -25,10 +25,21 @@ struct descriptor_plan {
  */
 void descriptors_fill_standard(bool inetd);
 
+/* Remembers which descriptors are open: they were inherited.  Before anything is opened. */
+void descriptors_note_inherited(void);
+
+bool descriptors_is_inherited(int fd);
+
 /*
  * Raises the limit of open files to what is allowed and shares it out.  To be called
  * when everything but the workers is open.
  */
 struct descriptor_plan descriptors_plan(const struct process_config *config);
+
+/*
+ * How many connections there may be at once under other settings, by the plan that
+ * was made at the start.  At least 1.
+ */
+unsigned int descriptors_max_connections(const struct process_config *config);
 
 #endif

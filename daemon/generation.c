@@ -78,6 +78,18 @@ static void unused_delivered(struct message *message)
 		(struct generation *)((char *)message - offsetof(struct generation, unused)));
 }
 
+void generation_give_back(struct generation *generation)
+{
+	for (size_t i = 0; i < generation->n_proxies; i++) {
+		struct proxy *proxy = &generation->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_listenings; j++)
+			if (proxy->listenings[j] != NULL &&
+			    atomic_load(&proxy->listenings[j]->refs) == 1)
+				sfront_listener_lend(proxy->listenings[j]->listener);
+	}
+}
+
 struct generation *generation_open(struct service *service, struct config *config, const char *file,
 				   proxy_finder *find, void *data, struct sfront_error *err)
 {
@@ -102,6 +114,7 @@ struct generation *generation_open(struct service *service, struct config *confi
 	snprintf(err->message, sizeof(err->message), "memory is out");
 
 fail:
+	generation_give_back(generation);
 	generation_free(generation);
 	return NULL;
 }
@@ -116,25 +129,6 @@ void generation_unref(struct generation *generation)
 {
 	if (generation != NULL && atomic_fetch_sub(&generation->refs, 1) == 1)
 		mailbox_post(&generation->service->mailbox, &generation->unused);
-}
-
-unsigned int generation_nth(const struct generation *generation, const struct proxy_config *config,
-			    size_t line)
-{
-	const struct config *whole = &generation->config;
-	unsigned int nth = 0;
-
-	for (size_t i = 0; i < whole->n_proxies; i++) {
-		const struct proxy_config *proxy = &whole->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listen; j++) {
-			if (proxy == config && j == line)
-				return nth;
-			nth += sfront_address_equal(&proxy->listen[j].address,
-						    &config->listen[line].address);
-		}
-	}
-	return nth;
 }
 
 struct wanted {

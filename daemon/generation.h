@@ -39,7 +39,7 @@ struct generation {
  * @find:   gives the listeners that are open already: see proxy.h
  *
  * Returns it with one reference, or NULL with @err saying why; what it opened is
- * closed again then.
+ * closed again then, and inherited descriptors are left to others.
  */
 struct generation *generation_open(struct service *service, struct config *config, const char *file,
 				   proxy_finder *find, void *data, struct sfront_error *err);
@@ -50,12 +50,14 @@ struct generation *generation_ref(struct generation *generation);
 /* Any thread; the main thread frees it after the last one. */
 void generation_unref(struct generation *generation);
 
-/* At the end, when no other thread is left. */
-void generation_free(struct generation *generation);
+/*
+ * Lets go of the inherited descriptors that no other generation has, for one that
+ * will not be used: whoever had them before goes on with them.
+ */
+void generation_give_back(struct generation *generation);
 
-/* Which of the lines with that same address number @line of @config is, from 0. */
-unsigned int generation_nth(const struct generation *generation, const struct proxy_config *config,
-			    size_t line);
+/* One that was never used; or at the end, when no other thread is left. */
+void generation_free(struct generation *generation);
 
 /* The open listener of that address, borrowed; NULL without one. */
 struct listening *generation_listening(const struct generation *generation,

@@ -2,12 +2,18 @@
 /*
  * The main thread's part of a running process:
  *
- *	STARTING --> RUNNING ------------> DRAINING ----------> CUTTING --> end
- *	         all     |  SIGTERM, ...      | drain-timeout,    |
- *	         polled  |                    | second signal     |
- *	                 | the only           |                   |
- *	                 | connections ended  | all ended         | all ended
- *	                 '--> end             '--> end            '--> end
+ *	STARTING --> RUNNING ---------------> DRAINING ----------> CUTTING --> end
+ *	         all   |  SIGTERM, SIGINT, or   | drain-timeout,    |
+ *	         polled|  another process has   | second signal     |
+ *	               |  taken over            |                   |
+ *	               |                        |                   |
+ *	               | the only connections   | all ended         | all ended
+ *	               | ended, or none for     |                   |
+ *	               | exit-idle-time         |                   |
+ *	               '--> end                 '--> end            '--> end
+ *
+ * While it is RUNNING, one operation at a time may be under way: a reload or an
+ * upgrade.  What is asked for meanwhile is done afterwards, once.
  */
 #include "daemon/lifecycle.h"
 
@@ -25,24 +31,52 @@
 #include "daemon/clock.h"
 #include "daemon/descriptors.h"
 #include "daemon/generation.h"
+#include "daemon/idle_exit.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "daemon/path_watch.h"
+#include "daemon/reload.h"
 #include "daemon/service.h"
+#include "daemon/status.h"
+#include "daemon/store.h"
+#include "daemon/upgrade.h"
+#include "daemon/watchdog.h"
 #include "daemon/worker.h"
 
-enum phase { STARTING, RUNNING, DRAINING, CUTTING };
+/* How long the last messages may take at the end, with a manager that does not read. */
+#define FLUSH_S 1
 
-/* The signals that stop the process. */
-static const int stop_signals[] = { SIGTERM, SIGINT, SIGHUP };
-#define N_STOP_SIGNALS (sizeof(stop_signals) / sizeof(stop_signals[0]))
+/* How long the manager may take to hear of the process that takes over. */
+#define HANDOVER_FLUSH_S 5
+
+enum phase { STARTING, RUNNING, DRAINING, CUTTING };
+enum operation { NO_OPERATION, RELOAD, UPGRADE };
+
+static void stop_asked(evutil_socket_t signal, short what, void *arg);
+static void reload_asked(evutil_socket_t signal, short what, void *arg);
+static void upgrade_asked(evutil_socket_t signal, short what, void *arg);
+
+static const struct {
+	int number;
+	event_callback_fn arrived;
+} signals[] = {
+	{ SIGTERM, stop_asked },
+	{ SIGINT, stop_asked },
+	{ SIGHUP, reload_asked },
+	{ SIGUSR2, upgrade_asked },
+};
+#define N_SIGNALS (sizeof(signals) / sizeof(signals[0]))
 
 static struct {
 	struct service *service;
 	enum phase phase;
-	struct event *signals[N_STOP_SIGNALS];
+	struct event *signals[N_SIGNALS];
 	struct event drain_timer;
 	bool listeners_closed;
 	unsigned int n_polling, n_idle; /* workers that have said so */
+	enum operation operation;
+	struct generation *next;            /* while the acceptor goes over to it */
+	bool reload_wanted, upgrade_wanted; /* after the operation */
 } life;
 
 /* Counts a worker once, however often it says the same.  Whether all have said it now. */
@@ -53,6 +87,8 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 	*noted = true;
 	return *count == life.service->n_workers;
 }
+
+/* ---- the end ---- */
 
 static void cut(void)
 {
@@ -89,18 +125,21 @@ static void log_drain(void)
 			 (unsigned long long)(timeout % 1000));
 }
 
-static void drain(void)
+/* @stop: how the first worker ends accepting */
+static void drain(void (*stop)(struct worker *worker))
 {
 	uint64_t timeout = life.service->process.drain_timeout_ms;
 	struct timeval tv = timeval_from_ms(timeout);
 
 	life.phase = DRAINING;
+	idle_exit_stop();
+	path_watch_stop();
 	if (timeout != SFRONT_INFINITY_MS)
 		event_add(&life.drain_timer, &tv);
-	worker_drain(&life.service->workers[0]);
+	stop(&life.service->workers[0]);
 }
 
-static void signal_arrived(evutil_socket_t signal, short what, void *arg)
+static void stop_asked(evutil_socket_t signal, short what, void *arg)
 {
 	(void)what;
 	(void)arg;
@@ -108,24 +147,14 @@ static void signal_arrived(evutil_socket_t signal, short what, void *arg)
 		cut();
 		return;
 	}
-	drain();
+	if (life.operation == UPGRADE) {
+		log_line(LOG_NOTICE, "stopping: the upgrade is called off");
+		upgrade_abort();
+		life.operation = NO_OPERATION;
+	}
+	drain(worker_drain);
 	if (signal == SIGINT && life.service->interactive) /* Ctrl-C means now */
 		cut();
-}
-
-/* ---- what the workers tell ---- */
-
-static void worker_polls(struct message *message)
-{
-	struct service *service = life.service;
-
-	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling) ||
-	    life.phase != STARTING)
-		return;
-	life.phase = RUNNING;
-	for (size_t i = 0; i < service->generation->n_proxies; i++)
-		proxy_announce(&service->generation->proxies[i]);
-	notify_ready();
 }
 
 static bool close_listening(struct listening *listening, void *data)
@@ -143,8 +172,9 @@ static void close_listeners(void)
 		return;
 	life.listeners_closed = true;
 	(void)generation_each(life.service->generation, close_listening, NULL);
-	notify_stopping();
+	notify_send("STOPPING=1");
 	log_drain();
+	status_drain();
 }
 
 static void accepting_ended(struct message *message)
@@ -163,7 +193,231 @@ static void worker_is_idle(struct message *message)
 		event_base_loopbreak(life.service->base);
 }
 
-/* ---- start and end ---- */
+/* Nobody has been here for exit-idle-time, and nothing is accepted any more. */
+static void quiet(void)
+{
+	if (life.phase != RUNNING)
+		return;
+	log_line(LOG_INFO, "no connection for exit-idle-time: ending");
+	drain(worker_stop_accepting);
+}
+
+/* ---- one operation at a time ---- */
+
+static void begin_reload(void);
+static void begin_upgrade(void);
+
+static void operation_ended(void)
+{
+	bool reload = life.reload_wanted, upgrade = life.upgrade_wanted;
+
+	life.operation = NO_OPERATION;
+	life.reload_wanted = life.upgrade_wanted = false;
+	if (life.phase != RUNNING)
+		return;
+	/* An upgrade reads the configuration anyway. */
+	if (upgrade)
+		begin_upgrade();
+	else if (reload)
+		begin_reload();
+}
+
+/* Whether it has to wait; @wanted notes that. */
+static bool is_busy(const char *what, bool *wanted)
+{
+	if (life.phase == DRAINING || life.phase == CUTTING) {
+		log_line(LOG_NOTICE, "%s: too late, this process is stopping", what);
+		return true;
+	}
+	if (life.phase == RUNNING && life.operation == NO_OPERATION)
+		return false;
+	*wanted = true;
+	return true;
+}
+
+/* ---- reload ---- */
+
+static void watch(void)
+{
+	path_watch_start(life.service->base, life.service->generation);
+	idle_exit_start(life.service, quiet);
+}
+
+static void reload_ended(void)
+{
+	if (life.phase == RUNNING)
+		notify_send("READY=1");
+	operation_ended();
+}
+
+static void reload_opened(struct generation *next)
+{
+	if (next != NULL && life.phase == RUNNING) {
+		life.next = next;
+		generation_become_newest(next);
+		worker_switch(&life.service->workers[0], next);
+		return;
+	}
+	if (next != NULL)
+		reload_discard(life.service, next);
+	else
+		log_line(LOG_ERR, "reload failed: nothing has changed");
+	reload_ended();
+}
+
+static void reload_switched(void)
+{
+	struct generation *next = life.next;
+
+	life.next = NULL;
+	path_watch_stop();
+	reload_commit(life.service, next);
+	/* More connections may be allowed now. */
+	worker_resume(&life.service->workers[0]);
+	if (life.phase == RUNNING) {
+		store_update(next);
+		watch();
+	}
+	reload_ended();
+}
+
+static void begin_reload(void)
+{
+	struct timespec now;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	notify_send("RELOADING=1\nMONOTONIC_USEC=%llu",
+		    (unsigned long long)now.tv_sec * 1000000 +
+			    (unsigned long long)now.tv_nsec / 1000);
+	life.operation = RELOAD;
+	r = reload_start(life.service, reload_opened);
+	if (r == 0)
+		return;
+	log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
+		 strerror(-r));
+	reload_ended();
+}
+
+static void reload_asked(evutil_socket_t signal, short what, void *arg)
+{
+	if (life.service->generation->file == NULL)
+		stop_asked(signal, what, arg);
+	else if (!is_busy("reload", &life.reload_wanted))
+		begin_reload();
+}
+
+/* ---- upgrade ---- */
+
+static bool share(struct listening *listening, void *data)
+{
+	(void)data;
+	listening->is_shared = true;
+	return true;
+}
+
+/*
+ * The other process is ready.  systemd has to know of it before it says anything
+ * itself, and then hears nothing from this one any more.
+ */
+static void hand_over(pid_t pid)
+{
+	bool reload = life.reload_wanted;
+
+	log_line(LOG_NOTICE, "upgrade: process %d takes over", pid);
+	notify_send("MAINPID=%d\nREADY=1", pid);
+	if (!notify_flush(HANDOVER_FLUSH_S))
+		log_line(LOG_WARNING, "upgrade: the service manager does not read what it is told");
+	notify_mute();
+	watchdog_stop();
+	status_stop();
+	life.operation = NO_OPERATION;
+	(void)generation_each(life.service->generation, share, NULL);
+	upgrade_go();
+	/* It may have read the configuration before that was changed. */
+	if (reload)
+		kill(pid, SIGHUP);
+	drain(worker_stop_accepting);
+}
+
+static void upgrade_answered(pid_t pid)
+{
+	if (pid > 0)
+		hand_over(pid);
+	else
+		operation_ended();
+}
+
+static void begin_upgrade(void)
+{
+	life.operation = UPGRADE;
+	if (upgrade_start(life.service, upgrade_answered) < 0)
+		operation_ended();
+}
+
+static void upgrade_asked(evutil_socket_t signal, short what, void *arg)
+{
+	(void)signal;
+	(void)what;
+	(void)arg;
+	if (life.operation == UPGRADE)
+		log_line(LOG_NOTICE, "upgrade: one is under way already");
+	else if (!is_busy("upgrade", &life.upgrade_wanted))
+		begin_upgrade();
+}
+
+/* ---- the beginning ---- */
+
+static void begin_accepting(void)
+{
+	if (life.phase == STARTING)
+		worker_switch(&life.service->workers[0], life.service->generation);
+}
+
+/* The old process ended, or thought better of it: its sockets are its own. */
+static void old_process_lost(void)
+{
+	log_line(LOG_ERR, "upgrade: the process to take over from is gone, or stops; ending");
+	atomic_store(&life.service->exit_status, EXIT_FAILURE);
+	event_base_loopbreak(life.service->base);
+}
+
+static void worker_polls(struct message *message)
+{
+	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling) ||
+	    life.phase != STARTING)
+		return;
+	if (upgrade_is_successor())
+		upgrade_report_ready(life.service->base, begin_accepting, old_process_lost);
+	else
+		begin_accepting();
+}
+
+static void accepting_began(void)
+{
+	const struct generation *generation = life.service->generation;
+
+	if (life.phase != STARTING)
+		return;
+	life.phase = RUNNING;
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		proxy_announce(&generation->proxies[i], false);
+	store_update(life.service->generation);
+	notify_send("READY=1");
+	status_start(life.service);
+	watchdog_start(life.service);
+	watch();
+	operation_ended(); /* what was asked for before */
+}
+
+static void acceptor_switched(struct message *message)
+{
+	(void)message;
+	if (life.next != NULL)
+		reload_switched();
+	else
+		accepting_began();
+}
 
 /* SIGHUP stays ignored for who started us with nohup(1). */
 static bool is_ignored(int signal)
@@ -176,10 +430,10 @@ static bool is_ignored(int signal)
 
 static int catch_signals(struct event_base *base)
 {
-	for (size_t i = 0; i < N_STOP_SIGNALS; i++) {
-		if (is_ignored(stop_signals[i]))
+	for (size_t i = 0; i < N_SIGNALS; i++) {
+		if (is_ignored(signals[i].number))
 			continue;
-		life.signals[i] = evsignal_new(base, stop_signals[i], signal_arrived, NULL);
+		life.signals[i] = evsignal_new(base, signals[i].number, signals[i].arrived, NULL);
 		if (life.signals[i] == NULL || event_add(life.signals[i], NULL) < 0)
 			return -ENOMEM;
 	}
@@ -188,7 +442,7 @@ static int catch_signals(struct event_base *base)
 
 static void release_signals(void)
 {
-	for (size_t i = 0; i < N_STOP_SIGNALS; i++)
+	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (life.signals[i] != NULL)
 			event_free(life.signals[i]);
 }
@@ -208,6 +462,7 @@ static int init_workers(const struct descriptor_plan *plan)
 		if (r < 0)
 			return r;
 		worker->polling.deliver = worker_polls;
+		worker->switched.deliver = acceptor_switched;
 		worker->accepted.deliver = accepting_ended;
 		worker->idle.deliver = worker_is_idle;
 	}
@@ -216,8 +471,7 @@ static int init_workers(const struct descriptor_plan *plan)
 
 /*
  * Signals are the main thread's: workers inherit a mask that blocks them all.
- * All are set up before one starts, since they post to each other; the one that
- * accepts starts last, when nothing can fail any more.
+ * All are set up before one starts, since they post to each other.
  */
 static int start_workers(const struct descriptor_plan *plan)
 {
@@ -248,7 +502,7 @@ static int serve(void)
 	struct descriptor_plan plan = descriptors_plan(&service->process);
 	int r;
 
-	service->slots.max = plan.max_connections;
+	atomic_store(&service->slots.max, plan.max_connections);
 	r = start_workers(&plan);
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", service->process.workers,
@@ -279,10 +533,15 @@ int lifecycle_run(struct service *service)
 	else
 		log_line(LOG_ERR, "cannot catch signals: memory is out");
 
+	(void)notify_flush(FLUSH_S);
 	/* A name that hangs in the resolver is not waited for, and what its thread uses not freed.
 	 */
-	if (backend_lookups_pending())
+	if (backend_lookups_pending() || reload_pending())
 		_exit(status);
+	watchdog_stop();
+	status_stop();
+	idle_exit_stop();
+	path_watch_stop();
 	stop_workers();
 	event_del(&life.drain_timer);
 	release_signals();

@@ -79,10 +79,36 @@ void listening_unref(struct listening *listening)
 	free(listening);
 }
 
+/* Takes the descriptors out, so that what they leave behind stays. */
+static void leave(struct listening *listening)
+{
+	for (size_t i = 0; i < listening->n_sockets; i++) {
+		int fd = sfront_listener_release(listening->listener, i);
+
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 void listening_close(struct listening *listening)
 {
+	if (listening->is_shared && listening->listener != NULL && listening_is_own(listening))
+		leave(listening);
 	sfront_listener_close(listening->listener);
 	listening->listener = NULL;
+}
+
+bool listening_is_own(const struct listening *listening)
+{
+	switch (listening->address.kind) {
+	case SFRONT_TCP:
+	case SFRONT_UNIX:
+	case SFRONT_ABSTRACT:
+	case SFRONT_VSOCK:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static unsigned int port_of(const struct sfront_sockaddr *addr)

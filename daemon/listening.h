@@ -33,6 +33,12 @@ struct listening {
 	struct sfront_listener *listener;     /* NULL once it is closed */
 	struct listening_socket *sockets;     /* owned array */
 	size_t n_sockets;
+	/*
+	 * Another process has the sockets of our own making too, or the service
+	 * manager keeps them: a UNIX path stays when we close.
+	 */
+	bool is_shared;
+	bool path_lost; /* it was said in the log that the path is gone */
 };
 
 /*
@@ -53,6 +59,9 @@ void listening_unref(struct listening *listening);
 
 /* Closes the listener: nobody may be accepting from it any more. */
 void listening_close(struct listening *listening);
+
+/* Whether the socket is of our own making: not inherited, not a connection. */
+bool listening_is_own(const struct listening *listening);
 
 /* Whether a connection to @addr arrives at this socket. */
 bool listening_socket_reached(const struct listening_socket *socket,

@@ -19,8 +19,8 @@
 #define LINE_SIZE 2048
 
 static struct {
-	int level;
-	bool journal; /* stderr is the journal: a <N> in front tells the priority */
+	atomic_int level; /* a reload may change it */
+	bool journal;     /* stderr is the journal: a <N> in front tells the priority */
 	bool syslog;
 	atomic_uint lost;
 	pthread_mutex_t lock;
@@ -40,16 +40,21 @@ static bool stderr_is_journal(void)
 
 void log_open(int level, bool stderr_is_client)
 {
-	state.level = level;
+	atomic_store(&state.level, level);
 	state.journal = stderr_is_journal();
 	state.syslog = stderr_is_client;
 	if (state.syslog)
 		openlog("sockfront", LOG_PID, LOG_DAEMON);
 }
 
+void log_set_level(int level)
+{
+	atomic_store(&state.level, level);
+}
+
 bool log_wants(int priority)
 {
-	return priority <= state.level;
+	return priority <= atomic_load(&state.level);
 }
 
 static const char *prefix(int priority)

@@ -20,6 +20,9 @@
  */
 void log_open(int level, bool stderr_is_client);
 
+/* From the next message on.  Any thread. */
+void log_set_level(int level);
+
 /* Whether messages of @priority (LOG_ERR .. LOG_DEBUG) are written. */
 bool log_wants(int priority);
 

@@ -21,7 +21,10 @@
 #include "daemon/generation.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
+#include "daemon/reload.h"
 #include "daemon/service.h"
+#include "daemon/store.h"
+#include "daemon/upgrade.h"
 
 /* The system refused, and: what was asked for is wrong. */
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
@@ -57,7 +60,7 @@ static void warn_of_untaken(void)
 	int r = 0;
 
 	for (size_t i = 0; (r = sfront_inherited_at(i, &inherited)) == 0; i++)
-		if (!inherited.taken)
+		if (!inherited.taken && !store_is_name(inherited.name))
 			log_line(LOG_WARNING,
 				 "inherited descriptor %d (name \"%s\") is listened on by no "
 				 "proxy: its clients will hang; add sd-listen:%s or sd-listen:*",
@@ -68,21 +71,16 @@ static void warn_of_untaken(void)
 			 "inherited");
 }
 
-/* At the start nothing is open yet. */
-static struct listening *find_none(void *data, const struct proxy_config *config, size_t line)
-{
-	(void)data;
-	(void)config;
-	(void)line;
-	return NULL;
-}
-
 static int open_generation(struct service *service, struct config *config, const char *file)
 {
 	struct sfront_error err;
 
 	service->process = config->process;
-	service->generation = generation_open(service, config, file, find_none, NULL, &err);
+	upgrade_receive();
+	store_receive();
+	store_close_strangers(config);
+	service->generation = generation_open(service, config, file, store_find, NULL, &err);
+	store_close_rest();
 	if (service->generation == NULL) {
 		log_line(LOG_ERR, "%s", err.message);
 		return -EIO;
@@ -106,6 +104,7 @@ static int run(struct service *service, struct config *config, const char *file)
 	bool inetd = serves_inetd(config);
 	int status = EXIT_REFUSED;
 
+	descriptors_note_inherited();
 	log_open(config->process.log_level, stderr_is_stdin());
 	descriptors_fill_standard(inetd);
 	service->interactive = inetd && isatty(STDIN_FILENO);
@@ -155,6 +154,8 @@ int main(int argc, char **argv)
 	} else if (action == ARGS_CHECK) {
 		status = check_only(&config, file);
 	} else {
+		upgrade_remember(argv);
+		reload_remember(argc, argv);
 		status = run(&service, &config, file);
 	}
 	config_clear(&config);

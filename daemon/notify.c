@@ -1,18 +1,201 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notifications through libsystemd, from the main thread alone: the manager's
- * socket blocks once it is full, and no worker may wait for that.
+ * Notifications through libsystemd.  The thread starts with the first message
+ * and ends with the process.
  */
 #include "daemon/notify.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
 
-void notify_ready(void)
+/* More than this unsent, and hints are dropped: the manager's own socket takes eleven. */
+#define BACKLOG_MAX 16
+
+#define TEXT_SIZE    512
+#define THREAD_STACK ((size_t)128 * 1024)
+
+struct notice {
+	struct notice *next;
+	int fd; /* to be stored, owned; or -1 */
+	char text[];
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool running, muted;
+	unsigned int unsent; /* the one that is being sent included */
+	struct notice *first, **last;
+} queue = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.changed = PTHREAD_COND_INITIALIZER,
+	.last = &queue.first,
+};
+
+bool notify_wanted(void)
 {
-	(void)sd_notify(0, "READY=1");
+	const char *socket = getenv("NOTIFY_SOCKET");
+
+	return socket != NULL && *socket != '\0';
 }
 
-void notify_stopping(void)
+static void transmit(struct notice *notice)
 {
-	(void)sd_notify(0, "STOPPING=1");
+	if (notice->fd >= 0) {
+		(void)sd_pid_notify_with_fds(0, 0, notice->text, &notice->fd, 1);
+		close(notice->fd);
+	} else {
+		(void)sd_notify(0, notice->text);
+	}
+	free(notice);
+}
+
+static struct notice *take_first(void)
+{
+	struct notice *notice;
+
+	pthread_mutex_lock(&queue.lock);
+	while ((notice = queue.first) == NULL)
+		pthread_cond_wait(&queue.changed, &queue.lock);
+	queue.first = notice->next;
+	if (queue.first == NULL)
+		queue.last = &queue.first;
+	pthread_mutex_unlock(&queue.lock);
+	return notice;
+}
+
+static void *notify_main(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		transmit(take_first());
+		pthread_mutex_lock(&queue.lock);
+		queue.unsent--;
+		pthread_cond_broadcast(&queue.changed);
+		pthread_mutex_unlock(&queue.lock);
+	}
+	return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start_thread(void)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+	int r = pthread_attr_init(&attributes);
+
+	if (r != 0)
+		return -r;
+	pthread_attr_setstacksize(&attributes, THREAD_STACK);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, &attributes, notify_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return -r;
+}
+
+static void post(struct notice *notice)
+{
+	pthread_mutex_lock(&queue.lock);
+	if (!queue.running)
+		queue.running = start_thread() == 0;
+	if (queue.running) {
+		notice->next = NULL;
+		*queue.last = notice;
+		queue.last = &notice->next;
+		queue.unsent++;
+		pthread_cond_broadcast(&queue.changed);
+		notice = NULL;
+	}
+	pthread_mutex_unlock(&queue.lock);
+	/* Without a thread, better late than never. */
+	if (notice != NULL)
+		transmit(notice);
+}
+
+__attribute__((format(printf, 3, 0))) static void say(bool is_hint, int fd, const char *format,
+						      va_list arguments)
+{
+	struct notice *notice;
+	bool full;
+
+	pthread_mutex_lock(&queue.lock);
+	full = queue.muted || (is_hint && queue.unsent >= BACKLOG_MAX);
+	pthread_mutex_unlock(&queue.lock);
+	if (full || !notify_wanted())
+		return;
+	notice = malloc(sizeof(*notice) + TEXT_SIZE);
+	if (notice == NULL)
+		return;
+	vsnprintf(notice->text, TEXT_SIZE, format, arguments);
+	notice->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0 && notice->fd < 0)
+		free(notice);
+	else
+		post(notice);
+}
+
+void notify_send(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(false, -1, format, arguments);
+	va_end(arguments);
+}
+
+void notify_hint(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(true, -1, format, arguments);
+	va_end(arguments);
+}
+
+__attribute__((format(printf, 2, 3))) static void say_with(int fd, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(false, fd, format, arguments);
+	va_end(arguments);
+}
+
+void notify_store(const char *name, int fd)
+{
+	say_with(fd, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+}
+
+bool notify_flush(unsigned int seconds)
+{
+	struct timespec until;
+	bool sent;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += seconds;
+	pthread_mutex_lock(&queue.lock);
+	while (queue.unsent > 0 && r == 0)
+		r = pthread_cond_clockwait(&queue.changed, &queue.lock, CLOCK_MONOTONIC, &until);
+	sent = queue.unsent == 0;
+	pthread_mutex_unlock(&queue.lock);
+	return sent;
+}
+
+void notify_mute(void)
+{
+	pthread_mutex_lock(&queue.lock);
+	queue.muted = true;
+	pthread_mutex_unlock(&queue.lock);
 }

@@ -1,14 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the service manager is told.  Nothing happens where there is none.
+ * What the service manager is told, in order, by a thread of its own: the
+ * manager's socket blocks once it is full, and nobody else may wait for that.
+ * Nothing happens where there is no manager.  The main thread's.
  */
 #ifndef DAEMON_NOTIFY_H
 #define DAEMON_NOTIFY_H
 
-/* Every listener is bound and polled. */
-void notify_ready(void);
+#include <stdbool.h>
 
-/* No new client is accepted any more. */
-void notify_stopping(void);
+/* Whether there is a manager that listens. */
+bool notify_wanted(void);
+
+/* Lines such as "READY=1"; formatted as by printf. */
+void notify_send(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * The same, for what will be said again before long: dropped while the manager
+ * does not read.
+ */
+void notify_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Gives the manager a copy of a descriptor to keep under that name. */
+void notify_store(const char *name, int fd);
+
+/* Waits until all has been sent, no longer than that.  Returns whether it has. */
+bool notify_flush(unsigned int seconds);
+
+/* Says nothing any more, whatever it is asked to. */
+void notify_mute(void);
 
 #endif

@@ -29,7 +29,7 @@ struct opening {
 static void find_open(struct proxy *proxy, struct opening *opening, proxy_finder *find, void *data)
 {
 	for (size_t i = 0; i < proxy->n_listenings; i++) {
-		struct listening *found = find(data, proxy->config, i);
+		struct listening *found = find(data, proxy, i);
 
 		opening->addresses[i] = proxy->config->listen[i].address;
 		proxy->listenings[i] = found;
@@ -45,9 +45,11 @@ static int note_opened(struct proxy *proxy, struct opening *opening, struct sfro
 		if (proxy->listenings[i] != NULL)
 			continue;
 		proxy->listenings[i] = listening_new(
-			&opening->addresses[i], generation_nth(proxy->generation, proxy->config, i),
+			&opening->addresses[i],
+			config_listen_nth(&proxy->generation->config, &proxy->config->listen[i]),
 			proxy->config->options, opening->listeners[i]);
 		if (proxy->listenings[i] == NULL) {
+			sfront_listener_lend(opening->listeners[i]);
 			sfront_listener_close(opening->listeners[i]);
 			r = out_of_memory(err);
 		}
@@ -120,10 +122,13 @@ void proxy_close(struct proxy *proxy)
 	free(proxy->sockets);
 }
 
-void proxy_announce(const struct proxy *proxy)
+void proxy_announce(const struct proxy *proxy, bool only_new)
 {
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
 		const struct listening_socket *socket = proxy_socket_at(proxy, i);
+
+		if (only_new && atomic_load(&proxy->sockets[i].listening->refs) > 1)
+			continue;
 
 		log_line(socket->is_single ? LOG_DEBUG : LOG_INFO, "%s %s, backend %s",
 			 socket->is_single ? "serving" : "listening on", socket->text,

@@ -33,9 +33,9 @@ struct proxy {
 
 /*
  * Says which listener that is open already serves listen line number @line of
- * @config: a reference for the caller, or NULL if one has to be opened.
+ * the proxy: a reference for the caller, or NULL if one has to be opened.
  */
-typedef struct listening *proxy_finder(void *data, const struct proxy_config *config, size_t line);
+typedef struct listening *proxy_finder(void *data, const struct proxy *proxy, size_t line);
 
 /*
  * Opens every listen line that @find does not know and, for a literal one,
@@ -56,8 +56,11 @@ static inline struct listening_socket *proxy_socket_at(const struct proxy *proxy
 	return &proxy->sockets[index].listening->sockets[proxy->sockets[index].index];
 }
 
-/* Says in the log what it listens on, free ports resolved. */
-void proxy_announce(const struct proxy *proxy);
+/*
+ * Says in the log what it listens on, free ports resolved.  @only_new: and no
+ * older generation did.
+ */
+void proxy_announce(const struct proxy *proxy, bool only_new);
 
 /* The socket of the proxy that a connection to @addr arrives at, or NULL. */
 const struct listening_socket *proxy_reached(const struct proxy *proxy,

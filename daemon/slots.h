@@ -9,11 +9,16 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/clock.h"
 
 struct slots {
 	atomic_uint used;
-	atomic_bool wanted; /* somebody found none since the last one was given back */
-	unsigned int max;
+	atomic_ullong
+		quiet_since_ms; /* when the last one came back; meaningful while none is used */
+	atomic_bool wanted;     /* somebody found none since the last one was given back */
+	atomic_uint max;        /* changes: a reload may set another */
 };
 
 /* Takes a slot.  False: none is free, and the giver of the next one will be told. */
@@ -22,7 +27,7 @@ static inline bool slots_take(struct slots *slots)
 	for (int tries = 0; tries < 2; tries++) {
 		unsigned int used = atomic_load(&slots->used);
 
-		while (used < slots->max)
+		while (used < atomic_load(&slots->max))
 			if (atomic_compare_exchange_weak(&slots->used, &used, used + 1))
 				return true;
 		/* One may have come back before we said that we want it: look again after. */
@@ -34,8 +39,16 @@ static inline bool slots_take(struct slots *slots)
 /* Gives a slot back.  True: somebody wants it, wake the acceptors. */
 static inline bool slots_give(struct slots *slots)
 {
+	/* First: whoever sees none used must not see the time of an earlier one. */
+	atomic_store(&slots->quiet_since_ms, clock_ms());
 	atomic_fetch_sub(&slots->used, 1);
 	return atomic_load(&slots->wanted) && atomic_exchange(&slots->wanted, false);
+}
+
+/* By clock_ms(); 0 if none was ever taken. */
+static inline uint64_t slots_quiet_since(struct slots *slots)
+{
+	return atomic_load(&slots->quiet_since_ms);
 }
 
 static inline unsigned int slots_used(struct slots *slots)

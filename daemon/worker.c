@@ -15,6 +15,7 @@
 #include "daemon/log.h"
 #include "daemon/service.h"
 #include "daemon/session.h"
+#include "daemon/status.h"
 
 static void report_if_idle(struct worker *worker)
 {
@@ -28,6 +29,7 @@ void worker_give_slot(struct worker *worker)
 
 	if (slots_give(&service->slots))
 		mailbox_post(&service->workers[0].mailbox, &service->workers[0].resume);
+	status_changed(service);
 }
 
 void worker_session_ended(struct worker *worker)
@@ -104,6 +106,7 @@ void worker_hand_over(struct worker *worker, const struct proxy *proxy, size_t s
 
 	atomic_fetch_add(&to->load, 1);
 	generation_ref(proxy->generation);
+	status_changed(worker->service);
 	if (to == worker) {
 		session_start(worker, proxy, socket, connection);
 		return;
@@ -122,9 +125,37 @@ static void resume_delivered(struct message *message)
 	acceptor_resume(&worker_of(message, resume)->acceptor);
 }
 
+static void switch_delivered(struct message *message)
+{
+	struct worker *worker = worker_of(message, switch_over);
+
+	acceptor_switch(&worker->acceptor, worker->next_generation);
+	mailbox_post(&worker->service->mailbox, &worker->switched);
+}
+
 static void drain_delivered(struct message *message)
 {
 	acceptor_drain(&worker_of(message, drain)->acceptor);
+}
+
+static void hand_over_delivered(struct message *message)
+{
+	acceptor_stop(&worker_of(message, hand_over)->acceptor);
+}
+
+static void stop_if_idle_delivered(struct message *message)
+{
+	struct worker *worker = worker_of(message, stop_if_idle);
+
+	worker->stopped_idle = acceptor_stop_if_idle(&worker->acceptor);
+	mailbox_post(&worker->service->mailbox, &worker->asked_if_idle);
+}
+
+static void ping_delivered(struct message *message)
+{
+	struct worker *worker = worker_of(message, ping);
+
+	mailbox_post(&worker->service->mailbox, &worker->pong);
 }
 
 static void finish_delivered(struct message *message)
@@ -149,8 +180,6 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 
-	if (worker->index == 0)
-		acceptor_start(&worker->acceptor, worker->service->generation);
 	mailbox_post(&worker->service->mailbox, &worker->polling);
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
@@ -195,7 +224,11 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 	worker->service = service;
 	worker->index = index;
 	worker->resume.deliver = resume_delivered;
+	worker->switch_over.deliver = switch_delivered;
 	worker->drain.deliver = drain_delivered;
+	worker->hand_over.deliver = hand_over_delivered;
+	worker->stop_if_idle.deliver = stop_if_idle_delivered;
+	worker->ping.deliver = ping_delivered;
 	worker->finish.deliver = finish_delivered;
 	worker->cut.deliver = cut_delivered;
 	worker->stop.deliver = stop_delivered;
@@ -224,9 +257,35 @@ int worker_start(struct worker *worker)
 	return -r;
 }
 
+void worker_switch(struct worker *worker, struct generation *generation)
+{
+	worker->next_generation = generation;
+	mailbox_post(&worker->mailbox, &worker->switch_over);
+}
+
+void worker_resume(struct worker *worker)
+{
+	mailbox_post(&worker->mailbox, &worker->resume);
+}
+
 void worker_drain(struct worker *worker)
 {
 	mailbox_post(&worker->mailbox, &worker->drain);
+}
+
+void worker_stop_accepting(struct worker *worker)
+{
+	mailbox_post(&worker->mailbox, &worker->hand_over);
+}
+
+void worker_stop_if_idle(struct worker *worker)
+{
+	mailbox_post(&worker->mailbox, &worker->stop_if_idle);
+}
+
+void worker_ping(struct worker *worker)
+{
+	mailbox_post(&worker->mailbox, &worker->ping);
 }
 
 void worker_finish(struct worker *worker)

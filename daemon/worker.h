@@ -18,6 +18,7 @@
 #include "daemon/slab.h"
 #include "daemon/transit.h"
 
+struct generation;
 struct handover;
 struct proxy;
 struct service;
@@ -40,12 +41,23 @@ struct worker {
 	bool accept_over;      /* no more will come */
 	bool cutting;          /* those that are still on their way are cut */
 	struct message resume; /* a slot is free again */
-	struct message drain;  /* accept what is queued, then no more (the first worker) */
+	/* For the acceptor of the first worker. */
+	struct message switch_over;  /* accept for .next_generation from now on */
+	struct message drain;        /* accept what is queued, then no more */
+	struct message hand_over;    /* no more: somebody else accepts from the same sockets */
+	struct message stop_if_idle; /* no more, if nobody is there */
+	struct generation *next_generation;
+	bool stopped_idle; /* the answer to .stop_if_idle */
+	/* For each worker. */
+	struct message ping;   /* say that you are alive */
 	struct message finish; /* no more connections come */
 	struct message cut;    /* end what is left */
 	struct message stop;   /* leave the loop */
 	/* What the worker tells the main thread; deliver: set by lifecycle.c. */
-	struct message polling;  /* it runs, and accepts if it is the first */
+	struct message polling;  /* it runs */
+	struct message switched; /* .next_generation is in use */
+	struct message asked_if_idle;
+	struct message pong;
 	struct message accepted; /* nobody accepts any more: the listeners may be closed */
 	struct message idle;     /* no more come, and it has none left */
 	/* The main thread's notes of that. */
@@ -63,15 +75,27 @@ struct worker {
 int worker_init(struct worker *worker, struct service *service, unsigned int index,
 		unsigned int max_pipes);
 
-/* Starts the thread, which begins to accept.  Returns 0 or -errno. */
+/* Starts the thread, which does not accept yet.  Returns 0 or -errno. */
 int worker_start(struct worker *worker);
 
 /*
- * What the main thread asks of a worker: the first one, to stop accepting
- * ("accepted" is the answer); each, to take it that no more connections come
- * ("idle" is the answer once those it has have ended); to end those it has.
+ * What the main thread asks of the first worker, and the answer to it: to accept
+ * for that generation from now on ("switched"); to look again whether a slot is
+ * free; to take what is queued and stop
+ * accepting, or to leave the queues to others ("accepted"); to stop if nobody is
+ * there and nobody waits ("asked_if_idle").
  */
+void worker_switch(struct worker *worker, struct generation *generation);
+void worker_resume(struct worker *worker);
 void worker_drain(struct worker *worker);
+void worker_stop_accepting(struct worker *worker);
+void worker_stop_if_idle(struct worker *worker);
+
+/*
+ * And of each: to say that it is alive ("pong"); to take it that no more
+ * connections come ("idle", once those it has have ended); to end those it has.
+ */
+void worker_ping(struct worker *worker);
 void worker_finish(struct worker *worker);
 void worker_cut(struct worker *worker);
 

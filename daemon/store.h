@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listening sockets that outlive a process: handed over by the one that is
+ * upgraded, or kept by systemd over a restart (FDSTORE).  Either way they come
+ * with a name that says which listen line they were opened for.
+ */
+#ifndef DAEMON_STORE_H
+#define DAEMON_STORE_H
+
+#include <stdbool.h>
+
+#include "daemon/proxy.h"
+
+struct generation;
+
+/* sockfront-fdstore-0123456789abcdef */
+#define STORE_NAME_SIZE 48
+
+/* Whether an inherited descriptor of that name is one of those. */
+bool store_is_name(const char *name);
+
+/*
+ * The name of a listener of our own: the address as it is written in the
+ * configuration and, for a UNIX path, which file it is.
+ */
+void store_format_name(const struct listening *listening, char *buf);
+
+/* Notes the sockets that came back from systemd's store.  Before anything is opened. */
+void store_receive(void);
+
+/* Notes one more, which is taken.  @name: copied */
+void store_add(const char *name, int fd);
+
+/* Closes those that the configuration has no line for, so that others can have the address. */
+void store_close_strangers(const struct config *config);
+
+/* Gives what was noted for a listen line: the proxy_finder of a process that starts. */
+struct listening *store_find(void *data, const struct proxy *proxy, size_t line);
+
+/* Closes what nobody wanted. */
+void store_close_rest(void);
+
+/* Whether systemd keeps sockets for this unit. */
+bool store_is_kept(void);
+
+/*
+ * Tells systemd which sockets to keep: those of our own that @generation has, and
+ * none that are gone.
+ */
+void store_update(struct generation *generation);
+
+/* And which not any more: it is about to be closed. */
+void store_forget(const struct listening *listening);
+
+#endif
