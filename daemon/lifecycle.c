@@ -73,6 +73,7 @@ static struct {
 	struct event *signals[N_SIGNALS];
 	struct event drain_timer;
 	bool listeners_closed;
+	bool accepting_over; /* there is nothing to accept from any more */
 	unsigned int n_polling, n_idle; /* workers that have said so */
 	enum operation operation;
 	struct generation *next;            /* while the acceptor goes over to it */
@@ -180,6 +181,7 @@ static void close_listeners(void)
 static void accepting_ended(struct message *message)
 {
 	(void)message;
+	life.accepting_over = true;
 	if (life.phase >= DRAINING)
 		close_listeners();
 	/* Behind whatever was handed over before. */
@@ -227,6 +229,11 @@ static bool is_busy(const char *what, bool *wanted)
 {
 	if (life.phase == DRAINING || life.phase == CUTTING) {
 		log_line(LOG_NOTICE, "%s: too late, this process is stopping", what);
+		return true;
+	}
+	if (life.accepting_over) {
+		log_line(LOG_NOTICE,
+			 "%s: this process only serves the connection it was started with", what);
 		return true;
 	}
 	if (life.phase == RUNNING && life.operation == NO_OPERATION)
