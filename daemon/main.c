@@ -90,8 +90,22 @@ static int open_generation(struct service *service, struct config *config, const
 	return 0;
 }
 
+/* By itself it writes to stderr, which may be the client, and as often as something fails. */
+static void libevent_said(int severity, const char *message)
+{
+	static struct log_limit limit;
+	unsigned int dropped;
+
+	if (severity != EVENT_LOG_WARN)
+		log_line(severity == EVENT_LOG_ERR ? LOG_ERR : LOG_DEBUG, "libevent: %s", message);
+	else if (log_limit_passes(&limit, &dropped))
+		log_line(LOG_WARNING, "libevent: %s%s", message,
+			 dropped > 0 ? "; similar messages were held back" : "");
+}
+
 static int open_base(struct service *service)
 {
+	event_set_log_callback(libevent_said);
 	service->base = event_base_new();
 	if (service->base != NULL && mailbox_open(&service->mailbox, service->base) == 0)
 		return 0;
