@@ -152,6 +152,7 @@ int main(int argc, char **argv)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a log that may not grow loses lines, and nothing else */
 	log_open(LOG_INFO, stderr_is_stdin());
 	action = args_parse(argc, argv, &config, &problems, &file);
 	if (action == ARGS_HELP) {
