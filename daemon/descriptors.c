@@ -13,8 +13,11 @@
 #include "conf/conf.h"
 #include "daemon/log.h"
 
-/* For each worker: its event base, its wake-up, and the pipes' margin. */
-#define DESCRIPTORS_A_WORKER 6
+/* An event base with its way to hear of signals, and a mailbox. */
+#define DESCRIPTORS_A_BASE 4
+
+/* For each worker: those, and the pipes' margin. */
+#define DESCRIPTORS_A_WORKER (DESCRIPTORS_A_BASE + 2)
 
 /* For the resolver, the log and whatever else needs one for a moment. */
 #define RESERVE 16
@@ -85,6 +88,24 @@ static unsigned long raise_limit(void)
 			limit.rlim_cur = before;
 	}
 	return limit.rlim_cur < INT32_MAX ? (unsigned long)limit.rlim_cur : INT32_MAX;
+}
+
+bool descriptors_suffice(const struct process_config *config)
+{
+	unsigned long limit = raise_limit();
+	unsigned long long wanted =
+		2 + DESCRIPTORS_A_BASE * (1 + (unsigned long long)config->workers);
+	unsigned long long found = 0;
+
+	for (int fd = 0; (unsigned long)fd < limit && found < wanted; fd++)
+		found += fcntl(fd, F_GETFD) < 0;
+	if (found == wanted)
+		return true;
+	log_line(LOG_ERR,
+		 "cannot start %llu worker(s): the limit of open files is %lu, which leaves %llu "
+		 "descriptor(s) where %llu are wanted; raise LimitNOFILE= or ulimit -n",
+		 (unsigned long long)config->workers, limit, found, wanted);
+	return false;
 }
 
 static unsigned long count_open(void)

@@ -31,7 +31,17 @@ void descriptors_note_inherited(void);
 bool descriptors_is_inherited(int fd);
 
 /*
- * Raises the limit of open files to what is allowed and shares it out.  To be called
+ * Raises the limit of open files to what is allowed.  To be called when the listeners
+ * are open.
+ *
+ * False: too few are left to start the workers and to serve a single
+ * connection; the log says so.  libevent would end the process without a word
+ * of advice, and with its UNIX paths left behind.
+ */
+bool descriptors_suffice(const struct process_config *config);
+
+/*
+ * Shares out the limit of open files.  To be called
  * when everything but the workers is open.
  */
 struct descriptor_plan descriptors_plan(const struct process_config *config);

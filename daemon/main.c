@@ -106,6 +106,8 @@ static void libevent_said(int severity, const char *message)
 static int open_base(struct service *service)
 {
 	event_set_log_callback(libevent_said);
+	if (!descriptors_suffice(&service->process))
+		return -EMFILE;
 	service->base = event_base_new();
 	if (service->base != NULL && mailbox_open(&service->mailbox, service->base) == 0)
 		return 0;
