@@ -253,14 +253,16 @@ static uint64_t time_left(const struct attempt *attempt)
 	return attempt->deadline_ms > now ? attempt->deadline_ms - now : 0;
 }
 
-/* A timer that lies in the past fires at once; one without end is not set. */
-static void set_timer(struct attempt *attempt, uint64_t ms)
+/*
+ * A timer that lies in the past fires at once; one without end is not set.
+ * False: memory is out.
+ */
+static bool set_timer(struct attempt *attempt, uint64_t ms)
 {
 	struct timeval tv = timeval_from_ms(ms);
 
 	event_del(&attempt->timer);
-	if (ms != UINT64_MAX)
-		event_add(&attempt->timer, &tv);
+	return ms == UINT64_MAX || event_add(&attempt->timer, &tv) == 0;
 }
 
 static void wait_and_retry(struct attempt *attempt)
@@ -277,7 +279,8 @@ static void wait_and_retry(struct attempt *attempt)
 		attempt->backoff_ms = BACKOFF_MAX_MS;
 	address_list_unref(attempt->list);
 	attempt->list = NULL;
-	set_timer(attempt, pause < left ? pause : left);
+	if (!set_timer(attempt, pause < left ? pause : left))
+		give_up(attempt);
 }
 
 static void note_failure(struct attempt *attempt, int error)
@@ -320,16 +323,23 @@ static void socket_writable(evutil_socket_t fd, short what, void *arg)
 		try_next(attempt, -r);
 }
 
-/* The handshake is under way; @fd is the attempt's from here on. */
-static void await_connect(struct attempt *attempt, int fd)
+/*
+ * The handshake is under way; @fd is the attempt's from here on.  Without a
+ * timer, the kernel's own patience bounds it.
+ *
+ * Returns 0, or -ENOMEM: the socket cannot be watched and is closed.
+ */
+static int await_connect(struct attempt *attempt, int fd)
 {
 	attempt->fd = fd;
 	event_assign(&attempt->writable, attempt->worker->base, fd, EV_WRITE | EV_PERSIST,
 		     socket_writable, attempt);
-	if (event_add(&attempt->writable, NULL) < 0)
-		set_timer(attempt, BACKOFF_MIN_MS); /* memory is out: fail from the loop */
-	else
-		set_timer(attempt, share_of_time(attempt));
+	if (event_add(&attempt->writable, NULL) < 0) {
+		drop_socket(attempt);
+		return -ENOMEM;
+	}
+	(void)set_timer(attempt, share_of_time(attempt));
+	return 0;
 }
 
 /* Tries the addresses from attempt->index on. */
@@ -341,8 +351,9 @@ static void try_addresses(struct attempt *attempt)
 				      &fd);
 
 		if (r == -EINPROGRESS) {
-			await_connect(attempt, fd);
-			return;
+			r = await_connect(attempt, fd);
+			if (r == 0)
+				return;
 		}
 		if (is_connected(r)) {
 			attempt->fd = fd;
@@ -358,7 +369,8 @@ static void await_addresses(struct attempt *attempt)
 {
 	uint64_t left = time_left(attempt);
 
-	set_timer(attempt, left < LOOKUP_PATIENCE_MS ? left : LOOKUP_PATIENCE_MS);
+	/* Without one, for the name server as long as it takes. */
+	(void)set_timer(attempt, left < LOOKUP_PATIENCE_MS ? left : LOOKUP_PATIENCE_MS);
 }
 
 /* Begins a round over all addresses. */
@@ -381,7 +393,7 @@ static void lookup_is_late(struct attempt *attempt)
 	struct address_list *last = backend_last_addresses(backend);
 
 	if (last == NULL && time_left(attempt) > 0) {
-		set_timer(attempt, time_left(attempt));
+		(void)set_timer(attempt, time_left(attempt));
 		return;
 	}
 	if (!backend_cancel(backend, &attempt->wait)) {
@@ -487,12 +499,13 @@ int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done
 	}
 	if (list != NULL)
 		attempt->list = address_list_ref(list);
-	if (fd >= 0) {
-		await_connect(attempt, fd);
-	} else {
+	if (fd < 0 || (r = await_connect(attempt, fd)) < 0) {
 		/* The outcome comes from the event loop: the caller is not ready for it. */
 		attempt->error = list != NULL ? -r : 0;
-		set_timer(attempt, 0);
+		if (!set_timer(attempt, 0)) {
+			attempt_free(attempt);
+			return -ENOMEM;
+		}
 	}
 	*ret_attempt = attempt;
 	return -EINPROGRESS;
