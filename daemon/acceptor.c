@@ -33,11 +33,15 @@ static struct listening_socket *socket_of(const struct accept_source *source)
 	return proxy_socket_at(source->proxy, source->index);
 }
 
-static void sources_listen(struct generation *generation)
+/* False: one of them at least cannot be polled. */
+static bool sources_listen(struct generation *generation)
 {
+	bool ok = true;
+
 	for (size_t i = 0; i < generation->n_sources; i++)
 		if (!socket_of(&generation->sources[i])->done)
-			event_add(&generation->sources[i].event, NULL);
+			ok &= event_add(&generation->sources[i].event, NULL) == 0;
+	return ok;
 }
 
 static void sources_rest(struct generation *generation)
@@ -46,17 +50,19 @@ static void sources_rest(struct generation *generation)
 		event_del(&generation->sources[i].event);
 }
 
+static void pause_accepting(struct acceptor *acceptor, int error);
+
 static void enter(struct acceptor *acceptor, enum acceptor_state state)
 {
 	if (acceptor->state == state)
 		return;
-	if (state == ACCEPTOR_OPEN)
-		sources_listen(acceptor->generation);
-	else if (acceptor->state == ACCEPTOR_OPEN)
+	if (acceptor->state == ACCEPTOR_OPEN)
 		sources_rest(acceptor->generation);
 	if (acceptor->state == ACCEPTOR_PAUSED)
 		event_del(&acceptor->pause);
 	acceptor->state = state;
+	if (state == ACCEPTOR_OPEN && !sources_listen(acceptor->generation))
+		pause_accepting(acceptor, ENOMEM);
 }
 
 /* The log hears of it once a second. */
@@ -80,7 +86,10 @@ static void pause_accepting(struct acceptor *acceptor, int error)
 	log_pause(acceptor, error);
 	enter(acceptor, ACCEPTOR_PAUSED);
 	delay = timeval_from_ms(acceptor->pause_ms);
-	event_add(&acceptor->pause, &delay);
+	if (event_add(&acceptor->pause, &delay) < 0) { /* busy, but not stuck */
+		enter(acceptor, ACCEPTOR_FULL);
+		mailbox_post(&acceptor->worker->mailbox, &acceptor->worker->resume);
+	}
 	acceptor->pause_ms *= 2;
 	if (acceptor->pause_ms > PAUSE_MAX_MS)
 		acceptor->pause_ms = PAUSE_MAX_MS;
@@ -276,8 +285,8 @@ void acceptor_switch(struct acceptor *acceptor, struct generation *generation)
 			enter(acceptor, ACCEPTOR_OPEN);
 		else
 			worker_accept_ended(acceptor->worker);
-	} else if (acceptor->state == ACCEPTOR_OPEN) {
-		sources_listen(generation);
+	} else if (acceptor->state == ACCEPTOR_OPEN && !sources_listen(generation)) {
+		pause_accepting(acceptor, ENOMEM);
 	}
 }
 
