@@ -4,7 +4,7 @@
 import socket
 import threading
 
-from streams import read_to_end
+from streams import Background, read_to_end
 
 
 def echo(connection):
@@ -145,6 +145,7 @@ class Deaf:
     """A port whose backlog is full: connecting to it gets no answer."""
 
     def __init__(self, stage):
+        self.stage = stage
         self.socket = stage.keep(socket.socket())
         self.socket.bind(("127.0.0.1", 0))
         self.socket.listen(0)
@@ -160,3 +161,16 @@ class Deaf:
         except TimeoutError:
             return
         raise AssertionError("the kernel still takes connections past a backlog of 0")
+
+    def serve(self, handler):
+        """Answers after all, also those that filled the backlog."""
+
+        def accept():
+            while True:
+                try:
+                    connection = self.stage.keep(self.socket.accept()[0])
+                except OSError:
+                    return
+                Background(handler, connection)
+
+        Background(accept)

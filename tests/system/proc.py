@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import resource
 import time
 
 
@@ -70,6 +71,15 @@ def kinds(pid):
         kind = target.split(":")[0]
         count[kind if kind in count else "other"] += 1
     return count
+
+
+def limit_descriptors(pid, soft):
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def lowest_free(pid):
+    used = descriptors(pid)
+    return next(number for number in range(1 << 20) if number not in used)
 
 
 def is_cloexec(pid, fd):

@@ -7,17 +7,8 @@ import time
 import pytest
 
 from backend import echo
-from proc import descriptors
+from proc import limit_descriptors, lowest_free
 from streams import outcome, read_exactly
-
-
-def limit(proxy, soft):
-    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-
-
-def lowest_free(proxy):
-    used = descriptors(proxy.pid)
-    return next(number for number in range(1 << 20) if number not in used)
 
 
 def round_trip(client, message=b"are you there", within=10):
@@ -50,12 +41,12 @@ def listen(request, stage):
 
 def test_limit_raised_again(stage, listen):
     proxy, live = start(stage, listen)
-    limit(proxy, lowest_free(proxy))
+    limit_descriptors(proxy.pid, lowest_free(proxy.pid))
     waiting = [stage.connect(proxy.listening[0]) for _ in range(5)]
     for client in waiting:
         client.sendall(b"queued")
     assert_quiet(proxy, live)
-    limit(proxy, 1024)
+    limit_descriptors(proxy.pid, 1024)
     for client in waiting:
         assert read_exactly(client, 6, 10) == b"queued"
 
@@ -63,7 +54,7 @@ def test_limit_raised_again(stage, listen):
 def test_connections_close(stage, listen):
     """What a connection gives back serves the next in the queue."""
     proxy, live = start(stage, listen)
-    limit(proxy, lowest_free(proxy))
+    limit_descriptors(proxy.pid, lowest_free(proxy.pid))
     waiting = [stage.connect(proxy.listening[0]) for _ in range(3)]
     for client in waiting:
         client.sendall(b"queued")
@@ -73,17 +64,17 @@ def test_connections_close(stage, listen):
     for client in waiting:
         assert read_exactly(client, 6, 10) == b"queued"
         client.close()
-    limit(proxy, 1024)
+    limit_descriptors(proxy.pid, 1024)
 
 
 def test_room_for_half_a_connection(stage, listen):
     """One descriptor is left: enough to accept, not enough for the backend."""
     proxy, live = start(stage, listen)
-    limit(proxy, lowest_free(proxy) + 1)
+    limit_descriptors(proxy.pid, lowest_free(proxy.pid) + 1)
     for _ in range(5):
         stage.connect(proxy.listening[0])
     assert_quiet(proxy, live)
-    limit(proxy, 1024)
+    limit_descriptors(proxy.pid, 1024)
     late = stage.connect(proxy.listening[0])
     round_trip(late)
 
@@ -91,12 +82,12 @@ def test_room_for_half_a_connection(stage, listen):
 def test_bulk_without_room_for_a_pipe(stage):
     """No descriptors for a pipe: bulk goes on by copying."""
     proxy, live = start(stage, "127.0.0.1:0")
-    limit(proxy, lowest_free(proxy))
+    limit_descriptors(proxy.pid, lowest_free(proxy.pid))
     for _ in range(64):
         round_trip(live[0], bytes(65536))
     live[0].close()
     time.sleep(0.1)
-    limit(proxy, 1024)
+    limit_descriptors(proxy.pid, 1024)
 
 
 def test_started_with_few(stage, listen):

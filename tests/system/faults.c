@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Preloaded into a proxy by faults.py: makes calls fail that nothing else on a
+ * healthy machine makes fail.  A fault is on while a file of its name lies in
+ * the directory FAULTS:
+ *
+ *	watch   epoll takes no further descriptor
+ *	clock   the wall clock jumps by years, forth and back, with every look at it
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEN_YEARS ((time_t)10 * 365 * 86400)
+
+static bool is_on(const char *fault)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", getenv("FAULTS"), fault);
+	return access(path, F_OK) == 0;
+}
+
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	int (*real)(int, int, int, struct epoll_event *) =
+		(int (*)(int, int, int, struct epoll_event *))dlsym(RTLD_NEXT, "epoll_ctl");
+
+	if (op == EPOLL_CTL_ADD && is_on("watch")) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return real(epfd, op, fd, event);
+}
+
+static time_t leap(void)
+{
+	static atomic_uint n;
+
+	if (!is_on("clock"))
+		return 0;
+	return atomic_fetch_add(&n, 1) % 2 == 0 ? TEN_YEARS : -TEN_YEARS;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int (*real)(clockid_t, struct timespec *) =
+		(int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+	int r = real(clock, now);
+
+	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+		now->tv_sec += leap();
+	return r;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+	struct timespec ts;
+
+	(void)zone;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	*now = (struct timeval){ .tv_sec = ts.tv_sec, .tv_usec = ts.tv_nsec / 1000 };
+	return 0;
+}
+
+time_t time(time_t *ret_now)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (ret_now != NULL)
+		*ret_now = ts.tv_sec;
+	return ts.tv_sec;
+}
