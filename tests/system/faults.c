@@ -28,6 +28,8 @@ static bool is_on(const char *fault)
 	return access(path, F_OK) == 0;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) ; libc's names are reserved */
+
 int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	int (*real)(int, int, int, struct epoll_event *) =
@@ -79,3 +81,5 @@ time_t time(time_t *ret_now)
 		*ret_now = ts.tv_sec;
 	return ts.tv_sec;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
