@@ -73,6 +73,12 @@ def kinds(pid):
     return count
 
 
+def resident(pid):
+    """Resident bytes of the process's own, anonymous memory."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon"))
+
+
 def limit_descriptors(pid, soft):
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 

@@ -5,17 +5,11 @@ import resource
 
 import pytest
 
-from proc import wait_until
+from proc import resident, wait_until
 from proxy import SANITIZE
 from streams import read_exactly
 
 WANTED = 9000
-
-
-def memory(pid):
-    """Resident bytes of the process's own, anonymous memory."""
-    with open(f"/proc/{pid}/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon"))
 
 
 def open_connections(stage, proxy, backend, count):
@@ -43,10 +37,10 @@ def test_idle(stage, listen):
         pytest.skip(f"the hard limit of descriptors is {limit}")
     backend = stage.backend()
     proxy = stage.proxy("127.0.0.1:0" if listen == "tcp" else stage.path("app.sock"), backend.address)
-    before = memory(proxy.pid)
+    before = resident(proxy.pid)
     clients, connections = open_connections(stage, proxy, backend, count)
     assert proxy.excess_sockets() == 2 * count
-    used = memory(proxy.pid) - before
+    used = resident(proxy.pid) - before
     if not SANITIZE:
         assert used <= 512 * count, f"{used / count:.0f} bytes a connection"
     proxy.assert_rests(1.0, limit=0.05)
@@ -58,7 +52,7 @@ def test_idle(stage, listen):
     if SANITIZE:
         return
     # libevent keeps its table of descriptors: some 30 bytes for each number that was in use.
-    wait_until(lambda: memory(proxy.pid) - before <= 0.35 * used, "the memory is given back", 10)
+    wait_until(lambda: resident(proxy.pid) - before <= 0.35 * used, "the memory is given back", 10)
     open_connections(stage, proxy, backend, count)
-    again = memory(proxy.pid) - before
+    again = resident(proxy.pid) - before
     assert again <= 1.1 * used, f"{again / count:.0f} bytes a connection the second time, {used / count:.0f} the first"
