@@ -6,6 +6,7 @@
  *
  *	watch   epoll takes no further descriptor
  *	clock   the wall clock jumps by years, forth and back, with every look at it
+ *	later   the clocks that count since boot are a minute ahead
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -59,6 +60,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
 		now->tv_sec += leap();
+	else if ((clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE) && is_on("later"))
+		now->tv_sec += 60;
 	return r;
 }
 
