@@ -7,11 +7,13 @@
 #include "daemon/backend.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/clock.h"
 #include "daemon/generation.h"
@@ -75,6 +77,17 @@ static unsigned int drop_own(const struct generation *generation, struct sfront_
 	return kept;
 }
 
+/* Out of descriptors, the resolver says that there is no such name. */
+static bool descriptors_are_out(void)
+{
+	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	bool out = fd < 0 && (errno == EMFILE || errno == ENFILE);
+
+	if (fd >= 0)
+		close(fd);
+	return out;
+}
+
 /* Blocks while a name is resolved.  Returns the answer, or NULL with the reason. */
 static struct address_list *resolve(const struct backend *backend, int *ret_error,
 				    struct sfront_error *err)
@@ -85,7 +98,7 @@ static struct address_list *resolve(const struct backend *backend, int *ret_erro
 
 	r = sfront_address_resolve(&backend->address, addresses, MAX_ADDRESSES, err);
 	if (r < 0) {
-		*ret_error = r;
+		*ret_error = !backend->literal && descriptors_are_out() ? -EAGAIN : r;
 		return NULL;
 	}
 	if (!backend->literal)

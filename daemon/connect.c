@@ -236,7 +236,7 @@ static void give_up(struct attempt *attempt)
 	else if (attempt->unresolved)
 		snprintf(reason, sizeof(reason), "connect failed: %s",
 			 attempt->error == ELOOP    ? "the name leads to a listener of ours"
-			 : attempt->error == EAGAIN ? "the name does not resolve for now"
+			 : may_pass(attempt->error) ? "the name does not resolve for now"
 						    : "the name does not resolve");
 	else
 		snprintf(reason, sizeof(reason), "connect failed: %s", strerror(attempt->error));
@@ -427,7 +427,7 @@ static void addresses_arrived(struct message *message)
 	} else {
 		attempt->error = -wait->error;
 		attempt->unresolved = true;
-		attempt->worth_retrying = wait->error == -EAGAIN;
+		attempt->worth_retrying = may_pass(attempt->error);
 		wait_and_retry(attempt);
 	}
 }

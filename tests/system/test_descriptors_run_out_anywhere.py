@@ -7,9 +7,9 @@ import resource
 import pytest
 
 from backend import echo
+from proc import cpu_seconds, limit_descriptors, lowest_free, wait_until
 from stage import need
-from proc import cpu_seconds, wait_until
-from streams import KB300, random_bytes, read_to_end, send_in_background
+from streams import KB300, is_silent, random_bytes, read_exactly, read_to_end, send_in_background
 
 LIMITS = range(3, 44)
 CLIENTS = 6
@@ -104,6 +104,19 @@ def test_call_that_fails_for_a_while(stage, injected):
     tracer.kill()
     assert os.path.getsize(calls) > 0
     assert len(proxy.lines) < 10, proxy.log
+
+
+def test_resolver_without_a_descriptor(stage):
+    """It would say that there is no such name, which is no reason to try again."""
+    backend = stage.backend(echo)
+    proxy = stage.proxy(stage.path("app.sock"), backend.address.replace("127.0.0.1", "localhost"))
+    limit_descriptors(proxy.pid, lowest_free(proxy.pid) + 1)
+    client = stage.connect(proxy.listening[0])
+    client.sendall(b"are you there")
+    assert is_silent(client, 1)
+    proxy.assert_rests(0.5)
+    limit_descriptors(proxy.pid, 1024)
+    assert read_exactly(client, 13) == b"are you there"
 
 
 def traced(pid):
