@@ -17,6 +17,9 @@
 #include "daemon/session.h"
 #include "daemon/status.h"
 
+/* How soon to try again what memory was missing for. */
+static const struct timeval retry_delay = { .tv_usec = 100000 };
+
 static void report_if_idle(struct worker *worker)
 {
 	if (worker->accept_over && atomic_load(&worker->load) == 0)
@@ -48,6 +51,7 @@ void worker_accept_ended(struct worker *worker)
 /* A connection on its way from the accepting worker to another. */
 struct handover {
 	struct message message;
+	STAILQ_ENTRY(handover) link; /* in worker->arrived */
 	struct worker *worker;
 	const struct proxy *proxy;
 	size_t socket;
@@ -62,30 +66,62 @@ bool worker_can_take(struct worker *worker)
 	       (worker->service->n_workers == 1 || worker->spare != NULL);
 }
 
-/* Without memory on this side, the one client is turned away: nobody else is to wait for it. */
-static void turn_away(struct handover *handover)
+static struct handover *next_arrived(struct worker *worker)
+{
+	struct handover *handover = STAILQ_FIRST(&worker->arrived);
+
+	if (handover != NULL)
+		STAILQ_REMOVE_HEAD(&worker->arrived, link);
+	return handover;
+}
+
+/* There is not even memory to wait for some. */
+static void turn_arrived_away(struct worker *worker)
 {
 	static struct log_limit limit;
-	unsigned int dropped;
+	struct handover *handover;
+	unsigned int dropped, n = 0;
 
-	sfront_connection_close(&handover->connection);
-	generation_unref(handover->proxy->generation);
-	if (log_limit_passes(&limit, &dropped))
-		log_line(LOG_WARNING, "a client was turned away: memory is out");
-	worker_session_ended(handover->worker);
+	for (; (handover = next_arrived(worker)) != NULL; n++) {
+		sfront_connection_close(&handover->connection);
+		generation_unref(handover->proxy->generation);
+		free(handover);
+		worker_session_ended(worker);
+	}
+	if (n > 0 && log_limit_passes(&limit, &dropped))
+		log_line(LOG_WARNING, "%u client(s) were turned away: memory is out%s", n,
+			 dropped > 0 ? "; similar messages were held back" : "");
+}
+
+/* Who cannot be served for want of memory waits here, as others do in the listener's queue. */
+static void start_arrived(struct worker *worker)
+{
+	struct handover *handover;
+
+	while (!STAILQ_EMPTY(&worker->arrived) && slab_ready(&worker->sessions)) {
+		handover = next_arrived(worker);
+		session_start(worker, handover->proxy, handover->socket, &handover->connection);
+		free(handover);
+	}
+	if (!STAILQ_EMPTY(&worker->arrived) &&
+	    (worker->cutting || event_add(&worker->retry, &retry_delay) < 0))
+		turn_arrived_away(worker);
+}
+
+static void retry_fired(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	start_arrived(arg);
 }
 
 static void handover_delivered(struct message *message)
 {
 	struct handover *handover =
 		(struct handover *)((char *)message - offsetof(struct handover, message));
-	struct worker *worker = handover->worker;
 
-	if (slab_ready(&worker->sessions))
-		session_start(worker, handover->proxy, handover->socket, &handover->connection);
-	else
-		turn_away(handover);
-	free(handover);
+	STAILQ_INSERT_TAIL(&handover->worker->arrived, handover, link);
+	start_arrived(handover->worker);
 }
 
 static struct worker *least_loaded(struct service *service)
@@ -174,6 +210,7 @@ static void cut_delivered(struct message *message)
 	worker->cutting = true;
 	while ((session = slab_any(&worker->sessions)) != NULL)
 		session_cut(session);
+	start_arrived(worker); /* these are cut too */
 }
 
 static void *worker_main(void *arg)
@@ -208,6 +245,7 @@ static void worker_clear(struct worker *worker)
 {
 	if (worker->index == 0)
 		acceptor_clear(&worker->acceptor);
+	event_del(&worker->retry);
 	free(worker->spare);
 	mailbox_close(&worker->mailbox);
 	transit_pool_clear(&worker->transits);
@@ -244,6 +282,11 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 		event_base_free(worker->base);
 		return r;
 	}
+	STAILQ_INIT(&worker->arrived);
+	event_assign(&worker->retry, worker->base, -1, 0, retry_fired, worker);
+	/* libevent keeps the room for it, which could not be had when it is wanted. */
+	(void)event_add(&worker->retry, &retry_delay);
+	event_del(&worker->retry);
 	if (index == 0)
 		acceptor_init(&worker->acceptor, worker);
 	return 0;

@@ -32,8 +32,10 @@ struct worker {
 	bool started;
 	struct event_base *base;
 	struct mailbox mailbox;
-	struct acceptor acceptor; /* in use by the first worker alone */
-	struct handover *spare;   /* for the next connection that goes to another worker */
+	struct acceptor acceptor;        /* in use by the first worker alone */
+	struct handover *spare;          /* for the next connection that goes to another worker */
+	STAILQ_HEAD(, handover) arrived; /* connections that wait for memory here */
+	struct event retry;              /* looks after them */
 	struct transit_pool transits;
 	struct slab sessions;
 	struct slab timers;    /* of the sessions that have one */
