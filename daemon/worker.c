@@ -10,6 +10,7 @@
 #include <sockfront/listener.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "daemon/generation.h"
 #include "daemon/log.h"
@@ -75,20 +76,30 @@ static struct handover *next_arrived(struct worker *worker)
 	return handover;
 }
 
-/* There is not even memory to wait for some. */
+static void turn_away(struct handover *handover)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(handover->connection.write_fd, SOL_SOCKET, SO_LINGER, &reset,
+			 sizeof(reset));
+	sfront_connection_close(&handover->connection);
+	generation_unref(handover->proxy->generation);
+	worker_session_ended(handover->worker);
+	free(handover);
+}
+
+/* The end is near, or there is not even memory to wait for some. */
 static void turn_arrived_away(struct worker *worker)
 {
 	static struct log_limit limit;
 	struct handover *handover;
 	unsigned int dropped, n = 0;
 
-	for (; (handover = next_arrived(worker)) != NULL; n++) {
-		sfront_connection_close(&handover->connection);
-		generation_unref(handover->proxy->generation);
-		free(handover);
-		worker_session_ended(worker);
-	}
-	if (n > 0 && log_limit_passes(&limit, &dropped))
+	for (; (handover = next_arrived(worker)) != NULL; n++)
+		turn_away(handover);
+	if (worker->cutting)
+		atomic_fetch_add(&worker->service->cut, n);
+	else if (log_limit_passes(&limit, &dropped))
 		log_line(LOG_WARNING, "%u client(s) were turned away: memory is out%s", n,
 			 dropped > 0 ? "; similar messages were held back" : "");
 }
