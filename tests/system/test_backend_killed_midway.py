@@ -2,11 +2,11 @@
 """A backend killed in the middle of transfers: those are aborted, and later clients get the one started anew."""
 
 import signal
+import sys
 
 import pytest
 
 from proc import wait_until
-from stage import need
 from streams import MB, outcome, random_bytes, read_exactly, read_to_end, send_in_background
 
 # The first byte says what becomes of a connection: "e" is answered with what it sends, "d" is
@@ -33,7 +33,7 @@ while True:
 
 
 def start_server(stage, port=0):
-    server = stage.helper(need("python3"), "-c", SERVER, str(port))
+    server = stage.helper(sys.executable, "-c", SERVER, str(port))
     return server, int(server.wait_log("port")[0].split()[1])
 
 

@@ -4,11 +4,14 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from backend import Reserved
 from proc import listening_sockets, wait_until
+from stage import need
 from streams import exchange, outcome, read_to_end, reset
 
 ACCESS = (
@@ -50,6 +53,20 @@ def test_access_line(stage, listen, data_path):
     assert (int(line["up"]), int(line["down"])) == (3_000_001, 777)
     assert float(line["duration"]) < 60
     assert line["reason"] == "closed"
+
+
+def test_unix_client_of_another_user(stage):
+    """Whoever the client is, by the credentials that it connected with."""
+    backend = stage.backend()
+    proxy = stage.proxy("--access-log", stage.name("app"), backend.address)
+    script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(chr(0) + sys.argv[1][1:])"
+    words = [need("setpriv"), "--reuid=4711", "--regid=4712", "--clear-groups", sys.executable, "-c", script]
+    if os.getuid() != 0:
+        pytest.skip("only root may become another user")
+    client = subprocess.Popen([*words, proxy.listening[0]])
+    backend.accept().close()
+    assert client.wait(10) == 0
+    assert f"client=unix(pid={client.pid},uid=4711,gid=4712) " in proxy.wait_log("reason=")[0]
 
 
 def test_no_access_line_unless_asked(stage):

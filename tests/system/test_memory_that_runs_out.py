@@ -3,12 +3,13 @@
 
 import re
 import resource
+import signal
 
 import pytest
 
 from backend import Reserved, echo
 from proc import wait_until
-from streams import MB, read_exactly
+from streams import MB, outcome, read_exactly
 
 pytestmark = pytest.mark.plain_only("sanitizers need more addresses than any limit leaves")
 
@@ -54,6 +55,24 @@ def test_clients_wait(stage, workers):
     assert len(seen) == CLIENTS
     stage.close_sockets()
     proxy.wait_released(30)
+
+
+def test_end(stage):
+    """A drain and its second signal need no memory; who is in the queue cannot be taken from it."""
+    backend = stage.backend()
+    proxy = start(stage, backend.address, "--workers=3")
+    clients = [stage.connect(proxy.listening[0])]
+    backend.accept()
+    limit_memory(proxy.pid, in_use(proxy.pid))
+    clients += [stage.connect(proxy.listening[0]) for _ in range(CLIENTS)]
+    proxy.wait_log("accepting pauses.*memory")
+    proxy.signal(signal.SIGTERM)
+    proxy.wait_log("stopping")
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert proxy.grep("cut [0-9]+ connection")
+    for client in clients:
+        assert outcome(client) == (b"", "reset")
 
 
 def test_none_is_lost_without_a_line(stage):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from streams import is_silent, outcome, read_exactly, read_to_end
+from streams import exchange, is_silent, outcome, read_exactly, read_to_end
 
 
 def pair(stage, *options, listen="127.0.0.1:0"):
@@ -101,3 +101,23 @@ def test_half_closed_connection_is_bounded_whatever_moves(stage):
             connection.sendall(b"drip")
             time.sleep(0.1)
     proxy.wait_log('reason="half-close timeout')
+
+
+def test_backend_that_never_answers(stage):
+    """Those who wait for it are told in the end, and delay nobody else meanwhile."""
+    silent, backend = stage.backend(), stage.backend()
+    file = stage.file(
+        "sockfront.conf",
+        f"[proxy a]\nlisten={stage.path('a')}\nbackend={silent.address}\nidle-timeout=2s\n"
+        f"[proxy b]\nlisten={stage.path('b')}\nbackend={backend.address}\n",
+    )
+    proxy = stage.proxy("--access-log", "-c", file, sockets=2)
+    waiting = [stage.connect(stage.path("a")) for _ in range(50)]
+    for client in waiting:
+        client.sendall(b"a question")
+        silent.accept()
+    exchange(stage.connect(stage.path("b")), backend.accept(), seed=stage.seed)
+    for client in waiting:
+        assert outcome(client) == (b"", "end")
+    assert len(proxy.wait_log('reason="idle timeout')) <= 50
+    proxy.assert_rests(0.3)
