@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Timers do not look at the wall clock: it may be years off, and change with every look."""
 
+import re
 import signal
 import time
 
@@ -33,7 +34,8 @@ def test_idle_timeout(stage, proxy_with):
     began = time.monotonic()
     assert outcome(client) == (b"", "reset")
     assert time.monotonic() - began > 1
-    assert "duration=1." in proxy.wait_log('reason="idle')[0] or "duration=" in proxy.log
+    line = proxy.wait_log('reason="idle')[0]
+    assert float(re.search(r"duration=(\d+\.\d+)", line)[1]) < 60
 
 
 def test_retries(stage, proxy_with):
