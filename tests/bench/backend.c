@@ -20,6 +20,9 @@
 #define EVENTS         256
 #define ACCEPTS_A_TURN 64
 
+/* Time enough for a relay to take each piece by itself. */
+#define PACE_NS UINT64_C(50000)
+
 enum kind {
 	KIND_UNUSED,
 	KIND_LISTENER,
@@ -43,7 +46,10 @@ struct backend {
 	struct served *served;
 	int n_served;
 	struct counters counters;
-	bool stopped; /* sources are */
+	bool stopped;         /* sources are */
+	int paced[PACED_MAX]; /* descriptors that take more */
+	unsigned int n_paced;
+	uint64_t paced_ns; /* when they were last sent something */
 };
 
 static unsigned char buffer[262144];
@@ -66,8 +72,16 @@ static void add(struct backend *backend, int fd, enum kind kind)
 		backend->counters.connections++;
 }
 
+static void unpace(struct backend *backend, int fd)
+{
+	for (unsigned int i = 0; i < backend->n_paced; i++)
+		if (backend->paced[i] == fd)
+			backend->paced[i--] = backend->paced[--backend->n_paced];
+}
+
 static void drop(struct backend *backend, int fd)
 {
+	unpace(backend, fd);
 	if (backend->served[fd].kind == KIND_CLIENT)
 		backend->counters.connections--;
 	backend->served[fd].kind = KIND_UNUSED;
@@ -149,6 +163,8 @@ static void choose(struct backend *backend, int fd, char service)
 	served->service = service;
 	if (is_source(served) && !backend->stopped)
 		set_sending(backend, fd, true);
+	else if (service == SERVICE_PACED && backend->n_paced < PACED_MAX)
+		backend->paced[backend->n_paced++] = fd;
 	else if (!is_source(served) && !is_sink(served) && service != SERVICE_ECHO)
 		backend->counters.faults++;
 }
@@ -185,6 +201,25 @@ static void client_writable(struct backend *backend, int fd)
 	} else if (n > 0) {
 		served->sent += (uint64_t)n;
 		backend->counters.sourced += (uint64_t)n;
+	}
+}
+
+/* Whoever takes no more is stuck, and is not asked again. */
+static void send_paced(struct backend *backend)
+{
+	uint64_t now = clock_ns();
+
+	if (now < backend->paced_ns + PACE_NS)
+		return;
+	backend->paced_ns = now;
+	for (unsigned int i = backend->n_paced; i-- > 0;) {
+		int fd = backend->paced[i];
+		ssize_t n = send(fd, pattern_at(0), PACED_SIZE, MSG_NOSIGNAL);
+
+		if (n > 0)
+			backend->counters.sourced += (uint64_t)n;
+		if (n != (ssize_t)PACED_SIZE)
+			unpace(backend, fd);
 	}
 }
 
@@ -297,8 +332,9 @@ int backend_serve(const struct address *address, const struct address *control)
 
 	open_all(&backend, address, control);
 	while (wanted) {
-		int n = epoll_wait(backend.epoll_fd, events, EVENTS, -1);
+		int n = epoll_wait(backend.epoll_fd, events, EVENTS, backend.n_paced > 0 ? 0 : -1);
 
+		send_paced(&backend);
 		for (int i = 0; i < n && wanted; i++)
 			wanted = dispatch(&backend, &events[i]);
 	}

@@ -168,6 +168,7 @@ void connect_run(const struct plan *plan)
 	struct meter meter;
 
 	control_begin();
+	idle_hold(plan);
 	init(&visitors, plan);
 	meter_start(&meter, plan);
 	for (;;) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Connections that do nothing.  Each is proved with one byte there and back,
- * so that the proxy has a backend for it; then the program says so on standard
- * output, and whoever started it measures the proxy until standard input ends.
+ * so that the proxy has a backend for it.  As a workload of their own, the
+ * program then says so on standard output, and whoever started it measures the
+ * proxy until standard input ends; beside another, they are just there.
  */
 #include <errno.h>
 #include <poll.h>
@@ -36,6 +37,20 @@ static void await_end_of_stdin(void)
 	} while (n > 0 || (n < 0 && errno == EINTR));
 }
 
+static int open_proved(const struct plan *plan, unsigned int number)
+{
+	int fd = plan_connect(plan);
+
+	exchange_byte(fd, number);
+	return fd;
+}
+
+void idle_hold(const struct plan *plan)
+{
+	for (unsigned int i = 0; i < plan->open; i++)
+		(void)open_proved(plan, i);
+}
+
 void idle_run(const struct plan *plan)
 {
 	int *fds = calloc(plan->connections, sizeof(*fds));
@@ -43,10 +58,8 @@ void idle_run(const struct plan *plan)
 	if (fds == NULL)
 		fatal("no memory");
 	control_begin();
-	for (unsigned int i = 0; i < plan->connections; i++) {
-		fds[i] = plan_connect(plan);
-		exchange_byte(fds[i], i);
-	}
+	for (unsigned int i = 0; i < plan->connections; i++)
+		fds[i] = open_proved(plan, i);
 	printf("{\"open\": %u}\n", plan->connections);
 	fflush(stdout);
 	await_end_of_stdin();

@@ -43,7 +43,9 @@ static const char usage_text[] =
 	"\n"
 	"  --connections N   at once (1)\n"
 	"  --size BYTES      of a request, 24 to 65536 (64)\n"
-	"  --stuck N         with \"request\": further connections that never read (0)\n"
+	"  --open N          with \"request\" and \"connect\": further ones that do nothing (0)\n"
+	"  --stuck N         with \"request\": further ones that never read (0)\n"
+	"  --paced           what the stuck ones are sent comes in pieces of 100 bytes\n"
 	"  --warm SECONDS    before the measurement (0.2)\n"
 	"  --seconds SECONDS of measurement (1)\n"
 	"  --proxy PID       measure the processor time of this process and its children\n"
@@ -122,7 +124,9 @@ static void read_options(int argc, char **argv, struct plan *ret_plan, const cha
 		{ "control", required_argument, NULL, 'c' },
 		{ "connections", required_argument, NULL, 'n' },
 		{ "size", required_argument, NULL, 'b' },
+		{ "open", required_argument, NULL, 'o' },
 		{ "stuck", required_argument, NULL, 'k' },
+		{ "paced", no_argument, NULL, 'd' },
 		{ "warm", required_argument, NULL, 'w' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "proxy", required_argument, NULL, 'p' },
@@ -149,8 +153,14 @@ static void read_options(int argc, char **argv, struct plan *ret_plan, const cha
 			plan.size = (size_t)read_number(optarg, (double)REQUEST_MIN,
 							(double)REQUEST_MAX);
 			break;
+		case 'o':
+			plan.open = (unsigned int)read_number(optarg, 0, 1e5);
+			break;
 		case 'k':
-			plan.stuck = (unsigned int)read_number(optarg, 0, 1e4);
+			plan.stuck = (unsigned int)read_number(optarg, 0, PACED_MAX);
+			break;
+		case 'd':
+			plan.paced = true;
 			break;
 		case 'w':
 			warm = read_number(optarg, 0, 3600);

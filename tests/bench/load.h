@@ -9,6 +9,7 @@
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,7 +26,9 @@ struct plan {
 	struct address to;
 	pid_t proxy; /* whose processor time is measured; 0: nobody's */
 	unsigned int connections;
+	unsigned int open;  /* further ones that do nothing */
 	unsigned int stuck; /* further ones that ask for a stream and never read it */
+	bool paced;         /* ... and theirs comes in small pieces, one at a time */
 	size_t size;        /* of a request and of its reply */
 	uint64_t warm_ns;
 	uint64_t measure_ns;
@@ -37,6 +40,9 @@ void bulk_both(const struct plan *plan);
 void request_run(const struct plan *plan);
 void connect_run(const struct plan *plan);
 void idle_run(const struct plan *plan);
+
+/* Opens plan->open connections that do nothing, and leaves them until the program ends. */
+void idle_hold(const struct plan *plan);
 
 /* A connected, non-blocking socket to where the plan says. */
 int plan_connect(const struct plan *plan);

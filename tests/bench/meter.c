@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/bench/cpu.h"
 
@@ -18,6 +19,8 @@ uint64_t clock_ns(void)
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+#define RESTING_US 100000
+
 static uint64_t proxy_cpu(const struct plan *plan)
 {
 	uint64_t ns = 0;
@@ -25,6 +28,19 @@ static uint64_t proxy_cpu(const struct plan *plan)
 	if (plan->proxy != 0 && cpu_of_tree(plan->proxy, &ns) < 0)
 		fatal("the proxy, process %d, has ended", plan->proxy);
 	return ns;
+}
+
+uint64_t meter_resting_cpu(const struct plan *plan)
+{
+	uint64_t cpu, began;
+
+	if (plan->proxy == 0)
+		return 0;
+	cpu = proxy_cpu(plan);
+	began = clock_ns();
+	usleep(RESTING_US);
+	cpu = proxy_cpu(plan) - cpu;
+	return cpu * 1000 / ((clock_ns() - began) / 1000000);
 }
 
 void meter_start(struct meter *meter, const struct plan *plan)
@@ -84,7 +100,8 @@ void meter_print(const struct meter *meter, const char *what, uint64_t amount,
 	printf("{\"%s\": %" PRIu64 ", \"ns\": %" PRIu64, what, amount,
 	       meter->ended_ns - meter->began_ns);
 	if (meter->plan->proxy != 0)
-		printf(", \"cpu_ns\": %" PRIu64, meter->cpu_ended_ns - meter->cpu_began_ns);
+		printf(", \"cpu_ns\": %" PRIu64 ", \"resting_cpu_ns\": %" PRIu64,
+		       meter->cpu_ended_ns - meter->cpu_began_ns, meter->resting_cpu_ns);
 	if (latency != NULL)
 		print_latency(latency);
 	printf("}\n");

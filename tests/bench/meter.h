@@ -19,8 +19,12 @@ struct meter {
 	uint64_t due_ns; /* the end of this phase */
 	uint64_t began_ns, ended_ns;
 	uint64_t cpu_began_ns, cpu_ended_ns;
-	uint64_t progress_ns; /* when something last moved */
+	uint64_t progress_ns;    /* when something last moved */
+	uint64_t resting_cpu_ns; /* of a second: meter_resting_cpu() */
 };
+
+/* What the proxy uses while nothing is asked of it, as nanoseconds of a second; takes 0.1 s. */
+uint64_t meter_resting_cpu(const struct plan *plan);
 
 void meter_start(struct meter *meter, const struct plan *plan);
 

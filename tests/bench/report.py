@@ -74,15 +74,33 @@ class Samples:
         """One for each round in which both were measured."""
         ours = self.rounds(front, workload, peer, metric)
         theirs = self.rounds(front, workload, other, metric)
-        return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
+        return ratios_of(ours, theirs)
+
+    def ratios_to(self, base, front, workload, peer, metric):
+        """The same of one peer's figures in two workloads; @base is a name."""
+        ours = self.rounds(front, workload, peer, metric)
+        theirs = {
+            number: figures[metric.key]
+            for number, figures in self.figures.get((front, base, peer), {}).items()
+        }
+        return ratios_of(ours, theirs)
 
 
-def quartiles(values):
+def ratios_of(ours, theirs):
+    return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
+
+
+def quartiles(values, digits=2):
     """As text in brackets; nothing where there are too few."""
     if len(values) < 3:
         return ""
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"[{low:.2f}-{high:.2f}]"
+    return f"[{low:.{digits}f}-{high:.{digits}f}]"
+
+
+def median_text(values, digits):
+    """How far the rounds are apart stands behind it: a ratio within that is noise."""
+    return f"{statistics.median(values):.{digits}f} {quartiles(values, digits)}".rstrip()
 
 
 def ratio_text(samples, front, workload, peer, best, metric):
@@ -91,18 +109,18 @@ def ratio_text(samples, front, workload, peer, best, metric):
     if peer == best:
         return "best"
     ratios = samples.ratios(front, workload, peer, best, metric)
-    return f"{statistics.median(ratios):.2f}" if ratios else ""
+    return median_text(ratios, 2) if ratios else ""
 
 
 def row(samples, front, workload, peer):
     cells = [peer.name]
     for metric in workload.metrics:
-        median = samples.median(front, workload, peer.name, metric)
-        cells.append("-" if median is None else f"{median:.{metric.digits}f}")
+        values = list(samples.rounds(front, workload, peer.name, metric).values())
+        cells.append(median_text(values, metric.digits) if values else "-")
         if metric.compared:
             best = samples.best(front, workload, metric)
             ratio = ratio_text(samples, front, workload, peer.name, best, metric)
-            cells.append("" if median is None else ratio)
+            cells.append(ratio if values else "")
     if samples.failed(front, workload, peer.name):
         cells.append("FAILED in a round")
     return cells
@@ -128,7 +146,13 @@ def table(samples, front, workload):
 
 def check_goal(samples, goal, workload, front):
     """What came of it, or None when it was not measured."""
-    if goal.against is None:
+    if goal.base:
+        if workload.name == goal.base:
+            return None
+        ratios = samples.ratios_to(goal.base, front, workload, "sockfront", goal.metric)
+        value, detail = (statistics.median(ratios), quartiles(ratios)) if ratios else (None, "")
+        against = f"of {goal.base}"
+    elif goal.against is None:
         value, detail = samples.median(front, workload, "sockfront", goal.metric), ""
         against = "by itself"
     else:
@@ -191,6 +215,11 @@ def write_json(path, samples, fronts, workloads, about, checks):
                         "values": [values[number] for number in sorted(values)],
                         "median": statistics.median(values.values()),
                     }
+                    if len(values) > 1:
+                        low, _, high = statistics.quantiles(
+                            values.values(), n=4, method="inclusive"
+                        )
+                        metrics[metric.key] |= {"quartiles": [low, high]}
                     best = samples.best(front, workload, metric) if metric.compared else None
                     ratios = best and samples.ratios(front, workload, peer.name, best, metric)
                     if ratios:

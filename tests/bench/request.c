@@ -129,7 +129,7 @@ static void open_stuck(const struct plan *plan)
 	if (plan->stuck == 0)
 		return;
 	for (unsigned int i = 0; i < plan->stuck; i++)
-		plan_choose(plan_connect(plan), SERVICE_SOURCE);
+		plan_choose(plan_connect(plan), plan->paced ? SERVICE_PACED : SERVICE_SOURCE);
 	for (;;) {
 		uint64_t now = clock_ns(), n = control_ask(COMMAND_COUNT).sourced;
 
@@ -149,9 +149,12 @@ void request_run(const struct plan *plan)
 	static struct crowd crowd;
 	struct epoll_event events[EVENTS];
 	struct meter meter;
+	uint64_t resting_cpu;
 
 	control_begin();
+	idle_hold(plan);
 	open_stuck(plan);
+	resting_cpu = meter_resting_cpu(plan);
 	open_callers(&crowd, plan);
 	for (unsigned int i = 0; i < crowd.n; i++)
 		ask(&crowd, plan, &crowd.callers[i]);
@@ -167,5 +170,6 @@ void request_run(const struct plan *plan)
 		meter_watch(&meter, now, n > 0);
 		meter_turns(&meter, now);
 	}
+	meter.resting_cpu_ns = resting_cpu;
 	meter_print(&meter, "requests", crowd.answered, &crowd.latency);
 }

@@ -20,7 +20,13 @@ enum service {
 	SERVICE_SINK = 'S',   /* takes a stream of the pattern */
 	SERVICE_SOURCE = 'D', /* sends a stream of the pattern until it is told to stop */
 	SERVICE_BOTH = 'B',   /* SINK and SOURCE at once */
+	SERVICE_PACED = 'P',  /* as SOURCE, in pieces of PACED_SIZE bytes that come one by one */
 };
+
+#define PACED_SIZE ((size_t)100)
+
+/* Paced connections at once. */
+#define PACED_MAX 64
 
 enum command {
 	COMMAND_COUNT = 'c',

@@ -4,6 +4,7 @@
 Read by tests/bench/run, which measures, and by report.py, which compares.
 """
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -30,11 +31,13 @@ PSS = Metric("pss_kib", "PSS KiB", False, 2, compared=False)
 SLAB = Metric("slab_kib", "slab KiB", False, 1, compared=False)
 DESCRIPTORS = Metric("descriptors", "descriptors", False, 2, compared=False)
 IDLE_CPU = Metric("idle_cpu_ms_per_s", "CPU ms/s", False, 1, compared=False)
+RESTING_CPU = Metric("resting_cpu_ms_per_s", "resting CPU ms/s", False, 1, compared=False)
 OPEN = Metric("connections", "connections", True, 0, compared=False)
 
 BULK_METRICS = (RATE_GIB, CPU_GIB)
 REQUEST_METRICS = (REQUESTS, CPU_EACH, P50, P99, P999)
-CONNECT_METRICS = (CONNECTS, CPU_EACH, P50, P99)
+CONNECT_METRICS = (CONNECTS, CPU_EACH, P50, P99, P999)
+STUCK_METRICS = (*REQUEST_METRICS, RESTING_CPU)
 IDLE_METRICS = (OPEN, RSS, PSS, DESCRIPTORS, SLAB, IDLE_CPU)
 
 
@@ -46,11 +49,24 @@ class Workload:
     title: str
     metrics: tuple
     size: int = 64
-    stuck: int = 0
+    open: int = 0  # connections that do nothing meanwhile
+    stuck: int = 0  # connections that read nothing
+    paced: bool = False  # what those are sent comes in small pieces
+    processes: int = 1  # of the proxy, each with a load and a backend of its own
+    fronts: tuple = ("tcp", "unix")
+    peers: tuple = ()  # only these
+    once: bool = False  # in the first round only
     quick: bool = False
 
+    @property
+    def kind(self):
+        """What it shares its plots with; their other difference is a number."""
+        return re.match(r"[a-z]+(-among)?", self.name)[0]
+
     def options(self):
-        return ["--connections", self.connections, "--size", self.size, "--stuck", self.stuck]
+        options = ["--connections", self.connections, "--size", self.size]
+        options += ["--open", self.open, "--stuck", self.stuck]
+        return options + ["--paced"] if self.paced else options
 
     def figures(self, result):
         """Those of @result, what load has printed."""
@@ -66,6 +82,7 @@ class Workload:
         figures = {f"{what}_per_s": result[what] / seconds}
         if cpu_ns is not None:
             figures["cpu_us"] = cpu_ns / 1e3 / result[what]
+            figures[RESTING_CPU.key] = result["resting_cpu_ns"] / 1e6
         for point in "p50", "p99", "p999":
             figures[f"{point}_us"] = result[f"{point}_ns"] / 1e3
         return figures
@@ -87,41 +104,81 @@ def connect(n, quick=False):
     return Workload(f"connect-{n}", "connect", n, title, CONNECT_METRICS, quick=quick)
 
 
-def stuck(n):
+def among(verb, n, open_ones):
+    """What each costs must not depend on how many others are open."""
+    what, metrics = {
+        "request": ("request/response, 64 connections", REQUEST_METRICS),
+        "connect": ("connect, request, close, 16 at a time", CONNECT_METRICS),
+    }[verb]
+    title = f"{what}, with {open_ones} idle ones open"
+    name = f"{verb}-among-{open_ones}"
+    return Workload(name, verb, n, title, metrics, open=open_ones, fronts=("tcp",))
+
+
+def stuck(n, paced=False):
     title = f"64 connections of request/response beside {n} stuck reader{'s' if n > 1 else ''}"
-    return Workload(f"stuck-{n}", "request", 64, title, REQUEST_METRICS, stuck=n)
+    if paced:
+        title += " of 100-byte pieces"
+    name = f"stuck-paced-{n}" if paced else f"stuck-{n}"
+    return Workload(name, "request", 64, title, STUCK_METRICS, stuck=n, paced=paced)
+
+
+def idle(name, n, processes=1, **rest):
+    whom = f", {processes} processes" if processes > 1 else ""
+    title = f"{n * processes} idle connections{whom}; per connection, slab beyond what direct ones need"
+    return Workload(name, "idle", n, title, IDLE_METRICS, processes=processes, **rest)
+
+
+# As many as the limit of descriptors allows, five times over: what a machine holds.
+FLEET = 5
+FLEET_EACH = 9000
+OPEN_ONES = (10, 100, 1000, 9000)
 
 
 def all_workloads(n_idle):
     # Idle first: the kernel's memory is quietest then.
-    title = f"{n_idle} idle connections; per connection, slab beyond what direct ones need"
-    idle = Workload("idle", "idle", n_idle, title, IDLE_METRICS, quick=True)
     return [
-        idle,
+        idle("idle", n_idle, quick=True),
+        idle(
+            f"idle-{FLEET * FLEET_EACH}",
+            FLEET_EACH,
+            FLEET,
+            fronts=("tcp",),
+            peers=("direct", "sockfront", "haproxy", "nginx"),
+            once=True,
+        ),
         *(bulk("up", n, quick=n == 4) for n in (1, 4, 16)),
         *(bulk("down", n, quick=n == 4) for n in (1, 4, 16)),
         *(bulk("both", n) for n in (1, 4, 16)),
         *(request(n, 64, quick=n == 64) for n in (1, 64, 1024)),
         *(request(n, 1024) for n in (1, 64, 1024)),
         *(connect(n, quick=n == 16) for n in (1, 16)),
+        *(among("request", 64, n) for n in OPEN_ONES),
+        *(among("connect", 16, n) for n in OPEN_ONES),
         *(stuck(n) for n in (1, 4)),
+        *(stuck(n, paced=True) for n in (1, 4)),
     ]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """sockfront's figure over the best of @against, or its figure alone, within @limit."""
+    """
+    sockfront's figure over the best of @against or over its own in the workload
+    @base, or its figure alone, within @limit.
+    """
 
     workloads: str
     fronts: str
     metric: Metric
     against: tuple  # names; (): any peer; None: the figure itself
     limit: float
+    base: str = ""
 
     def applies(self, workload, front):
         return (
             any(fnmatch(workload.name, pattern) for pattern in self.workloads.split())
             and front in self.fronts.split()
+            and front in workload.fronts
             and self.metric in workload.metrics
         )
 
@@ -136,16 +193,19 @@ GOALS = [
     Goal("bulk-*", "tcp unix", RATE_GIB, (), 1.00),
     Goal("request-64x64", "tcp unix", CPU_EACH, ("haproxy", "haproxy-splice", "nginx"), 0.90),
     Goal("request-64x64", "tcp unix", REQUESTS, (), 1.00),
-    Goal("request-*", "tcp unix", P99, (), 1.00),
-    Goal("connect-*", "tcp unix", CPU_EACH, (), 0.90),
-    Goal("connect-*", "tcp unix", CONNECTS, (), 1.05),
-    Goal("idle", "tcp unix", RSS, None, 0.5),
-    Goal("idle", "tcp unix", DESCRIPTORS, None, 2),
+    Goal("request-*x*", "tcp unix", P99, (), 1.00),
+    Goal("connect-1 connect-16", "tcp unix", CPU_EACH, (), 0.90),
+    Goal("connect-1 connect-16", "tcp unix", CONNECTS, (), 1.05),
+    Goal("request-among-*", "tcp", CPU_EACH, None, 1.10, base="request-among-10"),
+    Goal("connect-among-*", "tcp", CPU_EACH, None, 1.10, base="connect-among-10"),
+    Goal("idle*", "tcp unix", RSS, None, 0.5),
+    Goal("idle*", "tcp unix", DESCRIPTORS, None, 2),
     Goal("stuck-*", "tcp unix", P99, (), 1.00),
+    Goal("stuck-*", "tcp unix", RESTING_CPU, None, 1),
     Goal("bulk-*", "tcp unix", CPU_GIB, RAW, 1.05),
     Goal("bulk-*", "tcp unix", RATE_GIB, RAW, 1 / 1.05),
-    Goal("request-* connect-* stuck-*", "tcp unix", CPU_EACH, RAW, 1.05),
-    Goal("request-* stuck-*", "tcp unix", REQUESTS, RAW, 1 / 1.05),
-    Goal("request-* stuck-*", "tcp unix", P99, RAW, 1.05),
-    Goal("connect-*", "tcp unix", CONNECTS, RAW, 1 / 1.05),
+    Goal("request-*x* connect-1 connect-16 stuck-*", "tcp unix", CPU_EACH, RAW, 1.05),
+    Goal("request-*x* stuck-*", "tcp unix", REQUESTS, RAW, 1 / 1.05),
+    Goal("request-*x* stuck-*", "tcp unix", P99, RAW, 1.05),
+    Goal("connect-1 connect-16", "tcp unix", CONNECTS, RAW, 1 / 1.05),
 ]
