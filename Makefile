@@ -10,6 +10,7 @@
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
 # make fuzz       each fuzzer of tests/fuzz/, FUZZ_RUNS (10000000) inputs, in build/fuzz/
 # make sanitize   unit and system tests under AddressSanitizer and UBSan, in build/sanitize/
+# make tsan       the tests in which threads meet under ThreadSanitizer, in build/tsan/
 # make valgrind   unit tests under valgrind
 # make install    PREFIX, LIBDIR, DESTDIR; make uninstall takes the same
 # make clean      remove build/
@@ -214,7 +215,7 @@ bench: $(BUILD)/sockfront $(BUILD)/bench/load $(BUILD)/bench/epoll_relay
 bench-deps:
 	$(Q)bash tests/deps.sh bench
 
-sanitize valgrind: deps
+sanitize tsan valgrind: deps
 	$(Q)$(PYTHON) tests/run $@
 
 # Lint.  Each C file is one clang-tidy target, so that -j spreads them.
@@ -332,7 +333,7 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: FORCE all lib examples unit fuzzers demo deps check bench bench-deps fuzz sanitize \
-	valgrind lint $(lint_targets) install install-lib install-daemon uninstall help clean
+	tsan valgrind lint $(lint_targets) install install-lib install-daemon uninstall help clean
 .SECONDARY:
 
 -include $(shell find $(sort $(BUILD) $(OBJ)) -name '*.d' 2>/dev/null)

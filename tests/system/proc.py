@@ -33,24 +33,28 @@ def threads(pid):
 
 
 def of_each_thread(pid, name):
-    """The text of /proc/PID/task/*/NAME; a resolver's thread may end while we look."""
-    texts = []
+    """Thread -> the text of /proc/PID/task/*/NAME; a resolver's thread may end while we look."""
+    texts = {}
     for tid in threads(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"/proc/{pid}/task/{tid}/{name}") as file:
-                texts.append(file.read())
+                texts[tid] = file.read()
     return texts
 
 
 def cpu_seconds(pid):
     """CPU time of all threads, to the nanosecond where the kernel counts it."""
-    return sum(int(text.split()[0]) for text in of_each_thread(pid, "schedstat")) / 1e9
+    return sum(int(text.split()[0]) for text in of_each_thread(pid, "schedstat").values()) / 1e9
+
+
+def wakeups_of_each(pid):
+    """How often each thread of the process went to sleep by itself."""
+    switches = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.M)
+    return {tid: int(switches.search(text)[1]) for tid, text in of_each_thread(pid, "status").items()}
 
 
 def wakeups(pid):
-    """How often the threads of the process went to sleep by themselves."""
-    switches = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.M)
-    return sum(int(switches.search(text)[1]) for text in of_each_thread(pid, "status"))
+    return sum(wakeups_of_each(pid).values())
 
 
 def descriptors(pid):

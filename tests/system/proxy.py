@@ -8,11 +8,13 @@ import subprocess
 import threading
 import time
 
-from proc import cpu_seconds, descriptors, kinds, threads, wait_until, wakeups
+from proc import cpu_seconds, descriptors, kinds, threads, wait_until, wakeups, wakeups_of_each
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOCKFRONT = os.path.abspath(os.environ.get("SOCKFRONT", os.path.join(REPOSITORY, "build", "sockfront")))
-SANITIZE = os.environ.get("SOCKFRONT_SANITIZE") == "1"
+SANITIZE = os.environ.get("SOCKFRONT_SANITIZE")  # "address" or "thread"
+# ThreadSanitizer has one thread of its own, which wakes ten times a second.
+RUNTIME_THREADS = 1 if SANITIZE == "thread" else 0
 HANDOVER = ["/usr/bin/python3", os.path.join(os.path.dirname(os.path.abspath(__file__)), "handover.py")]
 
 PREFIX = rb"(?:sockfront: |<\d>)"
@@ -114,6 +116,14 @@ class Proxy:
         """A process that spins would burn about as much CPU as time passes."""
         used = self.cpu_during(seconds)
         assert used < limit, f"{used:.3f} s of CPU in {seconds} s:\n{self.log}"
+
+    def restless_threads(self, seconds):
+        """How many threads woke in that time."""
+        before = wakeups_of_each(self.pid)
+        time.sleep(seconds)
+        after = wakeups_of_each(self.pid)
+        assert after.keys() == before.keys(), "threads came or went"
+        return sum(after[tid] != before[tid] for tid in after)
 
     def wakeups_during(self, seconds):
         before, number = wakeups(self.pid), len(threads(self.pid))

@@ -10,6 +10,7 @@ from backend import echo
 from drain import serve_queue_of_a_drain
 from modes import MODES
 from proc import threads, wait_until
+from proxy import RUNTIME_THREADS
 from streams import exchange, is_silent, outcome, read_exactly
 
 
@@ -33,7 +34,7 @@ def test_a_thread_each(stage):
     one = stage.proxy("127.0.0.1:0", "127.0.0.1:9")
     proxy = stage.proxy("--workers", "3", "127.0.0.1:0", "127.0.0.1:9")
     assert len(threads(proxy.pid)) == len(threads(one.pid)) + 2
-    assert proxy.wakeups_during(1.5) == 0
+    assert proxy.restless_threads(1.5) == RUNTIME_THREADS
 
 
 def test_lasting_connections_are_spread(stage, workers):
