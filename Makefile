@@ -5,6 +5,7 @@
 # make check      install what is missing, build, run every test
 # make deps       install what "make check" needs (Debian packages; said before it is done)
 # make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
+# make bench-plots measure what the README shows, and draw it into tests/bench/plots/
 # make bench-deps install those proxies (Debian packages), and what draws the plots
 # make examples   the programs in lib/examples/, into build/examples/
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
@@ -212,6 +213,10 @@ $(BUILD)/bench/load $(BUILD)/bench/epoll_relay:
 bench: $(BUILD)/sockfront $(BUILD)/bench/load $(BUILD)/bench/epoll_relay
 	$(Q)$(PYTHON) tests/bench/run --build $(BUILD) $(BENCH)
 
+# The plots that the README shows; its figures are from the same run.
+bench-plots: BENCH = --readme
+bench-plots: bench
+
 bench-deps:
 	$(Q)bash tests/deps.sh bench
 
@@ -332,7 +337,7 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: FORCE all lib examples unit fuzzers demo deps check bench bench-deps fuzz sanitize \
+.PHONY: FORCE all lib examples unit fuzzers demo deps check bench bench-plots bench-deps fuzz sanitize \
 	tsan valgrind lint $(lint_targets) install install-lib install-daemon uninstall help clean
 .SECONDARY:
 

@@ -246,7 +246,9 @@ PLOT_NAMES = {
 PLOT_TITLES = {
     "bulk": "bulk",
     "request": "request/response",
+    "request-among": "request/response, with so many idle connections open",
     "connect": "connect, request, close",
+    "connect-among": "connect, request, close, with so many idle connections open",
     "stuck": "request/response beside stuck readers",
     "idle": "one idle connection",
 }
@@ -287,7 +289,7 @@ def plots(samples, fronts, workloads):
     """(name, title, unit, peers, rows) of each that has anything to show."""
     for front in fronts:
         for kind, kind_title in PLOT_TITLES.items():
-            chosen = [workload for workload in workloads if workload.name.split("-")[0] == kind]
+            chosen = [workload for workload in workloads if workload.kind == kind]
             for metric in chosen[0].metrics if chosen else ():
                 if metric.key not in PLOT_NAMES:
                     continue
