@@ -77,19 +77,95 @@ def test_exposure_is_small(prefix, service):
     assert done.returncode == 0
 
 
+def lines_of(path):
+    """Its settings in their order, as (name, value)."""
+    return [tuple(line.split("=", 1)) for line in path.read_text().splitlines()
+            if "=" in line and not line.startswith(("#", ";"))]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_promises_of_a_service(service):
-    text = (TOP / "systemd" / service).read_text()
-    settings = dict(line.split("=", 1) for line in text.splitlines()
-                    if "=" in line and not line.startswith("#"))
+    settings = dict(lines_of(TOP / "systemd" / service))
     assert "PrivateUsers" not in settings, "peers' uids would turn into nobody"
-    assert settings["Type"] == "notify"
+    assert settings["Type"] == "notify", "systemd 252 ignores notify-reload"
     assert settings["StartLimitIntervalSec"] == "0"
     assert settings["RuntimeDirectory"]
     drain_timeout_s = 30
     assert int(settings["TimeoutStopSec"].removesuffix("s")) > drain_timeout_s
-    for absent in ("ExecReload", "WatchdogSec"):
-        assert absent not in settings, f"{absent} needs what the daemon does not do"
+    assert settings["Restart"] == "on-failure", "a process that the watchdog ended is to be replaced"
+    assert 10 <= int(settings["WatchdogSec"].removesuffix("s")) <= 60
+    assert settings["Environment"] == f"FDSTORE={settings['FileDescriptorStoreMax']}"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_reload_checks_the_file_before_it_signals(service):
+    lines = lines_of(TOP / "systemd" / service)
+    (start,) = [value for name, value in lines if name == "ExecStart"]
+    check, signal = [value for name, value in lines if name == "ExecReload"]
+    assert check == start.replace("sockfront -c", "sockfront --check -c")
+    assert signal == "kill -HUP $MAINPID"
+
+
+def paths_of_units():
+    return sorted((TOP / "systemd").rglob("*.service")) + sorted((TOP / "systemd").rglob("*.conf"))
+
+
+@pytest.mark.parametrize("path", paths_of_units(), ids=lambda path: path.name)
+def test_no_directory_of_sockets_is_private(path):
+    """What DynamicUser= keeps goes below /run/private, where only root reaches a socket."""
+    settings = dict(lines_of(path))
+    if "RuntimeDirectoryPreserve" in settings and "sockfront" in path.read_text():
+        assert settings["DynamicUser"] == "no"
+
+
+# Listening, watching paths, and an upgrade: a second process is started, which says who it is.
+NEEDED = """accept4 bind clone connect dup execve exit_group fcntl getrandom getsockopt inotify_add_watch
+    inotify_init1 kill listen lstat mmap openat pipe2 prlimit64 read recvmsg rt_sigaction rt_sigprocmask
+    sendmsg setsockopt shutdown socket socketpair splice umask unlink wait4 write""".split()
+
+
+def calls(group, groups):
+    found = set()
+    for line in groups[group]:
+        found |= calls(line, groups) if line.startswith("@") else {line}
+    return found
+
+
+@pytest.fixture(scope="module")
+def groups():
+    """The groups of system calls as this systemd knows them."""
+    found = {}
+    for line in ask("systemd-analyze", "syscall-filter", "--no-pager").stdout.splitlines():
+        if line.startswith("@"):
+            members = found[line] = []
+        elif line.startswith("    ") and not line.lstrip().startswith("#"):
+            members.append(line.strip())
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_filter_leaves_the_calls_that_are_needed(groups, service):
+    allowed = set()
+    for name, value in lines_of(TOP / "systemd" / service):
+        if name == "SystemCallFilter":
+            named = set().union(*(calls(word, groups) for word in value.removeprefix("~").split()))
+            allowed = allowed - named if value.startswith("~") else allowed | named
+    assert "setuid" in calls("@privileged", groups) and "setuid" not in allowed
+    assert set(NEEDED) <= allowed | calls("@default", groups)
+
+
+def test_on_demand_example_ends_and_can_start_again():
+    folder = TOP / "systemd/examples/scale-to-zero"
+    (proxy,) = [path for path in folder.glob("*.service") if "/sockfront " in path.read_text()]
+    (server,) = [path for path in folder.glob("*.service") if path != proxy]
+    (opened,) = folder.glob("*.socket")
+    assert "--exit-idle-time" in dict(lines_of(proxy))["ExecStart"]
+    assert "--connect-retry=no" not in dict(lines_of(proxy))["ExecStart"]
+    for path in (proxy, server):
+        assert dict(lines_of(path))["StartLimitIntervalSec"] == "0"
+    assert dict(lines_of(server))["StopWhenUnneeded"] == "yes"
+    assert "[Install]" not in server.read_text() + proxy.read_text(), "only the socket is enabled"
+    assert dict(lines_of(opened))["WantedBy"] == "sockets.target"
 
 
 def test_no_unit_removes_the_socket_of_another():
