@@ -63,12 +63,13 @@ static void acceptor_answered(struct message *message)
 {
 	uint64_t left;
 
-	if (!idle.started)
-		return;
+	/* Nothing is accepted any more: there is no way back, whatever was set meanwhile. */
 	if (worker_of(message, asked_if_idle)->stopped_idle) {
 		idle.quiet();
 		return;
 	}
+	if (!idle.started)
+		return;
 	/* Somebody came in just then; or accepting pauses, and there is no way to tell. */
 	left = time_left();
 	arm(left > RETRY_MS ? left : RETRY_MS);
