@@ -8,7 +8,8 @@ import pytest
 
 from proxy import REPOSITORY, run
 
-PROCESS = ("workers", "log-level", "access-log", "drain-timeout", "max-connections", "pipe-size")
+PROCESS = ("workers", "log-level", "access-log", "drain-timeout", "exit-idle-time", "max-connections",
+           "pipe-size")
 
 
 def documented_keys():

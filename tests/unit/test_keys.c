@@ -79,6 +79,12 @@ static const struct {
 	{ "log-level", "WARNING", 0, 4 },
 	{ "log-level", "notice", 0, 5 },
 	{ "log-level", "7", -EINVAL, 0 },
+	{ "exit-idle-time", "1ms", 0, 1 },
+	{ "exit-idle-time", "5min", 0, 300000 },
+	{ "exit-idle-time", "infinity", 0, SFRONT_INFINITY_MS },
+	{ "exit-idle-time", "0", -ERANGE, 0 },
+	{ "exit-idle-time", "", -EINVAL, 0 },
+	{ "exit-idle-time", "later", -EINVAL, 0 },
 	{ "max-connections", "1", 0, 1 },
 	{ "max-connections", "99999999999", -ERANGE, 0 },
 	{ "max-connections", "auto", -EINVAL, 0 },
@@ -117,6 +123,7 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "max-connections", process->max_connections },
 		{ "pipe-size", process->pipe_size },
 		{ "drain-timeout", process->drain_timeout_ms },
+		{ "exit-idle-time", process->exit_idle_ms },
 		{ "connect-timeout", proxy->connect_timeout_ms },
 		{ "connect-retry", proxy->connect_retry },
 		{ "idle-timeout", proxy->idle_timeout_ms },
@@ -209,6 +216,20 @@ static void test_list(void **state)
 	config_clear(&config);
 }
 
+/* Of exit-idle-time the place is kept, too: the listeners tell whether it is right. */
+static void test_place(void **state)
+{
+	const struct place place = { .file = "a.conf", .line = 7 };
+	struct config config;
+
+	(void)state;
+	config_init(&config);
+	assert_int_equal(key_set(key_find("exit-idle-time"), &config, NULL, "1s", &place, NULL), 0);
+	assert_string_equal(config.process.exit_idle_place.file, "a.conf");
+	assert_int_equal(config.process.exit_idle_place.line, 7);
+	config_clear(&config);
+}
+
 static const struct {
 	const char *word;
 	enum key_scope scope;
@@ -226,6 +247,7 @@ static const struct {
 	{ "worker", KEY_PROXY, NULL },
 	{ "max-conn", KEY_PROCESS, "max-connections" },
 	{ "loglevel", KEY_PROCESS, "log-level" },
+	{ "exit-idle", KEY_PROCESS, "exit-idle-time" },
 	{ "colour", KEY_PROXY, NULL },
 	{ "x", KEY_PROXY, NULL },
 	{ "", KEY_PROXY, NULL },
@@ -252,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_table),  cmocka_unit_test(test_order),
 		cmocka_unit_test(test_values), cmocka_unit_test(test_workers_auto),
 		cmocka_unit_test(test_list),   cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
