@@ -16,6 +16,9 @@
 /* An event base with its way to hear of signals, and a mailbox. */
 #define DESCRIPTORS_A_BASE 4
 
+/* What tells that a UNIX path was removed. */
+#define WATCHES 1
+
 /* For each worker: those, and the pipes' margin. */
 #define DESCRIPTORS_A_WORKER (DESCRIPTORS_A_BASE + 2)
 
@@ -94,7 +97,7 @@ bool descriptors_suffice(const struct process_config *config)
 {
 	unsigned long limit = raise_limit();
 	unsigned long long wanted =
-		2 + DESCRIPTORS_A_BASE * (1 + (unsigned long long)config->workers);
+		2 + WATCHES + DESCRIPTORS_A_BASE * (1 + (unsigned long long)config->workers);
 	unsigned long long found = 0;
 
 	for (int fd = 0; (unsigned long)fd < limit && found < wanted; fd++)

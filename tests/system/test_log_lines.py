@@ -90,6 +90,8 @@ def test_one_line_per_connection(stage):
         client.close()
         connection.close()
     proxy.wait_released()
+    wait_until(lambda: len(proxy.grep("reason=")) >= 20, "a line each")
+    stage.close_sockets()
     assert len(proxy.grep("reason=")) == 20
 
 
