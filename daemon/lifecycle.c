@@ -132,6 +132,11 @@ static void drain(void (*stop)(struct worker *worker))
 	uint64_t timeout = life.service->process.drain_timeout_ms;
 	struct timeval tv = timeval_from_ms(timeout);
 
+	if (life.operation == UPGRADE) {
+		log_line(LOG_NOTICE, "stopping: the upgrade is called off");
+		upgrade_abort();
+		life.operation = NO_OPERATION;
+	}
 	life.phase = DRAINING;
 	idle_exit_stop();
 	path_watch_stop();
@@ -147,11 +152,6 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 	if (life.phase == DRAINING || life.phase == CUTTING) {
 		cut();
 		return;
-	}
-	if (life.operation == UPGRADE) {
-		log_line(LOG_NOTICE, "stopping: the upgrade is called off");
-		upgrade_abort();
-		life.operation = NO_OPERATION;
 	}
 	drain(worker_drain);
 	if (signal == SIGINT && life.service->interactive) /* Ctrl-C means now */
@@ -173,7 +173,9 @@ static void close_listeners(void)
 		return;
 	life.listeners_closed = true;
 	(void)generation_each(life.service->generation, close_listening, NULL);
-	notify_send("STOPPING=1");
+	/* Who has not taken over does not speak for the service. */
+	if (!upgrade_is_successor())
+		notify_send("STOPPING=1");
 	log_drain();
 	status_drain();
 }
@@ -344,7 +346,8 @@ static void hand_over(pid_t pid)
 	/* It may have read the configuration before that was changed. */
 	if (reload)
 		kill(pid, SIGHUP);
-	drain(worker_stop_accepting);
+	/* The last clients of a listener that the new process does not have are still ours. */
+	drain(worker_drain);
 }
 
 static void upgrade_answered(pid_t pid)

@@ -53,24 +53,6 @@ static bool stderr_is_stdin(void)
 	       S_ISSOCK(in.st_mode) && in.st_dev == err.st_dev && in.st_ino == err.st_ino;
 }
 
-/* Clients of a socket that systemd passed and nobody accepts from hang until it is stopped. */
-static void warn_of_untaken(void)
-{
-	struct sfront_inherited inherited;
-	int r = 0;
-
-	for (size_t i = 0; (r = sfront_inherited_at(i, &inherited)) == 0; i++)
-		if (!inherited.taken && !store_is_name(inherited.name))
-			log_line(LOG_WARNING,
-				 "inherited descriptor %d (name \"%s\") is listened on by no "
-				 "proxy: its clients will hang; add sd-listen:%s or sd-listen:*",
-				 inherited.fd, inherited.name, inherited.name);
-	if (r != -ENOENT)
-		log_line(LOG_WARNING,
-			 "LISTEN_FDS, LISTEN_PID or LISTEN_FDNAMES is malformed; no descriptor was "
-			 "inherited");
-}
-
 static int open_generation(struct service *service, struct config *config, const char *file)
 {
 	struct sfront_error err;
@@ -86,7 +68,7 @@ static int open_generation(struct service *service, struct config *config, const
 		return -EIO;
 	}
 	generation_become_newest(service->generation);
-	warn_of_untaken();
+	store_warn_of_untaken();
 	return 0;
 }
 

@@ -221,6 +221,8 @@ static bool close_if_dropped(struct listening *listening, void *data)
 	if (listening->newest == data || listening->listener == NULL)
 		return false;
 	store_forget(listening);
+	/* Nobody will take it from systemd any more, so that its path goes too. */
+	listening->is_shared = false;
 	listening_close(listening);
 	return true;
 }
@@ -272,6 +274,7 @@ void reload_commit(struct service *service, struct generation *next)
 	service->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(&next->proxies[i], true);
+	store_warn_of_untaken();
 	generation_unref(before);
 	change_process(service, &next->config.process);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",

@@ -198,6 +198,24 @@ void store_close_rest(void)
 		close_kept(&store.kept[i]);
 }
 
+/* Those hang until the socket unit is stopped. */
+void store_warn_of_untaken(void)
+{
+	struct sfront_inherited inherited;
+	int r = 0;
+
+	for (size_t i = 0; (r = sfront_inherited_at(i, &inherited)) == 0; i++)
+		if (!inherited.taken && !store_is_name(inherited.name))
+			log_line(LOG_WARNING,
+				 "inherited descriptor %d (name \"%s\") is listened on by no "
+				 "proxy: its clients will hang; add sd-listen:%s or sd-listen:*",
+				 inherited.fd, inherited.name, inherited.name);
+	if (r != -ENOENT)
+		log_line(LOG_WARNING,
+			 "LISTEN_FDS, LISTEN_PID or LISTEN_FDNAMES is malformed; no descriptor was "
+			 "inherited");
+}
+
 /* ---- systemd's store ---- */
 
 /* systemd says so by itself from version 254 on; before, the unit does. */

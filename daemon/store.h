@@ -40,6 +40,9 @@ struct listening *store_find(void *data, const struct proxy *proxy, size_t line)
 /* Closes what nobody wanted. */
 void store_close_rest(void);
 
+/* Says which inherited sockets no proxy has, whose clients nobody accepts. */
+void store_warn_of_untaken(void);
+
 /* Whether systemd keeps sockets for this unit. */
 bool store_is_kept(void);
 

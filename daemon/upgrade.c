@@ -131,12 +131,21 @@ __attribute__((format(printf, 2, 3))) static void append(char **text, const char
 static bool is_of_ours(const char *variable)
 {
 	static const char *const names[] = { VARIABLE "=", "LISTEN_PID=", "LISTEN_FDS=",
-					     "LISTEN_FDNAMES=", "WATCHDOG_PID=" };
+					     "LISTEN_FDNAMES=", "LISTEN_PIDFDID=" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strncmp(variable, names[i], strlen(names[i])) == 0)
 			return true;
 	return false;
+}
+
+/* Whether it says that the watchdog waits for this process, and not for another one. */
+static bool is_pid_of_watchdog(const char *variable)
+{
+	static const char name[] = "WATCHDOG_PID=";
+
+	return strncmp(variable, name, strlen(name)) == 0 &&
+	       atoi(variable + strlen(name)) == getpid();
 }
 
 /* A variable whose value is written by the new process. */
@@ -183,10 +192,14 @@ static bool pass_listening(struct listening *listening, void *data)
 	struct passing *passing = data;
 	char name[STORE_NAME_SIZE];
 
-	if (listening->address.kind == SFRONT_FD)
-		add_descriptor(passing->launch, sfront_listener_fd(listening->listener, 0));
+	/* Not all that was inherited was announced by LISTEN_FDS. */
+	if (!listening_is_own(listening)) {
+		for (size_t i = 0; i < listening->n_sockets; i++)
+			add_descriptor(passing->launch, sfront_listener_fd(listening->listener, i));
+		return false;
+	}
 	/* A path that is gone is bound anew. */
-	if (!listening_is_own(listening) || sfront_listener_check(listening->listener, 0) < 0)
+	if (sfront_listener_check(listening->listener, 0) < 0)
 		return false;
 	store_format_name(listening, name);
 	for (size_t i = 0; i < listening->n_sockets; i++) {
@@ -212,11 +225,11 @@ static int launch_prepare(struct launch *launch, int control)
 
 	*launch = (struct launch){ 0 };
 	for (char **variable = environ; *variable != NULL; variable++)
-		if (!is_of_ours(*variable))
+		if (is_pid_of_watchdog(*variable))
+			launch->watchdog_pid = add_pid(launch, "WATCHDOG_PID=");
+		else if (!is_of_ours(*variable))
 			add_variable(launch, strdup(*variable));
 	pass_inherited(launch);
-	if (getenv("WATCHDOG_USEC") != NULL)
-		launch->watchdog_pid = add_pid(launch, "WATCHDOG_PID=");
 	append(&passing.text, "%d", control);
 	(void)generation_each(upgrade.service->generation, pass_listening, &passing);
 	add_variable(launch, passing.text);
@@ -511,8 +524,8 @@ static void old_spoke(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	event_del(&successor.event);
 	close(fd);
-	successor.is_one = false;
-	if (n == sizeof(note) && note.kind == NOTE_GO)
+	successor.is_one = n != sizeof(note) || note.kind != NOTE_GO;
+	if (!successor.is_one)
 		successor.go();
 	else
 		successor.lost();
