@@ -17,6 +17,7 @@ struct adoption {
 	const struct sfront_class *class;
 	const struct sfront_options *options;
 	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* of the address */
+	bool keeps;                          /* the socket as it is, options and all */
 };
 
 static int identify(const struct adoption *adoption, int fd, struct sfront_socket *ret,
@@ -95,8 +96,8 @@ fail:
 }
 
 /* Makes the socket what open() would have made of it. */
-static int settle(const struct adoption *adoption, struct sfront_socket *socket,
-		  struct sfront_error *err)
+static int set_options(const struct adoption *adoption, struct sfront_socket *socket,
+		       struct sfront_error *err)
 {
 	const struct sfront_options *options = adoption->options;
 	int r;
@@ -111,6 +112,17 @@ static int settle(const struct adoption *adoption, struct sfront_socket *socket,
 	if (listen(socket->fd, sfront_socket_backlog(socket->text, options)) < 0)
 		return sfront_fail(err, -errno, "%s: cannot listen: %s", socket->text,
 				   strerror(errno));
+	sfront_socket_compare(socket->fd, socket->target, socket->text, options);
+	return 0;
+}
+
+static int settle(const struct adoption *adoption, struct sfront_socket *socket,
+		  struct sfront_error *err)
+{
+	int r = adoption->keeps ? 0 : set_options(adoption, socket, err);
+
+	if (r < 0)
+		return r;
 	r = sfront_set_nonblocking(socket->fd, &socket->was_blocking);
 	if (r < 0)
 		return sfront_fail(err, r, "%s: descriptor %d cannot be made non-blocking: %s",
@@ -119,7 +131,6 @@ static int settle(const struct adoption *adoption, struct sfront_socket *socket,
 		return sfront_fail(err, -errno,
 				   "%s: descriptor %d cannot be made close-on-exec: %s",
 				   socket->text, socket->fd, strerror(errno));
-	sfront_socket_compare(socket->fd, socket->target, socket->text, options);
 	return 0;
 }
 
@@ -155,6 +166,7 @@ int sfront_listener_adopt(const struct sfront_address *address, const int *fds, 
 		.address = address,
 		.class = sfront_class_of(address->kind),
 		.options = options ? options : &sfront_default_options,
+		.keeps = !options,
 	};
 	struct sfront_listener *listener;
 	int r;

@@ -174,6 +174,9 @@ int sfront_inherited_release(struct sfront_socket *socket)
 
 void sfront_inherited_undo(struct sfront_socket *socket)
 {
+	/* Whoever has the same socket goes on with the options that it had. */
+	if (!socket->single)
+		(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
 	sfront_claim_give_back(socket->single ? socket->only.read_fd : socket->fd,
 			       socket->was_blocking);
 	if (socket->single)

@@ -442,10 +442,12 @@ fail:
 /*
  * While the socket is open its inode cannot be used again, so that the same
  * number is the same file; and it still answers, so that nobody else removes it.
+ * So the lock is not waited for: anyone who may read the directory could keep
+ * it, and whoever closes may have other things to do.
  */
 static void unix_close(struct sfront_socket *socket)
 {
-	bool locked = lock_directory(socket->path.dir_fd) > 0;
+	bool locked = flock(socket->path.dir_fd, LOCK_EX | LOCK_NB) == 0;
 
 	remove_if_same(socket->path.dir_fd, leaf_of(socket->local.sa.un.sun_path), socket->path.dev,
 		       socket->path.ino);

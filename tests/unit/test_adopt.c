@@ -293,6 +293,21 @@ static void an_option_that_is_refused(void)
 	sfront_listener_close(listener);
 }
 
+static void nothing_is_changed(void)
+{
+	int fd = passed_on("127.0.0.1:0", "tcp-keepalive=30000:: tcp-listen-backlog=9");
+	struct sfront_address address;
+	struct sfront_listener *listener;
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	CHECK(sfront_address_parse(typed, &address, &why) == 0);
+	CHECK(sfront_listener_adopt(&address, &fd, 1, NULL, &listener, &why) == 0);
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0 && on);
+	CHECK(backlog_of(fd) == 9);
+	sfront_listener_close(listener);
+}
+
 static void what_works_before_bind_alone(void)
 {
 	int fd = passed_on("127.0.0.1:0", "tcp-reuse-port");
@@ -645,6 +660,7 @@ static const struct promise {
 	PROMISE(an_abstract_name),
 	PROMISE(no_listening_socket),
 	PROMISE(an_option_that_is_refused),
+	PROMISE(nothing_is_changed),
 	PROMISE(what_works_before_bind_alone),
 	PROMISE(a_path_that_goes_away),
 	PROMISE(there_and_back),

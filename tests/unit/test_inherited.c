@@ -380,6 +380,15 @@ static void lent_to_the_next(void)
 	CHECK(is_taken(3) && fcntl(3, F_GETFD) < 0 && fcntl(4, F_GETFD) < 0);
 }
 
+static bool probes_silent_clients(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	CHECK(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0);
+	return on;
+}
+
 /* The new one is undone, after it was opened or while; the old one loses nothing. */
 static void lent_and_taken_back(void)
 {
@@ -391,7 +400,8 @@ static void lent_and_taken_back(void)
 	old = must_open("sd-listen:web", "");
 	for (int i = 0; i < 3; i++) {
 		sfront_listener_lend(old);
-		CHECK(try_open_all(fails, "", &new) == -ENOENT);
+		CHECK(try_open_all(fails, "tcp-keepalive= tcp-user-timeout=5s", &new) == -ENOENT);
+		CHECK(!probes_silent_clients(3) && !probes_silent_clients(4));
 		CHECK(is_nonblocking(3) && is_nonblocking(5));
 		new = must_open("sd-listen:web", "");
 		sfront_listener_lend(new);
@@ -524,18 +534,30 @@ static void all_reserved(void)
 		in_child(name);               \
 	}
 
-child_test(sd_listen_first) child_test(sd_listen_names) child_test(sd_listen_all) child_test(
-	failure_keeps_inherited) child_test(connected_unix) child_test(connected_tcp)
-	child_test(single_beside_listening) child_test(single_not_taken) child_test(not_a_stream)
-		child_test(refused_names_the_name) child_test(nothing_passed)
-			child_test(passed_to_another) child_test(malformed)
-				child_test(path_is_not_removed) child_test(lent_to_the_next)
-					child_test(lent_and_taken_back) child_test(lent_to_nobody)
-						child_test(lent_is_what_listens_and_was_inherited)
-							child_test(reserved)
-								child_test(all_reserved)
+/* clang-format off */
+child_test(sd_listen_first)
+child_test(sd_listen_names)
+child_test(sd_listen_all)
+child_test(failure_keeps_inherited)
+child_test(connected_unix)
+child_test(connected_tcp)
+child_test(single_beside_listening)
+child_test(single_not_taken)
+child_test(not_a_stream)
+child_test(refused_names_the_name)
+child_test(nothing_passed)
+child_test(passed_to_another)
+child_test(malformed)
+child_test(path_is_not_removed)
+child_test(lent_to_the_next)
+child_test(lent_and_taken_back)
+child_test(lent_to_nobody)
+child_test(lent_is_what_listens_and_was_inherited)
+child_test(reserved)
+child_test(all_reserved)
+	/* clang-format on */
 
-									int main(void)
+	int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		counted(test_sd_listen_first),

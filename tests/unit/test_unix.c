@@ -431,6 +431,16 @@ static void test_lock(void **state)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 
+	/* Closing waits for nobody, and the path goes all the same. */
+	listener = must_open(ME, "");
+	pid = lock_for(30000);
+	start = now();
+	sfront_listener_close(listener);
+	assert_true(now() - start < 5);
+	assert_int_equal(access(ME, F_OK), -1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
 	/* Nobody keeps the lock while listening. */
 	listener = must_open(ME, "");
 	waitpid(lock_for(0), NULL, 0);

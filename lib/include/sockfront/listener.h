@@ -99,7 +99,9 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
  *
  * @address:      host and port, UNIX path, abstract name or vsock
  * @fds:          listening sockets: one, or as many as a host has addresses
- * @options:      borrowed for the call; NULL: the defaults
+ * @options:      borrowed for the call; NULL: the sockets stay as they are, as
+ *                for who cannot be sure yet to be the one that takes over;
+ *                sfront_listener_update() can follow
  * @ret_listener: the caller closes it
  *
  * From then on it is as if sfront_listener_open() had opened it: its descriptors
