@@ -8,10 +8,12 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "conf/suggest.h"
@@ -467,6 +469,23 @@ static void load_stream(struct loader *l)
 			"there is no [proxy NAME] section, and so nothing to listen on");
 }
 
+/* A FIFO that nobody writes to is empty: whoever reads it again must not wait for ever. */
+static FILE *open_stream(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
+	FILE *stream;
+
+	if (fd < 0)
+		return NULL;
+	stream = fcntl(fd, F_SETFL, O_RDONLY) == 0 ? fdopen(fd, "r") : NULL;
+	if (stream)
+		return stream;
+	error = errno;
+	close(fd);
+	errno = error;
+	return NULL;
+}
+
 void config_load(const char *path, struct config *config, struct problems *problems)
 {
 	struct loader l = {
@@ -475,7 +494,7 @@ void config_load(const char *path, struct config *config, struct problems *probl
 		.place = { .file = path },
 	};
 
-	l.stream = fopen(path, "re");
+	l.stream = open_stream(path);
 	if (!l.stream) {
 		problem(problems, &l.place, "the configuration cannot be opened: %s",
 			strerror(errno));

@@ -58,7 +58,8 @@ void descriptors_note_inherited(void)
 	while ((entry = readdir(dir)) != NULL) {
 		int fd = atoi(entry->d_name), *grown;
 
-		if (entry->d_name[0] == '.' || fd == dirfd(dir))
+		/* exec() would have closed those that are to be closed: they are ours. */
+		if (entry->d_name[0] == '.' || (fcntl(fd, F_GETFD) & FD_CLOEXEC))
 			continue;
 		grown = reallocarray(inherited.fds, inherited.n + 1, sizeof(*grown));
 		if (grown == NULL)

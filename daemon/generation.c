@@ -78,6 +78,17 @@ static void unused_delivered(struct message *message)
 		(struct generation *)((char *)message - offsetof(struct generation, unused)));
 }
 
+/* With the options that it had, which its owner goes on with. */
+static void give_back(struct listening *listening)
+{
+	struct sfront_error ignored;
+
+	if (listening_is_own(listening))
+		return;
+	(void)sfront_listener_update(listening->listener, listening->options, NULL, &ignored);
+	sfront_listener_lend(listening->listener);
+}
+
 void generation_give_back(struct generation *generation)
 {
 	for (size_t i = 0; i < generation->n_proxies; i++) {
@@ -86,7 +97,7 @@ void generation_give_back(struct generation *generation)
 		for (size_t j = 0; j < proxy->n_listenings; j++)
 			if (proxy->listenings[j] != NULL &&
 			    atomic_load(&proxy->listenings[j]->refs) == 1)
-				sfront_listener_lend(proxy->listenings[j]->listener);
+				give_back(proxy->listenings[j]);
 	}
 }
 

@@ -46,11 +46,12 @@
 /* How long the last messages may take at the end, with a manager that does not read. */
 #define FLUSH_S 1
 
-/* How long the manager may take to hear of the process that takes over. */
+/* How long the manager may take to hear of the process that takes over; and what is left of that
+ * at the end. */
 #define HANDOVER_FLUSH_S 5
 
 enum phase { STARTING, RUNNING, DRAINING, CUTTING };
-enum operation { NO_OPERATION, RELOAD, UPGRADE };
+enum operation { NO_OPERATION, RELOAD, UPGRADE, TAKE_OVER };
 
 static void stop_asked(evutil_socket_t signal, short what, void *arg);
 static void reload_asked(evutil_socket_t signal, short what, void *arg);
@@ -73,7 +74,8 @@ static struct {
 	struct event *signals[N_SIGNALS];
 	struct event drain_timer;
 	bool listeners_closed;
-	bool accepting_over; /* there is nothing to accept from any more */
+	bool accepting_over;            /* there is nothing to accept from any more */
+	bool stop_asked;                /* by a signal */
 	unsigned int n_polling, n_idle; /* workers that have said so */
 	enum operation operation;
 	struct generation *next;            /* while the acceptor goes over to it */
@@ -91,6 +93,17 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 
 /* ---- the end ---- */
 
+/*
+ * When all connections have ended, and, while there is time, those of the process
+ * that was taken over from: the service manager ends that with this one.
+ */
+static void end_if_idle(void)
+{
+	if (life.n_idle == life.service->n_workers &&
+	    (life.phase == CUTTING || !upgrade_has_predecessor()))
+		event_base_loopbreak(life.service->base);
+}
+
 static void cut(void)
 {
 	if (life.phase == CUTTING)
@@ -98,6 +111,7 @@ static void cut(void)
 	life.phase = CUTTING;
 	for (unsigned int i = 0; i < life.service->n_workers; i++)
 		worker_cut(&life.service->workers[i]);
+	end_if_idle();
 }
 
 static void drain_timer_fired(evutil_socket_t fd, short what, void *arg)
@@ -150,12 +164,26 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 	(void)what;
 	(void)arg;
 	if (life.phase == DRAINING || life.phase == CUTTING) {
-		cut();
+		/* It may drain for another reason than a signal. */
+		if (life.stop_asked)
+			cut();
+		else
+			log_line(LOG_NOTICE, "stopping: already waiting for the last connections; "
+					     "a second signal cuts them");
+		life.stop_asked = true;
 		return;
 	}
+	life.stop_asked = true;
 	drain(worker_drain);
 	if (signal == SIGINT && life.service->interactive) /* Ctrl-C means now */
 		cut();
+}
+
+static bool remove_path(struct listening *listening, void *data)
+{
+	(void)data;
+	listening_remove_path(listening);
+	return true;
 }
 
 static bool close_listening(struct listening *listening, void *data)
@@ -165,27 +193,28 @@ static bool close_listening(struct listening *listening, void *data)
 	return true;
 }
 
-/* Nobody accepts any more.  Clients that come from here on are refused at once, not left waiting.
+/*
+ * Nobody accepts any more.  Clients that come from here on are refused at once,
+ * not left waiting; but a reload that is being opened still looks at the listeners.
  */
 static void close_listeners(void)
 {
-	if (life.listeners_closed)
+	if (life.listeners_closed || reload_pending())
 		return;
 	life.listeners_closed = true;
 	(void)generation_each(life.service->generation, close_listening, NULL);
-	/* Who has not taken over does not speak for the service. */
-	if (!upgrade_is_successor())
-		notify_send("STOPPING=1");
-	log_drain();
-	status_drain();
 }
 
 static void accepting_ended(struct message *message)
 {
 	(void)message;
 	life.accepting_over = true;
-	if (life.phase >= DRAINING)
+	if (life.phase >= DRAINING) {
+		notify_send("STOPPING=1");
+		log_drain();
+		status_drain();
 		close_listeners();
+	}
 	/* Behind whatever was handed over before. */
 	for (unsigned int i = 0; i < life.service->n_workers; i++)
 		worker_finish(&life.service->workers[i]);
@@ -194,7 +223,7 @@ static void accepting_ended(struct message *message)
 static void worker_is_idle(struct message *message)
 {
 	if (noted_by_all(&worker_of(message, idle)->is_idle, &life.n_idle))
-		event_base_loopbreak(life.service->base);
+		end_if_idle();
 }
 
 /* Nobody has been here for exit-idle-time, and nothing is accepted any more. */
@@ -240,6 +269,8 @@ static bool is_busy(const char *what, bool *wanted)
 	}
 	if (life.phase == RUNNING && life.operation == NO_OPERATION)
 		return false;
+	if (!*wanted)
+		log_line(LOG_NOTICE, "%s: waiting for what is under way", what);
 	*wanted = true;
 	return true;
 }
@@ -271,6 +302,8 @@ static void reload_opened(struct generation *next)
 		reload_discard(life.service, next);
 	else
 		log_line(LOG_ERR, "reload failed: nothing has changed");
+	if (life.accepting_over && life.phase >= DRAINING)
+		close_listeners();
 	reload_ended();
 }
 
@@ -318,31 +351,23 @@ static void reload_asked(evutil_socket_t signal, short what, void *arg)
 
 /* ---- upgrade ---- */
 
-static bool share(struct listening *listening, void *data)
-{
-	(void)data;
-	listening->is_shared = true;
-	return true;
-}
-
 /*
- * The other process is ready.  systemd has to know of it before it says anything
- * itself, and then hears nothing from this one any more.
+ * The other process accepts, beside this one.  systemd has to know of it before
+ * it says anything itself, and then hears nothing from this one any more.
  */
 static void hand_over(pid_t pid)
 {
 	bool reload = life.reload_wanted;
 
 	log_line(LOG_NOTICE, "upgrade: process %d takes over", pid);
-	notify_send("MAINPID=%d\nREADY=1", pid);
+	(void)notify_send("MAINPID=%d\nREADY=1", pid);
 	if (!notify_flush(HANDOVER_FLUSH_S))
 		log_line(LOG_WARNING, "upgrade: the service manager does not read what it is told");
-	notify_mute();
+	notify_mute(true);
 	watchdog_stop();
 	status_stop();
 	life.operation = NO_OPERATION;
-	(void)generation_each(life.service->generation, share, NULL);
-	upgrade_go();
+	upgrade_finish();
 	/* It may have read the configuration before that was changed. */
 	if (reload)
 		kill(pid, SIGHUP);
@@ -352,10 +377,11 @@ static void hand_over(pid_t pid)
 
 static void upgrade_answered(pid_t pid)
 {
-	if (pid > 0)
-		hand_over(pid);
-	else
+	if (pid == 0)
 		operation_ended();
+	else if (upgrade_is_alive())
+		hand_over(pid);
+	/* Otherwise it has just ended, and that is told next. */
 }
 
 static void begin_upgrade(void)
@@ -378,27 +404,66 @@ static void upgrade_asked(evutil_socket_t signal, short what, void *arg)
 
 /* ---- the beginning ---- */
 
+static bool settle(struct listening *listening, void *data)
+{
+	(void)data;
+	listening_settle(listening);
+	return true;
+}
+
 static void begin_accepting(void)
 {
-	if (life.phase == STARTING)
-		worker_switch(&life.service->workers[0], life.service->generation);
+	if (life.phase != STARTING)
+		return;
+	(void)generation_each(life.service->generation, settle, NULL);
+	worker_switch(&life.service->workers[0], life.service->generation);
+}
+
+/* This process is the service: the manager hears of it from now on. */
+static void begin_service(void)
+{
+	if (life.phase == RUNNING) {
+		store_update(life.service->generation);
+		notify_send("READY=1");
+	}
+	status_start(life.service);
+	watchdog_start(life.service);
+	operation_ended(); /* what was asked for before */
 }
 
 /* The old process ended, or thought better of it: its sockets are its own. */
 static void old_process_lost(void)
 {
-	log_line(LOG_ERR, "upgrade: the process to take over from is gone, or stops; ending");
+	if (life.phase != STARTING)
+		return;
+	log_line(LOG_NOTICE,
+		 "upgrade: the process to take over from has ended or called it off: ending");
 	atomic_store(&life.service->exit_status, EXIT_FAILURE);
 	event_base_loopbreak(life.service->base);
 }
 
+static void old_process_ended(void)
+{
+	if (life.phase == RUNNING)
+		idle_exit_start(life.service, quiet);
+	else
+		end_if_idle();
+}
+
 static void worker_polls(struct message *message)
 {
+	static const struct succession succession = {
+		.go = begin_accepting,
+		.yours = begin_service,
+		.lost = old_process_lost,
+		.alone = old_process_ended,
+	};
+
 	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling) ||
 	    life.phase != STARTING)
 		return;
 	if (upgrade_is_successor())
-		upgrade_report_ready(life.service->base, begin_accepting, old_process_lost);
+		upgrade_report_ready(life.service->base, &succession);
 	else
 		begin_accepting();
 }
@@ -412,12 +477,11 @@ static void accepting_began(void)
 	life.phase = RUNNING;
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		proxy_announce(&generation->proxies[i], false);
-	store_update(life.service->generation);
-	notify_send("READY=1");
-	status_start(life.service);
-	watchdog_start(life.service);
 	watch();
-	operation_ended(); /* what was asked for before */
+	if (upgrade_is_successor())
+		upgrade_report_accepting();
+	else
+		begin_service();
 }
 
 static void acceptor_switched(struct message *message)
@@ -438,6 +502,21 @@ static bool is_ignored(int signal)
 	       action.sa_handler == SIG_IGN;
 }
 
+static void block_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		sigaddset(&set, signals[i].number);
+	pthread_sigmask(how, &set, NULL);
+}
+
+void lifecycle_hold_signals(void)
+{
+	block_signals(SIG_BLOCK);
+}
+
 static int catch_signals(struct event_base *base)
 {
 	for (size_t i = 0; i < N_SIGNALS; i++) {
@@ -447,6 +526,7 @@ static int catch_signals(struct event_base *base)
 		if (life.signals[i] == NULL || event_add(life.signals[i], NULL) < 0)
 			return -ENOMEM;
 	}
+	block_signals(SIG_UNBLOCK);
 	return 0;
 }
 
@@ -525,6 +605,8 @@ static int serve(void)
 		 plan.max_connections, plan.limit);
 	event_base_dispatch(service->base);
 
+	if (reload_pending()) /* nothing may be freed that its thread looks at */
+		(void)generation_each(service->generation, remove_path, NULL);
 	close_listeners();
 	if (atomic_load(&service->cut) > 0)
 		log_line(LOG_NOTICE, "cut %u connection(s)", atomic_load(&service->cut));
@@ -537,13 +619,15 @@ int lifecycle_run(struct service *service)
 	int status = EXIT_FAILURE;
 
 	life.service = service;
+	if (upgrade_is_successor())
+		life.operation = TAKE_OVER;
 	event_assign(&life.drain_timer, service->base, -1, 0, drain_timer_fired, NULL);
 	if (catch_signals(service->base) == 0)
 		status = serve();
 	else
 		log_line(LOG_ERR, "cannot catch signals: memory is out");
 
-	(void)notify_flush(FLUSH_S);
+	(void)notify_flush(upgrade_is_alive() ? HANDOVER_FLUSH_S : FLUSH_S);
 	/* A name that hangs in the resolver is not waited for, and what its thread uses not freed.
 	 */
 	if (backend_lookups_pending() || reload_pending())

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/log.h"
+
 static void note_bound(struct listening *listening, size_t index)
 {
 	struct listening_socket *socket = &listening->sockets[index];
@@ -79,23 +81,42 @@ void listening_unref(struct listening *listening)
 	free(listening);
 }
 
-/* Takes the descriptors out, so that what they leave behind stays. */
-static void leave(struct listening *listening)
+void listening_abandon(struct sfront_listener *listener)
 {
-	for (size_t i = 0; i < listening->n_sockets; i++) {
-		int fd = sfront_listener_release(listening->listener, i);
+	for (size_t i = 0; i < sfront_listener_count(listener); i++) {
+		int fd = sfront_listener_release(listener, i);
 
 		if (fd >= 0)
 			close(fd);
 	}
+	sfront_listener_close(listener);
 }
 
 void listening_close(struct listening *listening)
 {
 	if (listening->is_shared && listening->listener != NULL && listening_is_own(listening))
-		leave(listening);
-	sfront_listener_close(listening->listener);
+		listening_abandon(listening->listener);
+	else
+		sfront_listener_close(listening->listener);
 	listening->listener = NULL;
+}
+
+void listening_settle(struct listening *listening)
+{
+	struct sfront_error err;
+
+	if (!listening->is_adopted)
+		return;
+	listening->is_adopted = false;
+	if (sfront_listener_update(listening->listener, NULL, listening->options, &err) < 0)
+		log_line(LOG_WARNING, "%s; the socket stays as it was handed over", err.message);
+}
+
+void listening_remove_path(const struct listening *listening)
+{
+	if (listening->address.kind == SFRONT_UNIX && !listening->is_shared &&
+	    listening->listener != NULL && sfront_listener_check(listening->listener, 0) == 0)
+		(void)unlink(listening->address.u.local.name);
 }
 
 bool listening_is_own(const struct listening *listening)

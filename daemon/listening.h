@@ -38,7 +38,9 @@ struct listening {
 	 * manager keeps them: a UNIX path stays when we close.
 	 */
 	bool is_shared;
-	bool path_lost; /* it was said in the log that the path is gone */
+	bool is_taken_over; /* by the process of an upgrade, which has them too */
+	bool is_adopted;    /* with the options that it had: see listening_settle() */
+	bool path_lost;     /* it was said in the log that the path is gone */
 };
 
 /*
@@ -59,6 +61,15 @@ void listening_unref(struct listening *listening);
 
 /* Closes the listener: nobody may be accepting from it any more. */
 void listening_close(struct listening *listening);
+
+/* Closes the descriptors of @listener and leaves what they were bound to in the file system. */
+void listening_abandon(struct sfront_listener *listener);
+
+/* Sets the options of one that was adopted, now that it is ours. */
+void listening_settle(struct listening *listening);
+
+/* Removes the path of a socket of our own, and closes nothing. */
+void listening_remove_path(const struct listening *listening);
 
 /* Whether the socket is of our own making: not inherited, not a connection. */
 bool listening_is_own(const struct listening *listening);

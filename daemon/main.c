@@ -44,6 +44,20 @@ static bool serves_inetd(const struct config *config)
 	return false;
 }
 
+/* Whether a host name has to be resolved before all is open. */
+static bool needs_resolver(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_proxies; i++) {
+		const struct proxy_config *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_listen; j++)
+			if (proxy->listen[j].address.kind == SFRONT_TCP &&
+			    !sfront_address_is_literal(&proxy->listen[j].address))
+				return true;
+	}
+	return false;
+}
+
 /* A classic inetd hands the connection over as stderr, too. */
 static bool stderr_is_stdin(void)
 {
@@ -58,7 +72,6 @@ static int open_generation(struct service *service, struct config *config, const
 	struct sfront_error err;
 
 	service->process = config->process;
-	upgrade_receive();
 	store_receive();
 	store_close_strangers(config);
 	service->generation = generation_open(service, config, file, store_find, NULL, &err);
@@ -102,10 +115,14 @@ static int run(struct service *service, struct config *config, const char *file)
 	bool inetd = serves_inetd(config);
 	int status = EXIT_REFUSED;
 
+	upgrade_receive();
 	descriptors_note_inherited();
 	log_open(config->process.log_level, stderr_is_stdin());
 	descriptors_fill_standard(inetd);
 	service->interactive = inetd && isatty(STDIN_FILENO);
+	/* A name server that hangs is no reason to be deaf. */
+	if (!needs_resolver(config))
+		lifecycle_hold_signals();
 	/* What was inherited first: nothing of ours may take a number that somebody names. */
 	if (open_generation(service, config, file) < 0)
 		return status;
@@ -136,6 +153,7 @@ int main(int argc, char **argv)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* an upgrade waits for its child */
 	signal(SIGXFSZ, SIG_IGN); /* a log that may not grow loses lines, and nothing else */
 	log_open(LOG_INFO, stderr_is_stdin());
 	action = args_parse(argc, argv, &config, &problems, &file);

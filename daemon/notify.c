@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
@@ -123,58 +124,67 @@ static void post(struct notice *notice)
 		transmit(notice);
 }
 
-__attribute__((format(printf, 3, 0))) static void say(bool is_hint, int fd, const char *format,
+__attribute__((format(printf, 3, 0))) static bool say(bool is_hint, int fd, const char *format,
 						      va_list arguments)
 {
 	struct notice *notice;
-	bool full;
+	bool full, muted;
 
 	pthread_mutex_lock(&queue.lock);
-	full = queue.muted || (is_hint && queue.unsent >= BACKLOG_MAX);
+	muted = queue.muted;
+	full = is_hint && queue.unsent >= BACKLOG_MAX;
 	pthread_mutex_unlock(&queue.lock);
-	if (full || !notify_wanted())
-		return;
-	notice = malloc(sizeof(*notice) + TEXT_SIZE);
+	if (muted || !notify_wanted())
+		return true;
+	notice = full ? NULL : malloc(sizeof(*notice) + TEXT_SIZE);
 	if (notice == NULL)
-		return;
+		return false;
 	vsnprintf(notice->text, TEXT_SIZE, format, arguments);
 	notice->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (fd >= 0 && notice->fd < 0)
+	if (fd >= 0 && notice->fd < 0) {
 		free(notice);
-	else
-		post(notice);
+		return false;
+	}
+	post(notice);
+	return true;
 }
 
-void notify_send(const char *format, ...)
+bool notify_send(const char *format, ...)
 {
 	va_list arguments;
+	bool said;
 
 	va_start(arguments, format);
-	say(false, -1, format, arguments);
+	said = say(false, -1, format, arguments);
 	va_end(arguments);
+	return said;
 }
 
-void notify_hint(const char *format, ...)
+bool notify_hint(const char *format, ...)
 {
 	va_list arguments;
+	bool said;
 
 	va_start(arguments, format);
-	say(true, -1, format, arguments);
+	said = say(true, -1, format, arguments);
 	va_end(arguments);
+	return said;
 }
 
-__attribute__((format(printf, 2, 3))) static void say_with(int fd, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool say_with(int fd, const char *format, ...)
 {
 	va_list arguments;
+	bool said;
 
 	va_start(arguments, format);
-	say(false, fd, format, arguments);
+	said = say(false, fd, format, arguments);
 	va_end(arguments);
+	return said;
 }
 
-void notify_store(const char *name, int fd)
+bool notify_store(const char *name, int fd)
 {
-	say_with(fd, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	return say_with(fd, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
 }
 
 bool notify_flush(unsigned int seconds)
@@ -193,9 +203,15 @@ bool notify_flush(unsigned int seconds)
 	return sent;
 }
 
-void notify_mute(void)
+void notify_barrier(unsigned int seconds)
+{
+	if (notify_wanted() && notify_flush(seconds))
+		(void)sd_notify_barrier(0, (uint64_t)seconds * 1000000);
+}
+
+void notify_mute(bool mute)
 {
 	pthread_mutex_lock(&queue.lock);
-	queue.muted = true;
+	queue.muted = mute;
 	pthread_mutex_unlock(&queue.lock);
 }

@@ -12,22 +12,25 @@
 /* Whether there is a manager that listens. */
 bool notify_wanted(void);
 
-/* Lines such as "READY=1"; formatted as by printf. */
-void notify_send(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Lines such as "READY=1"; formatted as by printf.  False: memory is out. */
+bool notify_send(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * The same, for what will be said again before long: dropped while the manager
- * does not read.
+ * does not read.  False: it was.
  */
-void notify_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool notify_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Gives the manager a copy of a descriptor to keep under that name. */
-void notify_store(const char *name, int fd);
+/* Gives the manager a copy of a descriptor to keep under that name.  False: no room for it. */
+bool notify_store(const char *name, int fd);
 
 /* Waits until all has been sent, no longer than that.  Returns whether it has. */
 bool notify_flush(unsigned int seconds);
 
-/* Says nothing any more, whatever it is asked to. */
-void notify_mute(void);
+/* Waits until the manager has acted upon what it was sent, no longer than that. */
+void notify_barrier(unsigned int seconds);
+
+/* Says nothing from now on, whatever it is asked to; or speaks again. */
+void notify_mute(bool mute);
 
 #endif

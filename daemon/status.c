@@ -41,6 +41,13 @@ static void format(char *buf, size_t size)
 			 service->generation->n_proxies);
 }
 
+static void arm(uint64_t ms)
+{
+	struct timeval tv = timeval_from_ms(ms);
+
+	event_add(&status.timer, &tv);
+}
+
 static void tell(void)
 {
 	char text[sizeof(status.text)];
@@ -50,16 +57,12 @@ static void tell(void)
 		notify_hint("EXTEND_TIMEOUT_USEC=%u000", EXTEND_MS);
 	if (strcmp(text, status.text) == 0)
 		return;
+	if (!notify_hint("STATUS=%s", text)) {
+		arm(INTERVAL_MS);
+		return;
+	}
 	strcpy(status.text, text);
 	status.sent_ms = clock_ms();
-	notify_hint("STATUS=%s", text);
-}
-
-static void arm(uint64_t ms)
-{
-	struct timeval tv = timeval_from_ms(ms);
-
-	event_add(&status.timer, &tv);
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)

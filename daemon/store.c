@@ -5,6 +5,7 @@
  */
 #include "daemon/store.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <sockfront/listener.h>
 #include <stdio.h>
@@ -20,12 +21,17 @@
 /* A .socket unit may be called sockfront-something: its names must not be taken for ours. */
 #define PREFIX "sockfront-fdstore-"
 
+/* For systemd to let go of a socket. */
+#define PATIENCE_S 5
+
 /* As many addresses as a host name can have. */
 #define SOCKETS_MAX 64
 
 struct kept {
 	char name[STORE_NAME_SIZE];
 	int fd; /* owned; -1: taken, or closed */
+	bool is_systemd_s;
+	bool taken;
 };
 
 static struct {
@@ -86,7 +92,7 @@ bool store_is_name(const char *name)
 
 /* ---- at the start ---- */
 
-void store_add(const char *name, int fd)
+static void add(const char *name, int fd, bool is_systemd_s)
 {
 	struct kept *kept = reallocarray(store.kept, store.n + 1, sizeof(*kept));
 
@@ -95,8 +101,18 @@ void store_add(const char *name, int fd)
 		return;
 	}
 	store.kept = kept;
-	kept[store.n].fd = fd;
+	kept[store.n] = (struct kept){ .fd = fd, .is_systemd_s = is_systemd_s };
 	snprintf(kept[store.n++].name, sizeof(kept->name), "%s", name);
+}
+
+void store_add(const char *name, int fd)
+{
+	add(name, fd, false);
+}
+
+bool store_was_taken(size_t index)
+{
+	return index < store.n && store.kept[index].taken;
 }
 
 void store_receive(void)
@@ -107,7 +123,7 @@ void store_receive(void)
 		return;
 	for (size_t i = 0; sfront_inherited_at(i, &inherited) == 0; i++)
 		if (store_is_name(inherited.name))
-			store_add(inherited.name, inherited.fd);
+			add(inherited.name, inherited.fd, true);
 }
 
 static bool is_wanted(const struct config *config, const char *name)
@@ -131,48 +147,91 @@ static void close_kept(struct kept *kept)
 	kept->fd = -1;
 }
 
-void store_close_strangers(const struct config *config)
+/* The path of a socket that nobody will listen on any more, if it is that socket's still. */
+static void remove_path(const struct kept *kept)
 {
-	for (size_t i = 0; i < store.n; i++) {
-		if (is_wanted(config, store.kept[i].name))
-			continue;
-		log_line(LOG_DEBUG, "%s: nothing listens there any more", store.kept[i].name);
-		close_kept(&store.kept[i]);
-	}
+	struct sfront_sockaddr bound = { .len = sizeof(bound.sa) };
+	struct listen_config listen = { 0 };
+	char text[SFRONT_ADDRESS_TEXT_SIZE], name[STORE_NAME_SIZE];
+	struct sfront_error ignored;
+
+	if (getsockname(kept->fd, &bound.sa.any, &bound.len) < 0 ||
+	    bound.sa.any.sa_family != AF_UNIX)
+		return;
+	sfront_sockaddr_format(&bound, text, sizeof(text));
+	if (sfront_address_parse(text, &listen.address, &ignored) < 0 ||
+	    listen.address.kind != SFRONT_UNIX)
+		return;
+	format_wanted(&(struct config){ 0 }, &listen, name);
+	if (strcmp(name, kept->name) == 0)
+		(void)unlink(listen.address.u.local.name);
 }
 
-/* Those of that name, which are the caller's from now on. */
-static size_t take(const char *name, int *fds)
+/* While systemd has its copy, nobody else gets the address. */
+static void make_systemd_forget(const struct kept *kept)
+{
+	if (kept->is_systemd_s && store_is_kept())
+		notify_send("FDSTOREREMOVE=1\nFDNAME=%s", kept->name);
+}
+
+void store_close_strangers(const struct config *config)
+{
+	bool waits = false;
+
+	for (size_t i = 0; i < store.n; i++) {
+		struct kept *kept = &store.kept[i];
+
+		if (is_wanted(config, kept->name))
+			continue;
+		log_line(LOG_DEBUG, "%s: nothing listens there any more", kept->name);
+		if (kept->is_systemd_s) {
+			make_systemd_forget(kept);
+			remove_path(kept);
+			waits = true;
+		}
+		close_kept(kept);
+	}
+	if (waits)
+		notify_barrier(PATIENCE_S);
+}
+
+/* Those of that name.  Returns how many. */
+static size_t find(const char *name, struct kept **found)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < store.n && n < SOCKETS_MAX; i++) {
-		if (store.kept[i].fd < 0 || strcmp(store.kept[i].name, name) != 0)
-			continue;
-		fds[n++] = store.kept[i].fd;
-		store.kept[i].fd = -1;
-	}
+	for (size_t i = 0; i < store.n && n < SOCKETS_MAX; i++)
+		if (store.kept[i].fd >= 0 && strcmp(store.kept[i].name, name) == 0)
+			found[n++] = &store.kept[i];
 	return n;
 }
 
+/* Whoever handed them over goes on with the options that they have, if this process fails. */
 static struct listening *adopt(const struct listen_config *listen, unsigned int nth,
-			       const struct sfront_options *options, const int *fds, size_t n)
+			       const struct sfront_options *options, struct kept **found, size_t n)
 {
 	struct sfront_listener *listener;
 	struct listening *listening;
 	struct sfront_error err;
+	int fds[SOCKETS_MAX];
 
-	if (sfront_listener_adopt(&listen->address, fds, n, options, &listener, &err) < 0) {
+	for (size_t i = 0; i < n; i++)
+		fds[i] = found[i]->fd;
+	if (sfront_listener_adopt(&listen->address, fds, n, NULL, &listener, &err) < 0) {
 		log_line(LOG_WARNING, "%s; it is opened anew", err.message);
-		for (size_t i = 0; i < n; i++)
-			close(fds[i]);
 		return NULL;
 	}
 	listening = listening_new(&listen->address, nth, options, listener);
-	if (listening == NULL)
-		sfront_listener_close(listener);
-	else
+	if (listening == NULL) {
+		listening_abandon(listener);
+	} else {
 		listening->is_shared = true;
+		listening->is_adopted = true;
+	}
+	for (size_t i = 0; i < n; i++) {
+		found[i]->fd = -1;
+		found[i]->taken = listening != NULL;
+	}
 	return listening;
 }
 
@@ -180,16 +239,26 @@ struct listening *store_find(void *data, const struct proxy *proxy, size_t line)
 {
 	const struct config *config = &proxy->generation->config;
 	const struct listen_config *listen = &proxy->config->listen[line];
+	struct kept *found[SOCKETS_MAX];
+	struct listening *listening;
 	char name[STORE_NAME_SIZE];
-	int fds[SOCKETS_MAX];
 	size_t n;
 
 	(void)data;
 	format_wanted(config, listen, name);
-	n = take(name, fds);
+	n = find(name, found);
 	if (n == 0)
 		return NULL;
-	return adopt(listen, config_listen_nth(config, listen), proxy->config->options, fds, n);
+	listening =
+		adopt(listen, config_listen_nth(config, listen), proxy->config->options, found, n);
+	if (listening != NULL)
+		return listening;
+	make_systemd_forget(found[0]);
+	for (size_t i = 0; i < n; i++)
+		close_kept(found[i]);
+	if (found[0]->is_systemd_s)
+		notify_barrier(PATIENCE_S);
+	return NULL;
 }
 
 void store_close_rest(void)
@@ -236,8 +305,13 @@ static bool keep(struct listening *listening, void *data)
 	if (!listening_is_own(listening) || !store_is_kept())
 		return false;
 	store_format_name(listening, name);
-	for (size_t i = 0; i < listening->n_sockets; i++)
-		notify_store(name, sfront_listener_fd(listening->listener, i));
+	for (size_t i = 0; i < listening->n_sockets; i++) {
+		if (notify_store(name, sfront_listener_fd(listening->listener, i)))
+			continue;
+		log_line(LOG_WARNING, "%s: systemd cannot keep this socket: %s",
+			 listening->sockets[i].text, strerror(errno));
+		listening->is_shared = false;
+	}
 	return true;
 }
 

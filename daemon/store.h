@@ -28,16 +28,27 @@ void store_format_name(const struct listening *listening, char *buf);
 /* Notes the sockets that came back from systemd's store.  Before anything is opened. */
 void store_receive(void);
 
-/* Notes one more, which is taken.  @name: copied */
+/*
+ * Notes one that another process handed over, which is taken.  Those come first,
+ * and are counted from 0.
+ *
+ * @name: copied
+ */
 void store_add(const char *name, int fd);
 
-/* Closes those that the configuration has no line for, so that others can have the address. */
+/* Whether number @index of those serves a listen line now. */
+bool store_was_taken(size_t index);
+
+/*
+ * Gets rid of those that the configuration has no line for, so that others can
+ * have the address; systemd's, too, which is waited for.
+ */
 void store_close_strangers(const struct config *config);
 
 /* Gives what was noted for a listen line: the proxy_finder of a process that starts. */
 struct listening *store_find(void *data, const struct proxy *proxy, size_t line);
 
-/* Closes what nobody wanted. */
+/* Closes what nobody wanted, at the latest when the listeners are open. */
 void store_close_rest(void);
 
 /* Says which inherited sockets no proxy has, whose clients nobody accepts. */

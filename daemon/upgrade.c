@@ -11,6 +11,7 @@
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sockfront/listener.h>
@@ -25,6 +26,7 @@
 
 #include "daemon/generation.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/service.h"
 #include "daemon/store.h"
 
@@ -36,12 +38,23 @@
 
 #define PID_DIGITS 11
 
-enum note_kind { NOTE_STARTED = 1, NOTE_EXEC_FAILED, NOTE_READY, NOTE_GO };
+/* How long one that was asked to end may take. */
+#define MERCY_S 5
+
+enum note_kind {
+	NOTE_STARTED = 1,
+	NOTE_EXEC_FAILED,
+	NOTE_TAKEN,
+	NOTE_READY,
+	NOTE_GO,
+	NOTE_ACCEPTING,
+	NOTE_YOURS,
+};
 
 /* What the two processes write to each other. */
 struct note {
 	int kind;
-	int value; /* a process id, or an errno */
+	int value; /* a process id, an errno, or which of the sockets that were passed */
 };
 
 static char *program;
@@ -68,10 +81,13 @@ void upgrade_remember(char **argv)
 static struct {
 	struct service *service;
 	void (*done)(pid_t pid);
-	int control; /* valid while .pending */
+	int control; /* valid while .pending or .aborting */
 	bool pending;
+	bool aborting; /* it was asked to end and is still there */
 	struct event event, timer;
-	pid_t pid; /* of the new process, once it has said so */
+	pid_t pid;                 /* of the new process, once it has said so */
+	struct listening **passed; /* owned array: what each socket of our own belongs to */
+	size_t n_passed;
 } upgrade;
 
 /* Everything between fork() and exec(): made before, since only little may be called then. */
@@ -187,6 +203,19 @@ struct passing {
 	char *text;
 };
 
+static void note_passed(struct launch *launch, struct listening *listening)
+{
+	struct listening **grown =
+		reallocarray(upgrade.passed, upgrade.n_passed + 1, sizeof(struct listening *));
+
+	if (grown == NULL) {
+		launch->out_of_memory = true;
+		return;
+	}
+	upgrade.passed = grown;
+	grown[upgrade.n_passed++] = listening;
+}
+
 static bool pass_listening(struct listening *listening, void *data)
 {
 	struct passing *passing = data;
@@ -207,6 +236,7 @@ static bool pass_listening(struct listening *listening, void *data)
 
 		append(&passing->text, " %d:%s", fd, name);
 		add_descriptor(passing->launch, fd);
+		note_passed(passing->launch, listening);
 	}
 	return true;
 }
@@ -224,6 +254,7 @@ static int launch_prepare(struct launch *launch, int control)
 	struct passing passing = { .launch = launch, .text = strdup(VARIABLE "=") };
 
 	*launch = (struct launch){ 0 };
+	upgrade.n_passed = 0;
 	for (char **variable = environ; *variable != NULL; variable++)
 		if (is_pid_of_watchdog(*variable))
 			launch->watchdog_pid = add_pid(launch, "WATCHDOG_PID=");
@@ -324,14 +355,60 @@ static void forget(void)
 	event_del(&upgrade.event);
 	event_del(&upgrade.timer);
 	close(upgrade.control);
-	upgrade.pending = false;
+	upgrade.pending = upgrade.aborting = false;
 	upgrade.pid = 0;
 }
 
-static void fail(void)
+static void tell(int kind)
 {
+	const struct note note = { kind, 0 };
+
+	/* If it has ended, reading says so. */
+	(void)!write(upgrade.control, &note, sizeof(note));
+}
+
+static void failed(void)
+{
+	bool aborted = upgrade.aborting;
+
 	forget();
-	upgrade.done(0);
+	if (!aborted)
+		upgrade.done(0);
+}
+
+static void mark_taken(int index)
+{
+	if (index >= 0 && (size_t)index < upgrade.n_passed)
+		upgrade.passed[index]->is_taken_over = true;
+}
+
+static void act_on(const struct note *note)
+{
+	switch (note->kind) {
+	case NOTE_STARTED:
+		upgrade.pid = note->value;
+		if (upgrade.aborting)
+			kill(upgrade.pid, SIGTERM);
+		break;
+	case NOTE_EXEC_FAILED:
+		log_line(LOG_ERR, "upgrade: %s cannot be started: %s; this process goes on",
+			 program, strerror(note->value));
+		failed();
+		break;
+	case NOTE_TAKEN:
+		mark_taken(note->value);
+		break;
+	case NOTE_READY:
+		if (!upgrade.aborting)
+			tell(NOTE_GO);
+		break;
+	case NOTE_ACCEPTING:
+		if (!upgrade.aborting)
+			upgrade.done(upgrade.pid);
+		break;
+	default:
+		break;
+	}
 }
 
 static void note_arrived(evutil_socket_t fd, short what, void *arg)
@@ -343,27 +420,28 @@ static void note_arrived(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n != sizeof(note)) {
-		log_line(LOG_ERR, "upgrade: the new process ended before it was ready (what it "
-				  "has to say about that stands above); this one goes on");
-		fail();
-	} else if (note.kind == NOTE_EXEC_FAILED) {
-		log_line(LOG_ERR, "upgrade: %s cannot be started: %s; this process goes on",
-			 program, strerror(note.value));
-		fail();
-	} else if (note.kind == NOTE_STARTED) {
-		upgrade.pid = note.value;
-	} else if (note.kind == NOTE_READY) {
-		event_del(&upgrade.timer);
-		upgrade.done(note.value);
+	if (n == sizeof(note)) {
+		act_on(&note);
+		return;
 	}
+	if (!upgrade.aborting)
+		log_line(LOG_ERR, "upgrade: the new process ended before it took over (what it "
+				  "has to say about that stands above); this one goes on");
+	failed();
 }
 
-static void patience_over(evutil_socket_t fd, short what, void *arg)
+static void timer_fired(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	(void)arg;
+	if (upgrade.aborting) {
+		/* While it holds its end of the connection, the number is its own. */
+		if (upgrade.pid > 0)
+			kill(upgrade.pid, SIGKILL);
+		forget();
+		return;
+	}
 	log_line(LOG_ERR,
 		 "upgrade: the new process was not ready after %d s and is ended; this "
 		 "one goes on",
@@ -410,7 +488,7 @@ static int start(void)
 	upgrade.pending = true;
 	event_assign(&upgrade.event, upgrade.service->base, pair[0], EV_READ | EV_PERSIST,
 		     note_arrived, NULL);
-	event_assign(&upgrade.timer, upgrade.service->base, -1, 0, patience_over, NULL);
+	event_assign(&upgrade.timer, upgrade.service->base, -1, 0, timer_fired, NULL);
 	event_add(&upgrade.event, NULL);
 	event_add(&upgrade.timer, &patience);
 	return 0;
@@ -422,6 +500,10 @@ int upgrade_start(struct service *service, void (*done)(pid_t pid))
 
 	upgrade.service = service;
 	upgrade.done = done;
+	if (upgrade.aborting) {
+		log_line(LOG_ERR, "upgrade: the process of the last one has not ended yet");
+		return -EBUSY;
+	}
 	if (generation_each(service->generation, is_single, NULL) > 0) {
 		log_line(LOG_ERR, "upgrade: this process serves a connection that was handed to "
 				  "it, and nobody else can take that over");
@@ -436,35 +518,50 @@ int upgrade_start(struct service *service, void (*done)(pid_t pid))
 	return r;
 }
 
-bool upgrade_pending(void)
+bool upgrade_is_alive(void)
 {
-	return upgrade.pending;
+	struct pollfd hangup = { .fd = upgrade.control };
+
+	return upgrade.pending && poll(&hangup, 1, 0) == 0;
 }
 
-void upgrade_go(void)
+static bool set_shared(struct listening *listening, void *data)
 {
-	const struct note note = { NOTE_GO, 0 };
+	(void)data;
+	listening->is_shared = listening->is_taken_over;
+	return listening->is_shared;
+}
 
-	(void)!write(upgrade.control, &note, sizeof(note));
-	forget();
+void upgrade_finish(void)
+{
+	(void)generation_each(upgrade.service->generation, set_shared, NULL);
+	tell(NOTE_YOURS);
+	/* The connection stays: its end tells the new process of ours. */
+	event_del(&upgrade.event);
+	event_del(&upgrade.timer);
 }
 
 void upgrade_abort(void)
 {
-	/* While it holds its end of the connection, the number is its own. */
+	const struct timeval mercy = { .tv_sec = MERCY_S };
+
+	upgrade.pending = false;
+	upgrade.aborting = true;
 	if (upgrade.pid > 0)
 		kill(upgrade.pid, SIGTERM);
-	forget();
+	event_add(&upgrade.timer, &mercy);
 }
 
 /* ---- the new process ---- */
 
 static struct {
-	bool is_one;
+	bool is_one;          /* until it is the service */
+	bool has_predecessor; /* .control is open */
+	bool may_accept;
 	int control;
+	size_t n_received;
 	struct event event;
-	void (*go)(void);
-	void (*lost)(void);
+	struct succession succession;
 } successor;
 
 static int take_descriptor(const char **text)
@@ -494,6 +591,7 @@ static bool receive_one(const char **text)
 	snprintf(name, sizeof(name), "%.*s", (int)len, *text);
 	*text += len;
 	store_add(name, fd);
+	successor.n_received++;
 	return true;
 }
 
@@ -504,15 +602,43 @@ void upgrade_receive(void)
 	if (text == NULL)
 		return;
 	successor.control = take_descriptor(&text);
-	successor.is_one = successor.control >= 0;
+	successor.is_one = successor.has_predecessor = successor.control >= 0;
 	while (successor.is_one && *text == ' ' && receive_one(&text))
 		;
 	unsetenv(VARIABLE);
+	/* Another process is the service. */
+	notify_mute(successor.is_one);
 }
 
 bool upgrade_is_successor(void)
 {
 	return successor.is_one;
+}
+
+bool upgrade_has_predecessor(void)
+{
+	return successor.has_predecessor;
+}
+
+static void become_service(void)
+{
+	successor.is_one = false;
+	notify_mute(false);
+	successor.succession.yours();
+}
+
+/* Before it is the service, it may serve those whom it has accepted; then nothing is lost. */
+static void old_ended(void)
+{
+	event_del(&successor.event);
+	close(successor.control);
+	successor.has_predecessor = false;
+	if (!successor.may_accept)
+		successor.succession.lost();
+	else if (successor.is_one)
+		become_service();
+	else
+		successor.succession.alone();
 }
 
 static void old_spoke(evutil_socket_t fd, short what, void *arg)
@@ -522,22 +648,39 @@ static void old_spoke(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	(void)arg;
-	event_del(&successor.event);
-	close(fd);
-	successor.is_one = n != sizeof(note) || note.kind != NOTE_GO;
-	if (!successor.is_one)
-		successor.go();
-	else
-		successor.lost();
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != sizeof(note)) {
+		old_ended();
+	} else if (note.kind == NOTE_GO) {
+		successor.may_accept = true;
+		successor.succession.go();
+	} else if (note.kind == NOTE_YOURS) {
+		become_service();
+	}
 }
 
-void upgrade_report_ready(struct event_base *base, void (*go)(void), void (*lost)(void))
+static void report(int kind, int value)
 {
-	const struct note note = { NOTE_READY, getpid() };
+	const struct note note = { kind, value };
 
-	successor.go = go;
-	successor.lost = lost;
-	event_assign(&successor.event, base, successor.control, EV_READ, old_spoke, NULL);
-	event_add(&successor.event, NULL);
+	/* If the old process has ended, reading says so. */
 	(void)!write(successor.control, &note, sizeof(note));
+}
+
+void upgrade_report_ready(struct event_base *base, const struct succession *succession)
+{
+	successor.succession = *succession;
+	event_assign(&successor.event, base, successor.control, EV_READ | EV_PERSIST, old_spoke,
+		     NULL);
+	event_add(&successor.event, NULL);
+	for (size_t i = 0; i < successor.n_received; i++)
+		if (store_was_taken(i))
+			report(NOTE_TAKEN, (int)i);
+	report(NOTE_READY, 0);
+}
+
+void upgrade_report_accepting(void)
+{
+	report(NOTE_ACCEPTING, 0);
 }

@@ -6,13 +6,16 @@
  *	old                                   new
  *	 |  fork, fork, exec  ---------------> |  opens, with the sockets it was given
  *	 |                                     |  starts its workers, accepts nobody yet
- *	 |  <------------------------- ready   |
+ *	 |  <--------- what it took, "ready"   |
+ *	 |  "go"  ---------------------------> |
+ *	 |  <-------------------- "accepting"  |  accepts, beside the old one
  *	 |  MAINPID=, READY=1 to systemd       |
- *	 |  go  -----------------------------> |  accepts
+ *	 |  "yours"  ------------------------> |  speaks to systemd from now on
  *	 |  accepts no more, drains            |
+ *	 |  ends  ---------------------------> |  may end, too
  *
- * Until "go" either may end, and the other goes on, or ends, as if nothing had
- * been tried.
+ * Until "yours" the new one may end at any moment, and the old one goes on as if
+ * nothing had been tried.
  */
 #ifndef DAEMON_UPGRADE_H
 #define DAEMON_UPGRADE_H
@@ -37,33 +40,44 @@ void upgrade_receive(void);
 /*
  * Starts the new process.
  *
- * @done: called on the main thread once it is ready, with its process id, or with
+ * @done: called on the main thread once it accepts, with its process id, or with
  *        0 when it has failed, which the log says
  *
  * Returns 0, or -errno, which the log says too.
  */
 int upgrade_start(struct service *service, void (*done)(pid_t pid));
 
-/* Whether a new process is under way. */
-bool upgrade_pending(void);
+/* Whether the new process is still there. */
+bool upgrade_is_alive(void);
 
-/* Lets the new process accept; it is on its own from then on. */
-void upgrade_go(void);
+/*
+ * It is on its own from now on.  The listeners that it has taken over are marked as
+ * shared, the others as this process's own.
+ */
+void upgrade_finish(void);
 
-/* Ends the new process, which has accepted nobody yet. */
+/* Asks the new process to end, which has no say in anything yet. */
 void upgrade_abort(void);
 
 /* ---- the new process ---- */
 
-/* Whether this is one. */
+/* What happens to it, on the main thread. */
+struct succession {
+	void (*go)(void);    /* the old process lets it accept: upgrade_report_accepting() */
+	void (*yours)(void); /* it is the service from now on */
+	void (*lost)(void);  /* instead of go: the old one has ended or thought better of it */
+	void (*alone)(void); /* the old one has ended, after yours */
+};
+
+/* Whether this is one, and not the service yet. */
 bool upgrade_is_successor(void);
 
-/*
- * Tells the old process that all is open and set up.
- *
- * @go:   called when it lets us accept
- * @lost: called when it has ended or thought better of it
- */
-void upgrade_report_ready(struct event_base *base, void (*go)(void), void (*lost)(void));
+/* Whether the process that it took over from has connections left. */
+bool upgrade_has_predecessor(void);
+
+/* Tells the old process that all is open and set up. */
+void upgrade_report_ready(struct event_base *base, const struct succession *succession);
+
+void upgrade_report_accepting(void);
 
 #endif
