@@ -3,7 +3,8 @@
 #
 # Shows every way to listen that this machine has, on real traffic: a plain TCP
 # HTTP server of our own, sockfront in front of it, curl asking.  Each answer is
-# compared with what the server says; everything is stopped again at the end.
+# compared with what the server says.  Then a reload and an upgrade while clients
+# come and go.  Everything is stopped again at the end.
 # "make demo" builds first and then calls this with the build directory.
 set -uo pipefail
 unset LISTEN_PID LISTEN_FDS LISTEN_FDNAMES NOTIFY_SOCKET
@@ -215,6 +216,64 @@ await file "($name-two)" >/dev/null
 ask --unix-socket ./one.sock http://app/
 ask --abstract-unix-socket "$name-two" http://app/
 await file '(client=[^'$'\n'']*)' >"$work/line" && printf '  its log: %s\n' "$(<"$work/line")"
+
+# clients N: asks over and over, in the background, until there is a file "enough";
+# leaves in clients.N how often the answer was right, and how often it was not.
+clients() {
+	local right=0 wrong=0
+	while [[ -d $work && ! -e $work/enough ]]; do
+		if [[ $(curl -sS --max-time 5 --unix-socket "$work/one.sock" http://app/ 2>&1) == "$text" ]]; then
+			right=$((right + 1))
+		else
+			wrong=$((wrong + 1))
+		fi
+	done
+	echo "$right $wrong" >"$work/clients.$1"
+}
+
+# settled LOG PATTERN N: waits until so many lines of the log have it.
+settled() {
+	local try
+	for ((try = 0; try < 100; try++)); do
+		(($(grep -cE -- "$2" "$work/$1") >= $3)) && return 0
+		sleep 0.05
+	done
+	echo "demo: $1 did not say \"$2\" $3 time(s) within 5 s; it said:" >&2
+	cat "$work/$1" >&2
+	return 1
+}
+
+mode "Ten reloads and ten upgrades, while four clients ask without a pause"
+typed "kill -HUP \$PID; kill -USR2 \$PID"
+process=${pids[-1]}
+asking=()
+for ((n = 0; n < 4; n++)); do
+	clients "$n" &
+	asking+=($!)
+done
+for ((n = 1; n <= 10; n++)); do
+	kill -HUP "$process"
+	settled file 'reloaded ' "$n" || break
+	kill -USR2 "$process"
+	settled file 'process [0-9]+ takes over' "$n" || break
+	process=$(sed -n 's/.*process \([0-9]*\) takes over.*/\1/p' "$work/file" | tail -n 1)
+	pids[-1]=$process # the one before it ends by itself
+done
+touch "$work/enough"
+wait "${asking[@]}"
+right=0 wrong=0
+while read -r good bad; do
+	right=$((right + good)) wrong=$((wrong + bad))
+done < <(cat "$work"/clients.*)
+if ((n > 10 && right > 0 && wrong == 0)); then
+	printf '    %s%d answers, every one right; process %d took over last%s\n' "$green" "$right" \
+		"$process" "$plain"
+	((++shown))
+else
+	printf '    %sWRONG: %d answer(s) right, %d not, after %d of 10 rounds%s\n' "$red" "$right" \
+		"$wrong" "$((n - 1))" "$plain"
+	failed+=("$title")
+fi
 
 stop_all
 echo
