@@ -38,11 +38,21 @@ void gather_end(struct gather *gather, struct end *end)
 		stop(gather, end, gather->step);
 }
 
+/*
+ * Only TCP takes so much at a time: a UNIX socket or a pipe would be given it
+ * in five pieces or more, while the source stands still.
+ */
+static bool can_gather(struct end *end)
+{
+	return end->read_stream == SFRONT_STREAM_TCP &&
+	       end_peer(end)->write_stream == SFRONT_STREAM_TCP;
+}
+
 bool gather_note(struct gather *gather, struct end *end, size_t pipe_size)
 {
 	if (!end->bulk) {
 		gather_end(gather, end);
-	} else if (!end->gathers && pipe_size > 0 && end->read_stream == SFRONT_STREAM_TCP) {
+	} else if (!end->gathers && pipe_size > 0 && can_gather(end)) {
 		if (gather->begin == 0) {
 			gather->step = FIRST_STEP;
 			gather->begin = end->moved + gather->step;

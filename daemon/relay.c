@@ -171,6 +171,18 @@ static ssize_t splice_once(int from, int to, size_t size)
 	return n;
 }
 
+/* @n: what splice() from @from gave, not more than 0. */
+static void note_read_failure(struct end *from, ssize_t n)
+{
+	if (n == 0 || errno == EAGAIN)
+		return;
+	if (is_refusal(errno))
+		from->copy_only = true;
+	else
+		from->broken = is_of_the_connection(errno) ? (uint8_t)errno : 0;
+	from->bulk = false;
+}
+
 static enum relay_result flush_memory(struct transit_pool *pool, struct end *from, int *ret_error)
 {
 	struct transit *transit = from->transit;
@@ -202,7 +214,8 @@ static enum relay_result flush_refused(struct transit_pool *pool, struct end *fr
 	return flush_memory(pool, from, ret_error);
 }
 
-static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
+/* RELAY_MOVED leaves the empty pipe with @from, unless splicing to the peer was refused. */
+static enum relay_result drain_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
 {
 	struct transit *pipe = from->transit;
 	ssize_t n = splice_once(pipe->pipe[0], end_peer(from)->write_fd, pipe->length);
@@ -213,12 +226,44 @@ static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from,
 		return errno == EAGAIN ? RELAY_BLOCKED : write_failed(-errno, ret_error);
 	from->moved += (uint64_t)n;
 	pipe->length -= (size_t)n;
-	if (pipe->length > 0)
-		return RELAY_BLOCKED;
+	return pipe->length > 0 ? RELAY_BLOCKED : RELAY_MOVED;
+}
 
-	from->transit = NULL;
-	transit_give_back(pool, pipe);
-	return RELAY_MOVED;
+/*
+ * Where the destination sets the pace, waiting for it and for the source in
+ * turns costs four changes of events for each pipe full.  So the pipe is filled
+ * again as soon as the destination has taken all, and goes on waiting for it.
+ * What else reading may tell is left for the next turn.
+ */
+static bool refill_pipe(struct end *from)
+{
+	struct transit *pipe = from->transit;
+	ssize_t n;
+
+	if (!pipe->waiting || !from->bulk || from->gathers)
+		return false;
+	n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
+	if (n <= 0) {
+		note_read_failure(from, n);
+		return false;
+	}
+	note_splice(from, (size_t)n);
+	pipe->length = (size_t)n;
+	return true;
+}
+
+static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	struct transit *pipe = from->transit;
+	enum relay_result result = drain_pipe(pool, from, ret_error);
+
+	if (result == RELAY_MOVED && from->transit == pipe && refill_pipe(from))
+		result = drain_pipe(pool, from, ret_error);
+	if (result == RELAY_MOVED && from->transit == pipe) {
+		from->transit = NULL;
+		transit_give_back(pool, pipe);
+	}
+	return result;
 }
 
 /*
@@ -233,13 +278,7 @@ static enum relay_result turn_by_splice(struct transit_pool *pool, struct end *f
 	ssize_t n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
 
 	if (n <= 0) {
-		if (n < 0 && is_refusal(errno)) {
-			from->copy_only = true;
-			from->bulk = false;
-		} else if (n < 0 && errno != EAGAIN) {
-			from->broken = is_of_the_connection(errno) ? (uint8_t)errno : 0;
-			from->bulk = false;
-		}
+		note_read_failure(from, n);
 		transit_give_back(pool, pipe);
 		return turn_by_copy(pool, from, ret_error);
 	}
