@@ -22,6 +22,7 @@
 #define MANY ((size_t)3 << 20)
 
 struct rig {
+	struct event_base *base;
 	struct transit_pool pool;
 	struct end ends[2]; /* bytes go from the first to the second */
 	int source;         /* what the sending peer writes to */
@@ -74,6 +75,8 @@ static void rig_up(struct rig *rig, int from_family, int to_family, bool splices
 
 	memset(rig, 0, sizeof(*rig));
 	rig->splices = splices;
+	rig->base = event_base_new();
+	assert_non_null(rig->base);
 	transit_pool_init(&rig->pool, splices ? 65536 : 0, 4);
 	make_pair(from_family, pair);
 	rig->source = pair[0];
@@ -89,6 +92,7 @@ static void rig_down(struct rig *rig)
 	transit_give_back(&rig->pool, rig->ends[0].transit);
 	transit_pool_clear(&rig->pool);
 	assert_int_equal(rig->pool.n_pipes, 0);
+	event_base_free(rig->base);
 	for (int fd = 0; fd < 4; fd++) {
 		int fds[] = { rig->source, rig->sink, rig->ends[0].read_fd, rig->ends[1].read_fd };
 
@@ -119,8 +123,28 @@ static bool ready(int fd, short what)
 	return poll(&pfd, 1, what == POLLIN ? 1 : 0) == 1;
 }
 
+static void never(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+/* As session.c does: what is in transit waits for the destination. */
+static void wait_to_write(struct rig *rig)
+{
+	struct transit *transit = rig->ends[0].transit;
+
+	if (transit->waiting)
+		return;
+	event_assign(&transit->writable, rig->base, -1, EV_WRITE, never, NULL);
+	transit->waiting = true;
+}
+
 static enum relay_result step(struct rig *rig, int *ret_error)
 {
+	if (rig->ends[0].transit != NULL)
+		wait_to_write(rig);
 	if (rig->ends[0].transit != NULL)
 		return ready(rig->ends[1].write_fd, POLLOUT)
 			       ? relay_flush(&rig->pool, &rig->ends[0], ret_error)
@@ -396,6 +420,34 @@ static void full_pipe_is_never_pooled(void **state)
 	free(data);
 }
 
+/* A pipe that was emptied is filled again without the wait for the destination ending. */
+static void destination_sets_the_pace(void **state)
+{
+	unsigned char *data = pattern(65536), piece[65536];
+	const struct transit *pipe;
+	struct rig rig;
+	int error = 0, small = 4096;
+
+	(void)state;
+	rig_up(&rig, AF_INET, AF_UNIX, true);
+	assert_int_equal(
+		setsockopt(rig.ends[1].write_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	while (step(&rig, &error) != RELAY_BLOCKED)
+		(void)send(rig.source, data, 65536, MSG_NOSIGNAL);
+	pipe = rig.ends[0].transit;
+	wait_to_write(&rig);
+	while (rig.ends[0].moved < MANY) {
+		(void)send(rig.source, data, 65536, MSG_NOSIGNAL);
+		while (recv(rig.sink, piece, sizeof(piece), 0) > 0)
+			;
+		assert_int_equal(step(&rig, &error), RELAY_BLOCKED);
+		assert_ptr_equal(rig.ends[0].transit, pipe);
+		assert_true(pipe->waiting);
+	}
+	rig_down(&rig);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +466,7 @@ int main(void)
 		counted(path_follows_the_traffic),
 		counted(copies_without_pipes),
 		counted(full_pipe_is_never_pooled),
+		counted(destination_sets_the_pace),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does: splice() knows no MSG_NOSIGNAL */
