@@ -10,6 +10,7 @@
 # make examples   the programs in lib/examples/, into build/examples/
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
 # make fuzz       each fuzzer of tests/fuzz/, FUZZ_RUNS (10000000) inputs, in build/fuzz/
+# make soak       random traffic, reloads, upgrades and kills for SOAK_MINUTES (20); SOAK_SEED
 # make sanitize   unit and system tests under AddressSanitizer and UBSan, in build/sanitize/
 # make tsan       the tests in which threads meet under ThreadSanitizer, in build/tsan/
 # make valgrind   unit tests under valgrind
@@ -197,6 +198,10 @@ check: deps
 fuzz: deps
 	$(Q)FUZZ_RUNS=$${FUZZ_RUNS:-10000000} $(PYTHON) tests/run fuzz
 
+soak: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD='$(BUILD)' SOCKFRONT='$(BUILD)/sockfront' $(PYTHON) tests/soak/run
+
 # The bench: a load generator with its backend, and a reference relay.  Peers
 # that are missing are skipped; bench-deps installs them.
 
@@ -228,7 +233,7 @@ sanitize tsan valgrind: deps
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
 shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
-python_files := tests/run tests/switches tests/bench/run $(shell find tests -name '*.py' 2>/dev/null | sort)
+python_files := tests/run tests/switches tests/bench/run tests/soak/run $(shell find tests -name '*.py' 2>/dev/null | sort)
 man_pages    := $(wildcard daemon/*.8 conf/*.5 lib/*.3 lib/*.7)
 lint_targets := lint-format lint-tidy lint-cppcheck lint-shell lint-man lint-python
 
@@ -337,8 +342,9 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: FORCE all lib examples unit fuzzers demo deps check bench bench-plots bench-deps fuzz sanitize \
-	tsan valgrind lint $(lint_targets) install install-lib install-daemon uninstall help clean
+.PHONY: FORCE all lib examples unit fuzzers demo deps check bench bench-plots bench-deps fuzz soak \
+	sanitize tsan valgrind lint $(lint_targets) install install-lib install-daemon uninstall \
+	help clean
 .SECONDARY:
 
 -include $(shell find $(sort $(BUILD) $(OBJ)) -name '*.d' 2>/dev/null)
