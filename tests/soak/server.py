@@ -140,12 +140,13 @@ class Server:
         return any(since <= end and begin <= until for begin, end in self.windows)
 
     async def kill(self):
-        begin = time.monotonic()
+        window = [time.monotonic(), float("inf")]
+        self.windows.append(window)
         self.process.kill()
         while self.process.poll() is None:
             await asyncio.sleep(0.005)
         self.process.stdin.close()
-        self.windows.append((begin, time.monotonic()))
+        window[1] = time.monotonic()
         self.kills += 1
 
     async def freeze(self, seconds):
