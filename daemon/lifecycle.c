@@ -179,10 +179,10 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 		cut();
 }
 
-static bool remove_path(struct listening *listening, void *data)
+static bool refuse(struct listening *listening, void *data)
 {
 	(void)data;
-	listening_remove_path(listening);
+	listening_refuse(listening);
 	return true;
 }
 
@@ -195,14 +195,16 @@ static bool close_listening(struct listening *listening, void *data)
 
 /*
  * Nobody accepts any more.  Clients that come from here on are refused at once,
- * not left waiting; but a reload that is being opened still looks at the listeners.
+ * not left waiting, even while a reload hangs in the resolver.
  */
 static void close_listeners(void)
 {
-	if (life.listeners_closed || reload_pending())
+	bool in_use = reload_pending();
+
+	if (life.listeners_closed)
 		return;
-	life.listeners_closed = true;
-	(void)generation_each(life.service->generation, close_listening, NULL);
+	life.listeners_closed = !in_use;
+	(void)generation_each(life.service->generation, in_use ? refuse : close_listening, NULL);
 }
 
 static void accepting_ended(struct message *message)
@@ -605,8 +607,6 @@ static int serve(void)
 		 plan.max_connections, plan.limit);
 	event_base_dispatch(service->base);
 
-	if (reload_pending()) /* nothing may be freed that its thread looks at */
-		(void)generation_each(service->generation, remove_path, NULL);
 	close_listeners();
 	if (atomic_load(&service->cut) > 0)
 		log_line(LOG_NOTICE, "cut %u connection(s)", atomic_load(&service->cut));

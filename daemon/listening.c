@@ -112,11 +112,15 @@ void listening_settle(struct listening *listening)
 		log_line(LOG_WARNING, "%s; the socket stays as it was handed over", err.message);
 }
 
-void listening_remove_path(const struct listening *listening)
+void listening_refuse(const struct listening *listening)
 {
-	if (listening->address.kind == SFRONT_UNIX && !listening->is_shared &&
-	    listening->listener != NULL && sfront_listener_check(listening->listener, 0) == 0)
+	if (listening->is_shared || listening->listener == NULL || !listening_is_own(listening))
+		return;
+	if (listening->address.kind == SFRONT_UNIX &&
+	    sfront_listener_check(listening->listener, 0) == 0)
 		(void)unlink(listening->address.u.local.name);
+	for (size_t i = 0; i < listening->n_sockets; i++)
+		(void)shutdown(sfront_listener_fd(listening->listener, i), SHUT_RDWR);
 }
 
 bool listening_is_own(const struct listening *listening)

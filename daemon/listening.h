@@ -68,8 +68,11 @@ void listening_abandon(struct sfront_listener *listener);
 /* Sets the options of one that was adopted, now that it is ours. */
 void listening_settle(struct listening *listening);
 
-/* Removes the path of a socket of our own, and closes nothing. */
-void listening_remove_path(const struct listening *listening);
+/*
+ * Turns clients away as a close would, but leaves the listener to a thread that
+ * still looks at it.
+ */
+void listening_refuse(const struct listening *listening);
 
 /* Whether the socket is of our own making: not inherited, not a connection. */
 bool listening_is_own(const struct listening *listening);
