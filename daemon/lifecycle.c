@@ -607,6 +607,8 @@ static int serve(void)
 		 plan.max_connections, plan.limit);
 	event_base_dispatch(service->base);
 
+	if (life.phase < DRAINING)
+		notify_send("STOPPING=1");
 	close_listeners();
 	if (atomic_load(&service->cut) > 0)
 		log_line(LOG_NOTICE, "cut %u connection(s)", atomic_load(&service->cut));
