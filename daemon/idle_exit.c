@@ -13,7 +13,7 @@
 #include "daemon/clock.h"
 #include "daemon/log.h"
 #include "daemon/service.h"
-#include "daemon/upgrade.h"
+#include "daemon/successor.h"
 #include "daemon/worker.h"
 
 /* systemd gives a unit up that is started more than five times in ten seconds. */
@@ -42,7 +42,7 @@ static uint64_t time_left(void)
 	uint64_t limit = idle.service->process.exit_idle_ms, quiet;
 
 	/* Those of the process that this one took over from end with it. */
-	if (slots_used(slots) > 0 || upgrade_has_predecessor())
+	if (slots_used(slots) > 0 || successor_has_predecessor())
 		return limit;
 	quiet = clock_ms() - slots_quiet_since(slots);
 	return quiet >= limit ? 0 : limit - quiet;

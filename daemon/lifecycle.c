@@ -37,11 +37,14 @@
 #include "daemon/path_watch.h"
 #include "daemon/reload.h"
 #include "daemon/service.h"
+#include "daemon/signals.h"
 #include "daemon/status.h"
 #include "daemon/store.h"
+#include "daemon/successor.h"
 #include "daemon/upgrade.h"
 #include "daemon/watchdog.h"
 #include "daemon/worker.h"
+#include "daemon/workers.h"
 
 /* How long the last messages may take at the end, with a manager that does not read. */
 #define FLUSH_S 1
@@ -53,25 +56,9 @@
 enum phase { STARTING, RUNNING, DRAINING, CUTTING };
 enum operation { NO_OPERATION, RELOAD, UPGRADE, TAKE_OVER };
 
-static void stop_asked(evutil_socket_t signal, short what, void *arg);
-static void reload_asked(evutil_socket_t signal, short what, void *arg);
-static void upgrade_asked(evutil_socket_t signal, short what, void *arg);
-
-static const struct {
-	int number;
-	event_callback_fn arrived;
-} signals[] = {
-	{ SIGTERM, stop_asked },
-	{ SIGINT, stop_asked },
-	{ SIGHUP, reload_asked },
-	{ SIGUSR2, upgrade_asked },
-};
-#define N_SIGNALS (sizeof(signals) / sizeof(signals[0]))
-
 static struct {
 	struct service *service;
 	enum phase phase;
-	struct event *signals[N_SIGNALS];
 	struct event drain_timer;
 	bool listeners_closed;
 	bool accepting_over;            /* there is nothing to accept from any more */
@@ -100,7 +87,7 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 static void end_if_idle(void)
 {
 	if (life.n_idle == life.service->n_workers &&
-	    (life.phase == CUTTING || !upgrade_has_predecessor()))
+	    (life.phase == CUTTING || !successor_has_predecessor()))
 		event_base_loopbreak(life.service->base);
 }
 
@@ -464,8 +451,8 @@ static void worker_polls(struct message *message)
 	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling) ||
 	    life.phase != STARTING)
 		return;
-	if (upgrade_is_successor())
-		upgrade_report_ready(life.service->base, &succession);
+	if (successor_is_waiting())
+		successor_report_ready(life.service->base, &succession);
 	else
 		begin_accepting();
 }
@@ -480,8 +467,8 @@ static void accepting_began(void)
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		proxy_announce(&generation->proxies[i], false);
 	watch();
-	if (upgrade_is_successor())
-		upgrade_report_accepting();
+	if (successor_is_waiting())
+		successor_report_accepting();
 	else
 		begin_service();
 }
@@ -495,98 +482,16 @@ static void acceptor_switched(struct message *message)
 		accepting_began();
 }
 
-/* SIGHUP stays ignored for who started us with nohup(1). */
-static bool is_ignored(int signal)
-{
-	struct sigaction action;
+static const struct worker_handlers worker_handlers = {
+	.polling = worker_polls,
+	.switched = acceptor_switched,
+	.accepted = accepting_ended,
+	.idle = worker_is_idle,
+};
 
-	return signal == SIGHUP && sigaction(signal, NULL, &action) == 0 &&
-	       action.sa_handler == SIG_IGN;
-}
-
-static void block_signals(int how)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < N_SIGNALS; i++)
-		sigaddset(&set, signals[i].number);
-	pthread_sigmask(how, &set, NULL);
-}
-
-void lifecycle_hold_signals(void)
-{
-	block_signals(SIG_BLOCK);
-}
-
-static int catch_signals(struct event_base *base)
-{
-	for (size_t i = 0; i < N_SIGNALS; i++) {
-		if (is_ignored(signals[i].number))
-			continue;
-		life.signals[i] = evsignal_new(base, signals[i].number, signals[i].arrived, NULL);
-		if (life.signals[i] == NULL || event_add(life.signals[i], NULL) < 0)
-			return -ENOMEM;
-	}
-	block_signals(SIG_UNBLOCK);
-	return 0;
-}
-
-static void release_signals(void)
-{
-	for (size_t i = 0; i < N_SIGNALS; i++)
-		if (life.signals[i] != NULL)
-			event_free(life.signals[i]);
-}
-
-static int init_workers(const struct descriptor_plan *plan)
-{
-	struct service *service = life.service;
-	unsigned int n = service->process.workers;
-
-	service->workers = calloc(n, sizeof(*service->workers));
-	if (service->workers == NULL)
-		return -ENOMEM;
-	for (; service->n_workers < n; service->n_workers++) {
-		struct worker *worker = &service->workers[service->n_workers];
-		int r = worker_init(worker, service, service->n_workers, plan->pipes_a_worker);
-
-		if (r < 0)
-			return r;
-		worker->polling.deliver = worker_polls;
-		worker->switched.deliver = acceptor_switched;
-		worker->accepted.deliver = accepting_ended;
-		worker->idle.deliver = worker_is_idle;
-	}
-	return 0;
-}
-
-/*
- * Signals are the main thread's: workers inherit a mask that blocks them all.
- * All are set up before one starts, since they post to each other.
- */
-static int start_workers(const struct descriptor_plan *plan)
-{
-	struct service *service = life.service;
-	sigset_t all, before;
-	int r = init_workers(plan);
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned int i = service->n_workers; i-- > 0 && r == 0;)
-		r = worker_start(&service->workers[i]);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r;
-}
-
-static void stop_workers(void)
-{
-	for (unsigned int i = 0; i < life.service->n_workers; i++)
-		worker_stop(&life.service->workers[i]);
-	free(life.service->workers);
-	life.service->workers = NULL;
-	life.service->n_workers = 0;
-}
+static const struct signal_handlers signal_handlers = {
+	{ stop_asked, stop_asked, reload_asked, upgrade_asked },
+};
 
 static int serve(void)
 {
@@ -595,7 +500,7 @@ static int serve(void)
 	int r;
 
 	atomic_store(&service->slots.max, plan.max_connections);
-	r = start_workers(&plan);
+	r = workers_start(service, plan.pipes_a_worker, &worker_handlers);
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", service->process.workers,
 			 strerror(-r));
@@ -621,10 +526,10 @@ int lifecycle_run(struct service *service)
 	int status = EXIT_FAILURE;
 
 	life.service = service;
-	if (upgrade_is_successor())
+	if (successor_is_waiting())
 		life.operation = TAKE_OVER;
 	event_assign(&life.drain_timer, service->base, -1, 0, drain_timer_fired, NULL);
-	if (catch_signals(service->base) == 0)
+	if (signals_catch(service->base, &signal_handlers) == 0)
 		status = serve();
 	else
 		log_line(LOG_ERR, "cannot catch signals: memory is out");
@@ -638,8 +543,8 @@ int lifecycle_run(struct service *service)
 	status_stop();
 	idle_exit_stop();
 	path_watch_stop();
-	stop_workers();
+	workers_stop(service);
 	event_del(&life.drain_timer);
-	release_signals();
+	signals_release();
 	return status;
 }

@@ -9,12 +9,6 @@
 struct service;
 
 /*
- * Keeps signals waiting until lifecycle_run() can act upon them: by default they
- * would end the process and leave behind what it has opened.
- */
-void lifecycle_hold_signals(void);
-
-/*
  * Runs until a signal stops the process or its only connections have ended.
  * The proxies are open before and closed by the caller after.
  *

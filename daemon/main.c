@@ -19,12 +19,14 @@
 #include "daemon/args.h"
 #include "daemon/descriptors.h"
 #include "daemon/generation.h"
+#include "daemon/launch.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
 #include "daemon/reload.h"
 #include "daemon/service.h"
+#include "daemon/signals.h"
 #include "daemon/store.h"
-#include "daemon/upgrade.h"
+#include "daemon/successor.h"
 
 /* The system refused, and: what was asked for is wrong. */
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
@@ -115,14 +117,14 @@ static int run(struct service *service, struct config *config, const char *file)
 	bool inetd = serves_inetd(config);
 	int status = EXIT_REFUSED;
 
-	upgrade_receive();
+	successor_receive();
 	descriptors_note_inherited();
 	log_open(config->process.log_level, stderr_is_stdin());
 	descriptors_fill_standard(inetd);
 	service->interactive = inetd && isatty(STDIN_FILENO);
 	/* A name server that hangs is no reason to be deaf. */
 	if (!needs_resolver(config))
-		lifecycle_hold_signals();
+		signals_hold();
 	/* What was inherited first: nothing of ours may take a number that somebody names. */
 	if (open_generation(service, config, file) < 0)
 		return status;
@@ -171,7 +173,7 @@ int main(int argc, char **argv)
 	} else if (action == ARGS_CHECK) {
 		status = check_only(&config, file);
 	} else {
-		upgrade_remember(argv);
+		launch_remember(argv);
 		reload_remember(argc, argv);
 		status = run(&service, &config, file);
 	}

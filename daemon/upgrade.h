@@ -23,19 +23,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct event_base;
 struct service;
-
-/*
- * At the start of main(): where the program is and how it was called, for a later
- * upgrade; and, in the new process, what the old one passed.
- *
- * @argv: borrowed
- */
-void upgrade_remember(char **argv);
-void upgrade_receive(void);
-
-/* ---- the old process ---- */
 
 /*
  * Starts the new process.
@@ -58,26 +46,5 @@ void upgrade_finish(void);
 
 /* Asks the new process to end, which has no say in anything yet. */
 void upgrade_abort(void);
-
-/* ---- the new process ---- */
-
-/* What happens to it, on the main thread. */
-struct succession {
-	void (*go)(void);    /* the old process lets it accept: upgrade_report_accepting() */
-	void (*yours)(void); /* it is the service from now on */
-	void (*lost)(void);  /* instead of go: the old one has ended or thought better of it */
-	void (*alone)(void); /* the old one has ended, after yours */
-};
-
-/* Whether this is one, and not the service yet. */
-bool upgrade_is_successor(void);
-
-/* Whether the process that it took over from has connections left. */
-bool upgrade_has_predecessor(void);
-
-/* Tells the old process that all is open and set up. */
-void upgrade_report_ready(struct event_base *base, const struct succession *succession);
-
-void upgrade_report_accepting(void);
 
 #endif

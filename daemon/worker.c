@@ -185,9 +185,9 @@ static void drain_delivered(struct message *message)
 	acceptor_drain(&worker_of(message, drain)->acceptor);
 }
 
-static void hand_over_delivered(struct message *message)
+static void stop_accepting_delivered(struct message *message)
 {
-	acceptor_stop(&worker_of(message, hand_over)->acceptor);
+	acceptor_stop(&worker_of(message, stop_accepting)->acceptor);
 }
 
 static void stop_if_idle_delivered(struct message *message)
@@ -275,7 +275,7 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 	worker->resume.deliver = resume_delivered;
 	worker->switch_over.deliver = switch_delivered;
 	worker->drain.deliver = drain_delivered;
-	worker->hand_over.deliver = hand_over_delivered;
+	worker->stop_accepting.deliver = stop_accepting_delivered;
 	worker->stop_if_idle.deliver = stop_if_idle_delivered;
 	worker->ping.deliver = ping_delivered;
 	worker->finish.deliver = finish_delivered;
@@ -329,7 +329,7 @@ void worker_drain(struct worker *worker)
 
 void worker_stop_accepting(struct worker *worker)
 {
-	mailbox_post(&worker->mailbox, &worker->hand_over);
+	mailbox_post(&worker->mailbox, &worker->stop_accepting);
 }
 
 void worker_stop_if_idle(struct worker *worker)

@@ -44,10 +44,10 @@ struct worker {
 	bool cutting;          /* those that are still on their way are cut */
 	struct message resume; /* a slot is free again */
 	/* For the acceptor of the first worker. */
-	struct message switch_over;  /* accept for .next_generation from now on */
-	struct message drain;        /* accept what is queued, then no more */
-	struct message hand_over;    /* no more: somebody else accepts from the same sockets */
-	struct message stop_if_idle; /* no more, if nobody is there */
+	struct message switch_over;    /* accept for .next_generation from now on */
+	struct message drain;          /* accept what is queued, then no more */
+	struct message stop_accepting; /* no more: somebody else accepts from the same sockets */
+	struct message stop_if_idle;   /* no more, if nobody is there */
 	struct generation *next_generation;
 	bool stopped_idle; /* the answer to .stop_if_idle */
 	/* For each worker. */

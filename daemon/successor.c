@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The new process of an upgrade: what it was given, and its notes to the old one.
+ */
+#include "daemon/successor.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/notify.h"
+#include "daemon/store.h"
+#include "daemon/upgrade_note.h"
+
+static struct {
+	bool is_one;          /* until it is the service */
+	bool has_predecessor; /* .control is open */
+	bool may_accept;
+	int control;
+	size_t n_received;
+	struct event event;
+	struct succession succession;
+} successor;
+
+static int take_descriptor(const char **text)
+{
+	char *end;
+	long fd = strtol(*text, &end, 10);
+
+	if (end == *text || fd < 3 || fd > INT32_MAX || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		return -1;
+	*text = end;
+	return (int)fd;
+}
+
+/* " FD:NAME" */
+static bool receive_one(const char **text)
+{
+	char name[STORE_NAME_SIZE];
+	size_t len;
+	int fd;
+
+	*text += 1;
+	fd = take_descriptor(text);
+	if (fd < 0 || **text != ':')
+		return false;
+	*text += 1;
+	len = strcspn(*text, " ");
+	snprintf(name, sizeof(name), "%.*s", (int)len, *text);
+	*text += len;
+	store_add(name, fd);
+	successor.n_received++;
+	return true;
+}
+
+void successor_receive(void)
+{
+	const char *text = getenv(UPGRADE_VARIABLE);
+
+	if (text == NULL)
+		return;
+	successor.control = take_descriptor(&text);
+	successor.is_one = successor.has_predecessor = successor.control >= 0;
+	while (successor.is_one && *text == ' ' && receive_one(&text))
+		;
+	unsetenv(UPGRADE_VARIABLE);
+	/* Another process is the service. */
+	notify_mute(successor.is_one);
+}
+
+bool successor_is_waiting(void)
+{
+	return successor.is_one;
+}
+
+bool successor_has_predecessor(void)
+{
+	return successor.has_predecessor;
+}
+
+static void become_service(void)
+{
+	successor.is_one = false;
+	notify_mute(false);
+	successor.succession.yours();
+}
+
+/* Before it is the service, it may serve those whom it has accepted; then nothing is lost. */
+static void old_ended(void)
+{
+	event_del(&successor.event);
+	close(successor.control);
+	successor.has_predecessor = false;
+	if (!successor.may_accept)
+		successor.succession.lost();
+	else if (successor.is_one)
+		become_service();
+	else
+		successor.succession.alone();
+}
+
+static void old_spoke(evutil_socket_t fd, short what, void *arg)
+{
+	struct note note;
+	ssize_t n = read(fd, &note, sizeof(note));
+
+	(void)what;
+	(void)arg;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != sizeof(note)) {
+		old_ended();
+	} else if (note.kind == NOTE_GO) {
+		successor.may_accept = true;
+		successor.succession.go();
+	} else if (note.kind == NOTE_YOURS) {
+		become_service();
+	}
+}
+
+static void report(int kind, int value)
+{
+	const struct note note = { kind, value };
+
+	/* If the old process has ended, reading says so. */
+	(void)!write(successor.control, &note, sizeof(note));
+}
+
+void successor_report_ready(struct event_base *base, const struct succession *succession)
+{
+	successor.succession = *succession;
+	event_assign(&successor.event, base, successor.control, EV_READ | EV_PERSIST, old_spoke,
+		     NULL);
+	event_add(&successor.event, NULL);
+	for (size_t i = 0; i < successor.n_received; i++)
+		if (store_was_taken(i))
+			report(NOTE_TAKEN, (int)i);
+	report(NOTE_READY, 0);
+}
+
+void successor_report_accepting(void)
+{
+	report(NOTE_ACCEPTING, 0);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The other side of upgrade.h: a process that was started to take over from another.
+ */
+#ifndef DAEMON_SUCCESSOR_H
+#define DAEMON_SUCCESSOR_H
+
+#include <stdbool.h>
+
+struct event_base;
+
+/* At the start of main(): notes what the old process has passed, if there is one. */
+void successor_receive(void);
+
+/* What happens to it, on the main thread. */
+struct succession {
+	void (*go)(void);    /* the old process lets it accept: successor_report_accepting() */
+	void (*yours)(void); /* it is the service from now on */
+	void (*lost)(void);  /* instead of go: the old one has ended or thought better of it */
+	void (*alone)(void); /* the old one has ended, after yours */
+};
+
+/* Whether this is one, and not the service yet. */
+bool successor_is_waiting(void);
+
+/* Whether the process that it took over from has connections left. */
+bool successor_has_predecessor(void);
+
+/* Tells the old process that all is open and set up. */
+void successor_report_ready(struct event_base *base, const struct succession *succession);
+
+void successor_report_accepting(void);
+
+#endif
