@@ -118,7 +118,11 @@ struct generation *generation_open(struct service *service, struct config *confi
 	generation->file = file;
 	*config = (struct config){ 0 };
 	generation->proxies = calloc(generation->config.n_proxies, sizeof(*generation->proxies));
-	if (generation->proxies == NULL || open_proxies(generation, find, data, err) < 0)
+	if (generation->proxies == NULL) {
+		generation_free(generation);
+		return NULL;
+	}
+	if (open_proxies(generation, find, data, err) < 0)
 		goto fail;
 	if (acceptor_prepare(generation) == 0)
 		return generation;

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sockfront/listener.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,55 +64,45 @@ struct launch_plan {
 
 static void add_variable(struct launch_plan *plan, char *text)
 {
-	char **grown = reallocarray(plan->environment, plan->n + 2, sizeof(*grown));
+	char **longer = reallocarray(plan->environment, plan->n + 2, sizeof(*longer));
 
-	if (grown != NULL)
-		plan->environment = grown;
-	if (grown == NULL || text == NULL) {
+	if (longer != NULL)
+		plan->environment = longer;
+	if (longer == NULL || text == NULL) {
 		plan->out_of_memory = true;
 		free(text);
 		return;
 	}
-	grown[plan->n++] = text;
-	grown[plan->n] = NULL;
+	longer[plan->n++] = text;
+	longer[plan->n] = NULL;
 }
 
 static void add_descriptor(struct launch_plan *plan, int fd)
 {
-	int *grown = reallocarray(plan->fds, plan->n_fds + 1, sizeof(*grown));
+	int *longer = reallocarray(plan->fds, plan->n_fds + 1, sizeof(*longer));
 
-	if (grown == NULL) {
+	if (longer == NULL) {
 		plan->out_of_memory = true;
 		return;
 	}
-	plan->fds = grown;
-	grown[plan->n_fds++] = fd;
+	plan->fds = longer;
+	longer[plan->n_fds++] = fd;
 }
 
-/* Appends to a string that is grown; *text is NULL once memory was out. */
-__attribute__((format(printf, 2, 3))) static void append(char **text, const char *format, ...)
+static bool is_named(const char *variable, const char *name)
 {
-	char *before = *text, *more = NULL;
-	va_list arguments;
+	size_t len = strlen(name);
 
-	va_start(arguments, format);
-	if (before == NULL || vasprintf(&more, format, arguments) < 0)
-		more = NULL;
-	va_end(arguments);
-	*text = NULL;
-	if (more != NULL && asprintf(text, "%s%s", before, more) < 0)
-		*text = NULL;
-	free(more);
-	free(before);
+	return strncmp(variable, name, len) == 0 && variable[len] == '=';
 }
 
 static bool is_of_ours(const char *variable)
 {
-	static const char *const names[] = { UPGRADE_VARIABLE "=", "LISTEN_PID=", "LISTEN_FDS=",
-					     "LISTEN_FDNAMES=", "LISTEN_PIDFDID=" };
+	static const char *const names[] = { UPGRADE_VARIABLE, "LISTEN_PID", "LISTEN_FDS",
+					     "LISTEN_FDNAMES", "LISTEN_PIDFDID" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strncmp(variable, names[i], strlen(names[i])) == 0)
+		if (is_named(variable, names[i]))
 			return true;
 	return false;
 }
@@ -121,10 +110,37 @@ static bool is_of_ours(const char *variable)
 /* Whether it says that the watchdog waits for this process, and not for another one. */
 static bool is_pid_of_watchdog(const char *variable)
 {
-	static const char name[] = "WATCHDOG_PID=";
+	return is_named(variable, "WATCHDOG_PID") && atoi(strchr(variable, '=') + 1) == getpid();
+}
 
-	return strncmp(variable, name, strlen(name)) == 0 &&
-	       atoi(variable + strlen(name)) == getpid();
+/* A variable that is written piece by piece.  NULL: memory is out. */
+struct growing {
+	char *text;
+	size_t size;
+	FILE *stream;
+};
+
+static FILE *grow(struct growing *growing, const char *name)
+{
+	*growing = (struct growing){ 0 };
+	growing->stream = open_memstream(&growing->text, &growing->size);
+	if (growing->stream != NULL)
+		fprintf(growing->stream, "%s=", name);
+	return growing->stream;
+}
+
+/* The text, for the caller to free; NULL when memory was out at any time. */
+static char *grown(struct growing *growing)
+{
+	bool failed;
+
+	if (growing->stream == NULL)
+		return NULL;
+	failed = ferror(growing->stream);
+	if (fclose(growing->stream) == 0 && !failed)
+		return growing->text;
+	free(growing->text);
+	return NULL;
 }
 
 /* A variable whose value is written by the new process. */
@@ -135,48 +151,51 @@ static char *add_pid(struct launch_plan *plan, const char *name)
 	if (asprintf(&text, "%s%*s", name, PID_DIGITS, "") < 0)
 		text = NULL;
 	add_variable(plan, text);
-	return text != NULL ? text + strlen(name) : NULL;
+	return plan->out_of_memory ? NULL : text + strlen(name);
 }
 
 /* systemd's sockets come first in LISTEN_FDS; what comes from its store goes by our variable. */
 static void pass_inherited(struct launch_plan *plan)
 {
 	struct sfront_inherited inherited;
-	char *names = strdup("LISTEN_FDNAMES="), *count = NULL;
+	struct growing names;
+	char *count = NULL;
 	size_t n = 0;
 
+	if (sfront_inherited_at(0, &inherited) < 0 || store_is_name(inherited.name))
+		return;
+	if (grow(&names, "LISTEN_FDNAMES") == NULL) {
+		plan->out_of_memory = true;
+		return;
+	}
 	while (sfront_inherited_at(n, &inherited) == 0 && !store_is_name(inherited.name)) {
-		append(&names, "%s%s", n > 0 ? ":" : "", inherited.name);
+		fprintf(names.stream, "%s%s", n > 0 ? ":" : "", inherited.name);
 		add_descriptor(plan, inherited.fd);
 		n++;
 	}
-	if (n == 0) {
-		free(names);
-		return;
-	}
 	if (asprintf(&count, "LISTEN_FDS=%zu", n) < 0)
 		count = NULL;
-	add_variable(plan, names);
+	add_variable(plan, grown(&names));
 	add_variable(plan, count);
 	plan->listen_pid = add_pid(plan, "LISTEN_PID=");
 }
 
 struct passing {
 	struct launch_plan *plan;
-	char *text;
+	struct growing sockets; /* the variable that says which they are */
 };
 
 static void note_passed(struct launch_plan *plan, struct listening *listening)
 {
-	struct listening **grown = reallocarray(plan->passed->listenings, plan->passed->n + 1,
-						sizeof(struct listening *));
+	struct listening **longer = reallocarray(plan->passed->listenings, plan->passed->n + 1,
+						 sizeof(struct listening *));
 
-	if (grown == NULL) {
+	if (longer == NULL) {
 		plan->out_of_memory = true;
 		return;
 	}
-	plan->passed->listenings = grown;
-	grown[plan->passed->n++] = listening;
+	plan->passed->listenings = longer;
+	longer[plan->passed->n++] = listening;
 	listening->is_taken_over = false;
 }
 
@@ -198,7 +217,7 @@ static bool pass_listening(struct listening *listening, void *data)
 	for (size_t i = 0; i < listening->n_sockets; i++) {
 		int fd = sfront_listener_fd(listening->listener, i);
 
-		append(&passing->text, " %d:%s", fd, name);
+		fprintf(passing->sockets.stream, " %d:%s", fd, name);
 		add_descriptor(passing->plan, fd);
 		note_passed(passing->plan, listening);
 	}
@@ -215,17 +234,19 @@ static void plan_clear(struct launch_plan *plan)
 
 static int plan_prepare(struct launch_plan *plan, struct generation *generation, int control)
 {
-	struct passing passing = { .plan = plan, .text = strdup(UPGRADE_VARIABLE "=") };
+	struct passing passing = { .plan = plan };
 
+	if (grow(&passing.sockets, UPGRADE_VARIABLE) == NULL)
+		return -ENOMEM;
 	for (char **variable = environ; *variable != NULL; variable++)
 		if (is_pid_of_watchdog(*variable))
 			plan->watchdog_pid = add_pid(plan, "WATCHDOG_PID=");
 		else if (!is_of_ours(*variable))
 			add_variable(plan, strdup(*variable));
 	pass_inherited(plan);
-	append(&passing.text, "%d", control);
+	fprintf(passing.sockets.stream, "%d", control);
 	(void)generation_each(generation, pass_listening, &passing);
-	add_variable(plan, passing.text);
+	add_variable(plan, grown(&passing.sockets));
 	add_descriptor(plan, control);
 	if (!plan->out_of_memory)
 		return 0;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,8 +125,8 @@ static void post(struct notice *notice)
 		transmit(notice);
 }
 
-__attribute__((format(printf, 3, 0))) static bool say(bool is_hint, int fd, const char *format,
-						      va_list arguments)
+/* @fd: -1, or to be copied */
+static bool say(bool is_hint, int fd, const char *text)
 {
 	struct notice *notice;
 	bool full, muted;
@@ -136,10 +137,10 @@ __attribute__((format(printf, 3, 0))) static bool say(bool is_hint, int fd, cons
 	pthread_mutex_unlock(&queue.lock);
 	if (muted || !notify_wanted())
 		return true;
-	notice = full ? NULL : malloc(sizeof(*notice) + TEXT_SIZE);
+	notice = full ? NULL : malloc(sizeof(*notice) + strlen(text) + 1);
 	if (notice == NULL)
 		return false;
-	vsnprintf(notice->text, TEXT_SIZE, format, arguments);
+	strcpy(notice->text, text);
 	notice->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (fd >= 0 && notice->fd < 0) {
 		free(notice);
@@ -151,40 +152,32 @@ __attribute__((format(printf, 3, 0))) static bool say(bool is_hint, int fd, cons
 
 bool notify_send(const char *format, ...)
 {
+	char text[TEXT_SIZE];
 	va_list arguments;
-	bool said;
 
 	va_start(arguments, format);
-	said = say(false, -1, format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	return said;
+	return say(false, -1, text);
 }
 
 bool notify_hint(const char *format, ...)
 {
+	char text[TEXT_SIZE];
 	va_list arguments;
-	bool said;
 
 	va_start(arguments, format);
-	said = say(true, -1, format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	return said;
-}
-
-__attribute__((format(printf, 2, 3))) static bool say_with(int fd, const char *format, ...)
-{
-	va_list arguments;
-	bool said;
-
-	va_start(arguments, format);
-	said = say(false, fd, format, arguments);
-	va_end(arguments);
-	return said;
+	return say(true, -1, text);
 }
 
 bool notify_store(const char *name, int fd)
 {
-	return say_with(fd, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	char text[TEXT_SIZE];
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	return say(false, fd, text);
 }
 
 bool notify_flush(unsigned int seconds)

@@ -55,7 +55,7 @@ static void format_name(const struct sfront_address *address, unsigned int nth, 
 			ino_t inode, char *buf)
 {
 	const uint64_t numbers[] = { nth, device, inode };
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	char text[SFRONT_ADDRESS_TEXT_SIZE] = "";
 	uint64_t sum = UINT64_C(0xcbf29ce484222325);
 
 	sfront_address_format(address, text, sizeof(text));
@@ -66,8 +66,8 @@ static void format_name(const struct sfront_address *address, unsigned int nth, 
 
 void store_format_name(const struct listening *listening, char *buf)
 {
-	dev_t device;
-	ino_t inode;
+	dev_t device = 0;
+	ino_t inode = 0;
 
 	if (sfront_listener_path_id(listening->listener, 0, &device, &inode) < 0)
 		device = inode = 0;

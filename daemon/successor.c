@@ -108,13 +108,13 @@ static void old_ended(void)
 static void old_spoke(evutil_socket_t fd, short what, void *arg)
 {
 	struct note note;
-	ssize_t n = read(fd, &note, sizeof(note));
+	int r = note_read(fd, &note);
 
 	(void)what;
 	(void)arg;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (r == -EAGAIN)
 		return;
-	if (n != sizeof(note)) {
+	if (r < 0) {
 		old_ended();
 	} else if (note.kind == NOTE_GO) {
 		successor.may_accept = true;

@@ -102,16 +102,14 @@ static void act_on(const struct note *note)
 static void note_arrived(evutil_socket_t fd, short what, void *arg)
 {
 	struct note note;
-	ssize_t n = read(fd, &note, sizeof(note));
+	int r = note_read(fd, &note);
 
 	(void)what;
 	(void)arg;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n == sizeof(note)) {
+	if (r == 0)
 		act_on(&note);
+	if (r == 0 || r == -EAGAIN)
 		return;
-	}
 	if (!upgrade.aborting)
 		log_line(LOG_ERR, "upgrade: the new process ended before it took over (what it "
 				  "has to say about that stands above); this one goes on");

@@ -6,6 +6,10 @@
 #ifndef DAEMON_UPGRADE_NOTE_H
 #define DAEMON_UPGRADE_NOTE_H
 
+#include <errno.h>
+#include <sys/types.h>
+#include <unistd.h>
+
 /* In the environment of the new process: "CONTROL FD:NAME FD:NAME ...", with names of store.h. */
 #define UPGRADE_VARIABLE "SOCKFRONT_UPGRADE"
 
@@ -23,5 +27,18 @@ struct note {
 	int kind;
 	int value;
 };
+
+/*
+ * Takes the next note from a non-blocking socket.  Returns 0, -EAGAIN if there is
+ * none yet, or -EPIPE: the other process has ended.
+ */
+static inline int note_read(int fd, struct note *ret)
+{
+	ssize_t n = read(fd, ret, sizeof(*ret));
+
+	if (n == sizeof(*ret))
+		return 0;
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? -EAGAIN : -EPIPE;
+}
 
 #endif
