@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One running sockfront: how it was started, what it logged, what it holds, how it ended."""
 
+import ctypes
 import os
 import re
 import signal
@@ -32,6 +33,42 @@ def clean_environment(extra=None):
     return environment
 
 
+class Adopted:
+    """A process that became our child when its parent ended: what Proxy needs of a Popen."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        deadline = time.monotonic() + (60 if timeout is None else timeout)
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.005)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+def adopt_orphans():
+    """Processes that are forked twice become our children, and we learn how they end."""
+    set_child_subreaper = 36
+    assert ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) == 0
+
+
 class Proxy:
     """A process whose stderr is read line by line.  Its owner is the stage."""
 
@@ -43,6 +80,7 @@ class Proxy:
         self.listening = []
         self.ended_as_expected = False
         self.before = None
+        self.replaced = []  # processes that an upgrade has left behind
         environment = clean_environment(environment)
         log, stderr = os.pipe()
         if journal:
@@ -153,6 +191,45 @@ class Proxy:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def after_signal(self, number, pattern, within=10):
+        """Sends a signal and waits for one more such line; returns it."""
+        before = len(self.grep(pattern))
+        self.signal(number)
+
+        def one_more():
+            return self.grep(pattern)[before:]
+
+        return wait_until(one_more, f"a line {pattern!r} after signal {number}:\n{self.log}", within)[0]
+
+    def reload(self, within=10):
+        """The line that says how it went."""
+        return self.after_signal(signal.SIGHUP, r"reloaded |reload failed", within)
+
+    def upgrade(self, within=20):
+        """From here on this is the new process; the old one is the last of those replaced."""
+        adopt_orphans()
+        line = self.after_signal(signal.SIGUSR2, r"takes over|this (one|process) goes on", within)
+        return self.followed(line)
+
+    def followed(self, line):
+        """After a line that says which process takes over."""
+        match = re.search(r"process (\d+) takes over", line)
+        assert match, self.log
+        self.replaced.append(self.process)
+        self.process = Adopted(int(match[1]))
+        self.pid = self.process.pid
+        return self.pid
+
+    def wait_replaced(self, within=10):
+        """Every process that an upgrade has left behind ends, and well."""
+        for process in self.replaced:
+            try:
+                status = process.wait(within)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"process {process.pid} still drains:\n{self.log}") from None
+            assert status == 0, f"process {process.pid} ended with {status}:\n{self.log}"
+        self.replaced.clear()
+
     def wait(self, within=10):
         """Waits for the end; returns the exit status.  The log is complete then."""
         try:
@@ -164,9 +241,10 @@ class Proxy:
         return status
 
     def kill(self):
-        if self.alive():
-            self.process.kill()
-        self.process.wait()
+        for process in (*self.replaced, self.process):
+            if process.poll() is None:
+                process.kill()
+            process.wait()
 
     def assert_sane(self):
         assert not SANITIZER.search(b"\n".join(self.lines)), f"a sanitizer complained:\n{self.log}"
@@ -177,6 +255,7 @@ class Proxy:
             if self.ended_as_expected:
                 return
             assert self.alive(), f"ended by itself with {self.process.returncode}:\n{self.log}"
+            self.wait_replaced()
             if released and self.before:
                 self.wait_released()
             self.signal(signal.SIGTERM)

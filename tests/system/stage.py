@@ -43,7 +43,7 @@ class Stage:
         self.seed = seed
         self.directory = tempfile.mkdtemp(prefix="sf-")  # short: a UNIX path has 107 bytes
         self.proxies, self.helpers, self.backends = [], [], []
-        self.sockets, self.listeners = [], []
+        self.sockets, self.listeners, self.managers = [], [], []
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -92,19 +92,28 @@ class Stage:
         self.listeners.append(sock)
         return sock
 
-    def proxy(self, *arguments, sockets=1, handover=(), prefix=(), **options):
+    def proxy(self, *arguments, sockets=1, handover=(), prefix=(), program=SOCKFRONT, **options):
         """
         Starts sockfront and waits for its listening lines (sockets=0: does not
         wait), by way of handover.py or of another program if asked.
         """
         if handover:
             prefix = [*HANDOVER, *handover]
-        proxy = Proxy([*prefix, SOCKFRONT, *arguments], **options)
+        proxy = Proxy([*prefix, program, *arguments], **options)
         self.proxies.append(proxy)
         if sockets:
             proxy.wait_listening(sockets)
             proxy.settle()
         return proxy
+
+    def handed(self, sockets, *arguments, names=None, listening=1, extra=(), **options):
+        """sockfront with these sockets as descriptors 3, 4, ... and LISTEN_FDS saying so."""
+        numbers = [sock.fileno() for sock in sockets]
+        handover = [word for i, number in enumerate(numbers) for word in ("--move", f"{number}:{3 + i}")]
+        handover += ["--listen", str(len(numbers))]
+        if names:
+            handover += ["--names", names]
+        return self.proxy(*arguments, sockets=listening, handover=[*handover, *extra], pass_fds=numbers, **options)
 
     def proxy_over_pipes(self, *arguments):
         """The proxy with a pipe for stdin and one for stdout, and our ends of them."""
@@ -166,6 +175,11 @@ class Stage:
         )
         return process, addresses[0]
 
+    def close_sockets_of(self, pairs):
+        for pair in pairs:
+            for sock in pair:
+                hang_up(sock)
+
     def close_sockets(self):
         """Ends every connection; a listener that was handed over goes on for whoever has it."""
         for sock in self.sockets:
@@ -198,6 +212,8 @@ class Stage:
             helper.assert_sane()
         for backend in self.backends:
             backend.close()
+        for manager in self.managers:
+            manager.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         if problems:
             raise problems[0]

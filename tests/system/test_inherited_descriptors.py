@@ -14,20 +14,8 @@ from stage import need
 from streams import exchange, is_silent, read_to_end
 
 
-def handed(stage, sockets, *arguments, names=None, listening=1, extra=(), **options):
-    """sockfront with these sockets as descriptors 3, 4, ... and LISTEN_FDS saying so."""
-    numbers = [sock.fileno() for sock in sockets]
-    handover = [word for i, number in enumerate(numbers) for word in ("--move", f"{number}:{3 + i}")]
-    handover += ["--listen", str(len(numbers))]
-    if names:
-        handover += ["--names", names]
-    return stage.proxy(
-        *arguments, sockets=listening, handover=[*handover, *extra], pass_fds=numbers, **options
-    )
-
-
 def refused(stage, sockets, *arguments, **options):
-    proxy = handed(stage, sockets, *arguments, listening=0, **options)
+    proxy = stage.handed(sockets, *arguments, listening=0, **options)
     return proxy.wait(), proxy.log
 
 
@@ -39,7 +27,7 @@ def test_names_pick_their_own(stage):
     """sd-listen:NAME takes every descriptor of that name and no other; untaken ones are warned of."""
     backend = stage.backend()
     listeners = [stage.listener() for _ in range(3)]
-    proxy = handed(stage, listeners, "sd-listen:web", backend.address, names="web:Web:web", listening=2)
+    proxy = stage.handed(listeners, "sd-listen:web", backend.address, names="web:Web:web", listening=2)
     for number in (0, 2):
         exchange(stage.connect(port_of(listeners[number])), backend.accept(), seed=number, size=1000)
     client = stage.connect(port_of(listeners[1]))
@@ -59,7 +47,7 @@ def test_two_proxies_by_name(stage):
             for name, backend in zip("ab", backends)
         ),
     )
-    handed(stage, listeners, "-c", file, names="b:a", listening=2)
+    stage.handed(listeners, "-c", file, names="b:a", listening=2)
     exchange(stage.connect(port_of(listeners[0])), backends[1].accept(), seed=1, size=1000)
     exchange(stage.connect(port_of(listeners[1])), backends[0].accept(), seed=2, size=1000)
 
@@ -184,7 +172,7 @@ def test_environment_ignored_on_demand(stage):
 def test_no_descriptor_leaks_to_children(stage):
     """Every descriptor, inherited or not, is close-on-exec."""
     listeners = [stage.listener(), stage.listener()]
-    proxy = handed(stage, listeners, "sd-listen:*", "127.0.0.1:9", names="a:b", listening=2)
+    proxy = stage.handed(listeners, "sd-listen:*", "127.0.0.1:9", names="a:b", listening=2)
     for fd, target in descriptors(proxy.pid).items():
         assert fd <= 2 or is_cloexec(proxy.pid, fd), f"{fd} is {target}"
 
@@ -195,7 +183,7 @@ def test_no_variable_leaks_to_children(stage):
     listeners = [stage.listener(), stage.listener()]
     # What gdb allocates in the process would count as a leak there.
     quiet = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
-    proxy = handed(stage, listeners, "sd-listen:*", "127.0.0.1:9", names="a:b", listening=2, environment=quiet)
+    proxy = stage.handed(listeners, "sd-listen:*", "127.0.0.1:9", names="a:b", listening=2, environment=quiet)
     words = []
     for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
         words += ["-ex", f'print (char*)((char*(*)(const char*))getenv)("{name}")']
@@ -211,7 +199,7 @@ def test_connected_socket_is_one_connection(stage):
     """An inherited socket that is connected already is served, and the process ends with it."""
     backend = stage.backend()
     ours, theirs = map(stage.keep, socket.socketpair())
-    proxy = handed(stage, [theirs], "sd-listen", backend.address, listening=0)
+    proxy = stage.handed([theirs], "sd-listen", backend.address, listening=0)
     theirs.close()
     exchange(ours, backend.accept(), seed=stage.seed)
     assert proxy.wait() == 0
@@ -236,9 +224,9 @@ def test_backlog_of_an_inherited_socket(stage):
     """It keeps its own unless tcp-listen-backlog is given."""
     backend = stage.backend()
     first, second = stage.listener(backlog=7), stage.listener(backlog=7)
-    handed(stage, [first], "sd-listen", backend.address)
+    stage.handed([first], "sd-listen", backend.address)
     assert listen_backlog(first.getsockname()[1]) == 7
-    handed(stage, [second], "--tcp-listen-backlog", "33", "sd-listen", backend.address)
+    stage.handed([second], "--tcp-listen-backlog", "33", "sd-listen", backend.address)
     assert listen_backlog(second.getsockname()[1]) == 33
 
 
@@ -253,7 +241,7 @@ def test_backlog_of_our_own(stage, options, backlog):
 def test_blocking_mode_of_a_shared_connection_is_given_back(stage):
     backend = stage.backend()
     ours, theirs = map(stage.keep, socket.socketpair())
-    proxy = handed(stage, [theirs], "sd-listen", backend.address, listening=0)
+    proxy = stage.handed([theirs], "sd-listen", backend.address, listening=0)
     connection = backend.accept()
     connection.close()
     assert read_to_end(ours) == b""
@@ -265,7 +253,7 @@ def test_blocking_mode_of_a_shared_connection_is_given_back(stage):
 def test_listener_that_somebody_shuts_down(stage):
     """It cannot accept any more: that is said, and is a failure."""
     listener = stage.listener()
-    proxy = handed(stage, [listener], "sd-listen", "127.0.0.1:9")
+    proxy = stage.handed([listener], "sd-listen", "127.0.0.1:9")
     listener.shutdown(socket.SHUT_RDWR)
     assert proxy.wait() == 1
     assert proxy.grep("given up")
