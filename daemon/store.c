@@ -42,26 +42,24 @@ static struct {
 /* ---- names ---- */
 
 /* FNV-1a: spread well enough, and the same in every version. */
-static uint64_t hash(uint64_t so_far, const void *data, size_t size)
+static uint64_t hash(const char *text)
 {
-	const unsigned char *byte = data;
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
 
-	for (size_t i = 0; i < size; i++)
-		so_far = (so_far ^ byte[i]) * UINT64_C(0x100000001b3);
-	return so_far;
+	for (; *text != '\0'; text++)
+		sum = (sum ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+	return sum;
 }
 
 static void format_name(const struct sfront_address *address, unsigned int nth, dev_t device,
 			ino_t inode, char *buf)
 {
-	const uint64_t numbers[] = { nth, device, inode };
-	char text[SFRONT_ADDRESS_TEXT_SIZE] = "";
-	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+	char text[SFRONT_ADDRESS_TEXT_SIZE], whole[SFRONT_ADDRESS_TEXT_SIZE + 64];
 
 	sfront_address_format(address, text, sizeof(text));
-	sum = hash(sum, text, strlen(text) + 1);
-	sum = hash(sum, numbers, sizeof(numbers));
-	snprintf(buf, STORE_NAME_SIZE, PREFIX "%016" PRIx64, sum);
+	snprintf(whole, sizeof(whole), "%u %llu %llu %s", nth, (unsigned long long)device,
+		 (unsigned long long)inode, text);
+	snprintf(buf, STORE_NAME_SIZE, PREFIX "%016" PRIx64, hash(whole));
 }
 
 void store_format_name(const struct listening *listening, char *buf)
@@ -167,7 +165,6 @@ static void remove_path(const struct kept *kept)
 		(void)unlink(listen.address.u.local.name);
 }
 
-/* While systemd has its copy, nobody else gets the address. */
 static void make_systemd_forget(const struct kept *kept)
 {
 	if (kept->is_systemd_s && store_is_kept())
@@ -176,8 +173,6 @@ static void make_systemd_forget(const struct kept *kept)
 
 void store_close_strangers(const struct config *config)
 {
-	bool waits = false;
-
 	for (size_t i = 0; i < store.n; i++) {
 		struct kept *kept = &store.kept[i];
 
@@ -185,14 +180,13 @@ void store_close_strangers(const struct config *config)
 			continue;
 		log_line(LOG_DEBUG, "%s: nothing listens there any more", kept->name);
 		if (kept->is_systemd_s) {
+			/* systemd's copy listens too, until it hears that it is not wanted. */
+			(void)shutdown(kept->fd, SHUT_RDWR);
 			make_systemd_forget(kept);
 			remove_path(kept);
-			waits = true;
 		}
 		close_kept(kept);
 	}
-	if (waits)
-		notify_barrier(PATIENCE_S);
 }
 
 /* Those of that name.  Returns how many. */

@@ -41,7 +41,7 @@ bool store_was_taken(size_t index);
 
 /*
  * Gets rid of those that the configuration has no line for, so that others can
- * have the address; systemd's, too, which is waited for.
+ * have the address: in systemd's store, too.
  */
 void store_close_strangers(const struct config *config);
 

@@ -6,11 +6,8 @@ import ctypes
 import errno
 import os
 import re
-<<<<<<< HEAD
 import resource
-=======
 import socket
->>>>>>> 2a5b876 (tests: reload, upgrade, idle exit, watchdog, status and the store)
 import time
 
 
@@ -83,7 +80,6 @@ def kinds(pid):
     return count
 
 
-<<<<<<< HEAD
 def resident(pid):
     """Resident bytes of the process's own, anonymous memory."""
     with open(f"/proc/{pid}/status") as file:
@@ -97,7 +93,8 @@ def limit_descriptors(pid, soft):
 def lowest_free(pid):
     used = descriptors(pid)
     return next(number for number in range(1 << 20) if number not in used)
-=======
+
+
 def borrow(pid, number):
     """A socket of another process, as one of ours."""
     pidfd_getfd = 438
@@ -125,7 +122,6 @@ def listener_inodes(pid):
             if error.errno != errno.EBADF:  # it was closed meanwhile
                 raise
     return found
->>>>>>> 2a5b876 (tests: reload, upgrade, idle exit, watchdog, status and the store)
 
 
 def is_cloexec(pid, fd):
