@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""Both processes of an upgrade: what each still owes to its clients, to the other, and to a stop."""
+
+import fcntl
+import os
+import signal
+import socket
+import stat
+import time
+
+import pytest
+
+from manager import Manager
+from proc import listening_sockets, wait_until
+from proxy import adopt_orphans
+from streams import exchange, is_silent, outcome, read_exactly
+
+
+def live_pair(stage, backend, address):
+    client = stage.connect(address)
+    connection = backend.accept()
+    client.sendall(b"x")
+    assert read_exactly(connection, 1) == b"x"
+    return client, connection
+
+
+def config(stage, backend, *lines, process=""):
+    listen = "".join(f"listen = {line}\n" for line in lines)
+    return stage.file("sockfront.conf", f"[sockfront]\n{process}\n[proxy a]\n{listen}backend = {backend.address}\n")
+
+
+def test_listener_that_the_new_one_does_not_have(stage):
+    """Its clients are the old one's to the last, and its path goes."""
+    backend, kept, dropped = stage.backend(), stage.path("kept"), stage.path("dropped")
+    file = config(stage, backend, kept, dropped, process="max-connections = 1")
+    proxy = stage.proxy("-c", file, sockets=2)
+    live = live_pair(stage, backend, kept)
+    queued = stage.connect(dropped)
+    queued.sendall(b"queued")
+    config(stage, backend, kept)
+    live[0].close()
+    live[1].close()
+    proxy.upgrade()
+    proxy.before = None
+    connection = backend.accept()
+    assert read_exactly(connection, 6) == b"queued"
+    wait_until(lambda: not os.path.exists(dropped), "the path of the dropped listener goes")
+    assert os.path.exists(kept)
+    exchange(queued, connection, seed=1, size=1000)
+    exchange(*live_pair(stage, backend, kept), seed=2, size=1000)
+
+
+def test_first_stop_of_a_process_that_was_replaced_does_not_cut(stage):
+    """It was asked to stop once, not twice."""
+    backend, path = stage.backend(), stage.path("app.sock")
+    proxy = stage.proxy("--drain-timeout=infinity", path, backend.address)
+    client, connection = live_pair(stage, backend, path)
+    old = proxy.process
+    proxy.upgrade()
+    old.send_signal(signal.SIGTERM)
+    proxy.wait_log("already waiting")
+    exchange(client, connection, seed=1, size=1000)
+    client, connection = live_pair(stage, backend, path)
+    client.close()
+    connection.close()
+    assert old.poll() is not None or wait_until(lambda: old.poll() is not None, "it ends with its connection") is not None
+
+
+def test_second_stop_cuts(stage):
+    backend, path = stage.backend(), stage.path("app.sock")
+    proxy = stage.proxy("--drain-timeout=infinity", path, backend.address)
+    client, connection = live_pair(stage, backend, path)
+    old = proxy.process
+    proxy.upgrade()
+    old.send_signal(signal.SIGTERM)
+    proxy.wait_log("already waiting")
+    assert is_silent(client, 0.3)
+    old.send_signal(signal.SIGTERM)
+    assert outcome(connection, 5) == (b"", "reset")
+    proxy.wait_replaced()
+
+
+def test_new_one_outlives_the_old_ones_connections(stage):
+    """A manager ends what is left of a service whose main process has ended."""
+    backend, path = stage.backend(), stage.path("app.sock")
+    proxy = stage.proxy("--drain-timeout=30s", path, backend.address)
+    client, connection = live_pair(stage, backend, path)
+    old = proxy.process
+    proxy.upgrade()
+    proxy.signal(signal.SIGTERM)
+    wait_until(lambda: not listening_sockets(proxy.pid), "the new one stops")
+    time.sleep(0.5)
+    assert proxy.alive() and old.poll() is None
+    exchange(client, connection, seed=1)
+    assert proxy.wait(10) == 0
+    proxy.wait_replaced()
+
+
+def test_new_one_does_not_exit_idle_before(stage):
+    backend, listener = stage.backend(), stage.listener()
+    proxy = stage.handed([listener], "--exit-idle-time=300ms", "sd-listen", backend.address)
+    client, connection = live_pair(stage, backend, "%s:%d" % listener.getsockname())
+    proxy.upgrade()
+    time.sleep(1)
+    assert proxy.alive(), proxy.log
+    exchange(client, connection, seed=1)
+    stage.close_sockets_of([(client, connection)])
+    assert proxy.wait(10) == 0
+    proxy.wait_replaced()
+
+
+def test_cut_does_not_wait(stage):
+    backend, path = stage.backend(), stage.path("app.sock")
+    proxy = stage.proxy("--drain-timeout=30s", path, backend.address)
+    live_pair(stage, backend, path)
+    proxy.upgrade()
+    proxy.signal(signal.SIGTERM)
+    wait_until(lambda: not listening_sockets(proxy.pid), "the new one stops")
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait(5) == 0
+    for old in proxy.replaced:
+        old.send_signal(signal.SIGTERM)
+        old.send_signal(signal.SIGTERM)
+
+
+def test_failed_one_leaves_options_and_modes(stage):
+    """What the two share is as it was: the old one goes on with it."""
+    backend, path, listener = stage.backend(), stage.path("app.sock"), stage.listener()
+    taken = stage.listener()
+    file = config(stage, backend, path, "sd-listen")
+    proxy = stage.handed([listener], "-c", file, listening=2)
+    before = stat.S_IMODE(os.stat(path).st_mode)
+    with open(file, "a") as more:
+        more.write("unix-listen-chmod = 0612\ntcp-keepalive = 30000::\n")
+        more.write("listen = %s:%d\n" % taken.getsockname())
+    line = proxy.after_signal(signal.SIGUSR2, "this one goes on")
+    assert "ended before" in line
+    assert stat.S_IMODE(os.stat(path).st_mode) == before
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+    exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+
+    # The same by a reload; and then without what is in the way.
+    assert "failed" in proxy.reload()
+    assert stat.S_IMODE(os.stat(path).st_mode) == before
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+    taken.close()
+    assert "reloaded" in proxy.reload()
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o612
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    proxy.before = None
+
+
+def test_modes_and_options_follow_a_successful_one(stage):
+    backend, path = stage.backend(), stage.path("app.sock")
+    file = config(stage, backend, path)
+    proxy = stage.proxy("-c", file)
+    with open(file, "a") as more:
+        more.write("unix-listen-chmod = 0612\n")
+    inode = os.stat(path).st_ino
+    proxy.upgrade()
+    assert (os.stat(path).st_ino, stat.S_IMODE(os.stat(path).st_mode)) == (inode, 0o612)
+
+
+def test_new_one_that_dies_before_it_is_the_service(stage):
+    """It accepts already; the manager hears of nobody else than the old one."""
+    manager = Manager(stage)
+    backend, path = stage.backend(), stage.path("app.sock")
+    adopt_orphans()
+    proxy = stage.proxy(path, backend.address, environment=manager.environment)
+    manager.wait("READY=1")
+    # A manager that is slow to read is the time in which it can happen.
+    proxy.signal(signal.SIGUSR2)
+    proxy.wait_log("starting ")
+    new = wait_until(lambda: children_of(os.getpid()) - {proxy.pid}, "the new process")
+    for pid in new:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    said = proxy.wait_log("takes over|goes on")[0]
+    if "goes on" in said:
+        exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+        assert not [m for m in manager.messages if m.value("MAINPID")]
+    else:
+        proxy.followed(said)
+        proxy.replaced.clear()
+        proxy.ended_as_expected = True
+
+
+def children_of(pid):
+    found = set()
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as file:
+            found |= {int(word) for word in file.read().split()}
+    return found
+
+
+def test_where_nobody_waits_for_children(stage):
+    """SIGCHLD that is ignored is handed down by whoever starts us."""
+    backend, path = stage.backend(), stage.path("app.sock")
+    proxy = stage.proxy(
+        path, backend.address, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    )
+    proxy.upgrade()
+    exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
+def test_signal_while_the_listeners_are_opened(stage, number):
+    """Nothing is left behind, and nobody is left out: it is acted upon once all is open."""
+    backend, first = stage.backend(), stage.path("first.sock")
+    os.mkdir(stage.path("locked"))
+    second = stage.path("locked/second.sock")
+    file = config(stage, backend, first, second)
+    directory = os.open(stage.path("locked"), os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    adopt_orphans()
+    proxy = stage.proxy("-c", file, sockets=0)
+    wait_until(lambda: os.path.exists(first), "the first is open")
+    proxy.signal(number)
+    time.sleep(0.2)
+    assert proxy.alive()
+    os.close(directory)
+    if number == signal.SIGTERM:
+        assert proxy.wait(10) == 0
+        assert not os.path.exists(first) and not os.path.exists(second)
+        return
+    line = proxy.wait_log("reloaded |takes over")[0]
+    if number == signal.SIGUSR2:
+        proxy.followed(line)
+    exchange(*live_pair(stage, backend, second), seed=1, size=1000)
+
+
+def test_pipe_as_configuration_does_not_stop_later_reloads(stage):
+    backend, path = stage.backend(), stage.path("app.sock")
+    file = config(stage, backend, path)
+    proxy = stage.proxy("-c", file)
+    os.rename(file, file + ".good")
+    os.mkfifo(file)
+    assert "failed" in proxy.reload()
+    os.rename(file + ".good", file)
+    assert "reloaded" in proxy.reload()
