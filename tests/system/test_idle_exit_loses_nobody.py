@@ -167,7 +167,8 @@ class Supervisor:
                 proxy.signal(signal.SIGTERM)
             try:
                 status = proxy.wait(10)
-                if status != 0:
+                # One that was only starting when the test was over knows no better.
+                if status != 0 and not (self.over.is_set() and status == -signal.SIGTERM):
                     self.problems.append((status, proxy.log))
                 proxy.assert_sane()
             except AssertionError as error:
@@ -203,7 +204,7 @@ def test_clients_at_the_instant_of_the_end(stage, kind, idle_ms):
                 client.shutdown(socket.SHUT_WR)
                 assert client.recv(1) == b""
             # Around the instant: the end of the connection is noticed a little later.
-            time.sleep(max(0, (idle_ms + rng.uniform(-0.5, 1.5)) / 1000))
+            time.sleep(max(0, (idle_ms + rng.uniform(-0.5, 8 if SANITIZE else 1.5)) / 1000))
     finally:
         supervisor.stop()
     assert supervisor.starts > races / 20, f"it ended only {supervisor.starts} times: no race was run"
