@@ -3,6 +3,8 @@
 # make            build/sockfront, its library and the examples
 # make demo       install what is missing, build, show every mode on real traffic
 # make check      install what is missing, build, run every test
+# make check-vm   install what is missing, build, run the tests that need systemd and vsock, in a
+#                 virtual machine; also a part of "make check"
 # make deps       install what "make check" needs (Debian packages; said before it is done)
 # make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
 # make bench-plots measure what the README shows, and draw it into tests/bench/plots/
@@ -192,8 +194,14 @@ demo:
 deps:
 	$(Q)bash tests/deps.sh check
 
-check: deps
+deps-vm:
+	$(Q)bash tests/deps.sh vm || echo 'deps: what needs a virtual machine will be skipped'
+
+check: deps deps-vm
 	$(Q)$(PYTHON) tests/run
+
+check-vm: deps-vm
+	$(Q)$(PYTHON) tests/run vm
 
 fuzz: deps
 	$(Q)FUZZ_RUNS=$${FUZZ_RUNS:-10000000} $(PYTHON) tests/run fuzz
@@ -233,7 +241,7 @@ sanitize tsan valgrind: deps
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
 shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
-python_files := tests/run tests/switches tests/bench/run tests/soak/run $(shell find tests -name '*.py' 2>/dev/null | sort)
+python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 man_pages    := $(wildcard daemon/*.8 conf/*.5 lib/*.3 lib/*.7)
 lint_targets := lint-format lint-tidy lint-cppcheck lint-shell lint-man lint-python
 
@@ -342,9 +350,9 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: FORCE all lib examples unit fuzzers demo deps check bench bench-plots bench-deps fuzz soak \
-	sanitize tsan valgrind lint $(lint_targets) install install-lib install-daemon uninstall \
-	help clean
+.PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm bench \
+	bench-plots bench-deps fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
+	install-lib install-daemon uninstall help clean
 .SECONDARY:
 
 -include $(shell find $(sort $(BUILD) $(OBJ)) -name '*.d' 2>/dev/null)

@@ -5,9 +5,11 @@
 #
 #	tests/deps.sh demo     what building and "make demo" need
 #	tests/deps.sh check    that, and what "make check" needs
+#	tests/deps.sh vm       what building and "make check-vm" need
 #	tests/deps.sh bench    what building and "make bench" need, the other proxies too
 #
-# No service is started by it.  Called by "make deps", "make demo" and "make bench-deps".
+# No service is started by it.  Called by "make deps", "make demo", "make check-vm" and
+# "make bench-deps".
 set -euo pipefail
 
 demo=(
@@ -22,6 +24,12 @@ check=(
 	redis-server redis-tools postgresql nginx-light openssh-server openssh-client
 )
 
+# The kernel is none of them: tests/vm/boot fetches one, which is not installed.
+vm=(
+	qemu-system-x86 kmod systemd iproute2 procps util-linux python3 socat
+	redis-server redis-tools openssh-server openssh-client
+)
+
 bench=(
 	haproxy nginx-light libnginx-mod-stream socat gnuplot-nox iproute2 systemd python3
 )
@@ -29,9 +37,10 @@ bench=(
 case "${1-}" in
 demo) wanted=("${demo[@]}") ;;
 check) wanted=("${demo[@]}" "${check[@]}") ;;
+vm) wanted=("${demo[@]}" "${vm[@]}") ;;
 bench) wanted=("${demo[@]}" "${bench[@]}") ;;
 *)
-	echo "usage: $0 demo|check|bench" >&2
+	echo "usage: $0 demo|check|vm|bench" >&2
 	exit 2
 	;;
 esac
