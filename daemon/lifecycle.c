@@ -521,6 +521,22 @@ static int serve(void)
 	return life.phase >= DRAINING ? EXIT_SUCCESS : atomic_load(&service->exit_status);
 }
 
+/*
+ * What a reload has opened meanwhile is closed again, paths and all, unless it
+ * hangs in the resolver.
+ */
+static void await_reload(void)
+{
+	const struct timeval most = { .tv_sec = FLUSH_S };
+	struct event_base *base = life.service->base;
+
+	life.phase = CUTTING;
+	event_base_loopexit(base, &most);
+	while (reload_pending() && event_base_loop(base, EVLOOP_ONCE) == 0 &&
+	       !event_base_got_exit(base))
+		;
+}
+
 int lifecycle_run(struct service *service)
 {
 	int status = EXIT_FAILURE;
@@ -534,6 +550,8 @@ int lifecycle_run(struct service *service)
 	else
 		log_line(LOG_ERR, "cannot catch signals: memory is out");
 
+	if (reload_pending())
+		await_reload();
 	(void)notify_flush(upgrade_is_alive() ? HANDOVER_FLUSH_S : FLUSH_S);
 	/* A name that hangs in the resolver is not waited for, and what its thread uses not freed.
 	 */
