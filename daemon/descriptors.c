@@ -78,6 +78,11 @@ bool descriptors_is_inherited(int fd)
 	return false;
 }
 
+int descriptors_inherited_at(size_t index)
+{
+	return index < inherited.n ? inherited.fds[index] : -1;
+}
+
 static unsigned long raise_limit(void)
 {
 	struct rlimit limit;

@@ -7,6 +7,7 @@
 #define DAEMON_DESCRIPTORS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct process_config;
 
@@ -29,6 +30,9 @@ void descriptors_fill_standard(bool inetd);
 void descriptors_note_inherited(void);
 
 bool descriptors_is_inherited(int fd);
+
+/* The numbers that were remembered, in no order; -1 behind the last. */
+int descriptors_inherited_at(size_t index);
 
 /*
  * Raises the limit of open files to what is allowed.  To be called when the listeners

@@ -17,10 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/descriptors.h"
 #include "daemon/generation.h"
 #include "daemon/store.h"
 #include "daemon/upgrade_note.h"
@@ -180,6 +182,24 @@ static void pass_inherited(struct launch_plan *plan)
 	plan->listen_pid = add_pid(plan, "LISTEN_PID=");
 }
 
+static bool is_listening(int fd)
+{
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
+}
+
+/* Those that no variable announces and no line names now: a changed file may name them again. */
+static void pass_unannounced(struct launch_plan *plan)
+{
+	int fd;
+
+	for (size_t i = 0; (fd = descriptors_inherited_at(i)) >= 0; i++)
+		if (is_listening(fd))
+			add_descriptor(plan, fd);
+}
+
 struct passing {
 	struct launch_plan *plan;
 	struct growing sockets; /* the variable that says which they are */
@@ -244,6 +264,7 @@ static int plan_prepare(struct launch_plan *plan, struct generation *generation,
 		else if (!is_of_ours(*variable))
 			add_variable(plan, strdup(*variable));
 	pass_inherited(plan);
+	pass_unannounced(plan);
 	fprintf(passing.sockets.stream, "%d", control);
 	(void)generation_each(generation, pass_listening, &passing);
 	add_variable(plan, grown(&passing.sockets));

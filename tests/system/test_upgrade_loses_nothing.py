@@ -140,6 +140,24 @@ def test_what_no_variable_names(stage, words):
         exchange(*live_pair(stage, backend, address_of(listener)), seed=seed, size=1000)
 
 
+def test_number_that_no_line_names_for_a_while(stage):
+    """Its clients wait in the queue from one process to the next, until a line names it again."""
+    backend, listener, own = stage.backend(), stage.listener(), stage.name("app")
+    without = f"[proxy a]\nlisten = {own}\nbackend = {backend.address}\n"
+    file = stage.file("sockfront.conf", f"{without}listen = accept-from-fd:7\n")
+    move = ["--move", f"{listener.fileno()}:7"]
+    proxy = stage.proxy("-c", file, handover=move, pass_fds=[listener.fileno()], sockets=2)
+    stage.file("sockfront.conf", without)
+    assert "1 removed" in proxy.after_signal(signal.SIGHUP, "reloaded|reload failed")
+    waiting = stage.connect(address_of(listener))
+    for _ in range(2):
+        proxy.upgrade()
+        proxy.wait_replaced()
+    stage.file("sockfront.conf", f"{without}listen = accept-from-fd:7\n")
+    assert "1 added" in proxy.after_signal(signal.SIGHUP, "reloaded|reload failed")
+    exchange(waiting, backend.accept(), seed=1, size=1000)
+
+
 def test_path_that_was_removed_is_bound_anew(stage):
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy(path, backend.address)
