@@ -469,7 +469,7 @@ def inherited_listenings(name, directory):
         Listening(f"{name}-tcp", "sd-listen:web", "%s:%d" % first.getsockname(), inherited=True),
         Listening(f"{name}-unix", "sd-listen:web", path, inherited=True),
         Listening(f"{name}-abstract", "sd-listen:mail", abstract, optional=True, inherited=True),
-        Listening(f"{name}-number", "accept-from-fd:6", "%s:%d" % second.getsockname(), inherited=True),
+        Listening(f"{name}-number", "accept-from-fd:6", "%s:%d" % second.getsockname(), optional=True, inherited=True),
     ]
     return named, handed_over
 
