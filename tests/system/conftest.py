@@ -1,22 +1,36 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: every test gets a stage of its own and prints the seed it ran with."""
 
+import ctypes
 import os
 import resource
+import shutil
+import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from proxy import SANITIZE, SOCKFRONT  # noqa: E402
+from proxy import SANITIZE, SOCKFRONT, adopt_orphans  # noqa: E402
 from stage import Stage  # noqa: E402
 
 # Which way bytes go: by recv and send alone, or by splice once there are many.
 DATA_PATHS = {"copy": ["--pipe-size", "0"], "splice": []}
 
 
+def enter_own_network():
+    """Each worker has a loopback of its own: a port that one has left is not taken by another's client."""
+    new_network = 0x40000000
+    ip = shutil.which("ip", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if ip and ctypes.CDLL(None).unshare(new_network) == 0:
+        subprocess.run([ip, "link", "set", "lo", "up"], check=True)
+
+
 def pytest_configure(config):
+    adopt_orphans()
+    if hasattr(config, "workerinput"):
+        enter_own_network()
     config.addinivalue_line("markers", "plain_only(reason): says nothing about a build with sanitizers")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -207,7 +207,6 @@ class Proxy:
 
     def upgrade(self, within=20):
         """From here on this is the new process; the old one is the last of those replaced."""
-        adopt_orphans()
         line = self.after_signal(signal.SIGUSR2, r"takes over|this (one|process) goes on", within)
         return self.followed(line)
 

@@ -16,7 +16,7 @@ import pytest
 from backend import echo
 from manager import Manager
 from proc import wait_until
-from proxy import SANITIZE, SOCKFRONT, Proxy, adopt_orphans, run
+from proxy import SANITIZE, SOCKFRONT, Proxy, run
 from stage import endpoint
 from streams import exchange, is_silent, read_exactly
 
@@ -107,7 +107,6 @@ def test_an_upgrade_in_the_making_ends_with_it(stage):
     os.unlink(program)
     stage.file("sockfront", f'#!/bin/sh\necho held $$ >&2; sleep 1; exec {SOCKFRONT} "$@"\n')
     os.chmod(program, 0o755)
-    adopt_orphans()
     new = int(proxy.after_signal(signal.SIGUSR2, r"^held \d+").split()[1])
     assert ended_after(proxy) < 3
     status = wait_until(lambda: [s for pid, s in [os.waitpid(new, os.WNOHANG)] if pid], "the new process ends")[0]

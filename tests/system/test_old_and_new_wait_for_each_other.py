@@ -12,7 +12,6 @@ import pytest
 
 from manager import Manager
 from proc import listening_sockets, wait_until
-from proxy import adopt_orphans
 from streams import exchange, is_silent, outcome, read_exactly
 
 
@@ -165,7 +164,6 @@ def test_new_one_that_dies_before_it_is_the_service(stage):
     """It accepts already; the manager hears of nobody else than the old one."""
     manager = Manager(stage)
     backend, path = stage.backend(), stage.path("app.sock")
-    adopt_orphans()
     proxy = stage.proxy(path, backend.address, environment=manager.environment)
     manager.wait("READY=1")
     # A manager that is slow to read is the time in which it can happen.
@@ -214,7 +212,6 @@ def test_signal_while_the_listeners_are_opened(stage, number):
     file = config(stage, backend, first, second)
     directory = os.open(stage.path("locked"), os.O_RDONLY)
     fcntl.flock(directory, fcntl.LOCK_EX)
-    adopt_orphans()
     proxy = stage.proxy("-c", file, sockets=0)
     wait_until(lambda: os.path.exists(first), "the first is open")
     proxy.signal(number)

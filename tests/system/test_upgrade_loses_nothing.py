@@ -15,7 +15,7 @@ from backend import echo, speak_first
 from load import Load
 from manager import Manager
 from proc import children, kinds, listener_inodes, parent, wait_until
-from proxy import SANITIZE, SOCKFRONT, adopt_orphans
+from proxy import SANITIZE, SOCKFRONT
 from stage import endpoint
 from streams import exchange, read_exactly
 
@@ -324,7 +324,6 @@ def test_binary_that_fails_changes_nothing(stage, binary, case):
     pid, before, inode = proxy.pid, listener_inodes(proxy.pid), os.stat(path).st_ino
     manager.wait("READY=1")
     client, connection = live_pair(stage, backend, path)
-    adopt_orphans()
     if text:
         script(stage, binary, text)
     else:
@@ -388,7 +387,6 @@ def held(stage, binary):
 
 def hold(stage, proxy):
     """Starts an upgrade and has it wait; returns the process id."""
-    adopt_orphans()
     line = proxy.after_signal(signal.SIGUSR2, r"^held \d+")
     return int(line.split()[1])
 
