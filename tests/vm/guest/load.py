@@ -38,7 +38,7 @@ class Load:
                 self.errors.append(f"{address!r}, after {self.served[number]}: {error!r}")
                 return
             self.served[number] += 1
-            time.sleep(0.02)  # the machine has other things to do too
+            time.sleep(0.05)  # the machine has other things to do too
 
     def wait_more(self, count):
         """Until each address has served that many more clients, or failed."""

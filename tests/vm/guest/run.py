@@ -4,6 +4,7 @@
 import os
 import subprocess
 
+from journal import follow
 from tap import say
 
 AT_ONCE = 4
@@ -25,6 +26,7 @@ def ended(topic, result):
 
 def main():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    follow()
     with open("/vm/topics", encoding="ascii") as file:
         waiting = file.read().split()
     os.mkfifo(DONE)
@@ -38,7 +40,7 @@ def main():
             ended(*done.readline().split())
             running -= 1
     say("vm: all topics have ended")
-    subprocess.run(["systemctl", "reboot", "--force", "--force"], check=True)
+    subprocess.run(["systemctl", "poweroff", "--force", "--force"], check=True)
 
 
 main()

@@ -108,6 +108,6 @@ def test_guest_ssh(units):
     said = output(
         "ssh", "-F", "none", "-i", f"{keys}/user", "-o", "StrictHostKeyChecking=no", "-o",
         "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o",
-        "ProxyCommand=socat - VSOCK-CONNECT:1:22", "root@guest", "echo", "hello over vsock")
+        "ProxyCommand=socat - VSOCK-CONNECT:1:22,retry=5", "root@guest", "echo", "hello over vsock")
     assert said == "hello over vsock"
     units.wait_log("guest-ssh.service", r'client=vsock:1:\d+ .*reason="closed"')

@@ -48,7 +48,7 @@ def test_bad_file_changes_nothing(units):
     told = len(re.findall("no-such-key", units.log(unit)))
     units.ctl("kill", "--signal=HUP", "--kill-who=main", unit)
     wait_until(lambda: len(re.findall("no-such-key", units.log(unit))) > told, "it says so again",
-               MANY)
+               MANY, 0.1)
     assert (units.main_pid(unit), listens_on(4301)) == (pid, inode)
     assert units.show(unit, "ActiveState") == "active"
     assert refused(TCP, ("127.0.0.1", 4302))
@@ -66,8 +66,8 @@ def test_good_file_adds_and_removes(units):
                         + proxy("comes", "/run/vm-good/comes.sock", comes)
                         + proxy("too", "127.0.0.1:4304", comes))
     units.ctl("reload", unit)
-    wait_until(lambda: os.path.exists("/run/vm-good/comes.sock"), "what is new is there", MANY)
-    wait_until(lambda: not os.path.exists("/run/vm-good/goes.sock"), "what is old is gone", MANY)
+    wait_until(lambda: os.path.exists("/run/vm-good/comes.sock"), "what is new is there", MANY, 0.1)
+    wait_until(lambda: not os.path.exists("/run/vm-good/goes.sock"), "what is old is gone", MANY, 0.1)
     assert (units.main_pid(unit), listens_on(4303)) == (pid, inode)
     exchange(connect(units, TCP, ("127.0.0.1", 4303)), units.accept(stays), seed=1)
     exchange(connect(units, UNIX, "/run/vm-good/comes.sock"), units.accept(comes), seed=2)
@@ -88,7 +88,7 @@ def test_reloads_under_load(units):
         units.configuration("vm-often", text + f"connect-timeout = {number + 20}s\n"
                             + proxy("b", f"@vm-often-{number}", backend))
         units.ctl("reload", unit)
-        wait_until(lambda: not refused(UNIX, f"\0vm-often-{number}"), "it is in force", MANY)
+        wait_until(lambda: not refused(UNIX, f"\0vm-often-{number}"), "it is in force", MANY, 0.1)
     load.wait_more(2)
     load.stop()
     assert (units.main_pid(unit), listens_on(4305)) == (pid, inode)
@@ -106,5 +106,5 @@ def test_socket_of_a_unit_goes_to_another_proxy(units):
     units.configuration("vm-match", "[proxy two]\nlisten = sd-listen:*\n"
                         f"backend = {second.address}\n" + proxy("more", "@vm-match", first))
     units.ctl("reload", "sockfront@vm-match.service")
-    wait_until(lambda: not refused(UNIX, "\0vm-match"), "it is in force", MANY)
+    wait_until(lambda: not refused(UNIX, "\0vm-match"), "it is in force", MANY, 0.1)
     exchange(connect(units, UNIX, path), units.accept(second))

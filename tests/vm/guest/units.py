@@ -149,7 +149,7 @@ class Units:
         def found():
             return re.findall(f"^.*{pattern}.*$", self.log(unit), re.MULTILINE)
 
-        return wait_until(found, f"{unit} logs {pattern!r}", within)
+        return wait_until(found, f"{unit} logs {pattern!r}", within, every=0.1)
 
     # ---- the two ends of a connection ----------------------------------------------------------
 
