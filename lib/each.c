@@ -32,7 +32,7 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
 			      const struct sfront_options *options,
 			      struct sfront_listener **listeners, struct sfront_error *err)
 {
-	struct sfront_listener **fresh = calloc(n, sizeof(*fresh));
+	struct sfront_listener **fresh = calloc(n, sizeof(struct sfront_listener *));
 	unsigned int targets = 0;
 	int r;
 
