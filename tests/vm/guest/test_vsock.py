@@ -181,7 +181,7 @@ def test_client_that_leaves_in_the_middle(units):
     """The backend learns of it, and every descriptor is free again."""
     for port, path in ((5024, SPLICE), (5025, COPY)):
         proxy, client, connection = pair(units, port, *path)
-        sending = send_in_background(connection, bytes(8 << 20))
+        sending = send_in_background(connection, bytes(8 << 20), then_end=False)
         read_exactly(client, 1 << 20)
         client.close()
         try:
