@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Opens all that a configuration names, or nothing.  Between proxy.c, which
- * opens one proxy, and main.c, reload.c and upgrade.c, which say what is open
- * already.
+ * opens one proxy, and store.c and reload.c, which say what is open already.
  */
 #include "daemon/generation.h"
 
@@ -83,7 +82,7 @@ static void give_back(struct listening *listening)
 {
 	struct sfront_error ignored;
 
-	if (listening_is_own(listening))
+	if (listening_is_own(listening) || listening->listener == NULL)
 		return;
 	(void)sfront_listener_update(listening->listener, listening->options, NULL, &ignored);
 	sfront_listener_lend(listening->listener);

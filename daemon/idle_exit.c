@@ -26,6 +26,7 @@ static struct {
 	struct event timer;
 	bool started;
 	void (*quiet)(void);
+	uint64_t warned_of_ms;
 } idle;
 
 static void arm(uint64_t ms)
@@ -84,10 +85,11 @@ void idle_exit_start(struct service *service, void (*quiet)(void))
 	idle_exit_stop();
 	if (limit == SFRONT_INFINITY_MS)
 		return;
-	if (limit < SAFE_MS)
+	if (limit < SAFE_MS && limit != idle.warned_of_ms)
 		log_line(LOG_WARNING,
 			 "exit-idle-time is below 3s: a unit that is started that often needs "
 			 "StartLimitIntervalSec=0, or systemd gives it and its sockets up");
+	idle.warned_of_ms = limit;
 	idle.service = service;
 	idle.quiet = quiet;
 	idle.started = true;

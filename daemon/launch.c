@@ -190,13 +190,23 @@ static bool is_listening(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
 }
 
+/* A number that was inherited once may be one of ours by now. */
+static bool is_own_descriptor(struct listening *listening, void *data)
+{
+	for (size_t i = 0; i < listening->n_sockets; i++)
+		if (listening_is_own(listening) &&
+		    sfront_listener_fd(listening->listener, i) == *(const int *)data)
+			return true;
+	return false;
+}
+
 /* Those that no variable announces and no line names now: a changed file may name them again. */
-static void pass_unannounced(struct launch_plan *plan)
+static void pass_unannounced(struct launch_plan *plan, struct generation *generation)
 {
 	int fd;
 
 	for (size_t i = 0; (fd = descriptors_inherited_at(i)) >= 0; i++)
-		if (is_listening(fd))
+		if (is_listening(fd) && generation_each(generation, is_own_descriptor, &fd) == 0)
 			add_descriptor(plan, fd);
 }
 
@@ -216,7 +226,6 @@ static void note_passed(struct launch_plan *plan, struct listening *listening)
 	}
 	plan->passed->listenings = longer;
 	longer[plan->passed->n++] = listening;
-	listening->is_taken_over = false;
 }
 
 static bool pass_listening(struct listening *listening, void *data)
@@ -224,6 +233,7 @@ static bool pass_listening(struct listening *listening, void *data)
 	struct passing *passing = data;
 	char name[STORE_NAME_SIZE];
 
+	listening->is_taken_over = false;
 	/* Not all that was inherited was announced by LISTEN_FDS. */
 	if (!listening_is_own(listening)) {
 		for (size_t i = 0; i < listening->n_sockets; i++)
@@ -264,7 +274,7 @@ static int plan_prepare(struct launch_plan *plan, struct generation *generation,
 		else if (!is_of_ours(*variable))
 			add_variable(plan, strdup(*variable));
 	pass_inherited(plan);
-	pass_unannounced(plan);
+	pass_unannounced(plan, generation);
 	fprintf(passing.sockets.stream, "%d", control);
 	(void)generation_each(generation, pass_listening, &passing);
 	add_variable(plan, grown(&passing.sockets));

@@ -80,14 +80,15 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 
 /* ---- the end ---- */
 
-/*
- * When all connections have ended, and, while there is time, those of the process
- * that was taken over from: the service manager ends that with this one.
- */
+/* The service manager ends the process that was taken over from with this one. */
+static bool waits_for_predecessor(void)
+{
+	return life.phase != CUTTING && successor_has_predecessor() && !successor_is_waiting();
+}
+
 static void end_if_idle(void)
 {
-	if (life.n_idle == life.service->n_workers &&
-	    (life.phase == CUTTING || !successor_has_predecessor()))
+	if (life.n_idle == life.service->n_workers && !waits_for_predecessor())
 		event_base_loopbreak(life.service->base);
 }
 
@@ -114,6 +115,9 @@ static void log_drain(void)
 	unsigned int left = slots_used(&life.service->slots);
 	uint64_t timeout = life.service->process.drain_timeout_ms;
 
+	if (left == 0 && waits_for_predecessor())
+		log_line(LOG_INFO, "stopping: waiting for the process that this one took over "
+				   "from; a second signal ends it");
 	if (left == 0)
 		return;
 	if (timeout == SFRONT_INFINITY_MS)
@@ -151,8 +155,11 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 	(void)what;
 	(void)arg;
 	if (life.phase == DRAINING || life.phase == CUTTING) {
-		/* It may drain for another reason than a signal. */
-		if (life.stop_asked)
+		/*
+		 * It may drain for another reason than a signal; and a new process
+		 * that is stopped with the old one is told so by that, too.
+		 */
+		if (life.stop_asked && !successor_is_waiting())
 			cut();
 		else
 			log_line(LOG_NOTICE, "stopping: already waiting for the last connections; "
@@ -191,6 +198,9 @@ static void close_listeners(void)
 	if (life.listeners_closed)
 		return;
 	life.listeners_closed = !in_use;
+	/* The old process goes on with what both have. */
+	if (successor_is_waiting() && !in_use)
+		generation_give_back(life.service->generation);
 	(void)generation_each(life.service->generation, in_use ? refuse : close_listening, NULL);
 }
 
@@ -237,6 +247,7 @@ static void operation_ended(void)
 	life.reload_wanted = life.upgrade_wanted = false;
 	if (life.phase != RUNNING)
 		return;
+	idle_exit_start(life.service, quiet);
 	/* An upgrade reads the configuration anyway. */
 	if (upgrade)
 		begin_upgrade();
@@ -253,7 +264,9 @@ static bool is_busy(const char *what, bool *wanted)
 	}
 	if (life.accepting_over) {
 		log_line(LOG_NOTICE,
-			 "%s: this process only serves the connection it was started with", what);
+			 "%s: this process has nothing to accept from any more, and ends with "
+			 "its last connection",
+			 what);
 		return true;
 	}
 	if (life.phase == RUNNING && life.operation == NO_OPERATION)
@@ -265,12 +278,6 @@ static bool is_busy(const char *what, bool *wanted)
 }
 
 /* ---- reload ---- */
-
-static void watch(void)
-{
-	path_watch_start(life.service->base, life.service->generation);
-	idle_exit_start(life.service, quiet);
-}
 
 static void reload_ended(void)
 {
@@ -307,7 +314,7 @@ static void reload_switched(void)
 	worker_resume(&life.service->workers[0]);
 	if (life.phase == RUNNING) {
 		store_update(next);
-		watch();
+		path_watch_start(life.service->base, next);
 	}
 	reload_ended();
 }
@@ -322,6 +329,7 @@ static void begin_reload(void)
 		    (unsigned long long)now.tv_sec * 1000000 +
 			    (unsigned long long)now.tv_nsec / 1000);
 	life.operation = RELOAD;
+	idle_exit_stop();
 	r = reload_start(life.service, reload_opened);
 	if (r == 0)
 		return;
@@ -340,6 +348,16 @@ static void reload_asked(evutil_socket_t signal, short what, void *arg)
 
 /* ---- upgrade ---- */
 
+/* What the new process did not take, systemd keeps for nothing. */
+static bool forget_if_left(struct listening *listening, void *data)
+{
+	(void)data;
+	if (listening->is_taken_over)
+		return false;
+	store_forget(listening);
+	return true;
+}
+
 /*
  * The other process accepts, beside this one.  systemd has to know of it before
  * it says anything itself, and then hears nothing from this one any more.
@@ -352,10 +370,15 @@ static void hand_over(pid_t pid)
 	(void)notify_send("MAINPID=%d\nREADY=1", pid);
 	if (!notify_flush(HANDOVER_FLUSH_S))
 		log_line(LOG_WARNING, "upgrade: the service manager does not read what it is told");
-	notify_mute(true);
+	if (!upgrade_is_alive()) { /* and that is told next */
+		(void)notify_send("MAINPID=%d\nREADY=1", getpid());
+		return;
+	}
 	watchdog_stop();
 	status_stop();
 	life.operation = NO_OPERATION;
+	(void)generation_each(life.service->generation, forget_if_left, NULL);
+	notify_mute(true);
 	upgrade_finish();
 	/* It may have read the configuration before that was changed. */
 	if (reload)
@@ -376,6 +399,7 @@ static void upgrade_answered(pid_t pid)
 static void begin_upgrade(void)
 {
 	life.operation = UPGRADE;
+	idle_exit_stop();
 	if (upgrade_start(life.service, upgrade_answered) < 0)
 		operation_ended();
 }
@@ -411,20 +435,28 @@ static void begin_accepting(void)
 /* This process is the service: the manager hears of it from now on. */
 static void begin_service(void)
 {
+	if (life.phase == STARTING)
+		return; /* it follows once the first worker accepts */
+	status_start(life.service);
+	watchdog_start(life.service);
 	if (life.phase == RUNNING) {
 		store_update(life.service->generation);
 		notify_send("READY=1");
+	} else {
+		notify_send("STOPPING=1");
+		status_drain();
+		end_if_idle();
 	}
-	status_start(life.service);
-	watchdog_start(life.service);
 	operation_ended(); /* what was asked for before */
 }
 
-/* The old process ended, or thought better of it: its sockets are its own. */
+/* The old process ended, or thought better of it: the sockets stay with that. */
 static void old_process_lost(void)
 {
-	if (life.phase != STARTING)
+	if (life.phase != STARTING) {
+		end_if_idle();
 		return;
+	}
 	log_line(LOG_NOTICE,
 		 "upgrade: the process to take over from has ended or called it off: ending");
 	atomic_store(&life.service->exit_status, EXIT_FAILURE);
@@ -433,7 +465,7 @@ static void old_process_lost(void)
 
 static void old_process_ended(void)
 {
-	if (life.phase == RUNNING)
+	if (life.phase == RUNNING && life.operation == NO_OPERATION)
 		idle_exit_start(life.service, quiet);
 	else
 		end_if_idle();
@@ -459,14 +491,14 @@ static void worker_polls(struct message *message)
 
 static void accepting_began(void)
 {
-	const struct generation *generation = life.service->generation;
+	struct generation *generation = life.service->generation;
 
 	if (life.phase != STARTING)
 		return;
 	life.phase = RUNNING;
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		proxy_announce(&generation->proxies[i], false);
-	watch();
+	path_watch_start(life.service->base, generation);
 	if (successor_is_waiting())
 		successor_report_accepting();
 	else
@@ -562,6 +594,8 @@ int lifecycle_run(struct service *service)
 	idle_exit_stop();
 	path_watch_stop();
 	workers_stop(service);
+	if (life.next != NULL)
+		reload_discard(service, life.next);
 	event_del(&life.drain_timer);
 	signals_release();
 	return status;

@@ -117,7 +117,12 @@ static int run(struct service *service, struct config *config, const char *file)
 	bool inetd = serves_inetd(config);
 	int status = EXIT_REFUSED;
 
-	successor_receive();
+	if (successor_receive() < 0) {
+		log_line(LOG_ERR, "upgrade: what the old process passed cannot be made out, or "
+				  "memory is out");
+		config_clear(config);
+		return status;
+	}
 	descriptors_note_inherited();
 	log_open(config->process.log_level, stderr_is_stdin());
 	descriptors_fill_standard(inetd);
@@ -134,6 +139,9 @@ static int run(struct service *service, struct config *config, const char *file)
 	}
 	if (service->base != NULL)
 		event_base_free(service->base);
+	/* The old process goes on with what both have. */
+	if (successor_is_waiting())
+		generation_give_back(service->generation);
 	generation_free(service->generation);
 	return status;
 }

@@ -223,6 +223,7 @@ static bool close_if_dropped(struct listening *listening, void *data)
 	store_forget(listening);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
 	listening->is_shared = false;
+	listening_refuse(listening);
 	listening_close(listening);
 	return true;
 }

@@ -90,22 +90,23 @@ bool store_is_name(const char *name)
 
 /* ---- at the start ---- */
 
-static void add(const char *name, int fd, bool is_systemd_s)
+static bool add(const char *name, int fd, bool is_systemd_s)
 {
 	struct kept *kept = reallocarray(store.kept, store.n + 1, sizeof(*kept));
 
 	if (kept == NULL) {
 		close(fd);
-		return;
+		return false;
 	}
 	store.kept = kept;
 	kept[store.n] = (struct kept){ .fd = fd, .is_systemd_s = is_systemd_s };
 	snprintf(kept[store.n++].name, sizeof(kept->name), "%s", name);
+	return true;
 }
 
-void store_add(const char *name, int fd)
+bool store_add(const char *name, int fd)
 {
-	add(name, fd, false);
+	return add(name, fd, false);
 }
 
 bool store_was_taken(size_t index)
@@ -121,7 +122,7 @@ void store_receive(void)
 		return;
 	for (size_t i = 0; sfront_inherited_at(i, &inherited) == 0; i++)
 		if (store_is_name(inherited.name))
-			add(inherited.name, inherited.fd, true);
+			(void)add(inherited.name, inherited.fd, true);
 }
 
 static bool is_wanted(const struct config *config, const char *name)
@@ -173,6 +174,8 @@ static void make_systemd_forget(const struct kept *kept)
 
 void store_close_strangers(const struct config *config)
 {
+	bool waits = false;
+
 	for (size_t i = 0; i < store.n; i++) {
 		struct kept *kept = &store.kept[i];
 
@@ -181,12 +184,14 @@ void store_close_strangers(const struct config *config)
 		log_line(LOG_DEBUG, "%s: nothing listens there any more", kept->name);
 		if (kept->is_systemd_s) {
 			/* systemd's copy listens too, until it hears that it is not wanted. */
-			(void)shutdown(kept->fd, SHUT_RDWR);
+			waits |= shutdown(kept->fd, SHUT_RDWR) < 0; /* vsock cannot */
 			make_systemd_forget(kept);
 			remove_path(kept);
 		}
 		close_kept(kept);
 	}
+	if (waits)
+		notify_barrier(PATIENCE_S);
 }
 
 /* Those of that name.  Returns how many. */
@@ -309,29 +314,24 @@ static bool keep(struct listening *listening, void *data)
 	return true;
 }
 
-struct named {
-	const char *name;
-};
-
 static bool has_name(struct listening *listening, void *data)
 {
-	const struct named *named = data;
 	char name[STORE_NAME_SIZE];
 
 	if (!listening_is_own(listening))
 		return false;
 	store_format_name(listening, name);
-	return strcmp(name, named->name) == 0;
+	return strcmp(name, data) == 0;
 }
 
 void store_update(struct generation *generation)
 {
 	/* What systemd keeps and nobody has taken is kept for nothing. */
 	for (size_t i = 0; i < store.n && store_is_kept(); i++) {
-		struct named named = { store.kept[i].name };
+		char *name = store.kept[i].name;
 
-		if (generation_each(generation, has_name, &named) == 0)
-			notify_send("FDSTOREREMOVE=1\nFDNAME=%s", named.name);
+		if (generation_each(generation, has_name, name) == 0)
+			notify_send("FDSTOREREMOVE=1\nFDNAME=%s", name);
 	}
 	free(store.kept);
 	store.kept = NULL;

@@ -33,8 +33,10 @@ void store_receive(void);
  * and are counted from 0.
  *
  * @name: copied
+ *
+ * False: memory is out.
  */
-void store_add(const char *name, int fd);
+bool store_add(const char *name, int fd);
 
 /* Whether number @index of those serves a listen line now. */
 bool store_was_taken(size_t index);

@@ -54,24 +54,26 @@ static bool receive_one(const char **text)
 	len = strcspn(*text, " ");
 	snprintf(name, sizeof(name), "%.*s", (int)len, *text);
 	*text += len;
-	store_add(name, fd);
 	successor.n_received++;
-	return true;
+	return store_add(name, fd);
 }
 
-void successor_receive(void)
+int successor_receive(void)
 {
 	const char *text = getenv(UPGRADE_VARIABLE);
 
 	if (text == NULL)
-		return;
+		return 0;
 	successor.control = take_descriptor(&text);
 	successor.is_one = successor.has_predecessor = successor.control >= 0;
 	while (successor.is_one && *text == ' ' && receive_one(&text))
 		;
-	unsetenv(UPGRADE_VARIABLE);
 	/* Another process is the service. */
 	notify_mute(successor.is_one);
+	if (!successor.is_one || *text != '\0')
+		return -EINVAL;
+	unsetenv(UPGRADE_VARIABLE);
+	return fcntl(successor.control, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 bool successor_is_waiting(void)

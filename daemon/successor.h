@@ -9,8 +9,11 @@
 
 struct event_base;
 
-/* At the start of main(): notes what the old process has passed, if there is one. */
-void successor_receive(void);
+/*
+ * At the start of main(): notes what the old process has passed, if there is one.
+ * Returns 0, or -errno: it cannot be made out, and this process must not go on.
+ */
+int successor_receive(void);
 
 /* What happens to it, on the main thread. */
 struct succession {

@@ -32,7 +32,8 @@ static struct {
 	void (*done)(pid_t pid);
 	int control; /* valid while .pending or .aborting */
 	bool pending;
-	bool aborting; /* it was asked to end and is still there */
+	bool aborting;   /* it was asked to end and is still there */
+	bool may_accept; /* it may have clients */
 	struct event event, timer;
 	pid_t pid; /* of the new process, once it has said so */
 	struct passed passed;
@@ -43,7 +44,7 @@ static void forget(void)
 	event_del(&upgrade.event);
 	event_del(&upgrade.timer);
 	close(upgrade.control);
-	upgrade.pending = upgrade.aborting = false;
+	upgrade.pending = upgrade.aborting = upgrade.may_accept = false;
 	upgrade.pid = 0;
 }
 
@@ -66,7 +67,7 @@ static void failed(void)
 
 static void mark_taken(int index)
 {
-	if (index >= 0 && (size_t)index < upgrade.passed.n)
+	if (!upgrade.aborting && index >= 0 && (size_t)index < upgrade.passed.n)
 		upgrade.passed.listenings[index]->is_taken_over = true;
 }
 
@@ -87,8 +88,10 @@ static void act_on(const struct note *note)
 		mark_taken(note->value);
 		break;
 	case NOTE_READY:
-		if (!upgrade.aborting)
+		if (!upgrade.aborting) {
+			upgrade.may_accept = true;
 			tell(NOTE_GO);
+		}
 		break;
 	case NOTE_ACCEPTING:
 		if (!upgrade.aborting)
@@ -123,7 +126,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	if (upgrade.aborting) {
 		/* While it holds its end of the connection, the number is its own. */
-		if (upgrade.pid > 0)
+		if (upgrade.pid > 0 && !upgrade.may_accept)
 			kill(upgrade.pid, SIGKILL);
 		forget();
 		return;
@@ -194,7 +197,7 @@ bool upgrade_is_alive(void)
 {
 	struct pollfd hangup = { .fd = upgrade.control };
 
-	return upgrade.pending && poll(&hangup, 1, 0) == 0;
+	return upgrade.pending && poll(&hangup, 1, 0) != 1;
 }
 
 static bool set_shared(struct listening *listening, void *data)
@@ -219,6 +222,7 @@ void upgrade_abort(void)
 
 	upgrade.pending = false;
 	upgrade.aborting = true;
+	upgrade.passed.n = 0; /* a reload may free them */
 	if (upgrade.pid > 0)
 		kill(upgrade.pid, SIGTERM);
 	event_add(&upgrade.timer, &mercy);

@@ -14,8 +14,8 @@
  *	 |  accepts no more, drains            |
  *	 |  ends  ---------------------------> |  may end, too
  *
- * Until "yours" the new one may end at any moment, and the old one goes on as if
- * nothing had been tried.
+ * Until "yours" the new one may end at any moment, and the old one goes on; options
+ * of sockets that both have are as they were, unless it was ended by force.
  */
 #ifndef DAEMON_UPGRADE_H
 #define DAEMON_UPGRADE_H

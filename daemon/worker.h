@@ -83,9 +83,9 @@ int worker_start(struct worker *worker);
 /*
  * What the main thread asks of the first worker, and the answer to it: to accept
  * for that generation from now on ("switched"); to look again whether a slot is
- * free; to take what is queued and stop
- * accepting, or to leave the queues to others ("accepted"); to stop if nobody is
- * there and nobody waits ("asked_if_idle").
+ * free; to take what is queued and stop accepting, or to leave the queues to
+ * others ("accepted"); to stop if nobody is there and nobody waits
+ * ("asked_if_idle").
  */
 void worker_switch(struct worker *worker, struct generation *generation);
 void worker_resume(struct worker *worker);

@@ -15,7 +15,6 @@ import pytest
 
 from backend import echo
 from manager import Manager
-from proc import wait_until
 from proxy import SANITIZE, SOCKFRONT, Proxy, run
 from stage import endpoint
 from streams import exchange, is_silent, read_exactly
@@ -99,19 +98,19 @@ def test_a_reload_changes_it(stage):
     assert ended_after(proxy) < 3
 
 
-def test_an_upgrade_in_the_making_ends_with_it(stage):
-    """The new process, which has accepted nobody yet, neither stays behind nor takes over then."""
-    manager = Manager(stage)
+def test_an_upgrade_in_the_making_is_finished_first(stage):
+    """A process that waits for its successor is not idle; the successor is, in the end."""
     program = shutil.copy(SOCKFRONT, stage.path("sockfront"))
-    proxy, address = start(stage, stage.backend(), "500ms", program=program, environment=manager.environment)
+    proxy, address = start(stage, stage.backend(), "500ms", program=program)
     os.unlink(program)
     stage.file("sockfront", f'#!/bin/sh\necho held $$ >&2; sleep 1; exec {SOCKFRONT} "$@"\n')
     os.chmod(program, 0o755)
-    new = int(proxy.after_signal(signal.SIGUSR2, r"^held \d+").split()[1])
-    assert ended_after(proxy) < 3
-    status = wait_until(lambda: [s for pid, s in [os.waitpid(new, os.WNOHANG)] if pid], "the new process ends")[0]
-    assert status != 0 and not proxy.grep("takes over")
-    assert not [m for m in manager.messages if m.pid == new or m.value("MAINPID")]
+    proxy.after_signal(signal.SIGUSR2, r"^held \d+")
+    time.sleep(0.7)
+    assert proxy.alive()
+    proxy.followed(proxy.wait_log("takes over")[0])
+    proxy.wait_replaced()
+    assert ended_after(proxy) < 5
 
 
 @pytest.mark.parametrize("idle, warned", [("2999ms", True), ("3s", False), ("infinity", False)])

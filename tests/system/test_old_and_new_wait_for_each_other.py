@@ -3,6 +3,8 @@
 
 import fcntl
 import os
+import resource
+import shutil
 import signal
 import socket
 import stat
@@ -12,6 +14,7 @@ import pytest
 
 from manager import Manager
 from proc import listening_sockets, wait_until
+from proxy import SOCKFRONT
 from streams import exchange, is_silent, outcome, read_exactly
 
 
@@ -191,6 +194,47 @@ def children_of(pid):
         with open(f"/proc/{pid}/task/{task}/children") as file:
             found |= {int(word) for word in file.read().split()}
     return found
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_new_one_that_is_stopped_before_it_is_the_service(stage, both):
+    """It ends at once, whatever the old one has left to do."""
+    backend, path = stage.backend(), stage.path("app.sock")
+    program = shutil.copy(SOCKFRONT, stage.path("sockfront"))
+    proxy = stage.proxy("--drain-timeout=infinity", path, backend.address, program=program)
+    pair = live_pair(stage, backend, path)
+    go = stage.path("go")
+    os.unlink(program)
+    stage.file("sockfront", f'#!/bin/sh\necho held $$ >&2; until [ -e {go} ]; do sleep 0.05; done\n'
+               f'kill -TERM $$ & exec {SOCKFRONT} "$@"\n')
+    os.chmod(program, 0o755)
+    new = int(proxy.after_signal(signal.SIGUSR2, r"^held \d+").split()[1])
+    if both:
+        proxy.signal(signal.SIGTERM)
+        proxy.wait_log("called off")
+    stage.file("go", "")
+    wait_until(lambda: os.waitpid(new, os.WNOHANG)[0], "the new process ends")
+    assert not proxy.grep("takes over") and os.path.exists(path) != both
+    exchange(*pair, seed=1, size=1000)
+    if both:
+        stage.close_sockets_of([pair])
+        assert proxy.wait(10) == 0
+    else:
+        exchange(*live_pair(stage, backend, path), seed=2, size=1000)
+
+
+def test_one_that_fails_late_leaves_inherited_options(stage):
+    backend, listener = stage.backend(), stage.listener()
+    file = config(stage, backend, "sd-listen")
+    proxy = stage.handed([listener], "-c", file)
+    with open(file, "a") as more:
+        more.write("tcp-keepalive = 30000::\n")
+    config_text = open(file).read()
+    stage.file("sockfront.conf", config_text.replace("[sockfront]\n", "[sockfront]\nworkers = 40\n"))
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (64, 64))
+    assert "ended before" in proxy.after_signal(signal.SIGUSR2, "this one goes on")
+    assert proxy.grep("limit of open files")
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
 
 
 def test_where_nobody_waits_for_children(stage):
