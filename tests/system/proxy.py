@@ -42,7 +42,13 @@ class Adopted:
 
     def poll(self):
         if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                # The process between us has not ended yet.
+                if not os.path.exists(f"/proc/{self.pid}"):
+                    raise
+                return None
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode

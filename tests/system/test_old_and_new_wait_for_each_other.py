@@ -14,7 +14,7 @@ import pytest
 
 from manager import Manager
 from proc import listening_sockets, wait_until
-from proxy import SOCKFRONT
+from proxy import SOCKFRONT, Adopted
 from streams import exchange, is_silent, outcome, read_exactly
 
 
@@ -213,7 +213,7 @@ def test_new_one_that_is_stopped_before_it_is_the_service(stage, both):
         proxy.signal(signal.SIGTERM)
         proxy.wait_log("called off")
     stage.file("go", "")
-    wait_until(lambda: os.waitpid(new, os.WNOHANG)[0], "the new process ends")
+    Adopted(new).wait(20)
     assert not proxy.grep("takes over") and os.path.exists(path) != both
     exchange(*pair, seed=1, size=1000)
     if both:
