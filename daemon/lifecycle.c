@@ -213,6 +213,7 @@ static void accepting_ended(struct message *message)
 		log_drain();
 		status_drain();
 		close_listeners();
+		upgrade_release();
 	}
 	/* Behind whatever was handed over before. */
 	for (unsigned int i = 0; i < life.service->n_workers; i++)
@@ -380,7 +381,7 @@ static void hand_over(pid_t pid)
 	(void)generation_each(life.service->generation, forget_if_left, NULL);
 	notify_mute(true);
 	upgrade_finish();
-	/* It may have read the configuration before that was changed. */
+	/* It may have read the configuration before that was changed; it obeys when released. */
 	if (reload)
 		kill(pid, SIGHUP);
 	/* The last clients of a listener that the new process does not have are still ours. */

@@ -210,10 +210,15 @@ static bool set_shared(struct listening *listening, void *data)
 void upgrade_finish(void)
 {
 	(void)generation_each(upgrade.service->generation, set_shared, NULL);
-	tell(NOTE_YOURS);
 	/* The connection stays: its end tells the new process of ours. */
 	event_del(&upgrade.event);
 	event_del(&upgrade.timer);
+}
+
+void upgrade_release(void)
+{
+	if (upgrade.pending)
+		tell(NOTE_YOURS);
 }
 
 void upgrade_abort(void)

@@ -10,11 +10,12 @@
  *	 |  "go"  ---------------------------> |
  *	 |  <-------------------- "accepting"  |  accepts, beside the old one
  *	 |  MAINPID=, READY=1 to systemd       |
- *	 |  "yours"  ------------------------> |  speaks to systemd from now on
- *	 |  accepts no more, drains            |
+ *	 |  accepts no more, closes            |
+ *	 |  "yours"  ------------------------> |  speaks to systemd, reloads, from now on
+ *	 |  drains                             |
  *	 |  ends  ---------------------------> |  may end, too
  *
- * Until "yours" the new one may end at any moment, and the old one goes on; options
+ * Until MAINPID= the new one may end at any moment, and the old one goes on; options
  * of sockets that both have are as they were, unless it was ended by force.
  */
 #ifndef DAEMON_UPGRADE_H
@@ -39,10 +40,16 @@ int upgrade_start(struct service *service, void (*done)(pid_t pid));
 bool upgrade_is_alive(void);
 
 /*
- * It is on its own from now on.  The listeners that it has taken over are marked as
- * shared, the others as this process's own.
+ * There is no way back any more.  The listeners that the new process has taken over
+ * are marked as shared, the others as this process's own.
  */
 void upgrade_finish(void);
+
+/*
+ * After that, when the listeners are closed here: the new process is on its own, and
+ * may open what it has not taken over.  Nothing without an upgrade.
+ */
+void upgrade_release(void);
 
 /* Asks the new process to end, which has no say in anything yet. */
 void upgrade_abort(void);

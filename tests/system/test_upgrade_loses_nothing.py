@@ -465,6 +465,34 @@ def test_reload_during_an_upgrade(stage, binary):
     assert stage.visit(address) == (b"two", "end")
 
 
+def test_reload_wants_back_what_the_upgrade_dropped(stage, binary):
+    """The new process opens nothing before the old one, who has clients to accept there, has closed it."""
+    backend = stage.backend(echo)
+    kept, path = stage.name("app"), stage.path("app.sock")
+    without = f"[proxy a]\nunix-listen-unlink = yes\nlisten = {kept}\nbackend = {backend.address}\n"
+    file = stage.file("sockfront.conf", f"{without}listen = {path}\n")
+    proxy = stage.proxy("-c", file, program=binary, sockets=2)
+    gate = held(stage, binary)
+    old, new = proxy.pid, hold(stage, proxy)
+    stage.file("sockfront.conf", without)
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("reload: waiting")
+    os.kill(old, signal.SIGSTOP)
+    stage.file(os.path.basename(gate), "")
+    wait_until(lambda: len(os.listdir(f"/proc/{new}/task")) > 1, "the new process has read its file")
+    clients = [stage.connect(path) for _ in range(300)]
+    stage.file("sockfront.conf", f"{without}listen = {path}\n")
+    os.kill(old, signal.SIGCONT)
+    proxy.followed(proxy.wait_log("takes over")[0])
+    assert "1 added" in proxy.wait_log("reloaded|reload failed")[0], proxy.log
+    clients.append(stage.connect(path))
+    for client in clients:
+        client.sendall(b"x")
+        assert read_exactly(client, 1) == b"x"
+    proxy.before = None
+    stage.close_sockets()
+
+
 def test_reload_that_waited_for_an_upgrade_that_failed(stage, binary):
     one, two = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two"))
     address = free_port()
