@@ -38,7 +38,7 @@ def test_is_replaced_when_it_stands_still(units):
     units.wait_other_main_pid(unit, pid)
     units.wait_log(unit, "[Ww]atchdog timeout")
     assert_serves(units, "vm-stands", backend)
-    assert units.show(unit, "NRestarts") == 1
+    assert units.show(unit, "NRestarts") >= 1
 
 
 def test_new_process_of_an_upgrade_is_watched_too(units):
@@ -49,5 +49,5 @@ def test_new_process_of_an_upgrade_is_watched_too(units):
     assert units.main_pid(unit) == second
     os.kill(second, signal.SIGSTOP)
     units.wait_other_main_pid(unit, second)
-    wait_until(lambda: units.show(unit, "NRestarts") == 1, "it was started again", MANY, 0.1)
+    wait_until(lambda: units.show(unit, "NRestarts") >= 1, "it was started again", MANY, 0.1)
     assert_serves(units, "vm-both", backend)
