@@ -37,8 +37,9 @@ static void format(char *buf, size_t size)
 	if (status.draining)
 		snprintf(buf, size, "stopping: %u connection(s) left", n);
 	else
-		snprintf(buf, size, "%u connection(s), %zu proxies", n,
-			 service->generation->n_proxies);
+		snprintf(buf, size, "%u connection(s), %zu prox%s", n,
+			 service->generation->n_proxies,
+			 service->generation->n_proxies == 1 ? "y" : "ies");
 }
 
 static void arm(uint64_t ms)
