@@ -3,8 +3,7 @@
 # make            build/sockfront, its library and the examples
 # make demo       install what is missing, build, show every mode on real traffic
 # make check      install what is missing, build, run every test
-# make check-vm   install what is missing, build, run the tests that need systemd and vsock, in a
-#                 virtual machine; also a part of "make check"
+# make check-vm   the tests that need systemd and vsock, in a virtual machine; a part of "make check"
 # make deps       install what "make check" needs (Debian packages; said before it is done)
 # make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
 # make bench-plots measure what the README shows, and draw it into tests/bench/plots/

@@ -136,6 +136,14 @@ static bool is_excess_value(const struct option *options, const char *word)
 	return false;
 }
 
+/* "--access-log no": the word is meant for the switch before it. */
+static bool is_switch_value(const char *word)
+{
+	bool value;
+
+	return sfront_parse_switch(word, &value, NULL) == 0;
+}
+
 static void take_words(struct command_line *line, char **words, int n)
 {
 	const struct key *listen = key_find("listen"), *backend = key_find("backend");
@@ -146,10 +154,13 @@ static void take_words(struct command_line *line, char **words, int n)
 		struct sfront_error err;
 
 		if (key_set(key, line->config, line->proxy, words[i], &line->place, &err) < 0)
-			problem(line->problems, &line->place, "%s: %s",
+			problem(line->problems, &line->place, "%s: %s%s",
 				key == backend ? "the backend (the last word)"
 					       : "listening address",
-				err.message);
+				err.message,
+				is_switch_value(words[i])
+					? " (a switch takes its value behind \"=\": --access-log=no)"
+					: "");
 	}
 }
 

@@ -118,6 +118,8 @@ static void log_drain(void)
 	if (left == 0 && waits_for_predecessor())
 		log_line(LOG_INFO, "stopping: waiting for the process that this one took over "
 				   "from; a second signal ends it");
+	else if (left == 0)
+		log_line(LOG_INFO, "stopping: no connection is left");
 	if (left == 0)
 		return;
 	if (timeout == SFRONT_INFINITY_MS)
@@ -341,10 +343,12 @@ static void begin_reload(void)
 
 static void reload_asked(evutil_socket_t signal, short what, void *arg)
 {
-	if (life.service->generation->file == NULL)
+	if (life.service->generation->file == NULL) {
+		log_line(LOG_NOTICE, "SIGHUP: without -c there is nothing to read again: stopping");
 		stop_asked(signal, what, arg);
-	else if (!is_busy("reload", &life.reload_wanted))
+	} else if (!is_busy("reload", &life.reload_wanted)) {
 		begin_reload();
+	}
 }
 
 /* ---- upgrade ---- */

@@ -276,7 +276,8 @@ void store_warn_of_untaken(void)
 		if (!inherited.taken && !store_is_name(inherited.name))
 			log_line(LOG_WARNING,
 				 "inherited descriptor %d (name \"%s\") is listened on by no "
-				 "proxy: its clients will hang; add sd-listen:%s or sd-listen:*",
+				 "proxy: its clients will hang; listen on sd-listen:%s or "
+				 "sd-listen:* (instead of sd-listen)",
 				 inherited.fd, inherited.name, inherited.name);
 	if (r != -ENOENT)
 		log_line(LOG_WARNING,

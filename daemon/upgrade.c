@@ -114,8 +114,8 @@ static void note_arrived(evutil_socket_t fd, short what, void *arg)
 	if (r == 0 || r == -EAGAIN)
 		return;
 	if (!upgrade.aborting)
-		log_line(LOG_ERR, "upgrade: the new process ended before it took over (what it "
-				  "has to say about that stands above); this one goes on");
+		log_line(LOG_ERR, "upgrade: the new process ended before it took over (if it "
+				  "said why, that stands above); this one goes on");
 	failed();
 }
 

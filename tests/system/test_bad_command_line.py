@@ -17,6 +17,7 @@ USAGE = [
     ([":0"], ""),
     (["-c"], "-c"),
     (["--check"], "address"),
+    (["--access-log", "no", ":0", BACKEND], "--access-log=no"),
     (["--no-such-option", ":0", BACKEND], "no-such-option"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["-x", ":0", BACKEND], "x"),
