@@ -214,7 +214,8 @@ def test_new_one_that_is_stopped_before_it_is_the_service(stage, both):
         proxy.wait_log("called off")
     stage.file("go", "")
     Adopted(new).wait(20)
-    assert not proxy.grep("takes over") and os.path.exists(path) != both
+    assert not proxy.grep("takes over")
+    wait_until(lambda: os.path.exists(path) != both, "the path goes with the old one alone")
     exchange(*pair, seed=1, size=1000)
     if both:
         stage.close_sockets_of([pair])
