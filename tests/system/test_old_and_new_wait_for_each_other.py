@@ -205,8 +205,16 @@ def test_new_one_that_is_stopped_before_it_is_the_service(stage, both):
     pair = live_pair(stage, backend, path)
     go = stage.path("go")
     os.unlink(program)
-    stage.file("sockfront", f'#!/bin/sh\necho held $$ >&2; until [ -e {go} ]; do sleep 0.05; done\n'
-               f'kill -TERM $$ & exec {SOCKFRONT} "$@"\n')
+    # The signal is there before the program, which acts upon it as soon as it can.
+    stage.file("sockfront", f"""#!/usr/bin/python3
+import os, signal, sys, time
+print("held", os.getpid(), file=sys.stderr, flush=True)
+while not os.path.exists("{go}"):
+    time.sleep(0.05)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getpid(), signal.SIGTERM)
+os.execv("{SOCKFRONT}", sys.argv)
+""")
     os.chmod(program, 0o755)
     new = int(proxy.after_signal(signal.SIGUSR2, r"^held \d+").split()[1])
     if both:
