@@ -47,7 +47,8 @@ fi
 start() {
 	local log=$work/$1
 	shift
-	"$@" >"$log" 2>&1 </dev/null &
+	# Under nohup(1) they would all ignore it, and a proxy could not be told to reload.
+	env --default-signal=HUP "$@" >"$log" 2>&1 </dev/null &
 	pids+=($!)
 }
 

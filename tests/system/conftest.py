@@ -5,6 +5,7 @@ import ctypes
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -29,6 +30,8 @@ def enter_own_network():
 
 def pytest_configure(config):
     adopt_orphans()
+    # Under nohup(1) it is ignored, which the proxies would inherit and keep; a handler is not inherited.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     if hasattr(config, "workerinput"):
         enter_own_network()
     config.addinivalue_line("markers", "plain_only(reason): says nothing about a build with sanitizers")
