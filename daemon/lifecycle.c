@@ -80,15 +80,18 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 
 /* ---- the end ---- */
 
-/* The service manager ends the process that was taken over from with this one. */
-static bool waits_for_predecessor(void)
+/* The service manager ends the other process of an upgrade, and its clients, with this one. */
+static bool waits_for_other(void)
 {
-	return life.phase != CUTTING && successor_has_predecessor() && !successor_is_waiting();
+	if (successor_is_undecided())
+		return true;
+	return life.phase != CUTTING &&
+	       ((successor_has_predecessor() && !successor_is_waiting()) || upgrade_has_clients());
 }
 
 static void end_if_idle(void)
 {
-	if (life.n_idle == life.service->n_workers && !waits_for_predecessor())
+	if (life.n_idle == life.service->n_workers && !waits_for_other())
 		event_base_loopbreak(life.service->base);
 }
 
@@ -115,9 +118,9 @@ static void log_drain(void)
 	unsigned int left = slots_used(&life.service->slots);
 	uint64_t timeout = life.service->process.drain_timeout_ms;
 
-	if (left == 0 && waits_for_predecessor())
-		log_line(LOG_INFO, "stopping: waiting for the process that this one took over "
-				   "from; a second signal ends it");
+	if (left == 0 && waits_for_other())
+		log_line(LOG_INFO, "stopping: waiting for the connections of the other process of "
+				   "an upgrade; a second signal ends this one");
 	else if (left == 0)
 		log_line(LOG_INFO, "stopping: no connection is left");
 	if (left == 0)
@@ -191,13 +194,14 @@ static bool close_listening(struct listening *listening, void *data)
 
 /*
  * Nobody accepts any more.  Clients that come from here on are refused at once,
- * not left waiting, even while a reload hangs in the resolver.
+ * not left waiting, even while a reload hangs in the resolver.  Whose the listeners
+ * are may be about to be said.
  */
 static void close_listeners(void)
 {
 	bool in_use = reload_pending();
 
-	if (life.listeners_closed)
+	if (life.listeners_closed || successor_is_undecided())
 		return;
 	life.listeners_closed = !in_use;
 	/* The old process goes on with what both have. */
@@ -392,20 +396,24 @@ static void hand_over(pid_t pid)
 	drain(worker_drain);
 }
 
-static void upgrade_answered(pid_t pid)
+static void other_accepts(pid_t pid)
 {
-	if (pid == 0)
-		operation_ended();
-	else if (upgrade_is_alive())
+	if (upgrade_is_alive())
 		hand_over(pid);
 	/* Otherwise it has just ended, and that is told next. */
 }
 
 static void begin_upgrade(void)
 {
+	static const struct upgrade_handlers handlers = {
+		.accepting = other_accepts,
+		.failed = operation_ended,
+		.gone = end_if_idle,
+	};
+
 	life.operation = UPGRADE;
 	idle_exit_stop();
-	if (upgrade_start(life.service, upgrade_answered) < 0)
+	if (upgrade_start(life.service, &handlers) < 0)
 		operation_ended();
 }
 
@@ -437,6 +445,14 @@ static void begin_accepting(void)
 	worker_switch(&life.service->workers[0], life.service->generation);
 }
 
+/* For a process that was asked to stop before it was told whose the listeners are. */
+static void end_accepting(void)
+{
+	if (life.accepting_over)
+		close_listeners();
+	end_if_idle();
+}
+
 /* This process is the service: the manager hears of it from now on. */
 static void begin_service(void)
 {
@@ -444,13 +460,13 @@ static void begin_service(void)
 		return; /* it follows once the first worker accepts */
 	status_start(life.service);
 	watchdog_start(life.service);
+	store_update(life.service->generation);
 	if (life.phase == RUNNING) {
-		store_update(life.service->generation);
 		notify_send("READY=1");
 	} else {
 		notify_send("STOPPING=1");
 		status_drain();
-		end_if_idle();
+		end_accepting();
 	}
 	operation_ended(); /* what was asked for before */
 }
@@ -459,7 +475,7 @@ static void begin_service(void)
 static void old_process_lost(void)
 {
 	if (life.phase != STARTING) {
-		end_if_idle();
+		end_accepting();
 		return;
 	}
 	log_line(LOG_NOTICE,

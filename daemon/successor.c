@@ -22,6 +22,7 @@ static struct {
 	bool is_one;          /* until it is the service */
 	bool has_predecessor; /* .control is open */
 	bool may_accept;
+	bool is_undecided; /* from "accepting" to the answer */
 	int control;
 	size_t n_received;
 	struct event event;
@@ -81,6 +82,11 @@ bool successor_is_waiting(void)
 	return successor.is_one;
 }
 
+bool successor_is_undecided(void)
+{
+	return successor.is_undecided;
+}
+
 bool successor_has_predecessor(void)
 {
 	return successor.has_predecessor;
@@ -88,9 +94,16 @@ bool successor_has_predecessor(void)
 
 static void become_service(void)
 {
-	successor.is_one = false;
+	successor.is_one = successor.is_undecided = false;
 	notify_mute(false);
 	successor.succession.yours();
+}
+
+/* The old process goes on, or ends, without us. */
+static void lost(void)
+{
+	successor.may_accept = successor.is_undecided = false;
+	successor.succession.lost();
 }
 
 /* Before it is the service, it may serve those whom it has accepted; then nothing is lost. */
@@ -100,7 +113,7 @@ static void old_ended(void)
 	close(successor.control);
 	successor.has_predecessor = false;
 	if (!successor.may_accept)
-		successor.succession.lost();
+		lost();
 	else if (successor.is_one)
 		become_service();
 	else
@@ -123,6 +136,8 @@ static void old_spoke(evutil_socket_t fd, short what, void *arg)
 		successor.succession.go();
 	} else if (note.kind == NOTE_YOURS) {
 		become_service();
+	} else if (note.kind == NOTE_CALLED_OFF) {
+		lost();
 	}
 }
 
@@ -148,5 +163,6 @@ void successor_report_ready(struct event_base *base, const struct succession *su
 
 void successor_report_accepting(void)
 {
+	successor.is_undecided = true;
 	report(NOTE_ACCEPTING, 0);
 }

@@ -19,12 +19,18 @@ int successor_receive(void);
 struct succession {
 	void (*go)(void);    /* the old process lets it accept: successor_report_accepting() */
 	void (*yours)(void); /* it is the service from now on */
-	void (*lost)(void);  /* instead of go: the old one has ended or thought better of it */
+	void (*lost)(void);  /* instead of either: the old one thought better of it, or has ended */
 	void (*alone)(void); /* the old one has ended, after yours */
 };
 
 /* Whether this is one, and not the service yet. */
 bool successor_is_waiting(void);
+
+/*
+ * Whether it has said that it accepts, and not heard yet what follows from that: the
+ * manager may have been told already that this is the service.
+ */
+bool successor_is_undecided(void);
 
 /* Whether the process that it took over from has connections left. */
 bool successor_has_predecessor(void);

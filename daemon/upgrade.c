@@ -29,7 +29,7 @@
 
 static struct {
 	struct service *service;
-	void (*done)(pid_t pid);
+	struct upgrade_handlers handlers;
 	int control; /* valid while .pending or .aborting */
 	bool pending;
 	bool aborting;   /* it was asked to end and is still there */
@@ -61,8 +61,10 @@ static void failed(void)
 	bool aborted = upgrade.aborting;
 
 	forget();
-	if (!aborted)
-		upgrade.done(0);
+	if (aborted)
+		upgrade.handlers.gone();
+	else
+		upgrade.handlers.failed();
 }
 
 static void mark_taken(int index)
@@ -95,7 +97,7 @@ static void act_on(const struct note *note)
 		break;
 	case NOTE_ACCEPTING:
 		if (!upgrade.aborting)
-			upgrade.done(upgrade.pid);
+			upgrade.handlers.accepting(upgrade.pid);
 		break;
 	default:
 		break;
@@ -126,9 +128,9 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	if (upgrade.aborting) {
 		/* While it holds its end of the connection, the number is its own. */
-		if (upgrade.pid > 0 && !upgrade.may_accept)
+		if (upgrade.pid > 0)
 			kill(upgrade.pid, SIGKILL);
-		forget();
+		failed();
 		return;
 	}
 	log_line(LOG_ERR,
@@ -136,7 +138,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 		 "one goes on",
 		 PATIENCE_S);
 	upgrade_abort();
-	upgrade.done(0);
+	upgrade.handlers.failed();
 }
 
 static bool is_single(struct listening *listening, void *data)
@@ -169,14 +171,15 @@ static int start(void)
 	return 0;
 }
 
-int upgrade_start(struct service *service, void (*done)(pid_t pid))
+int upgrade_start(struct service *service, const struct upgrade_handlers *handlers)
 {
 	int r;
 
 	upgrade.service = service;
-	upgrade.done = done;
+	upgrade.handlers = *handlers;
 	if (upgrade.aborting) {
-		log_line(LOG_ERR, "upgrade: the process of the last one has not ended yet");
+		log_line(LOG_ERR, "upgrade: process %d of the last one has not ended yet",
+			 upgrade.pid);
 		return -EBUSY;
 	}
 	if (generation_each(service->generation, is_single, NULL) > 0) {
@@ -228,7 +231,16 @@ void upgrade_abort(void)
 	upgrade.pending = false;
 	upgrade.aborting = true;
 	upgrade.passed.n = 0; /* a reload may free them */
+	tell(NOTE_CALLED_OFF);
 	if (upgrade.pid > 0)
 		kill(upgrade.pid, SIGTERM);
-	event_add(&upgrade.timer, &mercy);
+	if (upgrade.may_accept)
+		event_del(&upgrade.timer);
+	else
+		event_add(&upgrade.timer, &mercy);
+}
+
+bool upgrade_has_clients(void)
+{
+	return upgrade.aborting && upgrade.may_accept;
 }

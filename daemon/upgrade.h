@@ -16,7 +16,10 @@
  *	 |  ends  ---------------------------> |  may end, too
  *
  * Until MAINPID= the new one may end at any moment, and the old one goes on; options
- * of sockets that both have are as they were, unless it was ended by force.
+ * of sockets that both have are as they were, unless it was ended by force.  The old
+ * one may say "called off" instead of "go" or "yours".  A new one that is asked to
+ * stop between "accepting" and the answer to it waits for that: it may be the service
+ * already, whose end is the end of every process of it.
  */
 #ifndef DAEMON_UPGRADE_H
 #define DAEMON_UPGRADE_H
@@ -26,15 +29,21 @@
 
 struct service;
 
+/* What becomes of it, on the main thread. */
+struct upgrade_handlers {
+	void (*accepting)(pid_t pid); /* the new process is that, and accepts */
+	void (*failed)(void);         /* instead; the log says why */
+	void (*gone)(void);           /* after upgrade_abort(): it has ended */
+};
+
 /*
  * Starts the new process.
  *
- * @done: called on the main thread once it accepts, with its process id, or with
- *        0 when it has failed, which the log says
+ * @handlers: copied
  *
  * Returns 0, or -errno, which the log says too.
  */
-int upgrade_start(struct service *service, void (*done)(pid_t pid));
+int upgrade_start(struct service *service, const struct upgrade_handlers *handlers);
 
 /* Whether the new process is still there. */
 bool upgrade_is_alive(void);
@@ -51,7 +60,10 @@ void upgrade_finish(void);
  */
 void upgrade_release(void);
 
-/* Asks the new process to end, which has no say in anything yet. */
+/* Calls it off: the new process ends once the clients have that it may have accepted. */
 void upgrade_abort(void);
+
+/* Whether one that was called off may have clients still. */
+bool upgrade_has_clients(void);
 
 #endif

@@ -20,7 +20,8 @@ enum note_kind {
 	NOTE_READY,
 	NOTE_GO,
 	NOTE_ACCEPTING,
-	NOTE_YOURS
+	NOTE_YOURS,
+	NOTE_CALLED_OFF
 };
 
 struct note {

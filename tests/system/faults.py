@@ -16,7 +16,7 @@ class Faults:
         os.mkdir(self.directory)
         library = os.path.join(self.directory, "faults.so")
         source = os.path.join(REPOSITORY, "tests", "system", "faults.c")
-        command = [need("cc"), "-O1", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, source, "-ldl"]
+        command = [need("cc"), "-O1", "-shared", "-fPIC", "-D_GNU_SOURCE", "-I", REPOSITORY, "-o", library, source, "-ldl"]
         subprocess.run(command, check=True)
         self.environment = {"LD_PRELOAD": library, "FAULTS": self.directory}
 

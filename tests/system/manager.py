@@ -2,6 +2,7 @@
 """A service manager of the test's own: what a process tells it, and the descriptors that it keeps for one."""
 
 import array
+import contextlib
 import os
 import socket
 import struct
@@ -22,6 +23,16 @@ class Message:
         return next((line.partition("=")[2] for line in self.lines if line.startswith(name + "=")), None)
 
 
+def fill(filler, address):
+    """Sends to a socket until it takes no more."""
+    filler.setblocking(False)
+    try:
+        while True:
+            filler.sendto(b"X=1", address)
+    except BlockingIOError:
+        pass
+
+
 class Manager:
     """Its NOTIFY_SOCKET is read by a thread.  The stage closes it."""
 
@@ -32,6 +43,7 @@ class Manager:
         self.socket.bind(self.address)
         self.environment = {"NOTIFY_SOCKET": self.address}
         self.messages = []
+        self.reading = threading.Lock()
         self.store = []  # (name, socket), in the order in which they came
         threading.Thread(target=self._read, daemon=True).start()
         stage.managers.append(self)
@@ -53,7 +65,8 @@ class Manager:
                     pid = struct.unpack("iII", data)[0]
                 elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     descriptors.frombytes(data)
-            message = Message(pid, text)
+            with self.reading:
+                message = Message(pid, text)
             self._keep(message, [socket.socket(fileno=number) for number in descriptors])
             self.messages.append(message)
 
@@ -71,6 +84,15 @@ class Manager:
             for kept in [kept for kept in self.store if kept[0] == name]:
                 self.store.remove(kept)
                 kept[1].close()
+
+    @contextlib.contextmanager
+    def deaf(self):
+        """It reads nothing meanwhile, and its socket is full."""
+        with self.reading, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
+            fill(filler, self.address)
+            time.sleep(0.05)  # for the one that is taken out and waits
+            fill(filler, self.address)
+            yield
 
     def said(self, line, since=0, pid=None):
         """The messages that have that line, from the @since-th message on."""

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from faults import Faults
 from manager import Manager
 from proc import listening_sockets, wait_until
 from proxy import SOCKFRONT, Adopted
@@ -230,6 +231,48 @@ os.execv("{SOCKFRONT}", sys.argv)
         assert proxy.wait(10) == 0
     else:
         exchange(*live_pair(stage, backend, path), seed=2, size=1000)
+
+
+def test_new_one_that_is_stopped_while_the_manager_is_told(stage):
+    """It may be the service already, with whose end the manager would end the old one's connections."""
+    manager = Manager(stage)
+    backend, path = stage.backend(), stage.path("app.sock")
+    proxy = stage.proxy("--drain-timeout=30s", path, backend.address, environment=manager.environment)
+    pair, old = live_pair(stage, backend, path), proxy.process
+    with manager.deaf():
+        proxy.followed(proxy.after_signal(signal.SIGUSR2, "takes over"))
+        proxy.signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert proxy.alive() and old.poll() is None
+        assert os.path.exists(path)
+    wait_until(lambda: not os.path.exists(path), "the path goes with the new one")
+    time.sleep(0.5)
+    assert proxy.alive() and old.poll() is None
+    exchange(*pair, seed=1)
+    stage.close_sockets_of([pair])
+    assert proxy.wait(10) == 0
+    proxy.wait_replaced()
+
+
+@pytest.mark.plain_only("a sanitizer's library must be the first one loaded")
+def test_old_one_outlives_the_connections_of_one_that_was_called_off(stage):
+    """It is the service to the end, and the new one may have accepted somebody."""
+    faults, backend = Faults(stage), stage.backend()
+    proxy = stage.proxy("--drain-timeout=30s", "127.0.0.1:0", backend.address, environment=faults.environment)
+    faults.begin("mute")
+    proxy.after_signal(signal.SIGUSR2, "starting ")
+    wait_until(lambda: len(proxy.listening) == 2, "the new one accepts")
+    (new,) = children_of(os.getpid()) - {proxy.pid}
+    proxy.after_signal(signal.SIGTERM, "called off")
+    pair = live_pair(stage, backend, proxy.listening[0])
+    faults.end("mute")
+    wait_until(lambda: not listening_sockets(new), "the new one stops")
+    time.sleep(0.3)
+    assert proxy.alive()
+    exchange(*pair, seed=1)
+    stage.close_sockets_of([pair])
+    Adopted(new).wait(10)
+    assert proxy.wait(10) == 0
 
 
 def test_one_that_fails_late_leaves_inherited_options(stage):

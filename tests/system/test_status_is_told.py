@@ -9,7 +9,7 @@ import time
 import pytest
 
 from backend import echo
-from manager import Manager
+from manager import Manager, fill
 from proc import wait_until
 from streams import exchange, outcome, read_exactly
 
@@ -82,11 +82,7 @@ def deaf(stage):
     address = stage.path("deaf")
     sock = stage.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
     sock.bind(address)
-    filler = stage.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-    filler.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        while True:
-            filler.sendto(b"X=1", address)
+    fill(stage.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)), address)
     return {"NOTIFY_SOCKET": address}
 
 
