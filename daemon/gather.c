@@ -15,6 +15,13 @@
 /* Wake-ups are for as much as this at a time: measured, less saves less, and more no more. */
 #define LOW_WATER_MAX ((size_t)1 << 20)
 
+/*
+ * A stream goes on as long as this part of the low water comes in GATHER_MS: what
+ * lies there is enough for a wake-up after as many times that, at the latest.  The
+ * streams that share a machine with others come in no faster, each by itself.
+ */
+#define PARTS 8
+
 /* A stream is long once it has moved this much as bulk. */
 #define FIRST_STEP ((uint64_t)4 << 20)
 
@@ -61,21 +68,26 @@ bool gather_note(struct gather *gather, struct end *end, size_t pipe_size)
 				(int)(pipe_size < LOW_WATER_MAX ? pipe_size : LOW_WATER_MAX);
 			set_low_water(end, gather->low_water);
 			gather->seen = end->moved;
+			gather->lay = 0;
 		}
 	}
 	return end->gathers;
 }
 
 /*
- * Nothing has moved.  With nothing to read, the stream rests, and may go on
- * gathering when it goes on; with less than the low water, its last piece was
- * kept waiting.  More than that is only waiting for its turn.
+ * Nothing has moved since the last look.  More than the low water is only waiting
+ * for its turn; less, and growing, is a stream that goes on.  With nothing to read,
+ * it rests, and may gather again when it goes on; else its last piece was kept
+ * waiting.
  */
 static void look_after(struct gather *gather, struct end *end)
 {
-	int waiting = 0;
+	int waiting = 0, before = gather->lay;
 
 	if (ioctl(end->read_fd, SIOCINQ, &waiting) < 0 || waiting >= gather->low_water)
+		return;
+	gather->lay = waiting;
+	if (waiting - before >= gather->low_water / PARTS)
 		return;
 	if (waiting > 0)
 		gather->step *= 2;
@@ -85,8 +97,13 @@ static void look_after(struct gather *gather, struct end *end)
 bool gather_check(struct gather *gather, struct end *end)
 {
 	/* While the peer takes no more, nothing can move. */
-	if (end->gathers && !end->ended && end->transit == NULL && end->moved == gather->seen)
+	bool can_move = end->gathers && !end->ended && end->transit == NULL;
+
+	if (end->moved != gather->seen) {
+		gather->seen = end->moved;
+		gather->lay = 0;
+	} else if (can_move) {
 		look_after(gather, end);
-	gather->seen = end->moved;
-	return end->gathers && !end->ended && end->transit == NULL;
+	}
+	return can_move && end->gathers;
 }

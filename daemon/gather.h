@@ -5,11 +5,11 @@
  * that has been streaming for a while is asked to wake us for more at a time
  * (SO_RCVLOWAT).
  *
- * What the last piece lacks is not waited for: when it has lain there for
- * GATHER_MS, the socket wakes us for every byte again, and must stream twice as
- * long as before until it is asked once more.  A protocol that sends large
- * messages and waits for answers thus loses a few milliseconds a few times in
- * its life.
+ * What the last piece lacks is not waited for: when nothing worth mentioning has
+ * come to it for GATHER_MS, the socket wakes us for every byte again, and must
+ * stream twice as long as before until it is asked once more.  A protocol that
+ * sends large messages and waits for answers thus loses a few milliseconds a few
+ * times in its life.
  */
 #ifndef DAEMON_GATHER_H
 #define DAEMON_GATHER_H
@@ -28,6 +28,7 @@ struct gather {
 	uint64_t begin; /* gathering begins once so many bytes have moved; 0: not set yet */
 	uint64_t step;  /* how many more that is each time */
 	uint64_t seen;  /* bytes that had moved when it was last looked at */
+	int lay;        /* bytes to be read by then, since they last moved */
 	int low_water;  /* bytes, while it gathers */
 };
 
