@@ -28,7 +28,7 @@ struct access_note *access_log_begin(const struct session *session,
 	note = malloc(sizeof(*note) + strlen(text) + 1);
 	if (note == NULL)
 		return NULL; /* the kernel is asked again at the end; the duration is lost */
-	note->started_ms = clock_ms();
+	note->started_ms = clock_exact_ms();
 	strcpy(note->client, text);
 	return note;
 }
@@ -63,7 +63,7 @@ void access_log_session(const struct session *session, const char *reason)
 		return;
 	access_log_format_client(session, client, sizeof(client));
 	if (session->note != NULL)
-		ms = clock_ms() - session->note->started_ms;
+		ms = clock_exact_ms() - session->note->started_ms;
 	log_line(LOG_INFO,
 		 "client=%s listener=%s backend=%s up=%llu down=%llu duration=%llu.%03llu "
 		 "reason=\"%s\"",

@@ -14,7 +14,7 @@ struct sfront_connection;
 
 /* What only the beginning of a session can tell. */
 struct access_note {
-	uint64_t started_ms;
+	uint64_t started_ms; /* by the exact clock */
 	char client[];
 };
 

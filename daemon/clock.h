@@ -10,16 +10,24 @@
 #include <sys/time.h>
 #include <time.h>
 
-/*
- * The coarse clock is read without a system call and is a few milliseconds
- * behind at most.
- */
-static inline uint64_t clock_ms(void)
+static inline uint64_t clock_read_ms(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* The coarse clock costs next to nothing, and is a few milliseconds behind at most. */
+static inline uint64_t clock_ms(void)
+{
+	return clock_read_ms(CLOCK_MONOTONIC_COARSE);
+}
+
+/* For what people will read. */
+static inline uint64_t clock_exact_ms(void)
+{
+	return clock_read_ms(CLOCK_MONOTONIC);
 }
 
 /* For libevent, which takes its timeouts as a struct timeval. */

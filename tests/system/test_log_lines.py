@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -53,6 +54,26 @@ def test_access_line(stage, listen, data_path):
     assert (int(line["up"]), int(line["down"])) == (3_000_001, 777)
     assert float(line["duration"]) < 60
     assert line["reason"] == "closed"
+
+
+def test_duration_is_exact(stage):
+    """To the millisecond: not less than the time within which the connection was surely up, nor more."""
+    backend = stage.backend()
+    proxy = stage.proxy("--access-log", "127.0.0.1:0", backend.address)
+    for number in range(1, 21):
+        outer = time.monotonic()
+        client = stage.connect(proxy.listening[0])
+        connection = backend.accept()
+        inner = time.monotonic()
+        time.sleep(number / 1000)
+        at_least = time.monotonic() - inner
+        client.close()
+        connection.close()
+        wait_until(lambda: len(proxy.grep("reason=")) == number, "the line", every=0.0005)
+        at_most = time.monotonic() - outer
+        duration = float(re.search(ACCESS, proxy.grep("reason=")[-1])["duration"])
+        # Both ends of it are cut to milliseconds.
+        assert at_least - 0.001 <= duration <= at_most + 0.001
 
 
 def test_unix_client_of_another_user(stage):
