@@ -14,7 +14,7 @@ import pytest
 
 from faults import Faults
 from manager import Manager
-from proc import listening_sockets, wait_until
+from proc import children, command_line, listening_sockets, wait_until
 from proxy import SOCKFRONT, Adopted
 from streams import exchange, is_silent, outcome, read_exactly
 
@@ -173,7 +173,7 @@ def test_new_one_that_dies_before_it_is_the_service(stage):
     # A manager that is slow to read is the time in which it can happen.
     proxy.signal(signal.SIGUSR2)
     proxy.wait_log("starting ")
-    new = wait_until(lambda: children_of(os.getpid()) - {proxy.pid}, "the new process")
+    new = wait_until(lambda: successors(proxy), "the new process")
     for pid in new:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -189,12 +189,10 @@ def test_new_one_that_dies_before_it_is_the_service(stage):
         proxy.ended_as_expected = True
 
 
-def children_of(pid):
-    found = set()
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children") as file:
-            found |= {int(word) for word in file.read().split()}
-    return found
+def successors(proxy):
+    """Processes with its arguments that were left to us; other tests' orphans are ours, too."""
+    arguments = proxy.command[-2:]
+    return [pid for pid in children(os.getpid()) if pid != proxy.pid and command_line(pid)[-2:] == arguments]
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -262,7 +260,7 @@ def test_old_one_outlives_the_connections_of_one_that_was_called_off(stage):
     faults.begin("mute")
     proxy.after_signal(signal.SIGUSR2, "starting ")
     wait_until(lambda: len(proxy.listening) == 2, "the new one accepts")
-    (new,) = children_of(os.getpid()) - {proxy.pid}
+    (new,) = successors(proxy)
     proxy.after_signal(signal.SIGTERM, "called off")
     pair = live_pair(stage, backend, proxy.listening[0])
     faults.end("mute")
