@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions: what follows from what happens at their two ends.  Events and
- * timers come in here; relay.c moves the bytes, connect.c finds the backend,
- * and only this file frees a session.
+ * Sessions: what follows from what happens at their two ends.  session_watch.c
+ * and session_timer.c say what has happened, relay.c moves the bytes, connect.c
+ * finds the backend, and only this file frees a session.
  */
 #include "daemon/session.h"
 
@@ -25,31 +25,17 @@
 #include "daemon/generation.h"
 #include "daemon/log.h"
 #include "daemon/service.h"
+#include "daemon/session_timer.h"
+#include "daemon/session_watch.h"
 #include "daemon/worker.h"
 
 /* A reset waits this long at most for what was sent before it to be acknowledged. */
 #define ABORT_MS      1000
 #define ABORT_POLL_MS 10
 
-/* An end that nobody reads is watched for its reset after this long. */
-#define WATCH_GONE_AFTER_MS 1000
-
-/* How soon to try again what memory was missing for. */
-#define STARVED_RETRY_MS 100
-
-static void end_stirred(evutil_socket_t fd, short what, void *arg);
-static void transit_writable(evutil_socket_t fd, short what, void *arg);
-static void timer_fired(evutil_socket_t fd, short what, void *arg);
-
 _Static_assert(offsetof(struct session, backend) ==
 		       offsetof(struct session, client) + sizeof(struct end),
 	       "end_peer() wants the two ends side by side");
-
-static struct session *session_of(struct end *end)
-{
-	return end->is_backend ? (struct session *)((char *)end - offsetof(struct session, backend))
-			       : (struct session *)((char *)end - offsetof(struct session, client));
-}
 
 /* ---- closing ---- */
 
@@ -70,11 +56,8 @@ static void close_write_side(struct end *end)
 	close_fd(&end->write_fd, end->restore_write);
 }
 
-static void end_stop(struct session *session, struct end *end)
+static void drop_transit(struct session *session, struct end *end)
 {
-	if (end->watch != WATCH_NOTHING)
-		event_del(&end->event);
-	end->watch = WATCH_NOTHING;
 	transit_give_back(&session->worker->transits, end->transit);
 	end->transit = NULL;
 }
@@ -104,8 +87,9 @@ static void session_close(struct session *session, enum close_how how, const cha
 
 	if (session->state == SESSION_CONNECTING)
 		attempt_cancel(session->attempt);
-	end_stop(session, &session->client);
-	end_stop(session, &session->backend);
+	session_unwatch(session);
+	drop_transit(session, &session->client);
+	drop_transit(session, &session->backend);
 	access_log_session(session, reason);
 
 	end_close(&session->client,
@@ -113,10 +97,7 @@ static void session_close(struct session *session, enum close_how how, const cha
 	end_close(&session->backend,
 		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
 
-	if (session->timer != NULL) {
-		event_del(&session->timer->event);
-		slab_give(&worker->timers, session->timer);
-	}
+	session_timer_stop(session);
 	free(session->note);
 	slab_give(&worker->sessions, session);
 	generation_unref(generation);
@@ -159,220 +140,6 @@ void session_cut(struct session *session)
 {
 	atomic_fetch_add(&session->worker->service->cut, 1);
 	session_close(session, CLOSE_RESET, "cut");
-}
-
-/* ---- the timer ---- */
-
-/* Without memory for one, NULL: what would be timed goes untimed until the next occasion. */
-static struct session_timer *timer_of(struct session *session)
-{
-	struct session_timer *timer = session->timer;
-
-	if (timer != NULL)
-		return timer;
-	if (!slab_ready(&session->worker->timers))
-		return NULL;
-	timer = slab_take(&session->worker->timers);
-	event_assign(&timer->event, session->worker->base, -1, 0, timer_fired, session);
-	timer->active_ms = clock_ms();
-	session->timer = timer;
-	return timer;
-}
-
-/* Sees to it that the timer fires in @ms at the latest.  False: memory is out. */
-static bool set_timer(struct session *session, uint64_t ms)
-{
-	struct session_timer *timer = timer_of(session);
-	struct timeval tv = timeval_from_ms(ms);
-	uint64_t due = clock_ms() + ms;
-
-	if (timer == NULL)
-		return false;
-	if (timer->due_ms != 0 && timer->due_ms <= due)
-		return true;
-	if (event_add(&timer->event, &tv) < 0)
-		return false;
-	timer->due_ms = due;
-	return true;
-}
-
-/* What is left lying in a socket that gathers is looked after; without a timer, none may gather. */
-static void watch_bulk(struct session *session)
-{
-	struct gather *gather = session->timer->gather;
-
-	if (set_timer(session, GATHER_MS))
-		return;
-	gather_end(&gather[0], &session->client);
-	gather_end(&gather[1], &session->backend);
-}
-
-static void note_bulk(struct session *session, struct end *from)
-{
-	if ((from->bulk || from->gathers) && timer_of(session) != NULL &&
-	    gather_note(&session->timer->gather[from->is_backend], from,
-			session->worker->transits.pipe_capacity))
-		watch_bulk(session);
-}
-
-/* When the timer fires, for whatever reason. */
-static void check_bulk(struct session *session)
-{
-	struct gather *gather = session->timer->gather;
-	bool client = gather_check(&gather[0], &session->client);
-	bool backend = gather_check(&gather[1], &session->backend);
-
-	if (client || backend)
-		watch_bulk(session);
-}
-
-static void note_activity(struct session *session)
-{
-	if (session->proxy->config->idle_timeout_ms != SFRONT_INFINITY_MS &&
-	    timer_of(session) != NULL)
-		session->timer->active_ms = clock_ms();
-}
-
-static void set_idle_timer(struct session *session)
-{
-	uint64_t limit = session->proxy->config->idle_timeout_ms;
-
-	note_activity(session);
-	if (limit != SFRONT_INFINITY_MS)
-		set_timer(session, limit);
-}
-
-static void set_half_close_timer(struct session *session)
-{
-	uint64_t limit = session->proxy->config->half_close_timeout_ms;
-
-	if (limit == SFRONT_INFINITY_MS || timer_of(session) == NULL)
-		return;
-	session->timer->half_closed_ms = clock_ms();
-	set_timer(session, limit);
-}
-
-/* How much is left of a time that began at @since_ms. */
-static uint64_t time_left(uint64_t limit_ms, uint64_t since_ms, uint64_t now)
-{
-	if (limit_ms == SFRONT_INFINITY_MS)
-		return SFRONT_INFINITY_MS;
-	return now - since_ms < limit_ms ? limit_ms - (now - since_ms) : 0;
-}
-
-/* ---- what each end waits for ---- */
-
-/*
- * Follows from the state alone, so that no transition has to remember to turn
- * something on or off again.
- *
- * An end that is not read is watched edge-triggered for its reset, but only
- * after a while: most pauses are short.  It is not while somebody waits to
- * write to it: that event sees the reset too, and libevent cannot mix edge- and
- * level-triggered events on one descriptor.
- */
-static enum watch wanted_watch(const struct session *session, struct end *end)
-{
-	if (end->read_fd < 0)
-		return WATCH_NOTHING;
-	switch ((enum session_state)session->state) {
-	case SESSION_CONNECTING:
-		return is_socket(end->read_stream) ? WATCH_GONE : WATCH_NOTHING;
-	case SESSION_RELAYING:
-		if (!end->ended && end->transit == NULL)
-			return session->starved ? WATCH_NOTHING : WATCH_READABLE;
-		return session->watch_gone && is_socket(end->read_stream) &&
-				       end_peer(end)->transit == NULL
-			       ? WATCH_GONE
-			       : WATCH_NOTHING;
-	case SESSION_ABORTING:
-		return end->is_backend != session->client_broke && !end->ended &&
-				       end->transit == NULL
-			       ? WATCH_READABLE
-			       : WATCH_NOTHING;
-	}
-	return WATCH_NOTHING;
-}
-
-static bool watch_end(struct session *session, struct end *end, enum watch watch)
-{
-	static const struct timeval at_once = { 0, 0 };
-	struct event_base *base = session->worker->base;
-	int r;
-
-	if (end->watch != WATCH_NOTHING)
-		event_del(&end->event);
-	end->watch = WATCH_NOTHING;
-	if (watch == WATCH_NOTHING)
-		return true;
-
-	if (end->read_stream == SFRONT_STREAM_FILE) {
-		/* epoll refuses plain files; they are always ready: the next turn of the loop. */
-		event_assign(&end->event, base, -1, 0, end_stirred, end);
-		r = event_add(&end->event, &at_once);
-	} else {
-		short what = EV_READ | EV_PERSIST;
-
-		if (watch == WATCH_GONE)
-			what |= EV_ET;
-		event_assign(&end->event, base, end->read_fd, what, end_stirred, end);
-		r = event_add(&end->event, NULL);
-	}
-	if (r < 0)
-		return false;
-	end->watch = (uint8_t)watch;
-	return true;
-}
-
-static bool wait_to_write(struct session *session, struct end *from)
-{
-	struct transit *transit = from->transit;
-
-	if (transit == NULL || transit->waiting)
-		return true;
-	event_assign(&transit->writable, session->worker->base, end_peer(from)->write_fd,
-		     EV_WRITE | EV_PERSIST, transit_writable, from);
-	if (event_add(&transit->writable, NULL) < 0)
-		return false;
-	transit->waiting = true;
-	return true;
-}
-
-static bool unread(const struct end *end)
-{
-	return end->ended || end->transit != NULL;
-}
-
-/*
- * Brings the events in line with the state.  Every handler that leaves the
- * session alive ends with it.
- */
-static void session_watch(struct session *session)
-{
-	struct end *ends[2] = { &session->client, &session->backend };
-	bool ok = true;
-
-	for (int i = 0; i < 2; i++) {
-		enum watch watch = wanted_watch(session, ends[i]);
-
-		if (ends[i]->watch != watch)
-			ok &= watch_end(session, ends[i], watch);
-	}
-	ok &= wait_to_write(session, &session->client);
-	ok &= wait_to_write(session, &session->backend);
-
-	/* Without even a timer, the end is read again at once: busy, but not stuck. */
-	if ((!ok || session->starved) && !set_timer(session, STARVED_RETRY_MS) &&
-	    session->starved) {
-		session->starved = false;
-		session_watch(session);
-	}
-	if (session->state == SESSION_RELAYING && (unread(ends[0]) || unread(ends[1]))) {
-		if (!session->watch_gone)
-			set_timer(session, WATCH_GONE_AFTER_MS);
-	} else {
-		session->watch_gone = false;
-	}
 }
 
 /* ---- one side broke ---- */
@@ -436,9 +203,9 @@ static void abort_on(struct session *session)
 		return;
 	}
 	session_watch(session);
-	if (!set_timer(session, broken->ended && broken->transit == NULL
-					? ABORT_POLL_MS
-					: session->timer->abort_due_ms - now))
+	if (!session_timer_set(session, broken->ended && broken->transit == NULL
+						? ABORT_POLL_MS
+						: session->timer->abort_due_ms - now))
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 }
 
@@ -457,7 +224,7 @@ static void session_break(struct session *session, struct end *end, int error)
 	session->state = SESSION_ABORTING;
 	session->client_broke = !end->is_backend;
 	session->reason = reason_of(end, end->broken != 0 ? end->broken : error);
-	if (timer_of(session) == NULL) { /* no memory to do it gently */
+	if (session_timer(session) == NULL) { /* no memory to do it gently */
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
@@ -466,8 +233,7 @@ static void session_break(struct session *session, struct end *end, int error)
 		end->ended = true;
 	if (session->single && (end->is_backend || !is_client_gone(error)))
 		report_failure(session, session->reason);
-	transit_give_back(&session->worker->transits, survivor->transit);
-	survivor->transit = NULL;
+	drop_transit(session, survivor);
 	abort_on(session);
 }
 
@@ -501,8 +267,7 @@ static void stream_finished(struct session *session, struct end *from)
 		session_close(session, CLOSE_CLEAN, "closed");
 		return;
 	}
-	note_activity(session);
-	set_half_close_timer(session);
+	session_note_half_close(session);
 	session_watch(session);
 }
 
@@ -532,8 +297,7 @@ static void relaying_result(struct session *session, struct end *from, enum rela
 	switch (result) {
 	case RELAY_MOVED:
 	case RELAY_BLOCKED:
-		note_activity(session);
-		note_bulk(session, from);
+		session_note_bytes(session, from);
 		break;
 	case RELAY_IDLE:
 		break;
@@ -578,16 +342,13 @@ static void session_turn(struct session *session, struct end *from)
 	bytes_handled(session, from, result, error, before);
 }
 
-static void transit_writable(evutil_socket_t fd, short what, void *arg)
+void session_flush(struct end *from)
 {
-	struct end *from = arg;
 	struct session *session = session_of(from);
 	uint64_t before = from->moved;
 	enum relay_result result;
 	int error = 0;
 
-	(void)fd;
-	(void)what;
 	result = relay_flush(&session->worker->transits, from, &error);
 	bytes_handled(session, from, result, error, before);
 }
@@ -630,19 +391,14 @@ static void awaiting_client_stirred(struct session *session)
 		session_close(session, CLOSE_CLEAN, "client left while the backend was awaited");
 }
 
-static void end_stirred(evutil_socket_t fd, short what, void *arg)
+void session_end_stirred(struct end *end, enum watch watch)
 {
-	struct end *end = arg;
 	struct session *session = session_of(end);
 	int error;
 
-	(void)fd;
-	(void)what;
 	if (session->state == SESSION_CONNECTING) {
 		awaiting_client_stirred(session);
-	} else if (end->watch == WATCH_READABLE) {
-		if (end->read_stream == SFRONT_STREAM_FILE)
-			end->watch = WATCH_NOTHING; /* a timer: it fires once */
+	} else if (watch == WATCH_READABLE) {
 		session_turn(session, end);
 	} else {
 		error = socket_error(end->read_fd);
@@ -653,26 +409,15 @@ static void end_stirred(evutil_socket_t fd, short what, void *arg)
 
 static void relaying_timer(struct session *session)
 {
-	const struct proxy_config *config = session->proxy->config;
-	const struct session_timer *timer = session->timer;
-	uint64_t now = clock_ms(), idle, half_close = SFRONT_INFINITY_MS;
+	const char *timeout = session_timer_check(session);
 
-	session->starved = false;
-	check_bulk(session);
-	idle = time_left(config->idle_timeout_ms, timer->active_ms, now);
-	if (timer->half_closed_ms != 0)
-		half_close = time_left(config->half_close_timeout_ms, timer->half_closed_ms, now);
-	if (idle == 0 || half_close == 0) {
-		session_close(session, CLOSE_RESET,
-			      half_close == 0 ? "half-close timeout" : "idle timeout");
+	if (timeout != NULL) {
+		session_close(session, CLOSE_RESET, timeout);
 		return;
 	}
-	session->watch_gone = unread(&session->client) || unread(&session->backend);
+	session->starved = false;
+	session->watch_gone = session_is_unread(session);
 	session_watch(session);
-	if (idle != SFRONT_INFINITY_MS)
-		set_timer(session, idle);
-	if (half_close != SFRONT_INFINITY_MS)
-		set_timer(session, half_close);
 }
 
 /* ---- the beginning ---- */
@@ -685,7 +430,7 @@ static void begin_relay(struct session *session, int fd, int error)
 	backend->broken = (uint8_t)error;
 	session->attempt = NULL;
 	session->state = SESSION_RELAYING;
-	set_idle_timer(session);
+	session_timer_begin(session);
 	/* Most clients have sent something by now. */
 	session_turn(session, &session->client);
 }
@@ -728,17 +473,12 @@ static void connect_backend(struct session *session)
 		begin_relay(session, fd, error);
 	else if (fd == -EINPROGRESS)
 		session_watch(session);
-	else if (!set_timer(session, STARVED_RETRY_MS))
+	else if (!session_timer_set(session, STARVED_RETRY_MS))
 		session_fail(session, "connect failed: memory is out");
 }
 
-static void timer_fired(evutil_socket_t fd, short what, void *arg)
+void session_timer_fired(struct session *session)
 {
-	struct session *session = arg;
-
-	(void)fd;
-	(void)what;
-	session->timer->due_ms = 0;
 	switch ((enum session_state)session->state) {
 	case SESSION_CONNECTING:
 		if (session->attempt == NULL)

@@ -11,12 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/gather.h"
 #include "daemon/relay.h"
 
 struct access_note;
 struct attempt;
 struct proxy;
+struct session_timer;
 struct sfront_connection;
 struct worker;
 
@@ -32,16 +32,6 @@ struct worker;
  * A timeout or a cut goes from any state straight to the reset of both sides.
  */
 enum session_state { SESSION_CONNECTING, SESSION_RELAYING, SESSION_ABORTING };
-
-/* What only sessions need that have something to wait for; most never do. */
-struct session_timer {
-	struct event event;
-	uint64_t due_ms;    /* when it fires; 0: it is not set */
-	uint64_t active_ms; /* when bytes last moved; kept only for the timeouts that need it */
-	uint64_t half_closed_ms; /* when the first side ended; 0: none has */
-	uint64_t abort_due_ms;   /* while ABORTING: deliver no longer than that */
-	struct gather gather[2]; /* the client's, the backend's */
-};
 
 /* There are thousands of them, most of them idle: each byte here counts. */
 struct session {
@@ -70,6 +60,20 @@ struct session {
  */
 void session_start(struct worker *worker, const struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection);
+
+static inline struct session *session_of(struct end *end)
+{
+	return end->is_backend ? (struct session *)((char *)end - offsetof(struct session, backend))
+			       : (struct session *)((char *)end - offsetof(struct session, client));
+}
+
+/*
+ * What has happened; each may free the session.  At an end that was watched for
+ * that; to the peer of an end, which takes more of what is in transit; to the timer.
+ */
+void session_end_stirred(struct end *end, enum watch watch);
+void session_flush(struct end *from);
+void session_timer_fired(struct session *session);
 
 /* Ends the session now, both sides with a reset: the drain is over. */
 void session_cut(struct session *session);

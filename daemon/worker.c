@@ -16,6 +16,7 @@
 #include "daemon/log.h"
 #include "daemon/service.h"
 #include "daemon/session.h"
+#include "daemon/session_timer.h"
 #include "daemon/status.h"
 
 /* How soon to try again what memory was missing for. */
