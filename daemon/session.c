@@ -88,6 +88,7 @@ static void session_close(struct session *session, enum close_how how, const cha
 	if (session->state == SESSION_CONNECTING)
 		attempt_cancel(session->attempt);
 	session_unwatch(session);
+	session_timer_stop(session);
 	drop_transit(session, &session->client);
 	drop_transit(session, &session->backend);
 	access_log_session(session, reason);
@@ -97,7 +98,6 @@ static void session_close(struct session *session, enum close_how how, const cha
 	end_close(&session->backend,
 		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
 
-	session_timer_stop(session);
 	free(session->note);
 	slab_give(&worker->sessions, session);
 	generation_unref(generation);

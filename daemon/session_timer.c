@@ -57,6 +57,9 @@ void session_timer_stop(struct session *session)
 {
 	if (session->timer == NULL)
 		return;
+	/* An inherited connection may be in somebody else's hands, too. */
+	gather_end(&session->timer->gather[0], &session->client);
+	gather_end(&session->timer->gather[1], &session->backend);
 	event_del(&session->timer->event);
 	slab_give(&session->worker->timers, session->timer);
 	session->timer = NULL;

@@ -38,7 +38,7 @@ struct session_timer *session_timer(struct session *session);
 /* Sees to it that session_timer_fired() is called in @ms at the latest.  False: memory is out. */
 bool session_timer_set(struct session *session, uint64_t ms);
 
-/* At the end of the session. */
+/* At the end of the session, while its descriptors are open. */
 void session_timer_stop(struct session *session);
 
 /* Both sides are connected: the idle timeout begins. */

@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -11,7 +12,7 @@ import pytest
 from proc import descriptors, is_cloexec
 from proxy import run
 from stage import need
-from streams import exchange, is_silent, read_to_end
+from streams import MB, Background, exchange, is_silent, read_exactly, read_to_end
 
 
 def refused(stage, sockets, *arguments, **options):
@@ -248,6 +249,24 @@ def test_blocking_mode_of_a_shared_connection_is_given_back(stage):
     ours.close()
     assert proxy.wait() == 0
     assert os.get_blocking(theirs.fileno())
+
+
+def test_shared_connection_wakes_for_every_byte_afterwards(stage):
+    """A long stream is read in large pieces (SO_RCVLOWAT), which is nobody else's concern."""
+    backend, listener = stage.backend(), stage.listener()
+    ours, theirs = stage.connect("%s:%d" % listener.getsockname()), stage.keep(listener.accept()[0])
+    proxy = stage.handed([theirs], "--drain-timeout=0", "sd-listen", backend.address, listening=0)
+    connection = backend.accept()
+    sending = Background(ours.sendall, bytes(200 * MB))
+    low_water = 1
+    while low_water == 1:
+        read_exactly(connection, MB)
+        low_water = theirs.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    assert theirs.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+    theirs.close()
+    sending.join(10)
 
 
 def test_listener_that_somebody_shuts_down(stage):
