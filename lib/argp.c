@@ -36,17 +36,31 @@ static void fill_rows(void)
 		};
 }
 
-static void add_address(struct sfront_argp *input, const char *text, struct argp_state *state)
+static error_t add_address(struct sfront_argp *input, const char *text, struct argp_state *state)
 {
 	struct sfront_error err;
 
-	if (input->n_addresses == input->max_addresses)
+	if (input->n_addresses == input->max_addresses) {
 		argp_error(state, "\"%s\": there is room for %zu address(es) to listen on", text,
 			   input->max_addresses);
-	else if (sfront_address_parse(text, &input->addresses[input->n_addresses], &err) < 0)
+		return EINVAL;
+	}
+	if (sfront_address_parse(text, &input->addresses[input->n_addresses], &err) < 0) {
 		argp_error(state, "%s", err.message);
-	else
-		input->n_addresses++;
+		return EINVAL;
+	}
+	input->n_addresses++;
+	return 0;
+}
+
+/* @hint: how to give one */
+static error_t check_addresses(const struct sfront_argp *input, const char *hint,
+			       struct argp_state *state)
+{
+	if (input->n_addresses > 0)
+		return 0;
+	argp_error(state, "an address to listen on is missing%s", hint);
+	return EINVAL;
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -59,8 +73,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		option = sfront_option_at((size_t)(key - KEY_OPTION));
 	if (!option)
 		return ARGP_ERR_UNKNOWN;
-	if (sfront_options_set(input->options, option->name, argument, &err) < 0)
+	if (sfront_options_set(input->options, option->name, argument, &err) < 0) {
 		argp_error(state, "--%s", err.message);
+		return EINVAL;
+	}
 	return 0;
 }
 
@@ -70,12 +86,9 @@ static error_t parse_word(int key, char *argument, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_ARG:
-		add_address(input, argument, state);
-		return 0;
+		return add_address(input, argument, state);
 	case ARGP_KEY_END:
-		if (input->n_addresses == 0)
-			argp_error(state, "an address to listen on is missing");
-		return 0;
+		return check_addresses(input, "", state);
 	default:
 		return parse_option(key, argument, state);
 	}
@@ -87,12 +100,9 @@ static error_t parse_listen(int key, char *argument, struct argp_state *state)
 
 	switch (key) {
 	case 'l':
-		add_address(input, argument, state);
-		return 0;
+		return add_address(input, argument, state);
 	case ARGP_KEY_END:
-		if (input->n_addresses == 0)
-			argp_error(state, "an address to listen on is missing: -l ADDRESS");
-		return 0;
+		return check_addresses(input, ": -l ADDRESS", state);
 	default:
 		return parse_option(key, argument, state);
 	}

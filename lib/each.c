@@ -32,14 +32,18 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
 			      const struct sfront_options *options,
 			      struct sfront_listener **listeners, struct sfront_error *err)
 {
-	struct sfront_listener **fresh = calloc(n, sizeof(struct sfront_listener *));
+	struct sfront_listener **fresh;
 	unsigned int targets = 0;
 	int r;
 
-	if (!fresh)
-		return sfront_fail(err, -ENOMEM, "out of memory");
 	if (!options)
 		options = &sfront_default_options;
+	r = sfront_check_together(addresses, n, options, err);
+	if (r < 0)
+		return r;
+	fresh = calloc(n, sizeof(struct sfront_listener *));
+	if (!fresh)
+		return sfront_fail(err, -ENOMEM, "out of memory");
 	r = open_missing(addresses, n, options, listeners, fresh, err);
 	for (size_t i = 0; i < n; i++) {
 		if (r < 0) {

@@ -5,6 +5,16 @@
  */
 #include "internal.h"
 
+static int fd_find(const struct sfront_address *address, const struct sfront_options *options,
+		   struct sfront_error *err)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+
+	(void)options;
+	sfront_address_format(address, text, sizeof(text));
+	return sfront_inherited_find(address->u.fd.number, text, err);
+}
+
 static int fd_open(struct sfront_listener *listener, const struct sfront_address *address,
 		   const struct sfront_options *options, struct sfront_error *err)
 {
@@ -17,6 +27,7 @@ static int fd_open(struct sfront_listener *listener, const struct sfront_address
 
 const struct sfront_class sfront_fd_class = {
 	.name = "fd",
+	.find = fd_find,
 	.open = fd_open,
 	.accept = sfront_inherited_accept,
 	.close = sfront_inherited_close,

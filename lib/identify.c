@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -80,9 +81,18 @@ static int identify_family(int fd, int domain, struct sfront_identity *ret)
 	}
 }
 
-int sfront_identify(int fd, struct sfront_identity *ret, char *ret_what)
+/* A peer that has reset the connection by now leaves its error behind, for the first read. */
+static bool is_connected(int fd)
 {
 	struct sfront_sockaddr peer = { .len = sizeof(peer.sa) };
+	struct pollfd pollfd = { .fd = fd };
+
+	return getpeername(fd, &peer.sa.any, &peer.len) == 0 ||
+	       (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLERR) != 0);
+}
+
+int sfront_identify(int fd, struct sfront_identity *ret, char *ret_what)
+{
 	struct sfront_identity identity = { 0 };
 	int type, domain, listening;
 	struct stat st;
@@ -107,7 +117,7 @@ int sfront_identify(int fd, struct sfront_identity *ret, char *ret_what)
 		return -EPROTOTYPE;
 	}
 	identity.listening = listening;
-	if (!listening && getpeername(fd, &peer.sa.any, &peer.len) < 0) {
+	if (!listening && !is_connected(fd)) {
 		snprintf(ret_what, SFRONT_WHAT_SIZE,
 			 "a stream socket that neither listens nor is connected");
 		return -EPROTOTYPE;

@@ -86,6 +86,11 @@ static void show(int fd, struct sfront_socket *socket)
 		sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
 }
 
+static void give_options_back(struct sfront_socket *socket)
+{
+	(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
+}
+
 static int take(struct taking *taking, struct sfront_listener *listener,
 		struct sfront_socket *socket, unsigned int extra, struct sfront_error *err)
 {
@@ -109,14 +114,38 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	if (r == 0)
 		r = identity.listening ? take_listening(taking, socket, err)
 				       : take_connected(taking, socket, err);
-	if (r < 0)
-		return r;
-
-	show(taking->fd, socket);
-	r = sfront_listener_add(listener, socket, err);
-	if (r < 0 && socket->single)
-		close(socket->fd);
+	if (r == 0) {
+		show(taking->fd, socket);
+		r = sfront_listener_add(listener, socket, err);
+		if (r < 0 && socket->single)
+			close(socket->fd);
+	}
+	/* Whoever has the same socket goes on with the options that it had. */
+	if (r < 0 && identity.listening) {
+		socket->fd = taking->fd;
+		give_options_back(socket);
+	}
 	return r;
+}
+
+static void label_format(struct taking *taking, const char *name)
+{
+	if (name)
+		snprintf(taking->label, sizeof(taking->label), "descriptor %d (name \"%s\")",
+			 taking->fd, name);
+	else
+		snprintf(taking->label, sizeof(taking->label), "descriptor %d", taking->fd);
+}
+
+int sfront_inherited_find(int fd, const char *typed, struct sfront_error *err)
+{
+	struct taking taking = { .fd = fd, .typed = typed };
+
+	/* One that was taken and is closed by now is told as taken. */
+	if (sfront_is_claimed(fd) || fcntl(fd, F_GETFD) >= 0)
+		return 0;
+	label_format(&taking, NULL);
+	return refuse(&taking, -EBADF, "closed", err);
 }
 
 int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_class *class,
@@ -127,12 +156,7 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 	struct taking taking = { .fd = fd, .typed = typed, .options = options };
 	int r;
 
-	if (name)
-		snprintf(taking.label, sizeof(taking.label), "descriptor %d (name \"%s\")", fd,
-			 name);
-	else
-		snprintf(taking.label, sizeof(taking.label), "descriptor %d", fd);
-
+	label_format(&taking, name);
 	r = sfront_claim(fd);
 	if (r == -EBUSY)
 		return sfront_fail(err, r, "%s: %s is taken already: only one listener can have it",
@@ -174,9 +198,8 @@ int sfront_inherited_release(struct sfront_socket *socket)
 
 void sfront_inherited_undo(struct sfront_socket *socket)
 {
-	/* Whoever has the same socket goes on with the options that it had. */
 	if (!socket->single)
-		(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
+		give_options_back(socket);
 	sfront_claim_give_back(socket->single ? socket->only.read_fd : socket->fd,
 			       socket->was_blocking);
 	if (socket->single)

@@ -144,6 +144,14 @@ struct sfront_class {
 	const char *name;
 
 	/*
+	 * Before anything of the same call is opened: whether what somebody else
+	 * has to have opened is there.  A socket of our own could take its number
+	 * otherwise, and pass for it.  NULL where nobody else has to.
+	 */
+	int (*find)(const struct sfront_address *address, const struct sfront_options *options,
+		    struct sfront_error *err);
+
+	/*
 	 * Opens what @address stands for, and adds a socket for each descriptor
 	 * with sfront_listener_add().  May block while a name is resolved or a
 	 * directory is locked.
@@ -257,6 +265,13 @@ const struct sfront_class *sfront_class_of(enum sfront_kind kind);
 /* Says that @what was left out of the build.  Returns -EAFNOSUPPORT. */
 int sfront_refuse_absent(const struct sfront_address *address, const char *what,
 			 struct sfront_error *err);
+
+/*
+ * What has to hold before the first of @addresses is opened: there is one, inetd
+ * stands alone, and what was inherited is there.  Returns 0 or -errno.
+ */
+int sfront_check_together(const struct sfront_address *addresses, size_t n,
+			  const struct sfront_options *options, struct sfront_error *err);
 
 /* Opens one address into @listener.  Returns 0 or -errno; the caller undoes what was added. */
 int sfront_open_one(struct sfront_listener *listener, const struct sfront_address *address,
@@ -411,6 +426,10 @@ int sfront_identify_file(int fd, mode_t mode, enum sfront_stream *ret);
 int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_class *class,
 			  int fd, const char *typed, const char *name, unsigned int extra,
 			  const struct sfront_options *options, struct sfront_error *err);
+
+/* Whether descriptor @fd is open, or was taken.  Returns 0, or -EBADF with @err. */
+int sfront_inherited_find(int fd, const char *typed, struct sfront_error *err);
+
 int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
 void sfront_inherited_close(struct sfront_socket *socket);
 int sfront_inherited_release(struct sfront_socket *socket);
@@ -423,10 +442,6 @@ void *sfront_custom_data(const struct sfront_listener *listener,
 			 int (*accept)(void *data, struct sfront_connection *ret_connection));
 
 /* resolve.c */
-
-/* The port of a TCP address.  Returns 0, or -ENOENT with @err if its service is unknown. */
-int sfront_address_port(const struct sfront_address *address, uint16_t *ret,
-			struct sfront_error *err);
 
 /* The port of a service, digits or a name.  Returns 0 or -ENOENT. */
 int sfront_service_port(const char *service, uint16_t *ret);

@@ -85,6 +85,27 @@ int sfront_open_one(struct sfront_listener *listener, const struct sfront_addres
 	return r;
 }
 
+int sfront_check_together(const struct sfront_address *addresses, size_t n,
+			  const struct sfront_options *options, struct sfront_error *err)
+{
+	const struct sfront_class *class;
+	int r = 0;
+
+	if (n == 0)
+		return sfront_fail(err, -EINVAL, "there is no address to listen on");
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (addresses[i].kind == SFRONT_INETD && n > 1)
+			return sfront_fail(
+				err, -EINVAL,
+				"-: stdin and stdout are one connection, no other address "
+				"may stand beside them");
+		class = sfront_class_of(addresses[i].kind);
+		if (class && class->find)
+			r = class->find(&addresses[i], options, err);
+	}
+	return r;
+}
+
 void sfront_listener_discard(struct sfront_listener *listener)
 {
 	if (!listener)
@@ -101,10 +122,11 @@ int sfront_listener_open(const struct sfront_address *addresses, size_t n_addres
 	struct sfront_listener *listener;
 	int r;
 
-	if (n_addresses == 0)
-		return sfront_fail(err, -EINVAL, "there is no address to listen on");
 	if (!options)
 		options = &sfront_default_options;
+	r = sfront_check_together(addresses, n_addresses, options, err);
+	if (r < 0)
+		return r;
 	listener = calloc(1, sizeof(*listener));
 	if (!listener)
 		return sfront_fail(err, -ENOMEM, "out of memory");

@@ -12,12 +12,6 @@ int sfront_open_several(struct sfront_listener *listener, const struct sfront_ad
 {
 	int r = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (addresses[i].kind == SFRONT_INETD)
-			return sfront_fail(
-				err, -EINVAL,
-				"-: stdin and stdout are one connection, no other address "
-				"may stand beside them");
 	/* Whatever was opened before the one that fails is undone by the caller. */
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = sfront_open_one(listener, &addresses[i], options, err);

@@ -32,8 +32,11 @@ int sfront_service_port(const char *service, uint16_t *ret)
 int sfront_address_port(const struct sfront_address *address, uint16_t *ret,
 			struct sfront_error *err)
 {
-	int r = sfront_service_port(address->u.tcp.service, ret);
+	int r;
 
+	if (address->kind != SFRONT_TCP)
+		return sfront_fail(err, -EINVAL, "only a TCP address has such a port");
+	r = sfront_service_port(address->u.tcp.service, ret);
 	if (r < 0)
 		return sfront_fail(err, r,
 				   "\"%.255s:%s\": this machine knows no TCP service \"%s\" (see "

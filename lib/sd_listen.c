@@ -97,8 +97,11 @@ int sfront_inherited_reserve(const char *prefix)
 	return n;
 }
 
-static int refuse_none(const char *text, int count, struct sfront_error *err)
+static int refuse_none(const struct sfront_address *address, const char *text, int count,
+		       struct sfront_error *err)
 {
+	bool is_first = address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST;
+
 	if (count < 0)
 		return sfront_fail(err, count,
 				   "%s: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES do not fit the "
@@ -111,9 +114,11 @@ static int refuse_none(const char *text, int count, struct sfront_error *err)
 				   text, count);
 	return sfront_fail(err, -ENOENT,
 			   "%s: no socket was passed to this process: %s; start it from a systemd "
-			   ".socket unit or with systemd-socket-activate -l ADDRESS, or give "
-			   "sd-accept-ignore-environment to take descriptor 3 regardless",
-			   text, passed.why_none);
+			   ".socket unit or with systemd-socket-activate -l ADDRESS%s",
+			   text, passed.why_none,
+			   is_first ? ", or give sd-accept-ignore-environment to take descriptor 3 "
+				      "regardless"
+				    : "");
 }
 
 /* "a", "b" */
@@ -186,6 +191,26 @@ static int open_wanted(struct sfront_listener *listener, const struct sfront_add
 			   text, names);
 }
 
+/* Descriptor 3, whoever has passed it. */
+static bool is_any_third(const struct sfront_address *address, const struct sfront_options *options,
+			 int count)
+{
+	return options->sd_ignore_environment &&
+	       address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST && first_of(count) == 0;
+}
+
+static int sd_listen_find(const struct sfront_address *address,
+			  const struct sfront_options *options, struct sfront_error *err)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	int count = load(); /* which looks at the descriptors that it counts */
+
+	if (!is_any_third(address, options, count))
+		return 0;
+	sfront_address_format(address, text, sizeof(text));
+	return sfront_inherited_find(SD_LISTEN_FDS_START, text, err);
+}
+
 static int sd_listen_open(struct sfront_listener *listener, const struct sfront_address *address,
 			  const struct sfront_options *options, struct sfront_error *err)
 {
@@ -193,17 +218,17 @@ static int sd_listen_open(struct sfront_listener *listener, const struct sfront_
 	int count = load();
 
 	sfront_address_format(address, text, sizeof(text));
-	if (options->sd_ignore_environment &&
-	    address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST && first_of(count) == 0)
+	if (is_any_third(address, options, count))
 		return sfront_inherited_open(listener, &sfront_sd_listen_class, SD_LISTEN_FDS_START,
 					     text, NULL, KIND_SD_LISTEN, options, err);
 	if (count <= 0 || first_of(count) == count)
-		return refuse_none(text, count, err);
+		return refuse_none(address, text, count, err);
 	return open_wanted(listener, address, text, count, options, err);
 }
 
 const struct sfront_class sfront_sd_listen_class = {
 	.name = "sd-listen",
+	.find = sd_listen_find,
 	.open = sd_listen_open,
 	.accept = sfront_inherited_accept,
 	.close = sfront_inherited_close,

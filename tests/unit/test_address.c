@@ -326,6 +326,26 @@ static void test_check(void **state)
 	assert_int_equal(sfront_address_check(&address, &err), 0);
 }
 
+static void test_port(void **state)
+{
+	struct sfront_address address = parsed("localhost:http");
+	struct sfront_error err;
+	uint16_t port = 0;
+
+	(void)state;
+	assert_int_equal(sfront_address_port(&address, &port, &err), 0);
+	assert_int_equal(port, 80);
+	address = parsed(":0081");
+	assert_int_equal(sfront_address_port(&address, &port, NULL), 0);
+	assert_int_equal(port, 81);
+	address = parsed("localhost:no-such-service");
+	assert_int_equal(sfront_address_port(&address, &port, &err), -ENOENT);
+	assert_contains(err.message, "\"no-such-service\"");
+	address = parsed("/tmp/x");
+	assert_int_equal(sfront_address_port(&address, &port, &err), -EINVAL);
+	assert_int_equal(port, 81);
+}
+
 static void assert_resolves(const char *text, const char *expected)
 {
 	struct sfront_address address = parsed(text);
@@ -475,6 +495,7 @@ int main(void)
 		counted(test_format_cut_off),
 		counted(test_literal),
 		counted(test_check),
+		counted(test_port),
 		counted(test_resolve_literals),
 		counted(test_resolve_names),
 		counted(test_sockaddr_format),

@@ -201,6 +201,30 @@ static void terminal(void)
 	close(master);
 }
 
+/* As a program that runs us on a terminal of its own making may hand it over by mistake. */
+static void master_of_a_terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave, shared;
+	struct sfront_connection connection;
+	struct sfront_listener *listener;
+	struct termios raw;
+
+	CHECK(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(slave >= 0 && tcgetattr(slave, &raw) == 0);
+	cfmakeraw(&raw);
+	CHECK(tcsetattr(slave, TCSANOW, &raw) == 0);
+	shared = fcntl(master, F_DUPFD_CLOEXEC, 50);
+	become_stdio(master, master);
+	listener = open_stdio(&connection);
+	CHECK(connection.read_stream == SFRONT_STREAM_TERMINAL);
+	CHECK(carries(slave, connection.read_fd) && carries(connection.write_fd, slave));
+	finish(listener, &connection);
+	CHECK(!is_nonblocking(shared));
+	close(shared);
+	close(slave);
+}
+
 /* ssh and shells mix them. */
 static void socket_and_pipe(void)
 {
@@ -283,15 +307,22 @@ static void only_once(void)
 	}
 
 child_test(one_socket) child_test(tcp_socket) child_test(two_sockets) child_test(pipes)
-	child_test(files) child_test(terminal) child_test(socket_and_pipe) child_test(refused)
-		child_test(only_once)
+	child_test(files) child_test(terminal) child_test(master_of_a_terminal)
+		child_test(socket_and_pipe) child_test(refused) child_test(only_once)
 
 			int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		counted(test_one_socket),      counted(test_tcp_socket), counted(test_two_sockets),
-		counted(test_pipes),           counted(test_files),      counted(test_terminal),
-		counted(test_socket_and_pipe), counted(test_refused),    counted(test_only_once),
+		counted(test_one_socket),
+		counted(test_tcp_socket),
+		counted(test_two_sockets),
+		counted(test_pipes),
+		counted(test_files),
+		counted(test_terminal),
+		counted(test_master_of_a_terminal),
+		counted(test_socket_and_pipe),
+		counted(test_refused),
+		counted(test_only_once),
 	};
 
 	return cmocka_run_group_tests_name("inetd", tests, NULL, NULL);

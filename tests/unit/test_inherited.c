@@ -313,6 +313,63 @@ static void passed_to_another(void)
 	sfront_listener_close(listener);
 }
 
+/* The first socket that is opened here gets the number that nobody has passed. */
+static void number_of_our_own(void)
+{
+	static const char *const by_number[] = { "127.0.0.1:0", "accept-from-fd:3", NULL };
+	static const char *const by_place[] = { "127.0.0.1:0", "sd-listen", NULL };
+	struct sfront_listener *listener;
+	int before;
+
+	close(3);
+	before = count_descriptors();
+	CHECK(try_open_all(by_number, "", &listener) == -EBADF);
+	CHECK_CONTAINS(why.message, "descriptor 3 is closed");
+	CHECK(try_open_all(by_place, "sd-accept-ignore-environment", &listener) == -EBADF);
+	CHECK_CONTAINS(why.message, "sd-listen: descriptor 3 is closed");
+	CHECK(count_descriptors() == before);
+}
+
+/* Its owner goes on with it. */
+static void options_of_one_that_was_refused(void)
+{
+	const int fds[] = { listening(AF_INET, 5) };
+	struct sfront_listener *listener;
+
+	hand_over(fds, 1, NULL);
+	CHECK(try_open("sd-listen", "tcp-user-timeout=5s type-of-service=16 tcp-congestion=no-such",
+		       &listener) < 0);
+	CHECK_CONTAINS(why.message, "tcp-congestion");
+	CHECK(socket_option(3, IPPROTO_TCP, TCP_USER_TIMEOUT) == 0);
+	CHECK(socket_option(3, IPPROTO_IP, IP_TOS) == 0);
+	CHECK(!is_nonblocking(3));
+	listener = must_open("sd-listen", "");
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+}
+
+/* It was connected: what became of it is told to whoever reads. */
+static void connection_that_was_reset(void)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	struct sfront_listener *source = must_open("127.0.0.1:0", ""), *listener;
+	struct sfront_connection connection;
+	int client = connect_to(source, 0), fd;
+	char byte;
+
+	fd = accept(sfront_listener_fd(source, 0), NULL, NULL);
+	sfront_listener_close(source);
+	CHECK(dup2(fd, 3) == 3 && (fd == 3 || close(fd) == 0));
+	CHECK(setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0);
+	close(client);
+	listener = must_open("accept-from-fd:3", "");
+	CHECK(sfront_listener_is_single(listener, 0));
+	CHECK(sfront_listener_accept(listener, &connection) == 0);
+	CHECK(read(connection.read_fd, &byte, 1) < 0 && errno == ECONNRESET);
+	sfront_connection_close(&connection);
+	sfront_listener_close(listener);
+}
+
 static void malformed(void)
 {
 	struct sfront_listener *listener;
@@ -547,6 +604,9 @@ child_test(not_a_stream)
 child_test(refused_names_the_name)
 child_test(nothing_passed)
 child_test(passed_to_another)
+child_test(number_of_our_own)
+child_test(options_of_one_that_was_refused)
+child_test(connection_that_was_reset)
 child_test(malformed)
 child_test(path_is_not_removed)
 child_test(lent_to_the_next)
@@ -572,6 +632,9 @@ child_test(all_reserved)
 		counted(test_refused_names_the_name),
 		counted(test_nothing_passed),
 		counted(test_passed_to_another),
+		counted(test_number_of_our_own),
+		counted(test_options_of_one_that_was_refused),
+		counted(test_connection_that_was_reset),
 		counted(test_malformed),
 		counted(test_path_is_not_removed),
 		counted(test_lent_to_the_next),

@@ -448,6 +448,22 @@ static void test_all_or_none(void **state)
 	assert_contains(why.message, "stdin");
 }
 
+static void test_what_stands_together(void **state)
+{
+	struct sfront_listener *listeners[2] = { NULL, NULL };
+	struct sfront_address addresses[2];
+
+	(void)state;
+	assert_int_equal(sfront_address_parse("-", &addresses[0], NULL), 0);
+	assert_int_equal(sfront_address_parse("127.0.0.1:0", &addresses[1], NULL), 0);
+	assert_int_equal(sfront_listener_open_each(addresses, 2, NULL, listeners, &why), -EINVAL);
+	assert_contains(why.message, "stdin");
+	assert_null(listeners[0]);
+	assert_null(listeners[1]);
+	assert_int_equal(sfront_listener_open_each(addresses, 0, NULL, listeners, &why), -EINVAL);
+	assert_contains(why.message, "no address");
+}
+
 /* Which of the clients, each of which has sent its number, is at the other end. */
 static int client_of(const struct sfront_connection *connection)
 {
@@ -553,6 +569,7 @@ int main(void)
 		counted(test_warnings),
 		counted(test_one_each),
 		counted(test_all_or_none),
+		counted(test_what_stands_together),
 		counted(test_fair_turns),
 		counted(test_clients_that_went_away),
 		counted(test_no_room),

@@ -363,6 +363,7 @@ static void test_argp_shapes(void **state)
 		r = argp_all(sfront_argp(cases[i].shape), &words, &input);
 		assert_int_equal(input.n_addresses, cases[i].n_addresses);
 		if (cases[i].says) {
+			assert_int_not_equal(r, 0);
 			assert_contains(said, cases[i].says);
 		} else {
 			assert_int_equal(r, 0);

@@ -126,6 +126,15 @@ bool sfront_address_equal(const struct sfront_address *a, const struct sfront_ad
 int sfront_address_check(const struct sfront_address *address, struct sfront_error *err);
 
 /*
+ * The port of a TCP address, its service looked up if it goes by a name.
+ *
+ * Returns 0, -ENOENT with @err naming the unknown service, or -EINVAL: not a TCP
+ * address.
+ */
+int sfront_address_port(const struct sfront_address *address, uint16_t *ret,
+			struct sfront_error *err);
+
+/*
  * Whether a TCP address needs no resolver: an IP literal or every address.
  */
 bool sfront_address_is_literal(const struct sfront_address *address);
