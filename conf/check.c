@@ -110,9 +110,27 @@ static const struct listen_config *find_listen(const struct config *config,
 	return NULL;
 }
 
+/* A service may go by its name here and by its number there. */
+static bool is_same_port(const struct sfront_address *a, const struct sfront_address *b)
+{
+	uint16_t port_a, port_b;
+
+	return sfront_address_port(a, &port_a, NULL) == 0 &&
+	       sfront_address_port(b, &port_b, NULL) == 0 && port_a == port_b;
+}
+
+static bool is_same(const struct sfront_address *a, const struct sfront_address *b)
+{
+	struct sfront_address other = *b;
+
+	if (is_same_port(a, b))
+		memcpy(other.u.tcp.service, a->u.tcp.service, sizeof(other.u.tcp.service));
+	return sfront_address_equal(a, &other);
+}
+
 static bool is_same_address(const struct listen_config *a, const struct listen_config *b)
 {
-	return sfront_address_equal(&a->address, &b->address) && !takes_free_port(&a->address);
+	return is_same(&a->address, &b->address) && !takes_free_port(&a->address);
 }
 
 static bool is_of_other_kind(const struct listen_config *a, const struct listen_config *b)
@@ -147,6 +165,14 @@ static void check_listen(const struct config *config, const struct listen_config
 
 enum family { FAMILY_NONE = 0, FAMILY_V4 = 1, FAMILY_V6 = 2 };
 
+/* [::ffff:0.0.0.0] */
+static bool is_mapped_any(const struct in6_addr *in6)
+{
+	static const unsigned char any[4];
+
+	return IN6_IS_ADDR_V4MAPPED(in6) && memcmp(&in6->s6_addr[12], any, sizeof(any)) == 0;
+}
+
 /* Which families reach this machine itself under @host, by its text alone. */
 static enum family loopback_families(const char *host)
 {
@@ -160,9 +186,20 @@ static enum family loopback_families(const char *host)
 	if (inet_pton(AF_INET6, host, &in6) != 1)
 		return FAMILY_NONE;
 	if (IN6_IS_ADDR_V4MAPPED(&in6))
-		return in6.s6_addr[12] == 127 ? FAMILY_V4 : FAMILY_NONE;
+		return in6.s6_addr[12] == 127 || is_mapped_any(&in6) ? FAMILY_V4 : FAMILY_NONE;
 	return IN6_IS_ADDR_LOOPBACK(&in6) || IN6_IS_ADDR_UNSPECIFIED(&in6) ? FAMILY_V6
 									   : FAMILY_NONE;
+}
+
+/* Whether [::] without an option is IPv6 alone. */
+static bool is_v6_alone_by_default(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv6/bindv6only", "re");
+	bool alone = f && getc(f) == '1';
+
+	if (f)
+		fclose(f);
+	return alone;
 }
 
 /* Which families a listener accepts on every address of this machine. */
@@ -170,32 +207,29 @@ static enum family wildcard_families(const struct proxy_config *proxy, const cha
 {
 	struct in6_addr in6;
 	struct in_addr in;
-	bool every = !*host || strcmp(host, "*") == 0;
+	bool every = !*host || strcmp(host, "*") == 0, alone;
 
 	if (inet_pton(AF_INET, host, &in) == 1)
 		return in.s_addr == 0 ? FAMILY_V4 : FAMILY_NONE;
-	if (inet_pton(AF_INET6, host, &in6) == 1)
+	alone = proxy_config_is_yes(proxy, "tcp-only-v6");
+	if (inet_pton(AF_INET6, host, &in6) == 1) {
+		if (is_mapped_any(&in6))
+			return FAMILY_V4;
 		every = IN6_IS_ADDR_UNSPECIFIED(&in6);
+		if (every && !sfront_options_is_set(proxy->options, "tcp-only-v6"))
+			alone = is_v6_alone_by_default();
+	}
 	if (!every)
 		return FAMILY_NONE;
-	return sfront_options_is_set(proxy->options, "tcp-only-v6") ? FAMILY_V6
-								    : FAMILY_V4 | FAMILY_V6;
-}
-
-static bool is_same_service(const char *a, const char *b)
-{
-	bool numeric = !a[strspn(a, "0123456789")] && !b[strspn(b, "0123456789")];
-
-	return numeric ? atoi(a) == atoi(b) : strcmp(a, b) == 0;
+	return alone ? FAMILY_V6 : FAMILY_V4 | FAMILY_V6;
 }
 
 static bool is_reached(const struct proxy_config *owner, const struct sfront_address *listen,
 		       const struct sfront_address *backend)
 {
-	if (sfront_address_equal(listen, backend))
+	if (is_same(listen, backend))
 		return true;
-	if (listen->kind != SFRONT_TCP ||
-	    !is_same_service(listen->u.tcp.service, backend->u.tcp.service))
+	if (!is_same_port(listen, backend))
 		return false;
 	return wildcard_families(owner, listen->u.tcp.host) &
 	       loopback_families(backend->u.tcp.host);

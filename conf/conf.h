@@ -91,6 +91,9 @@ void config_clear(struct config *config);
 struct proxy_config *config_add_proxy(struct config *config, const char *name,
 				      const struct place *place);
 
+/* Whether a yes/no option of its listeners was set to yes. */
+bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option);
+
 /*
  * Which of the listen lines with that same address this one is, from 0: two that
  * take a free port each are told apart by it.  @listen: of @config
@@ -142,6 +145,9 @@ const char *key_nearest(const char *word, enum key_scope scope);
  */
 int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,
 	    const char *value, const struct place *place, struct sfront_error *err);
+
+/* Notes that a line for the key is there, though it cannot be read. */
+void key_note_line(const struct key *key, struct proxy_config *proxy, const struct place *place);
 
 /*
  * Reads the INI file at @path.  Reports everything that is wrong with it, the

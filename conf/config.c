@@ -88,6 +88,15 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 	return &config->proxies[config->n_proxies++];
 }
 
+bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option)
+{
+	char value[sizeof("yes")];
+	bool is_yes;
+
+	return sfront_options_get(proxy->options, option, value, sizeof(value)) > 0 &&
+	       sfront_parse_switch(value, &is_yes, NULL) == 0 && is_yes;
+}
+
 unsigned int config_listen_nth(const struct config *config, const struct listen_config *listen)
 {
 	unsigned int nth = 0;

@@ -401,3 +401,11 @@ int key_set(const struct key *key, struct config *config, struct proxy_config *p
 		},
 		err);
 }
+
+void key_note_line(const struct key *key, struct proxy_config *proxy, const struct place *place)
+{
+	if (strcmp(key->name, "listen") == 0)
+		proxy->listen_given = true;
+	else if (strcmp(key->name, "backend") == 0)
+		proxy->backend_place = *place;
+}

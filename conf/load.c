@@ -278,6 +278,7 @@ static bool unwrap_header(struct loader *l, char **text)
 /* @text: the line, from its '[' */
 static void read_header(struct loader *l, char *text)
 {
+	bool is_address = strstr(text, "]:") != NULL; /* a lost piece of a list */
 	bool well_formed = unwrap_header(l, &text);
 	struct header header = header_recognise(text);
 
@@ -290,7 +291,7 @@ static void read_header(struct loader *l, char *text)
 		enter_process(l);
 	else if (header.section == SECTION_PROXY)
 		enter_proxy(l, header.name);
-	else if (well_formed)
+	else if (well_formed || !is_address)
 		l->section = SECTION_UNKNOWN;
 }
 
@@ -309,6 +310,20 @@ static const struct key *key_in_front(const char *text)
 	return key_find(word);
 }
 
+/* The line is there, whatever it says: what it was to give is not missing as well. */
+static void miss_sign(struct loader *l, const struct key *key)
+{
+	problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
+	if (l->section == SECTION_PROXY && key->scope == KEY_PROXY)
+		key_note_line(key, &l->config->proxies[l->config->n_proxies - 1], &l->place);
+}
+
+/* Whether the colon at @at belongs to the value, behind a key that ends at @end. */
+static bool is_of_value(const char *text, size_t end, size_t at)
+{
+	return text[at] == ':' && end < at && text[at + 1] && !strchr(" \t", text[at + 1]);
+}
+
 /* Whether inih will find one key and one value in @text. */
 static bool is_key_line(struct loader *l, const char *text)
 {
@@ -321,12 +336,13 @@ static bool is_key_line(struct loader *l, const char *text)
 		problem(l->problems, &l->place, "a key is missing in front of \"%c\"", *text);
 		return false;
 	}
-	if (text[n_name] && is_one_word)
+	key = key_in_front(text);
+	/* "listen :8080": that colon is the address's. */
+	if (text[n_name] && is_one_word && !(key && is_of_value(text, n_word, n_name)))
 		return true;
 
-	key = key_in_front(text);
 	if (key)
-		problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
+		miss_sign(l, key);
 	else if (!text[n_name])
 		problem(l->problems, &l->place,
 			"\"%s\" is neither KEY = VALUE nor [SECTION] nor a comment (# or ;)", text);

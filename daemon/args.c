@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +94,8 @@ static void unknown_option(struct command_line *line, const char *word)
 	const char *nearest = NULL;
 	char name[64];
 
-	if (strncmp(word, "--", 2) != 0) {
+	/* Within a cluster, getopt is not past its word yet. */
+	if (optopt > 0 && optopt <= UCHAR_MAX) {
 		problem(line->problems, &line->place,
 			"unknown option -%c (see sockfront --help); a word that is no option may "
 			"follow \"--\"",

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct config;
+struct problems;
 struct process_config;
 
 struct descriptor_plan {
@@ -29,7 +31,11 @@ void descriptors_fill_standard(bool inetd);
 /* Remembers which descriptors are open: they were inherited.  Before anything is opened. */
 void descriptors_note_inherited(void);
 
-bool descriptors_is_inherited(int fd);
+/*
+ * Reports every listener that is a descriptor which was not open then: any number that
+ * is open now could be another listener's, or a client's.
+ */
+void descriptors_check(const struct config *config, struct problems *problems);
 
 /* The numbers that were remembered, in no order; -1 behind the last. */
 int descriptors_inherited_at(size_t index);

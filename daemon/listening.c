@@ -181,18 +181,24 @@ static bool is_of_this_machine(const struct sfront_sockaddr *addr)
 	return IN6_ARE_ADDR_EQUAL(&source.sa.in6.sin6_addr, &addr->sa.in6.sin6_addr);
 }
 
-/* What connect() makes of it: "every address" is the loopback, and IPv4 may come inside IPv6. */
+/* IPv4 may come inside IPv6. */
+static struct sfront_sockaddr unwrapped(const struct sfront_sockaddr *addr)
+{
+	struct sfront_sockaddr to = { .len = sizeof(to.sa.in) };
+
+	if (addr->sa.any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->sa.in6.sin6_addr))
+		return *addr;
+	to.sa.in.sin_family = AF_INET;
+	to.sa.in.sin_port = addr->sa.in6.sin6_port;
+	memcpy(&to.sa.in.sin_addr, &addr->sa.in6.sin6_addr.s6_addr[12], sizeof(to.sa.in.sin_addr));
+	return to;
+}
+
+/* What connect() makes of it: "every address" is the loopback. */
 static struct sfront_sockaddr as_connected(const struct sfront_sockaddr *addr)
 {
-	struct sfront_sockaddr to = *addr;
+	struct sfront_sockaddr to = unwrapped(addr);
 
-	if (addr->sa.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->sa.in6.sin6_addr)) {
-		to = (struct sfront_sockaddr){ .len = sizeof(to.sa.in) };
-		to.sa.in.sin_family = AF_INET;
-		to.sa.in.sin_port = addr->sa.in6.sin6_port;
-		memcpy(&to.sa.in.sin_addr, &addr->sa.in6.sin6_addr.s6_addr[12],
-		       sizeof(to.sa.in.sin_addr));
-	}
 	if (is_every_address(&to)) {
 		if (to.sa.any.sa_family == AF_INET)
 			to.sa.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -205,8 +211,8 @@ static struct sfront_sockaddr as_connected(const struct sfront_sockaddr *addr)
 bool listening_socket_reached(const struct listening_socket *socket,
 			      const struct sfront_sockaddr *target)
 {
-	struct sfront_sockaddr to = as_connected(target);
-	const struct sfront_sockaddr *addr = &to, *bound = &socket->addr;
+	struct sfront_sockaddr to = as_connected(target), at = unwrapped(&socket->addr);
+	const struct sfront_sockaddr *addr = &to, *bound = &at;
 
 	if (bound->len == 0 || port_of(bound) == 0 || port_of(bound) != port_of(addr))
 		return false;

@@ -114,6 +114,7 @@ static int open_base(struct service *service)
 
 static int run(struct service *service, struct config *config, const char *file)
 {
+	struct problems problems = { .report = problem_reported };
 	bool inetd = serves_inetd(config);
 	int status = EXIT_REFUSED;
 
@@ -125,12 +126,14 @@ static int run(struct service *service, struct config *config, const char *file)
 	}
 	descriptors_note_inherited();
 	log_open(config->process.log_level, stderr_is_stdin());
+	descriptors_check(config, &problems);
+	if (problems.count > 0)
+		return status;
 	descriptors_fill_standard(inetd);
 	service->interactive = inetd && isatty(STDIN_FILENO);
 	/* A name server that hangs is no reason to be deaf. */
 	if (!needs_resolver(config))
 		signals_hold();
-	/* What was inherited first: nothing of ours may take a number that somebody names. */
 	if (open_generation(service, config, file) < 0)
 		return status;
 	if (open_base(service) == 0) {

@@ -50,31 +50,12 @@ static void problem_reported(void *data, const struct place *place, const char *
 	log_problem(place->file, place->line, message);
 }
 
-/* Any number that is open now could be a client's. */
-static void check_descriptors(const struct config *config, struct problems *problems)
-{
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listen; j++) {
-			const struct listen_config *listen = &proxy->listen[j];
-
-			if (listen->address.kind == SFRONT_FD &&
-			    !descriptors_is_inherited(listen->address.u.fd.number))
-				problem(problems, &listen->place,
-					"listen: descriptor %d was not open when the process "
-					"started, so that nobody can have passed it",
-					listen->address.u.fd.number);
-		}
-	}
-}
-
 static bool read_config(struct config *config, const char **ret_file)
 {
 	struct problems problems = { .report = problem_reported };
 
 	(void)args_parse(reload.argc, reload.argv, config, &problems, ret_file);
-	check_descriptors(config, &problems);
+	descriptors_check(config, &problems);
 	if (problems.count == 0)
 		return true;
 	config_clear(config);

@@ -21,6 +21,8 @@ USAGE = [
     (["--no-such-option", ":0", BACKEND], "no-such-option"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["-x", ":0", BACKEND], "x"),
+    (["--access-log", "-xy", ":0", BACKEND], "unknown option -x"),
+    (["127.0.0.1:http", "127.0.0.1:80", BACKEND], "listened on already"),
     (["--connect-timeout"], "connect-timeout"),
     (["--max-connections"], "max-connections"),
     (["-", ":0", BACKEND], "stands alone"),

@@ -12,7 +12,7 @@ import pytest
 from proc import descriptors, is_cloexec
 from proxy import run
 from stage import need
-from streams import MB, Background, exchange, is_silent, read_exactly, read_to_end
+from streams import MB, Background, exchange, is_silent, read_exactly, read_to_end, reset
 
 
 def refused(stage, sockets, *arguments, **options):
@@ -134,6 +134,19 @@ def test_closed_number(stage):
     status, _, log = run("accept-from-fd:77", "127.0.0.1:9")
     assert status == 1
     assert "77" in log
+
+
+def test_number_that_a_listener_of_our_own_would_take(stage):
+    """Nobody passed it: whichever listener has it by then keeps its clients."""
+    own = "[proxy a]\nlisten = 127.0.0.1:0\nbackend = 127.0.0.1:9\n[proxy b]\nbackend = 127.0.0.1:9\n"
+    for lines in ("listen = accept-from-fd:3\n", "listen = sd-listen\nsd-accept-ignore-environment = yes\n"):
+        status, _, log = run("-c", stage.file("sockfront.conf", own + lines))
+        assert status == 1, log
+        assert "sockfront.conf:6: " in log and "descriptor 3 was not open" in log
+        assert "listening on" not in log
+    status, _, log = run("accept-from-fd:0", "127.0.0.1:9", stdin=None, preexec_fn=lambda: os.close(0))
+    assert status == 1
+    assert "descriptor 0 was not open" in log
 
 
 def test_environment_missing(stage):
@@ -267,6 +280,20 @@ def test_shared_connection_wakes_for_every_byte_afterwards(stage):
     assert theirs.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
     theirs.close()
     sending.join(10)
+
+
+@pytest.mark.parametrize("form", ["sd-listen", "inetd"])
+def test_connection_that_was_reset_before_we_started(stage, form):
+    """A client that leaves is no failure, however early it does: a port scan fails no unit."""
+    backend, listener = stage.backend(), stage.listener()
+    ours, theirs = stage.connect("%s:%d" % listener.getsockname()), stage.keep(listener.accept()[0])
+    reset(ours)
+    if form == "inetd":
+        proxy = stage.proxy("inetd", backend.address, sockets=0, stdin=theirs, stdout=theirs)
+    else:
+        proxy = stage.handed([theirs], "sd-listen", backend.address, listening=0)
+    assert proxy.wait() == 0, proxy.log
+    assert not proxy.grep("error"), proxy.log
 
 
 def test_listener_that_somebody_shuts_down(stage):

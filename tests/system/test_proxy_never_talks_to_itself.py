@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from proxy import run
+from proxy import SOCKFRONT, run
 from stage import need
 from streams import exchange, outcome
 
@@ -24,6 +24,8 @@ def free_port(stage):
         ("*:{}", "127.0.0.1:{}"),
         (":{}", "127.0.0.1:{}"),
         ("localhost:{}", "127.0.0.1:{}"),
+        ("[::ffff:0.0.0.0]:{}", "127.0.0.1:{}"),
+        ("[::ffff:127.0.0.1]:{}", "127.0.0.1:{}"),
     ],
 )
 def test_own_listener(stage, listen, backend):
@@ -81,6 +83,17 @@ def test_self_connect(stage):
         client.sendall(b"echo?")
     for client in clients:
         assert outcome(client, 20)[0] == b""
+
+
+def test_every_ipv6_address_where_that_is_ipv6_alone():
+    """[::] follows the system's bindv6only."""
+    script = 'echo $1 > /proc/sys/net/ipv6/bindv6only && shift && exec "$@"'
+    words = [need("unshare"), "-n", "sh", "-c", script, "sh"]
+    if subprocess.run([*words, "1", "true"], capture_output=True).returncode:
+        pytest.skip("no network namespace may be made here (not root?)")
+    for alone, status in ("1", 0), ("0", 2):
+        check = [*words, alone, SOCKFRONT, "--check", "[::]:8080", "127.0.0.1:8080"]
+        assert subprocess.run(check, capture_output=True).returncode == status
 
 
 @pytest.mark.parametrize(

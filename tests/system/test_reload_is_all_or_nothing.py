@@ -310,6 +310,32 @@ def test_descriptor_of_our_own_is_nobodys_to_name(stage):
 # ---- those who wait ----
 
 
+def test_third_descriptor_of_our_own_is_nobodys_to_name(stage):
+    """Nor by its place: whoever listens there, or is connected, keeps it."""
+    backend, other = stage.backend(echo), stage.backend()
+    address = free_port(stage)
+    service = Service(stage, section("a", backend, address))
+    more = section("b", other, "sd-listen", options="sd-accept-ignore-environment = yes")
+    service.reload(section("a", backend, address) + more, works=False)
+    assert service.proxy.grep("descriptor 3 was not open")
+    for _ in range(10):
+        with stage.connect(address) as client:
+            client.sendall(b"x")
+            assert read_exactly(client, 1) == b"x"
+
+
+def test_inherited_socket_that_cannot_be_taken_keeps_its_options(stage):
+    backend, listener = stage.backend(echo), stage.listener()
+    service = Service(stage, section("a", backend, "sd-listen"), inherited=[listener])
+    options = "tcp-user-timeout = 5s\ntype-of-service = 16\ntcp-congestion = no-such"
+    service.reload(section("a", backend, "sd-listen:*", options=options), works=False)
+    assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+    assert listener.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == 0
+    with stage.connect(address_of(listener)) as client:
+        client.sendall(b"x")
+        assert read_exactly(client, 1) == b"x"
+
+
 def test_backlog_of_a_listener_that_stays(stage):
     one, two, address = stage.backend(), stage.backend(), free_port(stage)
     service = Service(stage, "[sockfront]\nmax-connections = 1\n" + section("a", one, address))

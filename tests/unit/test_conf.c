@@ -318,6 +318,9 @@ static const struct case_of_file bad_files[] = {
 	  "1: \"[proxy w\" is not a section header (such as [sockfront] or [proxy web])\n" },
 	{ "[proxy w] x\nlisten = /a\nbackend = h:1\n",
 	  "1: \"[proxy w] x\" is not a section header (such as [sockfront] or [proxy web])\n" },
+	/* whose keys those are, nobody knows */
+	{ GOOD "[web\nlisten = /b\nbackend = h:2\n",
+	  "4: \"[web\" is not a section header (such as [sockfront] or [proxy web])\n" },
 	{ GOOD "  [::1]:80\nidle-timeout = x\n",
 	  "4: \"[::1]:80\" is not a section header (such as [sockfront] or [proxy web])\n"
 	  "5: idle-timeout: \"x\" *\n" },
@@ -342,6 +345,12 @@ static const struct case_of_file bad_files[] = {
 	  "4: a key is missing in front of \"=\"\n5: a key is missing in front of \":\"\n" },
 	{ GOOD "listen 127.0.0.1:80\nidle-timeout\n",
 	  "4: \"=\" is missing behind \"listen\"\n5: \"=\" is missing behind \"idle-timeout\"\n" },
+	/* what they were to give is not missing as well */
+	{ "[proxy w]\nlisten :80\nbackend h:1\n",
+	  "2: \"=\" is missing behind \"listen\"\n3: \"=\" is missing behind \"backend\"\n" },
+	{ "[proxy w]\nlisten : :80\nbackend: h:1\nidle-timeout :1\n",
+	  "4: \"=\" is missing behind \"idle-timeout\"\n" },
+	{ GOOD "listn :80\n", "4: unknown key \"listn\" (did you mean \"listen\"?)\n" },
 
 	/* keys */
 	{ GOOD "idle-timout = 5s\n",
@@ -564,6 +573,10 @@ static const struct case_of_file checks[] = {
 	  "2: listen: \"-\" is one connection and stands alone, but there is \"*:80\" too "
 	  "(t.conf:3)\n" },
 
+	{ "[proxy w]\nlisten = 127.0.0.1:http\nlisten = 127.0.0.1:080\nbackend = h:1\n",
+	  "3: listen: \"127.0.0.1:80\" is listened on already (t.conf:2)\n" },
+	{ "[proxy w]\nlisten = 127.0.0.1:http\nlisten = 127.0.0.1:https\nbackend = h:1\n", "" },
+
 	/* services */
 	{ "[proxy w]\nlisten = :no-such-service\nbackend = h:no-such-either\n",
 	  "2: listen: *\n3: backend: *\n" },
@@ -604,6 +617,13 @@ static const struct case_of_file checks[] = {
 	{ "[proxy w]\nlisten = 127.0.0.1:80\nbackend = 127.0.0.2:80\n", "" },
 	{ "[proxy w]\nlisten = [::]:80\ntcp-only-v6 = yes\nbackend = 127.0.0.1:80\n", "" },
 	{ "[proxy w]\nlisten = [::]:80\ntcp-only-v6 = yes\nbackend = [::1]:80\n", "4: backend: *" },
+	{ "[proxy w]\nlisten = :80\ntcp-only-v6 = yes\nbackend = 127.0.0.1:80\n", "" },
+	{ "[proxy w]\nlisten = :80\ntcp-only-v6 = no\nbackend = 127.0.0.1:80\n", "4: backend: *" },
+	{ "[proxy w]\nlisten = [::ffff:0.0.0.0]:80\nbackend = 127.0.0.1:80\n", "3: backend: *" },
+	{ "[proxy w]\nlisten = 0.0.0.0:80\nbackend = [::ffff:0.0.0.0]:80\n", "3: backend: *" },
+	{ "[proxy w]\nlisten = [::ffff:0.0.0.0]:80\nbackend = [::1]:80\n", "" },
+	{ "[proxy w]\nlisten = 127.0.0.1:80\nbackend = 127.0.0.1:http\n", "3: backend: *" },
+	{ "[proxy w]\nlisten = :80\nbackend = localhost:http\n", "3: backend: *" },
 };
 
 static void test_checks(void **state)
