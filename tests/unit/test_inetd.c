@@ -180,18 +180,26 @@ static void files(void)
 	finish(listener, &connection);
 }
 
-static void terminal(void)
+/* A pseudo-terminal that changes no byte. */
+static void open_terminal(int *ret_master, int *ret_slave)
 {
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
-	struct sfront_connection connection;
-	struct sfront_listener *listener;
 	struct termios raw;
 
-	CHECK(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	CHECK(slave >= 0 && tcgetattr(slave, &raw) == 0);
+	*ret_master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(*ret_master >= 0 && grantpt(*ret_master) == 0 && unlockpt(*ret_master) == 0);
+	*ret_slave = open(ptsname(*ret_master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(*ret_slave >= 0 && tcgetattr(*ret_slave, &raw) == 0);
 	cfmakeraw(&raw);
-	CHECK(tcsetattr(slave, TCSANOW, &raw) == 0);
+	CHECK(tcsetattr(*ret_slave, TCSANOW, &raw) == 0);
+}
+
+static void terminal(void)
+{
+	struct sfront_connection connection;
+	struct sfront_listener *listener;
+	int master, slave;
+
+	open_terminal(&master, &slave);
 	become_stdio(slave, slave);
 	listener = open_stdio(&connection);
 	CHECK(connection.read_stream == SFRONT_STREAM_TERMINAL);
@@ -204,16 +212,11 @@ static void terminal(void)
 /* As a program that runs us on a terminal of its own making may hand it over by mistake. */
 static void master_of_a_terminal(void)
 {
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave, shared;
 	struct sfront_connection connection;
 	struct sfront_listener *listener;
-	struct termios raw;
+	int master, slave, shared;
 
-	CHECK(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	CHECK(slave >= 0 && tcgetattr(slave, &raw) == 0);
-	cfmakeraw(&raw);
-	CHECK(tcsetattr(slave, TCSANOW, &raw) == 0);
+	open_terminal(&master, &slave);
 	shared = fcntl(master, F_DUPFD_CLOEXEC, 50);
 	become_stdio(master, master);
 	listener = open_stdio(&connection);
