@@ -43,7 +43,7 @@ static void check_complete(const struct proxy_config *proxy, struct problems *pr
 		if (proxy->n_listen == 0 || !proxy->has_backend)
 			problem(problems, &proxy->place,
 				"an address is missing; wanted: sockfront LISTEN... BACKEND, such "
-				"as sockfront :8080 127.0.0.1:80");
+				"as sockfront :8080 127.0.0.1:80, or sockfront -c FILE");
 		return;
 	}
 	/* Where one was given and was bad, that was said already. */
@@ -75,93 +75,7 @@ static void check_services(const struct proxy_config *proxy, struct problems *pr
 		check_service("backend", &proxy->backend, &proxy->backend_place, problems);
 }
 
-/* ---- a listener and the others ---- */
-
-/* Whether every listener of that address gets a port of its own. */
-static bool takes_free_port(const struct sfront_address *address)
-{
-	const char *service = address->u.tcp.service;
-
-	if (address->kind == SFRONT_VSOCK)
-		return address->u.vsock.port == 0;
-	return address->kind == SFRONT_TCP && strspn(service, "0") == strlen(service);
-}
-
-typedef bool (*listen_match)(const struct listen_config *a, const struct listen_config *b);
-
-/*
- * The first listener that @is_wanted beside @listen, in the order of the file;
- * with @earlier only among those above it.  NULL: there is none.
- */
-static const struct listen_config *find_listen(const struct config *config,
-					       const struct listen_config *listen, bool earlier,
-					       listen_match is_wanted)
-{
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listen; j++) {
-			if (earlier && &proxy->listen[j] == listen)
-				return NULL;
-			if (is_wanted(&proxy->listen[j], listen))
-				return &proxy->listen[j];
-		}
-	}
-	return NULL;
-}
-
-/* A service may go by its name here and by its number there. */
-static bool is_same_port(const struct sfront_address *a, const struct sfront_address *b)
-{
-	uint16_t port_a, port_b;
-
-	return sfront_address_port(a, &port_a, NULL) == 0 &&
-	       sfront_address_port(b, &port_b, NULL) == 0 && port_a == port_b;
-}
-
-static bool is_same(const struct sfront_address *a, const struct sfront_address *b)
-{
-	struct sfront_address other = *b;
-
-	if (is_same_port(a, b))
-		memcpy(other.u.tcp.service, a->u.tcp.service, sizeof(other.u.tcp.service));
-	return sfront_address_equal(a, &other);
-}
-
-static bool is_same_address(const struct listen_config *a, const struct listen_config *b)
-{
-	return is_same(&a->address, &b->address) && !takes_free_port(&a->address);
-}
-
-static bool is_of_other_kind(const struct listen_config *a, const struct listen_config *b)
-{
-	return a->address.kind != b->address.kind;
-}
-
-static void check_listen(const struct config *config, const struct listen_config *listen,
-			 struct problems *problems)
-{
-	const struct listen_config *other;
-	char where[PLACE_TEXT_SIZE];
-
-	other = find_listen(config, listen, true, is_same_address);
-	if (other)
-		problem(problems, &listen->place, "listen: \"%s\" is listened on already (%s)",
-			text_of(&listen->address).s,
-			place_format(&other->place, where, sizeof(where)));
-
-	if (listen->address.kind != SFRONT_INETD)
-		return;
-	other = find_listen(config, listen, false, is_of_other_kind);
-	if (other)
-		problem(problems, &listen->place,
-			"listen: \"%s\" is one connection and stands alone, but there is \"%s\" "
-			"too (%s)",
-			text_of(&listen->address).s, text_of(&other->address).s,
-			place_format(&other->place, where, sizeof(where)));
-}
-
-/* ---- a backend and the listeners ---- */
+/* ---- who takes which connections ---- */
 
 enum family { FAMILY_NONE = 0, FAMILY_V4 = 1, FAMILY_V6 = 2 };
 
@@ -223,6 +137,155 @@ static enum family wildcard_families(const struct proxy_config *proxy, const cha
 		return FAMILY_NONE;
 	return alone ? FAMILY_V6 : FAMILY_V4 | FAMILY_V6;
 }
+
+/* ---- a listener and the others ---- */
+
+/* Whether every listener of that address gets a port of its own. */
+static bool takes_free_port(const struct sfront_address *address)
+{
+	const char *service = address->u.tcp.service;
+
+	if (address->kind == SFRONT_VSOCK)
+		return address->u.vsock.port == 0;
+	return address->kind == SFRONT_TCP && strspn(service, "0") == strlen(service);
+}
+
+typedef bool (*listen_match)(const struct listen_config *a, const struct listen_config *b);
+
+/*
+ * The first listener that @is_wanted beside @listen, in the order of the file;
+ * with @earlier only among those above it.  NULL: there is none.
+ */
+static const struct listen_config *find_listen(const struct config *config,
+					       const struct listen_config *listen, bool earlier,
+					       listen_match is_wanted)
+{
+	for (size_t i = 0; i < config->n_proxies; i++) {
+		const struct proxy_config *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_listen; j++) {
+			if (earlier && &proxy->listen[j] == listen)
+				return NULL;
+			if (is_wanted(&proxy->listen[j], listen))
+				return &proxy->listen[j];
+		}
+	}
+	return NULL;
+}
+
+/* A service may go by its name here and by its number there. */
+static bool is_same_port(const struct sfront_address *a, const struct sfront_address *b)
+{
+	uint16_t port_a, port_b;
+
+	return sfront_address_port(a, &port_a, NULL) == 0 &&
+	       sfront_address_port(b, &port_b, NULL) == 0 && port_a == port_b;
+}
+
+static bool is_same(const struct sfront_address *a, const struct sfront_address *b)
+{
+	struct sfront_address other = *b;
+
+	if (is_same_port(a, b))
+		memcpy(other.u.tcp.service, a->u.tcp.service, sizeof(other.u.tcp.service));
+	return sfront_address_equal(a, &other);
+}
+
+static bool is_same_address(const struct listen_config *a, const struct listen_config *b)
+{
+	return is_same(&a->address, &b->address) && !takes_free_port(&a->address);
+}
+
+/* Which family an address that is no name belongs to. */
+static enum family literal_family(const char *host)
+{
+	struct in6_addr in6;
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, host, &in) == 1)
+		return FAMILY_V4;
+	if (inet_pton(AF_INET6, host, &in6) != 1)
+		return FAMILY_NONE;
+	return IN6_IS_ADDR_V4MAPPED(&in6) ? FAMILY_V4 : FAMILY_V6;
+}
+
+/* Whether the socket of @every takes that of @one the port away. */
+static bool covers(const struct proxy_config *owner, const struct sfront_address *every,
+		   const struct proxy_config *other, const struct sfront_address *one)
+{
+	enum family families = wildcard_families(owner, every->u.tcp.host);
+
+	return families &
+	       (literal_family(one->u.tcp.host) | wildcard_families(other, one->u.tcp.host));
+}
+
+/* Which devices they are bound to nobody knows here, and two that share a port may. */
+static bool may_overlap(const struct proxy_config *a, const struct proxy_config *b)
+{
+	if (sfront_options_is_set(a->options, "bind-to-device") ||
+	    sfront_options_is_set(b->options, "bind-to-device"))
+		return true;
+	return proxy_config_is_yes(a, "tcp-reuse-port") && proxy_config_is_yes(b, "tcp-reuse-port");
+}
+
+/* The first listener above @listen that has the same port on some of the same addresses. */
+static const struct listen_config *find_overlap(const struct config *config,
+						const struct proxy_config *proxy,
+						const struct listen_config *listen)
+{
+	for (const struct proxy_config *owner = config->proxies;; owner++) {
+		for (size_t i = 0; i < owner->n_listen; i++) {
+			const struct listen_config *other = &owner->listen[i];
+
+			if (other == listen)
+				return NULL;
+			if (!is_same_address(other, listen) && !may_overlap(owner, proxy) &&
+			    is_same_port(&other->address, &listen->address) &&
+			    !takes_free_port(&listen->address) &&
+			    (covers(owner, &other->address, proxy, &listen->address) ||
+			     covers(proxy, &listen->address, owner, &other->address)))
+				return other;
+		}
+	}
+}
+
+static bool is_of_other_kind(const struct listen_config *a, const struct listen_config *b)
+{
+	return a->address.kind != b->address.kind;
+}
+
+static void check_listen(const struct config *config, const struct proxy_config *proxy,
+			 const struct listen_config *listen, struct problems *problems)
+{
+	const struct listen_config *other;
+	char where[PLACE_TEXT_SIZE];
+
+	other = find_listen(config, listen, true, is_same_address);
+	if (other)
+		problem(problems, &listen->place, "listen: \"%s\" is listened on already (%s)",
+			text_of(&listen->address).s,
+			place_format(&other->place, where, sizeof(where)));
+
+	other = find_overlap(config, proxy, listen);
+	if (other)
+		problem(problems, &listen->place,
+			"listen: \"%s\" overlaps with \"%s\" (%s): an address and port can be "
+			"listened on once",
+			text_of(&listen->address).s, text_of(&other->address).s,
+			place_format(&other->place, where, sizeof(where)));
+
+	if (listen->address.kind != SFRONT_INETD)
+		return;
+	other = find_listen(config, listen, false, is_of_other_kind);
+	if (other)
+		problem(problems, &listen->place,
+			"listen: \"%s\" is one connection and stands alone, but there is \"%s\" "
+			"too (%s)",
+			text_of(&listen->address).s, text_of(&other->address).s,
+			place_format(&other->place, where, sizeof(where)));
+}
+
+/* ---- a backend and the listeners ---- */
 
 static bool is_reached(const struct proxy_config *owner, const struct sfront_address *listen,
 		       const struct sfront_address *backend)
@@ -306,7 +369,7 @@ void config_check(const struct config *config, struct problems *problems)
 		check_complete(proxy, problems);
 		check_services(proxy, problems);
 		for (size_t j = 0; j < proxy->n_listen; j++)
-			check_listen(config, &proxy->listen[j], problems);
+			check_listen(config, proxy, &proxy->listen[j], problems);
 		if (proxy->has_backend)
 			check_loop(config, proxy, problems);
 	}

@@ -254,6 +254,11 @@ static int parse_backend(const struct value *value, struct sfront_error *err)
 			      "the address is missing; the backend must be HOST:PORT, such as "
 			      "127.0.0.1:8080");
 	r = sfront_address_parse(value->text, &address, err);
+	if (r < 0 && (!strchr(value->text, ':') || strstr(value->text, "://")))
+		return refuse(err, r,
+			      "\"%.200s\" is %s; the backend must be HOST:PORT, such as "
+			      "127.0.0.1:8080",
+			      value->text, strchr(value->text, ':') ? "a URL" : "no HOST:PORT");
 	if (r < 0)
 		return r;
 	r = check_backend(value->text, &address, err);

@@ -300,7 +300,7 @@ static void read_header(struct loader *l, char *text)
 /* The key that @text begins with as a word of its own, or NULL. */
 static const struct key *key_in_front(const char *text)
 {
-	size_t n = strcspn(text, " \t");
+	size_t n = strcspn(text, " \t=");
 	char word[HEADER_MAX + 1];
 
 	if (n > HEADER_MAX)
@@ -311,10 +311,9 @@ static const struct key *key_in_front(const char *text)
 }
 
 /* The line is there, whatever it says: what it was to give is not missing as well. */
-static void miss_sign(struct loader *l, const struct key *key)
+static void note_unread(struct loader *l, const struct key *key)
 {
-	problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
-	if (l->section == SECTION_PROXY && key->scope == KEY_PROXY)
+	if (l->section == SECTION_PROXY && key && key->scope == KEY_PROXY)
 		key_note_line(key, &l->config->proxies[l->config->n_proxies - 1], &l->place);
 }
 
@@ -342,7 +341,7 @@ static bool is_key_line(struct loader *l, const char *text)
 		return true;
 
 	if (key)
-		miss_sign(l, key);
+		problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
 	else if (!text[n_name])
 		problem(l->problems, &l->place,
 			"\"%s\" is neither KEY = VALUE nor [SECTION] nor a comment (# or ;)", text);
@@ -367,6 +366,8 @@ static const char *line_for_inih(struct loader *l, size_t size)
 	/* Whose the keys below a header are that cannot be read, nobody knows. */
 	if (*text == '[' && (l->line.has_nul || l->line.is_cut))
 		l->section = SECTION_UNKNOWN;
+	else
+		note_unread(l, key_in_front(text));
 	return "";
 }
 
@@ -388,6 +389,7 @@ static void report_unknown_key(struct loader *l, const char *name, enum key_scop
 	if (nearest) {
 		problem(l->problems, &l->place, "unknown key \"%s\" (did you mean \"%s\"?)", name,
 			nearest);
+		note_unread(l, key_find(nearest));
 		return;
 	}
 
@@ -422,6 +424,16 @@ static bool is_in_place(struct loader *l, const struct key *key, enum key_scope 
 	return true;
 }
 
+/* What may have been meant by a value that was refused. */
+static const char *hint_for(const struct key *key, const char *value)
+{
+	if (*value == '"' || *value == '\'')
+		return " (quotation marks are not taken off)";
+	if (strstr(value, " #"))
+		return " (a comment behind a value begins with \";\")";
+	return key->is_list && strchr(value, ',') ? " (each stands in a line of its own)" : "";
+}
+
 static void read_key(struct loader *l, const char *name, const char *value)
 {
 	enum key_scope scope = l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
@@ -439,7 +451,8 @@ static void read_key(struct loader *l, const char *name, const char *value)
 	if (scope == KEY_PROXY)
 		proxy = &l->config->proxies[l->config->n_proxies - 1];
 	if (key_set(key, l->config, proxy, value, &l->place, &err) < 0)
-		problem(l->problems, &l->place, "%s: %s", name, err.message);
+		problem(l->problems, &l->place, "%s: %s%s", name, err.message,
+			hint_for(key, value));
 }
 
 static int inih_found(void *user, const char *section, const char *name, const char *value)

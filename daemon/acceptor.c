@@ -25,6 +25,9 @@
 /* Turns in a row that took all they were allowed, before more are allowed. */
 #define TURNS_TO_GROW 8
 
+/* How often the log hears of clients that wait for a slot. */
+#define FULL_SAID_MS 60000
+
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
@@ -63,6 +66,18 @@ static void enter(struct acceptor *acceptor, enum acceptor_state state)
 	acceptor->state = state;
 	if (state == ACCEPTOR_OPEN && !sources_listen(acceptor->generation))
 		pause_accepting(acceptor, ENOMEM);
+}
+
+/* Where that is how things are, once in a while is enough. */
+static void log_full(struct acceptor *acceptor)
+{
+	uint64_t now = clock_ms();
+
+	if (acceptor->full_said_ms != 0 && now - acceptor->full_said_ms < FULL_SAID_MS)
+		return;
+	acceptor->full_said_ms = now;
+	log_line(LOG_NOTICE, "max-connections is reached, with %u up: further clients wait",
+		 slots_used(&acceptor->worker->service->slots));
 }
 
 /* The log hears of it once a second. */
@@ -147,6 +162,7 @@ static enum accept_result accept_one(struct accept_source *source)
 	if (!worker_can_take(acceptor->worker))
 		return accept_failed(source, -ENOMEM);
 	if (!slots_take(&acceptor->worker->service->slots)) {
+		log_full(acceptor);
 		enter(acceptor, ACCEPTOR_FULL);
 		return ACCEPT_STOP;
 	}

@@ -26,6 +26,7 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct generation;
 struct proxy;
@@ -50,6 +51,7 @@ struct acceptor {
 	enum acceptor_state state;
 	struct event pause;
 	unsigned int pause_ms;
+	uint64_t full_said_ms; /* when the log last heard that clients wait for a slot; 0: never */
 };
 
 /* Makes the sources of a generation, for all its listeners.  Returns 0 or -ENOMEM. */

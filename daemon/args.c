@@ -16,7 +16,7 @@ enum { CHECK_VALUE = 256, KEY_VALUE = 512 };
 
 static const char usage[] = "usage: sockfront [OPTIONS] LISTEN... BACKEND\n"
 			    "       sockfront [OPTIONS] -c FILE\n"
-			    "       sockfront --check -c FILE\n"
+			    "       sockfront --check -c FILE | LISTEN... BACKEND\n"
 			    "       sockfront --version | --help\n";
 
 struct command_line {
@@ -25,6 +25,7 @@ struct command_line {
 	struct proxy_config *proxy; /* made of the words and the proxy options */
 	struct place place;
 	const char *file;
+	bool misread;             /* what stands behind an unknown option may be its value */
 	const char *proxy_option; /* one was given, for the complaint about -c */
 	bool check;
 };
@@ -94,6 +95,7 @@ static void unknown_option(struct command_line *line, const char *word)
 	const char *nearest = NULL;
 	char name[64];
 
+	line->misread = true;
 	/* Within a cluster, getopt is not past its word yet. */
 	if (optopt > 0 && optopt <= UCHAR_MAX) {
 		problem(line->problems, &line->place,
@@ -175,14 +177,14 @@ static bool lacks_backend(struct command_line *line, char **words, int n)
 		return false;
 	problem(line->problems, &line->place,
 		"\"%s\" stands alone; wanted: sockfront LISTEN... BACKEND, such as sockfront :8080 "
-		"127.0.0.1:80",
+		"127.0.0.1:80, or sockfront -c FILE",
 		words[0]);
 	return true;
 }
 
 static void check_file_line(struct command_line *line, char **words, int n)
 {
-	if (n > 0)
+	if (n > 0 && !line->misread)
 		problem(line->problems, &line->place,
 			"\"%s\": with -c, addresses stand in the file alone", words[0]);
 	if (line->proxy_option != NULL)
@@ -262,7 +264,7 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 		return action;
 	if (line->file != NULL)
 		load_file(line, words, n);
-	else if (!lacks_backend(line, words, n))
+	else if (!line->misread && !lacks_backend(line, words, n))
 		take_words(line, words, n);
 	set_process_keys(line, given, n_given);
 	/* What was said of single words would be said again of the whole. */

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf/conf.h"
 #include "daemon/clock.h"
 #include "daemon/generation.h"
 #include "daemon/log.h"
@@ -33,6 +34,7 @@ struct backend {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	struct generation *generation;
 	bool literal;
+	atomic_bool is_silent; /* the log has heard that it does not answer */
 
 	pthread_mutex_t lock;      /* guards what follows */
 	struct address_list *list; /* the last good answer */
@@ -238,6 +240,30 @@ static int start_lookup(struct backend *backend)
 	}
 	pthread_attr_destroy(&attributes);
 	return -r;
+}
+
+void backend_note_failure(struct backend *backend, const char *reason, uint64_t patience_ms)
+{
+	static struct log_limit limit;
+	unsigned int ignored;
+	char patience[64] = " without end";
+
+	/* One that comes and goes with every client is told of once a second. */
+	if (atomic_load(&backend->is_silent) || !log_limit_passes(&limit, &ignored) ||
+	    atomic_exchange(&backend->is_silent, true))
+		return;
+	if (patience_ms != SFRONT_INFINITY_MS)
+		snprintf(patience, sizeof(patience), " for up to %.15g s",
+			 (double)patience_ms / 1000);
+	log_line(LOG_WARNING, "backend %s does not answer (%s): tried again%s", backend->text,
+		 reason, patience);
+}
+
+void backend_note_success(struct backend *backend)
+{
+	if (atomic_load_explicit(&backend->is_silent, memory_order_relaxed) &&
+	    atomic_exchange(&backend->is_silent, false))
+		log_line(LOG_NOTICE, "backend %s answers", backend->text);
 }
 
 struct address_list *backend_literal(const struct backend *backend)

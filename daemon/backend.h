@@ -55,6 +55,15 @@ bool backend_lookups_pending(void);
 /* "127.0.0.1:80" */
 const char *backend_text(const struct backend *backend);
 
+/*
+ * Notes that it does not answer, or does; the log hears of each change, once.
+ * Any thread.
+ *
+ * @reason: in words
+ */
+void backend_note_failure(struct backend *backend, const char *reason, uint64_t patience_ms);
+void backend_note_success(struct backend *backend);
+
 /* The addresses if they are literal, borrowed; NULL: ask backend_addresses(). */
 struct address_list *backend_literal(const struct backend *backend);
 

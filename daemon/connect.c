@@ -220,9 +220,21 @@ static void succeed(struct attempt *attempt, int r)
 	int fd = attempt->fd;
 
 	event_del(&attempt->writable);
+	backend_note_success(attempt->proxy->backend);
 	attempt->fd = -1; /* the receiver's now */
 	attempt_free(attempt);
 	done(arg, fd, -r, NULL);
+}
+
+/* Of the last failure. */
+static const char *words_of(const struct attempt *attempt)
+{
+	if (!attempt->unresolved)
+		return strerror(attempt->error);
+	if (attempt->error == ELOOP)
+		return "the name leads to a listener of ours";
+	return may_pass(attempt->error) ? "the name does not resolve for now"
+					: "the name does not resolve";
 }
 
 static void give_up(struct attempt *attempt)
@@ -233,13 +245,8 @@ static void give_up(struct attempt *attempt)
 
 	if (attempt->error == 0)
 		snprintf(reason, sizeof(reason), "connect timeout");
-	else if (attempt->unresolved)
-		snprintf(reason, sizeof(reason), "connect failed: %s",
-			 attempt->error == ELOOP    ? "the name leads to a listener of ours"
-			 : may_pass(attempt->error) ? "the name does not resolve for now"
-						    : "the name does not resolve");
 	else
-		snprintf(reason, sizeof(reason), "connect failed: %s", strerror(attempt->error));
+		snprintf(reason, sizeof(reason), "connect failed: %s", words_of(attempt));
 	attempt_free(attempt);
 	done(arg, -1, 0, reason);
 }
@@ -274,6 +281,8 @@ static void wait_and_retry(struct attempt *attempt)
 		give_up(attempt);
 		return;
 	}
+	backend_note_failure(attempt->proxy->backend, words_of(attempt),
+			     attempt->proxy->config->connect_timeout_ms);
 	attempt->backoff_ms *= 2;
 	if (attempt->backoff_ms > BACKOFF_MAX_MS)
 		attempt->backoff_ms = BACKOFF_MAX_MS;
@@ -487,6 +496,7 @@ int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done
 	if (list != NULL)
 		r = connect_begin(proxy, &list->addresses[0], &fd);
 	if (is_connected(r)) {
+		backend_note_success(proxy->backend);
 		*ret_error = -r;
 		return fd;
 	}

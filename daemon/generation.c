@@ -40,6 +40,17 @@ static int check_loop(const struct generation *generation, const struct proxy *p
 	return -ELOOP;
 }
 
+/* Puts the place in front of what is wrong with the proxy. */
+static int failed_in(const struct proxy_config *proxy, int error, struct sfront_error *err)
+{
+	const struct sfront_error what = *err;
+
+	if (proxy->place.file != NULL)
+		snprintf(err->message, sizeof(err->message), "%s:%u: [proxy %s]: %.600s",
+			 proxy->place.file, proxy->place.line, proxy->name, what.message);
+	return error;
+}
+
 static int open_proxies(struct generation *generation, proxy_finder *find, void *data,
 			struct sfront_error *err)
 {
@@ -51,12 +62,12 @@ static int open_proxies(struct generation *generation, proxy_finder *find, void 
 		r = proxy_open(&generation->proxies[generation->n_proxies++], &config->proxies[i],
 			       generation, find, data, err);
 		if (r < 0)
-			return r;
+			return failed_in(&config->proxies[i], r, err);
 	}
 	for (size_t i = 0; i < generation->n_proxies; i++) {
 		r = check_loop(generation, &generation->proxies[i], err);
 		if (r < 0)
-			return r;
+			return failed_in(&config->proxies[i], r, err);
 	}
 	return 0;
 }

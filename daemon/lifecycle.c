@@ -113,27 +113,44 @@ static void drain_timer_fired(evutil_socket_t fd, short what, void *arg)
 	cut();
 }
 
+static bool is_listener(struct listening *listening, void *data)
+{
+	(void)data;
+	return listening->n_sockets > 0 && !listening->sockets[0].is_single;
+}
+
+/*
+ * Who runs us for a single connection, as ssh does, has that on its mind, and not the
+ * life of a service.
+ */
+static int life_level(int level)
+{
+	bool listens = generation_each(life.service->generation, is_listener, NULL) > 0;
+
+	return listens ? level : LOG_DEBUG;
+}
+
 static void log_drain(void)
 {
+	int level = life_level(LOG_INFO);
 	unsigned int left = slots_used(&life.service->slots);
 	uint64_t timeout = life.service->process.drain_timeout_ms;
 
 	if (left == 0 && waits_for_other())
-		log_line(LOG_INFO, "stopping: waiting for the connections of the other process of "
-				   "an upgrade; a second signal ends this one");
+		log_line(level, "stopping: waiting for the connections of the other process of an "
+				"upgrade; a second signal ends this one");
 	else if (left == 0)
-		log_line(LOG_INFO, "stopping: no connection is left");
+		log_line(level, "stopping: no connection is left");
 	if (left == 0)
 		return;
 	if (timeout == SFRONT_INFINITY_MS)
-		log_line(LOG_INFO,
-			 "stopping: waiting for %u connection(s); a second signal cuts them", left);
+		log_line(level, "stopping: waiting for %u connection(s); a second signal cuts them",
+			 left);
 	else
-		log_line(LOG_INFO,
-			 "stopping: waiting for %u connection(s), at most %llu.%03llu s; a second "
+		log_line(level,
+			 "stopping: waiting for %u connection(s), at most %.15g s; a second "
 			 "signal cuts them",
-			 left, (unsigned long long)(timeout / 1000),
-			 (unsigned long long)(timeout % 1000));
+			 left, (double)timeout / 1000);
 }
 
 /* @stop: how the first worker ends accepting */
@@ -348,7 +365,8 @@ static void begin_reload(void)
 static void reload_asked(evutil_socket_t signal, short what, void *arg)
 {
 	if (life.service->generation->file == NULL) {
-		log_line(LOG_NOTICE, "SIGHUP: without -c there is nothing to read again: stopping");
+		log_line(life_level(LOG_NOTICE),
+			 "SIGHUP: without -c there is nothing to read again: stopping");
 		stop_asked(signal, what, arg);
 	} else if (!is_busy("reload", &life.reload_wanted)) {
 		begin_reload();
@@ -561,7 +579,7 @@ static int serve(void)
 		close_listeners();
 		_exit(EXIT_FAILURE);
 	}
-	log_line(LOG_DEBUG, "at most %u connections at once, with %lu descriptors",
+	log_line(life_level(LOG_INFO), "at most %u connections at once, with %lu descriptors",
 		 plan.max_connections, plan.limit);
 	event_base_dispatch(service->base);
 

@@ -119,8 +119,8 @@ static int run(struct service *service, struct config *config, const char *file)
 	int status = EXIT_REFUSED;
 
 	if (successor_receive() < 0) {
-		log_line(LOG_ERR, "upgrade: what the old process passed cannot be made out, or "
-				  "memory is out");
+		log_line(LOG_ERR, "what SOCKFRONT_UPGRADE says cannot be made out, or memory is "
+				  "out: only an upgrade sets it");
 		config_clear(config);
 		return status;
 	}
@@ -170,7 +170,9 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN); /* a log that may not grow loses lines, and nothing else */
 	log_open(LOG_INFO, stderr_is_stdin());
 	action = args_parse(argc, argv, &config, &problems, &file);
-	if (action == ARGS_HELP) {
+	if (problems.count > 0) {
+		status = EXIT_USAGE;
+	} else if (action == ARGS_HELP) {
 		args_print_help();
 		status = EXIT_SUCCESS;
 	} else if (action == ARGS_VERSION) {
@@ -178,8 +180,6 @@ int main(int argc, char **argv)
 		status = EXIT_SUCCESS;
 	} else if (action == ARGS_USAGE) {
 		args_print_usage();
-		status = EXIT_USAGE;
-	} else if (problems.count > 0) {
 		status = EXIT_USAGE;
 	} else if (action == ARGS_CHECK) {
 		status = check_only(&config, file);

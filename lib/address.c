@@ -161,7 +161,7 @@ static int parse_fd(const char *text, struct sfront_address *ret, struct sfront_
 		return NOT_MINE;
 	if (sfront_parse_digits(number, strlen(number), &fd) < 0 || fd > INT_MAX)
 		return refuse(err, -EINVAL, text,
-			      "a descriptor's number is missing: accept-from-fd:N, as in "
+			      "a descriptor's number is wanted: accept-from-fd:N, as in "
 			      "accept-from-fd:3");
 
 	ret->kind = SFRONT_FD;

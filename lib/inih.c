@@ -24,9 +24,8 @@ static int add_address(struct sfront_ini *ini, const char *text)
 	return 1;
 }
 
-int sfront_ini_handler(void *ini, const char *section, const char *name, const char *value)
+static int take(struct sfront_ini *self, const char *section, const char *name, const char *value)
 {
-	struct sfront_ini *self = ini;
 	bool mine = !self->section || strcmp(self->section, section) == 0;
 
 	if (mine && name && strcmp(name, "listen") == 0)
@@ -42,4 +41,17 @@ int sfront_ini_handler(void *ini, const char *section, const char *name, const c
 		&self->error, 0,
 		"\"%.64s\" is no key of [%.64s]: \"listen\" and the listener options are", name,
 		section);
+}
+
+int sfront_ini_handler(void *ini, const char *section, const char *name, const char *value)
+{
+	struct sfront_ini *self = ini;
+	struct sfront_error before = self->error;
+
+	if (take(self, section, name, value) != 0)
+		return 1;
+	/* inih tells the line of the first one. */
+	if (self->n_errors++ > 0)
+		self->error = before;
+	return 0;
 }

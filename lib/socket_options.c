@@ -248,8 +248,8 @@ static void warn_of_fixed(const char *text, enum sfront_option_id option,
 			  const struct sfront_options *options)
 {
 	sfront_warn(options,
-		    "%s: %s cannot be changed while the socket is open; it takes effect after a "
-		    "restart",
+		    "%s: %s cannot be changed while the socket is open; it takes effect once that "
+		    "is closed and opened anew (a stop and a start)",
 		    text, sfront_option_name(option));
 }
 
@@ -396,18 +396,31 @@ static void reset_keepalive(int fd, const struct sfront_options *changes)
 	sfront_keepalive_apply(fd, &parts);
 }
 
+/* Whether the socket has it as @options says, as far as that can be told. */
+static bool has_it(int fd, enum sfront_option_id option, const struct sfront_options *options)
+{
+	int is;
+
+	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++)
+		if (integers[i].option == option &&
+		    get_int(fd, integers[i].level, integers[i].name, &is))
+			return !is == !sfront_option_number(options, option);
+	return false;
+}
+
 static void warn_of_unchanged(const struct sfront_socket *socket, const struct sfront_options *from,
 			      const struct sfront_options *to)
 {
 	for (unsigned int i = 0; i < OPTIONS_COUNT; i++) {
 		enum fate fate = fate_of(i, socket, from, to);
 
-		if (fate == FATE_FIXED)
+		if (fate == FATE_FIXED && !has_it(socket->fd, i, to))
 			warn_of_fixed(socket->text, i, to);
 		else if (fate == FATE_KEPT && is_own(socket->target))
 			sfront_warn(to,
 				    "%s: %s stays as it was while the socket is open; its default "
-				    "comes back after a restart",
+				    "comes back once that is closed and opened anew (a stop and a "
+				    "start)",
 				    socket->text, sfront_option_name(i));
 		else if (fate == FATE_KEPT)
 			sfront_warn(to,
@@ -451,13 +464,10 @@ void sfront_socket_compare(int fd, unsigned int target, const char *text,
 {
 	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
 		enum sfront_option_id option = integers[i].option;
-		int is = 0;
 
-		if (!sfront_option_given(options, option) || !(OWN(integers[i].kinds) & target) ||
-		    sfront_option_applies(option, open_target(target)) ||
-		    !get_int(fd, integers[i].level, integers[i].name, &is) ||
-		    !is == !sfront_option_number(options, option))
-			continue;
-		warn_of_fixed(text, option, options);
+		if (sfront_option_given(options, option) && (OWN(integers[i].kinds) & target) &&
+		    !sfront_option_applies(option, open_target(target)) &&
+		    !has_it(fd, option, options))
+			warn_of_fixed(text, option, options);
 	}
 }

@@ -71,8 +71,8 @@ static int refuse_bind(const struct attempt *attempt, int error, struct sfront_e
 	case -EADDRINUSE:
 		return sfront_fail(
 			err, error,
-			"%s: another socket is bound to that port already (ss -ltnp shows "
-			"whose; tcp-reuse-port shares it if both ask for it)",
+			"%s: that port is taken already (ss -ltnp shows by whom; tcp-reuse-port "
+			"shares it if both ask for it)",
 			text);
 	case -EACCES:
 		return sfront_fail(

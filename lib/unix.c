@@ -202,7 +202,7 @@ static int make_room(const struct place *place, struct sfront_error *err)
 
 	r = probe(place);
 	if (r == 0)
-		return sfront_fail(err, -EADDRINUSE, "%s: another process is listening there%s",
+		return sfront_fail(err, -EADDRINUSE, "%s: somebody listens there already%s",
 				   place->path,
 				   wanted ? ""
 					  : " (unix-listen-unlink removes a socket only once "

@@ -20,8 +20,7 @@ static int refuse(const char *text, int error, struct sfront_error *err)
 			"a host, or the hypervisor's transport in a guest",
 			text);
 	case -EADDRINUSE:
-		return sfront_fail(err, error, "%s: another socket is bound to that port already",
-				   text);
+		return sfront_fail(err, error, "%s: that port is taken already", text);
 	case -EADDRNOTAVAIL:
 		return sfront_fail(
 			err, error,

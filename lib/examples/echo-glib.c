@@ -25,16 +25,18 @@ static gboolean client_readable(gint fd, GIOCondition condition, gpointer data)
 	struct sfront_connection *client = data;
 	GPollFD writable = { client->write_fd, G_IO_OUT, 0 };
 	char buf[4096];
-	ssize_t n = read(fd, buf, sizeof(buf));
+	ssize_t n = read(fd, buf, sizeof(buf)), done = 0;
 
 	(void)condition;
 	/* A client that does not take its echo is waited for: the plainest way. */
-	for (ssize_t done = 0, sent; done<n; done += sent> 0 ? sent : 0) {
-		sent = write(client->write_fd, buf + done, (size_t)(n - done));
-		if (sent < 0 && errno != EAGAIN)
-			n = -1;
-		else if (sent < 0)
+	while (done < n) {
+		ssize_t sent = write(client->write_fd, buf + done, (size_t)(n - done));
+		if (sent >= 0)
+			done += sent;
+		else if (errno == EAGAIN)
 			g_poll(&writable, 1, -1);
+		else
+			n = -1;
 	}
 	if (n > 0 || (n < 0 && errno == EAGAIN))
 		return G_SOURCE_CONTINUE;

@@ -23,16 +23,18 @@ static nfds_t n_listening, n_fds;
 static bool echo(nfds_t i)
 {
 	char buf[4096];
-	ssize_t n = read(clients[i].read_fd, buf, sizeof(buf));
+	ssize_t n = read(clients[i].read_fd, buf, sizeof(buf)), done = 0;
 
 	/* A client that does not take its echo is waited for: the plainest way. */
-	for (ssize_t done = 0, sent; done<n; done += sent> 0 ? sent : 0) {
-		sent = write(clients[i].write_fd, buf + done, (size_t)(n - done));
+	while (done < n) {
+		ssize_t sent = write(clients[i].write_fd, buf + done, (size_t)(n - done));
 		if (sent < 0 && errno != EAGAIN)
 			return false;
 		if (sent < 0)
 			poll(&(struct pollfd){ .fd = clients[i].write_fd, .events = POLLOUT }, 1,
 			     -1);
+		else
+			done += sent;
 	}
 	return n > 0 || (n < 0 && errno == EAGAIN);
 }

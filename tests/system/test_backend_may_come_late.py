@@ -28,6 +28,24 @@ def test_late_backend_is_served(stage, kind, data_path):
         exchange(clients[number], connection, seed=stage.seed)
 
 
+def test_log_hears_of_it_once(stage):
+    """That a backend does not answer, however many wait for it, and that it does again."""
+    port = Reserved(stage)
+    proxy = stage.proxy("127.0.0.1:0", port.address)
+    clients = [stage.connect(proxy.listening[0]) for _ in range(5)]
+    line = proxy.wait_log("does not answer")[0]
+    assert "warning" in line and port.address in line and "refused" in line and "up to 10 s" in line
+    time.sleep(0.5)
+    assert not proxy.grep("backend .* answers$")
+    port.open()
+    for _ in clients:
+        port.accept(stage, 5)
+    proxy.wait_log("backend .* answers$")
+    stage.connect(proxy.listening[0])
+    port.accept(stage, 5)
+    assert len(proxy.grep("does not answer")) == 1 == len(proxy.grep("backend .* answers$"))
+
+
 @pytest.mark.parametrize("kind, end", [("tcp", "reset"), ("unix", "end")])
 def test_no_retry_gives_up_at_once(stage, kind, end):
     port = Reserved(stage)

@@ -21,6 +21,11 @@ USAGE = [
     (["--no-such-option", ":0", BACKEND], "no-such-option"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["-x", ":0", BACKEND], "x"),
+    (["--no-such-option", "--version"], "no-such-option"),
+    (["--help", "--no-such-option"][::-1], "no-such-option"),
+    (["a.conf"], "sockfront -c FILE"),
+    ([":0", "127.0.0.1:80", ":80"], "names no host"),
+    ([":80", "0.0.0.0:80", BACKEND], "overlaps"),
     (["--access-log", "-xy", ":0", BACKEND], "unknown option -x"),
     (["127.0.0.1:http", "127.0.0.1:80", BACKEND], "listened on already"),
     (["--connect-timeout"], "connect-timeout"),

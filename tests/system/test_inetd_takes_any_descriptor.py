@@ -4,6 +4,7 @@
 import fcntl
 import os
 import pty
+import signal
 import socket
 import subprocess
 import tty
@@ -262,3 +263,19 @@ def test_reader_of_stdout_gone(stage, data_path):
     Background(talk).result()
     os.close(request)
     assert proxy.wait() in (0, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_end_is_nothing_to_talk_about(stage, number):
+    """ssh, for one, ends its ProxyCommand with a signal, and shows what that says."""
+    backend = stage.backend()
+    proxy, request, reply = stage.proxy_over_pipes("-", backend.address)
+    connection = backend.accept()
+    os.write(request, b"x")
+    assert read_exactly(connection, 1) == b"x"
+    proxy.signal(number)
+    connection.close()
+    os.close(request)
+    assert proxy.wait() == 0
+    assert proxy.log == ""
+    os.close(reply)

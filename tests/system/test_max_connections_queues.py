@@ -25,6 +25,7 @@ def test_the_rest_waits_its_turn(stage):
     proxy.assert_rests()
     assert all(is_silent(client, 0.05) for client in clients)
     assert proxy.excess_sockets() == 4
+    assert len(proxy.grep("max-connections is reached, with 2 up")) == 1
 
     for number, client in enumerate(clients[:3]):
         client.close()
@@ -35,6 +36,7 @@ def test_the_rest_waits_its_turn(stage):
         assert proxy.excess_sockets() <= 4
     exchange(clients[3], connections[3], seed=3)
     exchange(clients[4], connections[4], seed=4)
+    assert len(proxy.grep("max-connections")) == 1, "once in a while is enough"
 
 
 def test_counts_over_all_listeners(stage):

@@ -103,7 +103,7 @@ def test_address_that_is_taken_changes_nothing(stage):
     service = Service(stage, section("a", one, address))
     before = listener_inodes(service.proxy.pid)
     service.reload(section("a", two, address, path) + section("b", two, address_of(taken)), works=False)
-    assert service.proxy.grep(re.escape(address_of(taken))), service.proxy.log
+    assert service.proxy.grep(r"sockfront.conf:6: \[proxy b\]: " + re.escape(address_of(taken))), service.proxy.log
     assert listener_inodes(service.proxy.pid) == before
     assert not os.path.exists(path)
     assert stage.visit(address) == (b"one", "end")

@@ -350,6 +350,9 @@ static const struct case_of_file bad_files[] = {
 	  "2: \"=\" is missing behind \"listen\"\n3: \"=\" is missing behind \"backend\"\n" },
 	{ "[proxy w]\nlisten : :80\nbackend: h:1\nidle-timeout :1\n",
 	  "4: \"=\" is missing behind \"idle-timeout\"\n" },
+	{ "[proxy w]\nlisen = :80\nbackned = h:1\n",
+	  "2: unknown key \"lisen\" (did you mean \"listen\"?)\n"
+	  "3: unknown key \"backned\" (did you mean \"backend\"?)\n" },
 	{ GOOD "listn :80\n", "4: unknown key \"listn\" (did you mean \"listen\"?)\n" },
 
 	/* keys */
@@ -576,6 +579,27 @@ static const struct case_of_file checks[] = {
 	{ "[proxy w]\nlisten = 127.0.0.1:http\nlisten = 127.0.0.1:080\nbackend = h:1\n",
 	  "3: listen: \"127.0.0.1:80\" is listened on already (t.conf:2)\n" },
 	{ "[proxy w]\nlisten = 127.0.0.1:http\nlisten = 127.0.0.1:https\nbackend = h:1\n", "" },
+
+	/* parts of each other */
+	{ "[proxy w]\nlisten = :80\nlisten = 0.0.0.0:80\nbackend = h:1\n",
+	  "3: listen: \"0.0.0.0:80\" overlaps with \"*:80\" (t.conf:2): an address and port can be "
+	  "listened on once\n" },
+	{ "[proxy w]\nlisten = 127.0.0.1:80\nbackend = h:1\n[proxy v]\nlisten = *:http\n"
+	  "backend = h:1\n",
+	  "5: listen: \"*:http\" overlaps with \"127.0.0.1:80\" (t.conf:2)*" },
+	{ "[proxy w]\nlisten = [::]:80\nlisten = [::1]:80\nbackend = h:1\n", "3: listen: *" },
+	{ "[proxy w]\nlisten = 127.0.0.1:80\nlisten = [::1]:80\nlisten = 127.0.0.2:80\n"
+	  "backend = h:1\n",
+	  "" },
+	{ "[proxy w]\nlisten = 0.0.0.0:80\nlisten = [::1]:80\nlisten = :81\nbackend = h:1\n", "" },
+	{ "[proxy w]\nlisten = [::]:80\nlisten = 0.0.0.0:80\ntcp-only-v6 = yes\nbackend = h:1\n",
+	  "" },
+	{ "[proxy w]\nlisten = :80\nlisten = 127.0.0.1:80\ntcp-reuse-port = yes\nbackend = h:1\n",
+	  "" },
+	{ "[proxy w]\nlisten = :80\nbind-to-device = a\nbackend = h:1\n[proxy v]\nlisten = "
+	  "127.0.0.1:80\nbackend = h:1\n",
+	  "" },
+	{ "[proxy w]\nlisten = :0\nlisten = 127.0.0.1:0\nbackend = h:1\n", "" },
 
 	/* services */
 	{ "[proxy w]\nlisten = :no-such-service\nbackend = h:no-such-either\n",

@@ -153,8 +153,8 @@ static void test_ini_file(void **state)
 				   "[server]\nlisten = 127.0.0.1:80\nlisten = ./a.sock\n"
 				   "tcp-nodelay = no\n";
 	struct sfront_address addresses[2];
-	struct sfront_ini ini = { "server", addresses, 2,     0, sfront_options_new(),
-				  NULL,     NULL,      { "" } };
+	struct sfront_ini ini = { "server", addresses, 2,      0, sfront_options_new(),
+				  NULL,     NULL,      { "" }, 0 };
 
 	(void)state;
 	assert_int_equal(ini_parse_string(text, sfront_ini_handler, &ini), 0);
@@ -181,13 +181,33 @@ static void test_ini_errors(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct sfront_ini ini = { "s",  &address, 1,     0, sfront_options_new(),
-					  NULL, NULL,     { "" } };
+		struct sfront_ini ini = { "s",  &address, 1,      0, sfront_options_new(),
+					  NULL, NULL,     { "" }, 0 };
 
 		assert_true(ini_parse_string(cases[i].text, sfront_ini_handler, &ini) > 0);
 		assert_contains(ini.error.message, cases[i].message);
 		sfront_options_free(ini.options);
 	}
+}
+
+/* The message is about the line that inih returns. */
+static void test_ini_first_error(void **state)
+{
+	static const char text[] = "[s]\ncolour = blue\nlisten = 99999\ntcp-nodelay = no\nx = 1\n";
+	struct sfront_address address;
+	struct sfront_ini ini = {
+		.section = "s",
+		.addresses = &address,
+		.max_addresses = 1,
+		.options = sfront_options_new(),
+	};
+
+	(void)state;
+	assert_int_equal(ini_parse_string(text, sfront_ini_handler, &ini), 2);
+	assert_contains(ini.error.message, "\"colour\"");
+	assert_int_equal(ini.n_errors, 3);
+	assert_true(sfront_options_is_set(ini.options, "tcp-nodelay"));
+	sfront_options_free(ini.options);
 }
 
 static void test_ini_of_a_program(void **state)
@@ -435,6 +455,7 @@ int main(void)
 		counted(test_file_round_trip),
 		counted(test_ini_file),
 		counted(test_ini_errors),
+		counted(test_ini_first_error),
 		counted(test_ini_of_a_program),
 		counted(test_getopt),
 		counted(test_getopt_rows),

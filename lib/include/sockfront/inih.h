@@ -8,7 +8,7 @@
  *	listen = /run/server.sock
  *	unix-listen-chmod = group
  *
- *	struct sfront_ini ini = { "server", addresses, 8, 0, options, NULL, NULL, { "" } };
+ *	struct sfront_ini ini = { "server", addresses, 8, 0, options, NULL, NULL, { "" }, 0 };
  *
  *	line = ini_parse("server.ini", sfront_ini_handler, &ini);
  *	if (line > 0)
@@ -43,15 +43,16 @@ struct sfront_ini {
 	 */
 	int (*other)(void *data, const char *section, const char *name, const char *value);
 	void *data;
-	struct sfront_error error; /* of the last time that the handler returned 0 */
+	struct sfront_error error; /* of the first time that the handler returned 0 */
+	unsigned int n_errors;     /* how many times it did; 0 before */
 };
 
 /*
  * An ini_handler; @ini is a struct sfront_ini.  Copies what it keeps.  Returns
  * 1, or 0 with ini->error filled (unless ini->other returned 0).
  *
- * inih goes on behind an error and returns the number of the first line that had
- * one, while ini->error is of the last, unless it was built to stop at the first.
+ * inih goes on behind an error, and returns the number of the first line that had
+ * one, which is what ini->error is about.
  */
 int sfront_ini_handler(void *ini, const char *section, const char *name, const char *value);
 

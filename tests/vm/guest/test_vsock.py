@@ -121,7 +121,7 @@ def test_port_0_is_a_free_port(units):
 def test_what_the_system_refuses(units):
     units.proxy("vsock:any:5016", "127.0.0.1:9")
     for address, user, words in (
-            ("vsock:any:5016", None, "another socket is bound to that port"),
+            ("vsock:any:5016", None, "that port is taken already"),
             ("vsock:77:5017", None, "this machine does not have that CID"),
             ("vsock:any:17", 65534, "ports below 1024 need root or CAP_NET_BIND_SERVICE")):
         status, _, said = run(address, "127.0.0.1:9", user=user)
