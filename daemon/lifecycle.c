@@ -63,6 +63,9 @@ static struct {
 	bool listeners_closed;
 	bool accepting_over;            /* there is nothing to accept from any more */
 	bool stop_asked;                /* by a signal */
+	bool accepting_begun;           /* the acceptor was told to, if it has not done so yet */
+	bool handing_over;              /* from MAINPID= until the new process hears "yours" */
+	struct message release;         /* to ourselves: say that */
 	unsigned int n_polling, n_idle; /* workers that have said so */
 	enum operation operation;
 	struct generation *next;            /* while the acceptor goes over to it */
@@ -181,7 +184,9 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 		 * It may drain for another reason than a signal; and a new process
 		 * that is stopped with the old one is told so by that, too.
 		 */
-		if (life.stop_asked && !successor_is_waiting())
+		if (life.handing_over)
+			upgrade_pass_stop();
+		if (life.stop_asked && !successor_expects_word())
 			cut();
 		else
 			log_line(LOG_NOTICE, "stopping: already waiting for the last connections; "
@@ -227,6 +232,17 @@ static void close_listeners(void)
 	(void)generation_each(life.service->generation, in_use ? refuse : close_listening, NULL);
 }
 
+/*
+ * One turn of the loop after the listeners were closed: the signals that came while
+ * the manager was told have been passed on by then.
+ */
+static void release(struct message *message)
+{
+	(void)message;
+	upgrade_release();
+	life.handing_over = false;
+}
+
 static void accepting_ended(struct message *message)
 {
 	(void)message;
@@ -236,7 +252,7 @@ static void accepting_ended(struct message *message)
 		log_drain();
 		status_drain();
 		close_listeners();
-		upgrade_release();
+		mailbox_post(&life.service->mailbox, &life.release);
 	}
 	/* Behind whatever was handed over before. */
 	for (unsigned int i = 0; i < life.service->n_workers; i++)
@@ -265,23 +281,30 @@ static void begin_upgrade(void);
 
 static void operation_ended(void)
 {
-	bool reload = life.reload_wanted, upgrade = life.upgrade_wanted;
+	bool upgrade = life.upgrade_wanted, reload = life.reload_wanted;
 
 	life.operation = NO_OPERATION;
-	life.reload_wanted = life.upgrade_wanted = false;
 	if (life.phase != RUNNING)
 		return;
 	idle_exit_start(life.service, quiet);
-	/* An upgrade reads the configuration anyway. */
-	if (upgrade)
+	life.upgrade_wanted = false;
+	/* A reload waits for the upgrade: in whichever process goes on. */
+	if (upgrade) {
 		begin_upgrade();
-	else if (reload)
+	} else if (reload) {
+		life.reload_wanted = false;
 		begin_reload();
+	}
 }
 
 /* Whether it has to wait; @wanted notes that. */
 static bool is_busy(const char *what, bool *wanted)
 {
+	if (life.handing_over && wanted == &life.reload_wanted) {
+		log_line(LOG_NOTICE, "%s: passed on to the process that takes over", what);
+		upgrade_pass_reload();
+		return true;
+	}
 	if (life.phase == DRAINING || life.phase == CUTTING) {
 		log_line(LOG_NOTICE, "%s: too late, this process is stopping", what);
 		return true;
@@ -391,25 +414,25 @@ static bool forget_if_left(struct listening *listening, void *data)
  */
 static void hand_over(pid_t pid)
 {
-	bool reload = life.reload_wanted;
-
 	log_line(LOG_NOTICE, "upgrade: process %d takes over", pid);
+	(void)generation_each(life.service->generation, forget_if_left, NULL);
 	(void)notify_send("MAINPID=%d\nREADY=1", pid);
 	if (!notify_flush(HANDOVER_FLUSH_S))
 		log_line(LOG_WARNING, "upgrade: the service manager does not read what it is told");
 	if (!upgrade_is_alive()) { /* and that is told next */
 		(void)notify_send("MAINPID=%d\nREADY=1", getpid());
+		store_update(life.service->generation);
 		return;
 	}
 	watchdog_stop();
 	status_stop();
 	life.operation = NO_OPERATION;
-	(void)generation_each(life.service->generation, forget_if_left, NULL);
 	notify_mute(true);
 	upgrade_finish();
-	/* It may have read the configuration before that was changed; it obeys when released. */
-	if (reload)
-		kill(pid, SIGHUP);
+	life.handing_over = true;
+	/* It may have read the configuration before that was changed. */
+	if (life.reload_wanted)
+		upgrade_pass_reload();
 	/* The last clients of a listener that the new process does not have are still ours. */
 	drain(worker_drain);
 }
@@ -460,6 +483,7 @@ static void begin_accepting(void)
 	if (life.phase != STARTING)
 		return;
 	(void)generation_each(life.service->generation, settle, NULL);
+	life.accepting_begun = true;
 	worker_switch(&life.service->workers[0], life.service->generation);
 }
 
@@ -492,14 +516,35 @@ static void begin_service(void)
 /* The old process ended, or thought better of it: the sockets stay with that. */
 static void old_process_lost(void)
 {
-	if (life.phase != STARTING) {
+	/* Its own signal, which is on its way, is not a second one. */
+	life.stop_asked = false;
+	if (life.phase >= DRAINING) {
 		end_accepting();
 		return;
 	}
 	log_line(LOG_NOTICE,
 		 "upgrade: the process to take over from has ended or called it off: ending");
+	if (life.accepting_begun) { /* there may be clients already */
+		drain(worker_drain);
+		return;
+	}
 	atomic_store(&life.service->exit_status, EXIT_FAILURE);
 	event_base_loopbreak(life.service->base);
+}
+
+/* The manager took the old process for the service when it asked. */
+static void stop_passed_on(void)
+{
+	if (life.phase < DRAINING) {
+		life.stop_asked = true;
+		drain(worker_drain);
+	}
+}
+
+static void reload_passed_on(void)
+{
+	if (!is_busy("reload", &life.reload_wanted))
+		begin_reload();
 }
 
 static void old_process_ended(void)
@@ -514,6 +559,8 @@ static void worker_polls(struct message *message)
 {
 	static const struct succession succession = {
 		.go = begin_accepting,
+		.stop = stop_passed_on,
+		.reload = reload_passed_on,
 		.yours = begin_service,
 		.lost = old_process_lost,
 		.alone = old_process_ended,
@@ -613,6 +660,7 @@ int lifecycle_run(struct service *service)
 	int status = EXIT_FAILURE;
 
 	life.service = service;
+	life.release.deliver = release;
 	if (successor_is_waiting())
 		life.operation = TAKE_OVER;
 	event_assign(&life.drain_timer, service->base, -1, 0, drain_timer_fired, NULL);

@@ -52,6 +52,8 @@ int signals_catch(struct event_base *base, const struct signal_handlers *handler
 
 void signals_release(void)
 {
+	/* What comes from here on must not end the process by itself. */
+	signals_hold();
 	for (size_t i = 0; i < SIGNALS_COUNT; i++)
 		if (events[i] != NULL)
 			event_free(events[i]);

@@ -125,17 +125,34 @@ void store_receive(void)
 			(void)add(inherited.name, inherited.fd, true);
 }
 
-static bool is_wanted(const struct config *config, const char *name)
-{
-	char wanted[STORE_NAME_SIZE];
+struct name {
+	char text[STORE_NAME_SIZE];
+};
 
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		for (size_t j = 0; j < config->proxies[i].n_listen; j++) {
-			format_wanted(config, &config->proxies[i].listen[j], wanted);
-			if (strcmp(wanted, name) == 0)
-				return true;
-		}
-	}
+/* The names that the lines of a configuration want; an array for the caller to free. */
+static struct name *wanted_names(const struct config *config, size_t *ret_n)
+{
+	struct name *names;
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_proxies; i++)
+		n += config->proxies[i].n_listen;
+	names = calloc(n, sizeof(*names));
+	if (names == NULL)
+		return NULL;
+	*ret_n = 0;
+	for (size_t i = 0; i < config->n_proxies; i++)
+		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
+			format_wanted(config, &config->proxies[i].listen[j],
+				      names[(*ret_n)++].text);
+	return names;
+}
+
+static bool is_among(const char *name, const struct name *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(names[i].text, name) == 0)
+			return true;
 	return false;
 }
 
@@ -174,12 +191,17 @@ static void make_systemd_forget(const struct kept *kept)
 
 void store_close_strangers(const struct config *config)
 {
+	size_t n_wanted = 0;
+	struct name *wanted;
 	bool waits = false;
 
-	for (size_t i = 0; i < store.n; i++) {
+	if (store.n == 0)
+		return;
+	wanted = wanted_names(config, &n_wanted);
+	for (size_t i = 0; i < store.n && wanted != NULL; i++) {
 		struct kept *kept = &store.kept[i];
 
-		if (is_wanted(config, kept->name))
+		if (is_among(kept->name, wanted, n_wanted))
 			continue;
 		log_line(LOG_DEBUG, "%s: nothing listens there any more", kept->name);
 		if (kept->is_systemd_s) {
@@ -190,6 +212,7 @@ void store_close_strangers(const struct config *config)
 		}
 		close_kept(kept);
 	}
+	free(wanted);
 	if (waits)
 		notify_barrier(PATIENCE_S);
 }

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +19,15 @@
 #include "daemon/store.h"
 #include "daemon/upgrade_note.h"
 
+/* For the old process to read what there is to say. */
+#define PATIENCE_MS 60000
+
 static struct {
 	bool is_one;          /* until it is the service */
 	bool has_predecessor; /* .control is open */
 	bool may_accept;
 	bool is_undecided; /* from "accepting" to the answer */
+	bool is_called_off;
 	int control;
 	size_t n_received;
 	struct event event;
@@ -82,6 +87,11 @@ bool successor_is_waiting(void)
 	return successor.is_one;
 }
 
+bool successor_expects_word(void)
+{
+	return successor.is_one && successor.has_predecessor && !successor.is_called_off;
+}
+
 bool successor_is_undecided(void)
 {
 	return successor.is_undecided;
@@ -103,6 +113,7 @@ static void become_service(void)
 static void lost(void)
 {
 	successor.may_accept = successor.is_undecided = false;
+	successor.is_called_off = true;
 	successor.succession.lost();
 }
 
@@ -120,6 +131,30 @@ static void old_ended(void)
 		successor.succession.alone();
 }
 
+static void act_on(const struct note *note)
+{
+	switch (note->kind) {
+	case NOTE_GO:
+		successor.may_accept = true;
+		successor.succession.go();
+		break;
+	case NOTE_STOP:
+		successor.succession.stop();
+		break;
+	case NOTE_RELOAD:
+		successor.succession.reload();
+		break;
+	case NOTE_YOURS:
+		become_service();
+		break;
+	case NOTE_CALLED_OFF:
+		lost();
+		break;
+	default:
+		break;
+	}
+}
+
 static void old_spoke(evutil_socket_t fd, short what, void *arg)
 {
 	struct note note;
@@ -129,24 +164,22 @@ static void old_spoke(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	if (r == -EAGAIN)
 		return;
-	if (r < 0) {
+	if (r < 0)
 		old_ended();
-	} else if (note.kind == NOTE_GO) {
-		successor.may_accept = true;
-		successor.succession.go();
-	} else if (note.kind == NOTE_YOURS) {
-		become_service();
-	} else if (note.kind == NOTE_CALLED_OFF) {
-		lost();
-	}
+	else
+		act_on(&note);
 }
 
+/* With many listeners the old process needs its time to read. */
 static void report(int kind, int value)
 {
 	const struct note note = { kind, value };
+	struct pollfd room = { .fd = successor.control, .events = POLLOUT };
 
 	/* If the old process has ended, reading says so. */
-	(void)!write(successor.control, &note, sizeof(note));
+	while (write(successor.control, &note, sizeof(note)) < 0 && errno == EAGAIN)
+		if (poll(&room, 1, PATIENCE_MS) == 0)
+			return; /* it gives us up, too */
 }
 
 void successor_report_ready(struct event_base *base, const struct succession *succession)

@@ -17,7 +17,9 @@ int successor_receive(void);
 
 /* What happens to it, on the main thread. */
 struct succession {
-	void (*go)(void);    /* the old process lets it accept: successor_report_accepting() */
+	void (*go)(void);   /* the old process lets it accept: successor_report_accepting() */
+	void (*stop)(void); /* before yours: the service is to stop, or to reload */
+	void (*reload)(void);
 	void (*yours)(void); /* it is the service from now on */
 	void (*lost)(void);  /* instead of either: the old one thought better of it, or has ended */
 	void (*alone)(void); /* the old one has ended, after yours */
@@ -25,6 +27,9 @@ struct succession {
 
 /* Whether this is one, and not the service yet. */
 bool successor_is_waiting(void);
+
+/* Whether the old process has yet to say what becomes of this one. */
+bool successor_expects_word(void);
 
 /*
  * Whether it has said that it accepts, and not heard yet what follows from that: the

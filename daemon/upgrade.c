@@ -141,10 +141,13 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	upgrade.handlers.failed();
 }
 
-static bool is_single(struct listening *listening, void *data)
+static bool has_connection(struct listening *listening, void *data)
 {
 	(void)data;
-	return listening->n_sockets > 0 && listening->sockets[0].is_single;
+	for (size_t i = 0; i < listening->n_sockets; i++)
+		if (listening->sockets[i].is_single)
+			return true;
+	return false;
 }
 
 static int start(void)
@@ -182,7 +185,7 @@ int upgrade_start(struct service *service, const struct upgrade_handlers *handle
 			 upgrade.pid);
 		return -EBUSY;
 	}
-	if (generation_each(service->generation, is_single, NULL) > 0) {
+	if (generation_each(service->generation, has_connection, NULL) > 0) {
 		log_line(LOG_ERR, "upgrade: this process serves a connection that was handed to "
 				  "it, and nobody else can take that over");
 		return -EOPNOTSUPP;
@@ -216,6 +219,16 @@ void upgrade_finish(void)
 	/* The connection stays: its end tells the new process of ours. */
 	event_del(&upgrade.event);
 	event_del(&upgrade.timer);
+}
+
+void upgrade_pass_stop(void)
+{
+	tell(NOTE_STOP);
+}
+
+void upgrade_pass_reload(void)
+{
+	tell(NOTE_RELOAD);
 }
 
 void upgrade_release(void)

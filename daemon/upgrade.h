@@ -10,6 +10,7 @@
  *	 |  "go"  ---------------------------> |
  *	 |  <-------------------- "accepting"  |  accepts, beside the old one
  *	 |  MAINPID=, READY=1 to systemd       |
+ *	 |  what it is asked meanwhile  -----> |  stops, or will reload
  *	 |  accepts no more, closes            |
  *	 |  "yours"  ------------------------> |  speaks to systemd, reloads, from now on
  *	 |  drains                             |
@@ -59,6 +60,13 @@ void upgrade_finish(void);
  * may open what it has not taken over.  Nothing without an upgrade.
  */
 void upgrade_release(void);
+
+/*
+ * Between the two: what was asked of this process is meant for the service, which the
+ * new one is; it hears of it before it hears that it is that.
+ */
+void upgrade_pass_stop(void);
+void upgrade_pass_reload(void);
 
 /* Calls it off: the new process ends once the clients have that it may have accepted. */
 void upgrade_abort(void);

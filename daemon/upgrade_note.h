@@ -20,6 +20,8 @@ enum note_kind {
 	NOTE_READY,
 	NOTE_GO,
 	NOTE_ACCEPTING,
+	NOTE_STOP,   /* what the manager has asked the old process for, before it */
+	NOTE_RELOAD, /* could know whom to ask */
 	NOTE_YOURS,
 	NOTE_CALLED_OFF
 };

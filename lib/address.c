@@ -525,7 +525,11 @@ bool sfront_address_equal(const struct sfront_address *a, const struct sfront_ad
 {
 	char text_a[SFRONT_ADDRESS_TEXT_SIZE], text_b[SFRONT_ADDRESS_TEXT_SIZE];
 
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == SFRONT_UNIX || a->kind == SFRONT_ABSTRACT)
+		return strcmp(a->u.local.name, b->u.local.name) == 0;
 	sfront_address_format(a, text_a, sizeof(text_a));
 	sfront_address_format(b, text_b, sizeof(text_b));
-	return a->kind == b->kind && strcmp(text_a, text_b) == 0;
+	return strcmp(text_a, text_b) == 0;
 }

@@ -3,7 +3,9 @@
 
 import fcntl
 import os
+import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -14,6 +16,7 @@ import pytest
 
 from faults import Faults
 from manager import Manager
+from old_process import OldProcess
 from proc import children, command_line, listening_sockets, wait_until
 from proxy import SOCKFRONT, Adopted
 from streams import exchange, is_silent, outcome, read_exactly
@@ -271,6 +274,143 @@ def test_old_one_outlives_the_connections_of_one_that_was_called_off(stage):
     stage.close_sockets_of([pair])
     Adopted(new).wait(10)
     assert proxy.wait(10) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_the_old_one_is_asked_while_the_manager_is_told(stage, number):
+    """It is meant for the service: a manager that has not read yet who that is asks the old one."""
+    manager = Manager(stage)
+    backend, path, later = stage.backend(), stage.path("app.sock"), stage.path("later.sock")
+    file = config(stage, backend, path)
+    proxy = stage.proxy("-c", file, environment=manager.environment)
+    pair, old = live_pair(stage, backend, path), proxy.process
+    with manager.deaf():
+        proxy.followed(proxy.after_signal(signal.SIGUSR2, "takes over"))
+        config(stage, backend, path, later)
+        old.send_signal(number)
+        time.sleep(0.3)
+    if number == signal.SIGHUP:
+        proxy.wait_log("reloaded .*1 added")
+        exchange(*live_pair(stage, backend, later), seed=2, size=1000)
+    else:
+        wait_until(lambda: not os.path.exists(path), "the new one stops, too")
+    exchange(*pair, seed=1, size=1000)
+    stage.close_sockets_of([pair])
+    proxy.wait_replaced()
+    if number == signal.SIGTERM:
+        assert proxy.wait(10) == 0
+    proxy.before = None
+
+
+def test_stored_sockets_are_forgotten_before_the_manager_is_told(stage):
+    """From then on it listens to the new one alone."""
+    manager = Manager(stage)
+    backend, kept, dropped = stage.backend(), stage.path("kept"), stage.path("dropped")
+    file = config(stage, backend, kept, dropped)
+    proxy = stage.proxy("-c", file, sockets=2, environment={**manager.environment, "FDSTORE": "9"})
+    wait_until(lambda: len(manager.store) == 2, "both are stored")
+    config(stage, backend, kept)
+    old = proxy.pid
+    proxy.upgrade()
+    proxy.wait_replaced()
+    manager.wait("READY=1")
+    said = [message for message in manager.messages if message.pid == old]
+    assert said[-1].value("MAINPID"), [message.lines for message in said]
+    assert len(manager.store) == 1
+    proxy.before = None
+
+
+def test_hundreds_of_listeners(stage):
+    """There is much to tell: none is forgotten, and its path with it."""
+    backend = stage.backend()
+    paths = [stage.path(f"s{number}") for number in range(450)]
+    proxy = stage.proxy("-c", config(stage, backend, *paths), sockets=len(paths))
+    proxy.upgrade(60)
+    proxy.wait_replaced()
+    assert [path for path in paths if not os.path.exists(path)] == []
+    exchange(*live_pair(stage, backend, paths[-1]), seed=1, size=1000)
+    proxy.before = None
+
+
+def test_reload_that_waits_for_an_upgrade_that_fails(stage):
+    """It is not forgotten: the old one, which goes on, does it."""
+    backend, path, later = stage.backend(), stage.path("app.sock"), stage.path("later.sock")
+    program = shutil.copy(SOCKFRONT, stage.path("sockfront"))
+    file = config(stage, backend, path)
+    proxy = stage.proxy("-c", file, program=program)
+    config(stage, backend, path, later)
+    os.unlink(program)
+    stage.file("sockfront", "#!/bin/sh\nsleep 1\nexit 1\n")
+    os.chmod(program, 0o755)
+    proxy.after_signal(signal.SIGUSR2, "starting ")
+    proxy.signal(signal.SIGHUP)
+    proxy.wait_log("reload: waiting")
+    proxy.wait_log("this one goes on")
+    proxy.wait_log("reloaded .*1 added")
+    exchange(*live_pair(stage, backend, later), seed=1, size=1000)
+    proxy.before = None
+
+
+def test_connection_behind_a_listener(stage):
+    """Nobody else can take that over, wherever it stands among what was passed."""
+    backend, listener = stage.backend(), stage.listener()
+    ours, theirs = map(stage.keep, socket.socketpair())
+    proxy = stage.handed([listener, theirs], "sd-listen:*", backend.address)
+    theirs.close()
+    connection = backend.accept()
+    assert proxy.after_signal(signal.SIGUSR2, "nobody else can take that over")
+    exchange(ours, connection, seed=1, size=1000)
+    stage.close_sockets_of([(ours, connection)])
+    proxy.before = None
+
+
+def test_called_off_right_behind_go(stage):
+    """Whoever was accepted by then is served; the others stay in the queue, which is the old one's, too."""
+    backend = stage.backend()
+    for _ in range(5):
+        listener = stage.listener()
+        address = "%s:%d" % listener.getsockname()
+        clients = [stage.connect(address) for _ in range(10)]
+        for client in clients:
+            client.sendall(b"x")
+        old = OldProcess(stage, listener, "--drain-timeout=30s", "accept-from-fd:4", backend.address)
+        old.hear("NOTE_READY")
+        old.say("NOTE_GO", "NOTE_CALLED_OFF")
+        line = old.new.wait_log("stopping: ")[0]
+        served = 0 if "no connection" in line else int(re.search(r"for (\d+) conn", line)[1])
+        assert served == len(clients) or is_readable(listener)
+        for _ in range(served):
+            connection = backend.accept()
+            assert read_exactly(connection, 1) == b"x"
+            connection.close()
+        for client in clients:
+            client.close()
+        assert old.new.wait(10) == 0, old.new.log
+
+
+def is_readable(sock):
+    return bool(select.select([sock], [], [], 0)[0])
+
+
+def test_called_off_and_cut(stage):
+    """Two signals of its own are enough, whatever came with the calling off."""
+    backend, listener = stage.backend(), stage.listener()
+    old = OldProcess(stage, listener, "--drain-timeout=infinity", "accept-from-fd:4", backend.address)
+    old.hear("NOTE_READY")
+    old.say("NOTE_GO")
+    old.hear("NOTE_ACCEPTING")
+    client, connection = live_pair(stage, backend, "%s:%d" % listener.getsockname())
+    old.new.signal(signal.SIGTERM)
+    old.say("NOTE_CALLED_OFF")
+    old.new.wait_log("called it off|already waiting|waiting for")
+    time.sleep(0.3)
+    connection.sendall(b"y")
+    assert read_exactly(client, 1) == b"y"
+    for _ in range(2):
+        old.new.signal(signal.SIGTERM)
+        time.sleep(0.2)
+    assert outcome(connection, 5) == (b"", "reset")
+    assert old.new.wait(5) == 0
 
 
 def test_one_that_fails_late_leaves_inherited_options(stage):

@@ -177,3 +177,13 @@ def test_inherited_listener_keeps_its_queue(stage):
     late.sendall(b"x")
     assert connection.recv(1) == b"x"
     assert is_silent(late, 0.1)
+
+
+def test_signals_to_the_very_end(stage):
+    """None of them ends the process by itself: what was drained is exit status 0."""
+    backend = stage.backend()
+    for _ in range(30):
+        proxy = stage.proxy("127.0.0.1:0", backend.address)
+        while proxy.alive():
+            proxy.signal(signal.SIGTERM)
+        assert proxy.wait() == 0, proxy.log
