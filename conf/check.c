@@ -186,8 +186,11 @@ static bool is_same(const struct sfront_address *a, const struct sfront_address 
 {
 	struct sfront_address other = *b;
 
-	if (is_same_port(a, b))
-		memcpy(other.u.tcp.service, a->u.tcp.service, sizeof(other.u.tcp.service));
+	if (a->kind != SFRONT_TCP || b->kind != SFRONT_TCP)
+		return sfront_address_equal(a, b);
+	if (!is_same_port(a, b))
+		return false;
+	memcpy(other.u.tcp.service, a->u.tcp.service, sizeof(other.u.tcp.service));
 	return sfront_address_equal(a, &other);
 }
 
@@ -239,9 +242,9 @@ static const struct listen_config *find_overlap(const struct config *config,
 
 			if (other == listen)
 				return NULL;
-			if (!is_same_address(other, listen) && !may_overlap(owner, proxy) &&
-			    is_same_port(&other->address, &listen->address) &&
+			if (is_same_port(&other->address, &listen->address) &&
 			    !takes_free_port(&listen->address) &&
+			    !is_same_address(other, listen) && !may_overlap(owner, proxy) &&
 			    (covers(owner, &other->address, proxy, &listen->address) ||
 			     covers(proxy, &listen->address, owner, &other->address)))
 				return other;
