@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
 # make            build/sockfront, its library and the examples
-# make demo       install what is missing, build, show every mode on real traffic
+# make demo       install what is missing, build, show the modes on real traffic (vsock needs a machine)
 # make check      install what is missing, build, run every test
 # make check-vm   the tests that need systemd and vsock, in a virtual machine; a part of "make check"
 # make deps       install what "make check" needs (Debian packages; said before it is done)
 # make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
 # make bench-plots measure what the README shows, and draw it into tests/bench/plots/
 # make bench-deps install those proxies (Debian packages), and what draws the plots
-# make examples   the programs in lib/examples/, into build/examples/
+# make examples   the programs in lib/examples/, into build/examples/ (one of them wants glib)
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
 # make fuzz       each fuzzer of tests/fuzz/, FUZZ_RUNS (10000000) inputs, in build/fuzz/
 # make soak       random traffic, reloads, upgrades and kills for SOAK_MINUTES (20); SOAK_SEED
@@ -24,7 +24,7 @@
 # addresses.  ARGP=0 is for a C library without argp.  The daemon can do without
 # vsock alone: without any other, only the library is built.
 #
-# Variables: CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, BUILD; V=1 shows the commands,
+# Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; V=1 shows the commands,
 # WERROR=1 turns warnings into errors.
 
 CC         ?= cc
@@ -33,6 +33,8 @@ CFLAGS     ?= -O2 -g
 BUILD      ?= build
 
 PREFIX     ?= /usr/local
+# It stands in the units and in the .pc files, which are read from elsewhere.
+override PREFIX := $(abspath $(PREFIX))
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -344,7 +346,7 @@ uninstall:
 	rm -rf '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(INCLUDEDIR)/sockfront'
 
 help:
-	@sed -n 's/^# \(make.*\|Var.*\|WERR.*\)/\1/p' Makefile
+	@sed -n '3,/^$$/s/^#\( \|$$\)//p' Makefile
 
 clean:
 	rm -rf $(BUILD)
