@@ -100,3 +100,17 @@ def test_completion_of_addresses_and_files(tmp_path):
     assert complete(f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
     assert complete("-c", f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
     assert "sd-listen" in complete("sd-")
+    assert complete("--config", "=", f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
+    assert complete("--listen", "=", f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
+    assert complete("--access-log", "vso") == ["vsock:"]
+
+
+def test_completion_of_values():
+    """What each option takes, as its help says."""
+    assert complete("--log-level", "") == ["error", "warning", "notice", "info", "debug"]
+    assert complete("--log-level", "=", "w") == ["warning"]
+    assert {"owner", "group", "everybody"} <= set(complete("--unix-listen-chmod", ""))
+    assert complete("--workers", "") == ["auto"]
+    assert complete("--unix-listen-uid", "roo") == ["root"]
+    assert "lo" in complete("--bind-to-device", "")
+    assert complete("--connect-timeout", "") == [] == complete("--max-connections", "")
