@@ -243,8 +243,8 @@ static const struct listen_config *find_overlap(const struct config *config,
 			if (other == listen)
 				return NULL;
 			if (is_same_port(&other->address, &listen->address) &&
-			    !takes_free_port(&listen->address) &&
-			    !is_same_address(other, listen) && !may_overlap(owner, proxy) &&
+			    !takes_free_port(&listen->address) && !is_same_address(other, listen) &&
+			    !may_overlap(owner, proxy) &&
 			    (covers(owner, &other->address, proxy, &listen->address) ||
 			     covers(proxy, &listen->address, owner, &other->address)))
 				return other;

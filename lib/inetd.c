@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,11 +81,10 @@ static int end_socket(struct end *end, struct sfront_error *err)
 static int end_reopen(struct end *end, struct sfront_error *err)
 {
 	int mode = end->number == STDIN_FILENO ? O_RDONLY : O_WRONLY, fd, r = 0;
-	unsigned int terminal;
-	char self[32];
+	char self[32], slave[64];
 
 	/* Opening the master of a pseudo-terminal anew makes another one. */
-	if (ioctl(end->number, TIOCGPTN, &terminal) == 0)
+	if (ptsname_r(end->number, slave, sizeof(slave)) == 0)
 		return end_duplicate(end, true, err);
 
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", end->number);

@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import random
 import re
 import resource
 import socket
@@ -21,6 +22,23 @@ def wait_until(condition, what, within=10.0, every=0.02):
         if time.monotonic() > deadline:
             raise AssertionError(f"within {within} s this did not happen: {what}")
         time.sleep(every)
+
+
+_ports_given = set()
+
+
+def free_port():
+    """One that is free, is not given out twice, and that nobody else binds by chance: no ephemeral one."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as sock:
+            if port not in _ports_given and sock.connect_ex(("127.0.0.1", port)) != 0:
+                _ports_given.add(port)
+                return port
+
+
+def free_address():
+    return f"127.0.0.1:{free_port()}"
 
 
 def holds_for(condition, what, seconds):

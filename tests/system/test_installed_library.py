@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from proc import wait_until
+from proc import free_port, wait_until
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SOCKFRONT", TOP / "build/sockfront")).parent
@@ -76,11 +76,6 @@ def program(request, installed, tmp_path_factory):
     needed = run("readelf", "-d", hello)
     assert ("libsockfront.so.0" in needed) == (request.param == "shared")
     return hello
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as chosen:
-        return chosen.getsockname()[1]
 
 
 def said_by(family, address):

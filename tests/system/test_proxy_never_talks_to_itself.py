@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A backend that is our own listener is refused, and a socket connected to itself is no backend."""
 
-import socket
 import subprocess
 
 import pytest
 
+from proc import free_port
 from proxy import SOCKFRONT, run
 from stage import need
 from streams import exchange, outcome
-
-
-def free_port(stage):
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +23,7 @@ def free_port(stage):
     ],
 )
 def test_own_listener(stage, listen, backend):
-    port = free_port(stage)
+    port = free_port()
     proxy = stage.proxy(listen.format(port), backend.format(port), sockets=0)
     assert proxy.wait(5) in (1, 2), proxy.log
     assert backend.format(port) in proxy.log
@@ -37,7 +31,7 @@ def test_own_listener(stage, listen, backend):
 
 def test_own_listener_by_name(stage):
     """Where only the resolver can tell, each client is turned away with the reason in the log."""
-    port = free_port(stage)
+    port = free_port()
     proxy = stage.proxy("--access-log", f"127.0.0.1:{port}", f"localhost:{port}")
     assert stage.visit(proxy.listening[0], 15) == (b"", "reset")
     assert "listener of ours" in proxy.wait_log("reason=")[0]
@@ -46,7 +40,7 @@ def test_own_listener_by_name(stage):
 
 
 def test_own_listener_of_another_proxy(stage):
-    port = free_port(stage)
+    port = free_port()
     file = stage.file(
         "sockfront.conf",
         f"[proxy a]\nlisten=127.0.0.1:{port}\nbackend=127.0.0.1:9\n"

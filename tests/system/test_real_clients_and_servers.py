@@ -10,16 +10,10 @@ import subprocess
 
 import pytest
 
-from proc import wait_until
+from proc import free_port, wait_until
 from proxy import SOCKFRONT, clean_environment
 from stage import need
 from streams import digest
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def answers(port):

@@ -12,7 +12,7 @@ import pytest
 from backend import echo, speak_first
 from load import Load
 from manager import Manager
-from proc import borrow, descriptors, listener_inodes, listening_sockets, state, wait_until
+from proc import borrow, descriptors, free_address, listener_inodes, listening_sockets, state, wait_until
 from stage import endpoint
 from streams import exchange, is_silent, outcome, read_exactly
 
@@ -44,13 +44,6 @@ class Service:
         return line
 
 
-def free_port(stage):
-    """An address that was free just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % sock.getsockname()[1]
-
-
 def address_of(listener):
     return "%s:%d" % listener.getsockname()[:2]
 
@@ -77,17 +70,17 @@ BAD_LINES = {"listn = :80": "listn", "backend = nowhere": "backend", "connect-ti
 
 @pytest.mark.parametrize("bad", BAD_LINES)
 def test_bad_file_changes_nothing(stage, bad):
-    backend, address = stage.backend(speak_first(b"here")), free_port(stage)
+    backend, address = stage.backend(speak_first(b"here")), free_address()
     service = Service(stage, section("a", backend, address))
     before = listener_inodes(service.proxy.pid)
-    service.reload(f"[proxy b]\n{bad}\n" + section("c", backend, free_port(stage)), works=False)
+    service.reload(f"[proxy b]\n{bad}\n" + section("c", backend, free_address()), works=False)
     assert service.proxy.grep(re.escape(service.file) + r":[12]: .*" + BAD_LINES[bad]), service.proxy.log
     assert listener_inodes(service.proxy.pid) == before
     assert stage.visit(address) == (b"here", "end")
 
 
 def test_file_that_is_gone_changes_nothing(stage):
-    backend, address = stage.backend(speak_first(b"here")), free_port(stage)
+    backend, address = stage.backend(speak_first(b"here")), free_address()
     service = Service(stage, section("a", backend, address))
     os.unlink(service.file)
     assert "failed" in service.proxy.reload()
@@ -99,7 +92,7 @@ def test_file_that_is_gone_changes_nothing(stage):
 def test_address_that_is_taken_changes_nothing(stage):
     """What else the file has new is neither opened nor left behind."""
     one, two = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two"))
-    address, path, taken = free_port(stage), stage.path("new.sock"), stage.listener()
+    address, path, taken = free_address(), stage.path("new.sock"), stage.listener()
     service = Service(stage, section("a", one, address))
     before = listener_inodes(service.proxy.pid)
     service.reload(section("a", two, address, path) + section("b", two, address_of(taken)), works=False)
@@ -116,7 +109,7 @@ def test_address_that_is_taken_changes_nothing(stage):
 
 def test_option_that_fails_changes_nothing(stage):
     """An option that the kernel refuses on one listener is not left set on the others."""
-    backend, first, second = stage.backend(), free_port(stage), free_port(stage)
+    backend, first, second = stage.backend(), free_address(), free_address()
     plain = section("a", backend, first) + section("b", backend, second)
     service = Service(stage, plain, sockets=2)
     service.reload(
@@ -134,7 +127,7 @@ def test_option_that_fails_changes_nothing(stage):
 
 def test_added_and_removed(stage):
     one, two = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two"))
-    kept, gone, new = free_port(stage), free_port(stage), free_port(stage)
+    kept, gone, new = free_address(), free_address(), free_address()
     path, name = stage.path("gone"), stage.name("n")
     service = Service(stage, section("a", one, kept) + section("b", one, gone, path), sockets=3)
     before = listener_inodes(service.proxy.pid)
@@ -152,7 +145,7 @@ def test_added_and_removed(stage):
 
 
 def test_live_connections_keep_their_backend(stage):
-    one, two, address = stage.backend(), stage.backend(), free_port(stage)
+    one, two, address = stage.backend(), stage.backend(), free_address()
     service = Service(stage, section("a", one, address))
     client, connection = live_pair(stage, one, address)
     service.reload(section("renamed", two, address))
@@ -162,12 +155,12 @@ def test_live_connections_keep_their_backend(stage):
 
 
 def test_live_connections_outlive_their_listener(stage):
-    backend, address, other = stage.backend(), free_port(stage), free_port(stage)
+    backend, address, other = stage.backend(), free_address(), free_address()
     service = Service(stage, section("a", backend, address, options="idle-timeout = 1h"))
     client, connection = live_pair(stage, backend, address)
     for _ in range(3):
         service.reload(section("b", backend, other))
-        service.reload(section("c", backend, free_port(stage), options="idle-timeout = 300ms"))
+        service.reload(section("c", backend, free_address(), options="idle-timeout = 300ms"))
     time.sleep(0.5)
     exchange(client, connection, seed=stage.seed)
 
@@ -187,7 +180,7 @@ def accepted_option(pid, client, option, level=socket.SOL_SOCKET):
 
 
 def test_options_of_listeners_that_stay(stage):
-    backend, address = stage.backend(), free_port(stage)
+    backend, address = stage.backend(), free_address()
     service = Service(stage, section("a", backend, address))
     before = listener_inodes(service.proxy.pid)
     first, _ = live_pair(stage, backend, address)
@@ -218,7 +211,7 @@ def test_mode_of_a_path_that_stays(stage):
 
 
 def test_what_stays_as_it_was_is_named(stage):
-    backend, address = stage.backend(speak_first(b"here")), free_port(stage)
+    backend, address = stage.backend(speak_first(b"here")), free_address()
     service = Service(stage, section("a", backend, address))
     process = "[sockfront]\nworkers = 3\npipe-size = 64K\n"
     service.reload(process + section("a", backend, address, options="tcp-reuse-port = yes"))
@@ -228,7 +221,7 @@ def test_what_stays_as_it_was_is_named(stage):
 
 
 def test_settings_of_the_process(stage):
-    backend, address = stage.backend(), free_port(stage)
+    backend, address = stage.backend(), free_address()
     text = section("a", backend, address)
     service = Service(stage, "[sockfront]\nmax-connections = 1\n" + text)
     proxy = service.proxy
@@ -248,7 +241,7 @@ def test_settings_of_the_process(stage):
 
 
 def test_log_level(stage):
-    backend, addresses = stage.backend(speak_first(b"here")), [free_port(stage) for _ in range(3)]
+    backend, addresses = stage.backend(speak_first(b"here")), [free_address() for _ in range(3)]
     service = Service(stage, section("a", backend, addresses[0]))
     for number in (2, 3):
         stage.file("sockfront.conf", "[sockfront]\nlog-level = error\n" + section("a", backend, *addresses[:number]))
@@ -299,7 +292,7 @@ def test_inherited_sockets_are_matched_again(stage):
 
 def test_descriptor_of_our_own_is_nobodys_to_name(stage):
     """A number that became ours after the start is refused, whatever it is now."""
-    backend, address = stage.backend(speak_first(b"here")), free_port(stage)
+    backend, address = stage.backend(speak_first(b"here")), free_address()
     service = Service(stage, section("a", backend, address))
     number = next(n for n, target in descriptors(service.proxy.pid).items() if n > 2 and target.startswith("socket:"))
     service.reload(section("a", backend, address) + section("b", backend, f"accept-from-fd:{number}"), works=False)
@@ -313,7 +306,7 @@ def test_descriptor_of_our_own_is_nobodys_to_name(stage):
 def test_third_descriptor_of_our_own_is_nobodys_to_name(stage):
     """Nor by its place: whoever listens there, or is connected, keeps it."""
     backend, other = stage.backend(echo), stage.backend()
-    address = free_port(stage)
+    address = free_address()
     service = Service(stage, section("a", backend, address))
     more = section("b", other, "sd-listen", options="sd-accept-ignore-environment = yes")
     service.reload(section("a", backend, address) + more, works=False)
@@ -337,7 +330,7 @@ def test_inherited_socket_that_cannot_be_taken_keeps_its_options(stage):
 
 
 def test_backlog_of_a_listener_that_stays(stage):
-    one, two, address = stage.backend(), stage.backend(), free_port(stage)
+    one, two, address = stage.backend(), stage.backend(), free_address()
     service = Service(stage, "[sockfront]\nmax-connections = 1\n" + section("a", one, address))
     client, connection = live_pair(stage, one, address)
     queued = [stage.connect(address) for _ in range(5)]
@@ -357,8 +350,8 @@ def test_backlog_of_a_listener_that_stays(stage):
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_queue_of_a_removed_listener_is_served(stage, kind):
-    backend, other = stage.backend(), free_port(stage)
-    address = free_port(stage) if kind == "tcp" else stage.path("gone.sock")
+    backend, other = stage.backend(), free_address()
+    address = free_address() if kind == "tcp" else stage.path("gone.sock")
     service = Service(stage, section("a", backend, address))
     proxy = service.proxy
     stage.file("sockfront.conf", section("b", backend, other))
@@ -418,7 +411,7 @@ def test_without_a_file_it_terminates(stage, live):
 
 @pytest.mark.parametrize("with_file", [False, True])
 def test_ignored_at_the_start_stays_ignored(stage, with_file):
-    backend, address = stage.backend(speak_first(b"here")), free_port(stage)
+    backend, address = stage.backend(speak_first(b"here")), free_address()
     file = stage.file("sockfront.conf", section("a", backend, address))
     words = ["-c", file] if with_file else [address, backend.address]
     proxy = stage.proxy(*words, prefix=["/usr/bin/nohup"])
@@ -430,7 +423,7 @@ def test_ignored_at_the_start_stays_ignored(stage, with_file):
 
 def test_many_signals_in_a_row(stage):
     """They are taken together, and what the file says at the last one counts."""
-    one, two, address = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two")), free_port(stage)
+    one, two, address = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two")), free_address()
     service = Service(stage, section("a", one, address))
     for _ in range(500):
         service.proxy.signal(signal.SIGHUP)
@@ -441,10 +434,10 @@ def test_many_signals_in_a_row(stage):
 
 def test_the_manager_is_told(stage):
     manager = Manager(stage)
-    backend, address = stage.backend(speak_first(b"here")), free_port(stage)
+    backend, address = stage.backend(speak_first(b"here")), free_address()
     service = Service(stage, section("a", backend, address), environment=manager.environment)
     manager.wait("READY=1")
-    for text in (section("a", backend, address, free_port(stage)), "nonsense"):
+    for text in (section("a", backend, address, free_address()), "nonsense"):
         since, before = len(manager.messages), time.monotonic_ns() // 1000
         service.reload(text, works=text != "nonsense")
         reloading = manager.wait("RELOADING=1", since)
@@ -454,7 +447,7 @@ def test_the_manager_is_told(stage):
 
 
 def test_during_a_drain_it_is_too_late(stage):
-    backend, address = stage.backend(), free_port(stage)
+    backend, address = stage.backend(), free_address()
     service = Service(stage, section("a", backend, address))
     client, connection = live_pair(stage, backend, address)
     service.proxy.signal(signal.SIGTERM)
@@ -469,11 +462,11 @@ def test_during_a_drain_it_is_too_late(stage):
 
 def test_stop_during_a_reload(stage):
     """Whichever comes first: the process ends, and well."""
-    backend, address = stage.backend(speak_first(b"here")), free_port(stage)
+    backend, address = stage.backend(speak_first(b"here")), free_address()
     path = stage.path("app.sock")
     for delay in [number / 10_000 for number in range(20)]:
         service = Service(stage, section("a", backend, address, path), sockets=2)
-        stage.file("sockfront.conf", section("b", backend, free_port(stage), path, address))
+        stage.file("sockfront.conf", section("b", backend, free_address(), path, address))
         service.proxy.signal(signal.SIGHUP)
         time.sleep(delay)
         service.proxy.signal(signal.SIGTERM)
@@ -489,7 +482,7 @@ def test_a_hundred_reloads_under_load(stage, workers):
     """On TCP, a UNIX path, an abstract and an inherited socket, with a listener that comes and goes."""
     backends = [stage.backend(echo), stage.backend(echo)]
     inherited = stage.listener(backlog=1024)
-    addresses = [free_port(stage), stage.path("app.sock"), stage.name("app"), address_of(inherited)]
+    addresses = [free_address(), stage.path("app.sock"), stage.name("app"), address_of(inherited)]
     extra = stage.path("extra.sock")
 
     def text(number):

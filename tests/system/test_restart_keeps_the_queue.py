@@ -10,19 +10,13 @@ import pytest
 
 from backend import speak_first
 from manager import Manager
-from proc import listener_inodes, wait_until
+from proc import free_address, listener_inodes, wait_until
 from stage import endpoint
 from streams import exchange, outcome
 
 
 def address_of(listener):
     return "%s:%d" % listener.getsockname()[:2]
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
 def refuses(address):
@@ -77,7 +71,7 @@ def section(backend, *listen, name="a", options=""):
 def test_what_we_opened_is_kept(stage):
     """All of it, under names of ours; nothing that was inherited."""
     inherited = stage.listener()
-    addresses = [free_port(), stage.path("app.sock"), stage.name("app"), "127.0.0.1:0", "127.0.0.1:0", "sd-listen:unit"]
+    addresses = [free_address(), stage.path("app.sock"), stage.name("app"), "127.0.0.1:0", "127.0.0.1:0", "sd-listen:unit"]
     unit = Unit(stage, section(stage.backend(), *addresses), [inherited], ["unit"])
     proxy = unit.start(6)
     inodes = listener_inodes(proxy.pid) - {os.fstat(inherited.fileno()).st_ino}
@@ -91,7 +85,7 @@ def test_clients_between_two_processes_are_served(stage):
     backend = stage.backend(speak_first(b"here"))
     inherited = stage.listener()
     path = stage.path("app.sock")
-    addresses = [free_port(), path, stage.name("app")]
+    addresses = [free_address(), path, stage.name("app")]
     unit = Unit(stage, section(backend, *addresses, "sd-listen:*"), [inherited], ["unit"])
     unit.start(4)
     inode = os.stat(path).st_ino
@@ -109,7 +103,7 @@ def test_clients_between_two_processes_are_served(stage):
 
 def test_after_a_crash_too(stage):
     backend = stage.backend(speak_first(b"here"))
-    addresses = [free_port(), stage.path("app.sock")]
+    addresses = [free_address(), stage.path("app.sock")]
     unit = Unit(stage, section(backend, *addresses))
     unit.start(2).kill()
     unit.proxy.ended_as_expected = True
@@ -120,7 +114,7 @@ def test_after_a_crash_too(stage):
 
 def test_what_no_line_names_is_given_up(stage):
     backend = stage.backend(speak_first(b"here"))
-    kept, gone, path = free_port(), free_port(), stage.path("gone.sock")
+    kept, gone, path = free_address(), free_address(), stage.path("gone.sock")
     unit = Unit(stage, section(backend, kept, gone, path))
     unit.start(3)
     unit.stop()
@@ -134,7 +128,7 @@ def test_what_no_line_names_is_given_up(stage):
 def test_address_that_grew(stage):
     """What is kept for the old address is not in the way of the new one."""
     backend = stage.backend(speak_first(b"here"))
-    narrow = free_port()
+    narrow = free_address()
     wide = "0.0.0.0:" + narrow.rpartition(":")[2]
     unit = Unit(stage, section(backend, narrow))
     unit.start(1)
@@ -164,7 +158,7 @@ def test_path_that_changed_meanwhile(stage, change):
 
 def test_a_reload_adds_and_removes(stage):
     backend = stage.backend(speak_first(b"here"))
-    one, two, path = free_port(), free_port(), stage.path("app.sock")
+    one, two, path = free_address(), free_address(), stage.path("app.sock")
     unit = Unit(stage, section(backend, one))
     proxy = unit.start(1)
     for listen in ([one, two, path], [path], [two], [one, path]):
@@ -197,7 +191,7 @@ def test_options_that_changed(stage):
 def test_an_upgrade_keeps_the_store(stage):
     backend = stage.backend(speak_first(b"here"))
     path, inherited = stage.path("app.sock"), stage.listener()
-    unit = Unit(stage, section(backend, free_port(), path, "sd-listen"), [inherited], ["unit"])
+    unit = Unit(stage, section(backend, free_address(), path, "sd-listen"), [inherited], ["unit"])
     unit.start(3)
     unit.stop()
     proxy = unit.start(3)

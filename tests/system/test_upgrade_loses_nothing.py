@@ -14,7 +14,7 @@ import pytest
 from backend import echo, speak_first
 from load import Load
 from manager import Manager
-from proc import children, kinds, listener_inodes, parent, wait_until
+from proc import children, free_address, kinds, listener_inodes, parent, wait_until
 from proxy import SANITIZE, SOCKFRONT
 from stage import endpoint
 from streams import exchange, read_exactly
@@ -45,12 +45,6 @@ def live_pair(stage, backend, address):
 
 def address_of(listener):
     return "%s:%d" % listener.getsockname()[:2]
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
 def environment_of(pid):
@@ -221,7 +215,7 @@ def test_symbolic_link_that_leads_elsewhere(stage, binary):
 
 def test_changed_configuration(stage):
     one, two = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two"))
-    kept, gone, new = free_port(), stage.path("gone.sock"), stage.path("new.sock")
+    kept, gone, new = free_address(), stage.path("gone.sock"), stage.path("new.sock")
     file = stage.file("sockfront.conf", f"[proxy a]\nlisten = {kept}\nlisten = {gone}\nbackend = {one.address}\n")
     proxy = stage.proxy("-c", file, sockets=2)
     before = listener_inodes(proxy.pid)
@@ -450,7 +444,7 @@ def test_old_process_that_dies_takes_the_new_one_with_it(stage, binary):
 def test_reload_during_an_upgrade(stage, binary):
     """Whoever serves in the end has the file as it was at the signal."""
     one, two = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two"))
-    address = free_port()
+    address = free_address()
     file = stage.file("sockfront.conf", f"[proxy a]\nlisten = {address}\nbackend = {one.address}\n")
     proxy = stage.proxy("-c", file, program=binary)
     gate = held(stage, binary)
@@ -495,7 +489,7 @@ def test_reload_wants_back_what_the_upgrade_dropped(stage, binary):
 
 def test_reload_that_waited_for_an_upgrade_that_failed(stage, binary):
     one, two = stage.backend(speak_first(b"one")), stage.backend(speak_first(b"two"))
-    address = free_port()
+    address = free_address()
     file = stage.file("sockfront.conf", f"[proxy a]\nlisten = {address}\nbackend = {one.address}\n")
     proxy = stage.proxy("-c", file, program=binary)
     script(stage, binary, "echo held $$ >&2; sleep 0.5; exit 1")
