@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Connecting to a backend.  The common case, a backend that is there, takes two
- * connect() calls and nothing else; everything slower lives in a struct attempt:
+ * calls and nothing else; everything slower lives in a struct attempt:
  *
  *	RESOLVING --> CONNECTING --> done
  *	    ^             |  the next address, and after the last one
@@ -123,38 +123,62 @@ static void read_local_ports(void)
  * A connection to a port of this machine on which nobody listens can pick that
  * very port as its own, and is then connected to itself.
  */
-static bool is_self_connected(int fd, const struct sfront_sockaddr *addr)
+static bool is_self_connected(int fd, const struct sfront_sockaddr *peer)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct sfront_sockaddr local = { .len = sizeof(local.sa) };
 	unsigned int port;
 
 	pthread_once(&once, read_local_ports);
-	port = ntohs(addr->sa.any.sa_family == AF_INET ? addr->sa.in.sin_port
-						       : addr->sa.in6.sin6_port);
+	port = ntohs(peer->sa.any.sa_family == AF_INET ? peer->sa.in.sin_port
+						       : peer->sa.in6.sin6_port);
 	if (port < first_local_port)
 		return false;
 	if (getsockname(fd, &local.sa.any, &local.len) < 0)
 		return false;
-	return sfront_sockaddr_equal(&local, addr);
+	return sfront_sockaddr_equal(&local, peer);
+}
+
+/* With a reset: what lingered would keep the backend from its own port for a minute. */
+static int refuse_ourselves(int fd)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	return -ECONNREFUSED;
 }
 
 /*
- * Starts or follows up a connection.  On the loopback the handshake is over
- * when connect() returns EINPROGRESS: a second call says so at once, where
- * waiting for the event would cost four.
+ * Where a connection stands that was begun.  A second connect() would say so too,
+ * and throw away what the backend had sent before it reset the connection.
  *
- * Returns 0 (connected), -EINPROGRESS, or another -errno.
+ * Returns 0 (connected), -EINPROGRESS, -ECONNRESET (it was connected), or another
+ * -errno.
  */
-static int connect_step(int fd, const struct sfront_sockaddr *addr)
+static int connect_result(int fd)
 {
-	int r = connect(fd, &addr->sa.any, addr->len);
+	struct sfront_sockaddr peer = { .len = sizeof(peer.sa) };
+	int error = 0;
+	socklen_t len = sizeof(error);
 
-	if (r < 0 && errno == EINPROGRESS)
-		r = connect(fd, &addr->sa.any, addr->len);
-	if (r < 0 && errno != EISCONN)
-		return errno == EALREADY || errno == EINTR ? -EINPROGRESS : -errno;
-	return is_self_connected(fd, addr) ? -ECONNREFUSED : 0;
+	if (getpeername(fd, &peer.sa.any, &peer.len) == 0)
+		return is_self_connected(fd, &peer) ? refuse_ourselves(fd) : 0;
+	if (errno != ENOTCONN || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	if (error == EPIPE) /* a reset behind an end of stream */
+		return -ECONNRESET;
+	return error != 0 ? -error : -EINPROGRESS;
+}
+
+/*
+ * On the loopback the handshake is over when connect() returns EINPROGRESS: asking
+ * at once says so, where waiting for the event would cost four calls.
+ */
+static int connect_start(int fd, const struct sfront_sockaddr *addr)
+{
+	if (connect(fd, &addr->sa.any, addr->len) < 0 && errno != EINPROGRESS && errno != EINTR)
+		return -errno;
+	return connect_result(fd);
 }
 
 /* A reset comes after the handshake: there was a backend, and this was its answer. */
@@ -174,7 +198,7 @@ static int connect_begin(const struct proxy *proxy, const struct sfront_sockaddr
 	fd = backend_socket(proxy->config, addr->sa.any.sa_family);
 	if (fd < 0)
 		return fd;
-	r = connect_step(fd, addr);
+	r = connect_start(fd, addr);
 	if (!is_connected(r) && r != -EINPROGRESS) {
 		close(fd);
 		return r;
@@ -323,7 +347,7 @@ static void try_next(struct attempt *attempt, int error)
 static void socket_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct attempt *attempt = arg;
-	int r = connect_step(fd, &attempt->list->addresses[attempt->index]);
+	int r = connect_result(fd);
 
 	(void)what;
 	if (is_connected(r))

@@ -5,7 +5,10 @@
  */
 #include "daemon/session_timer.h"
 
+#include <linux/sockios.h>
+#include <sockfront/listener.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 
 #include "daemon/clock.h"
 #include "daemon/generation.h"
@@ -99,11 +102,16 @@ static void check_bulk(struct session *session)
 
 /* ---- timeouts ---- */
 
+/* A timer that could not be set for want of memory is set with the next bytes. */
 static void note_activity(struct session *session)
 {
-	if (session->proxy->config->idle_timeout_ms != SFRONT_INFINITY_MS &&
-	    session_timer(session) != NULL)
-		session->timer->active_ms = clock_ms();
+	uint64_t limit = session->proxy->config->idle_timeout_ms;
+
+	if (limit == SFRONT_INFINITY_MS || session_timer(session) == NULL)
+		return;
+	session->timer->active_ms = clock_ms();
+	if (session->timer->due_ms == 0)
+		session_timer_set(session, limit);
 }
 
 void session_timer_begin(struct session *session)
@@ -115,21 +123,54 @@ void session_timer_begin(struct session *session)
 		session_timer_set(session, limit);
 }
 
+/* What has been written to @end and is still on its way. */
+static uint64_t unsent_to(const struct end *end)
+{
+	int unsent = 0;
+
+	if (end->write_fd < 0 || !is_socket(end->write_stream) ||
+	    ioctl(end->write_fd, SIOCOUTQ, &unsent) < 0)
+		return 0;
+	return (uint64_t)unsent;
+}
+
+/*
+ * Bytes that the kernel still delivers move too: as long as there are fewer, or more,
+ * than a whole timeout ago, nobody is idle.
+ */
+static bool is_draining(struct session *session)
+{
+	uint64_t unsent = unsent_to(&session->client) + unsent_to(&session->backend);
+	bool moves = unsent > 0 && unsent != session->timer->unsent;
+
+	session->timer->unsent = unsent;
+	return moves;
+}
+
+/* Once; where memory was out then, with the next bytes. */
+static void begin_half_close(struct session *session)
+{
+	uint64_t limit = session->proxy->config->half_close_timeout_ms;
+
+	if (limit == SFRONT_INFINITY_MS || session_timer(session) == NULL ||
+	    session->timer->half_closed_ms != 0)
+		return;
+	session->timer->half_closed_ms = clock_ms();
+	session_timer_set(session, limit);
+}
+
 void session_note_bytes(struct session *session, struct end *from)
 {
 	note_activity(session);
+	if (session->client.ended || session->backend.ended)
+		begin_half_close(session);
 	note_bulk(session, from);
 }
 
 void session_note_half_close(struct session *session)
 {
-	uint64_t limit = session->proxy->config->half_close_timeout_ms;
-
 	note_activity(session);
-	if (limit == SFRONT_INFINITY_MS || session_timer(session) == NULL)
-		return;
-	session->timer->half_closed_ms = clock_ms();
-	session_timer_set(session, limit);
+	begin_half_close(session);
 }
 
 /* How much is left of a time that began at @since_ms. */
@@ -152,6 +193,10 @@ const char *session_timer_check(struct session *session)
 		half_close = time_left(config->half_close_timeout_ms, timer->half_closed_ms, now);
 	if (half_close == 0)
 		return "half-close timeout";
+	if (idle == 0 && is_draining(session)) {
+		session->timer->active_ms = now;
+		idle = config->idle_timeout_ms;
+	}
 	if (idle == 0)
 		return "idle timeout";
 	if (idle != SFRONT_INFINITY_MS)

@@ -24,6 +24,7 @@ struct session_timer {
 	struct event event;
 	uint64_t due_ms;    /* when it fires; 0: it is not set */
 	uint64_t active_ms; /* when bytes last moved; kept only for the timeouts that need it */
+	uint64_t unsent;    /* in the sockets, as was seen when the idle timeout was over */
 	uint64_t half_closed_ms; /* when the first side ended; 0: none has */
 	uint64_t abort_due_ms;   /* while ABORTING: deliver no longer than that */
 	struct gather gather[2]; /* the client's, the backend's */

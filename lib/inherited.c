@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +30,17 @@ static int refuse(const struct taking *taking, int error, const char *what,
 			   taking->typed, taking->label, what);
 }
 
+/* How many clients a listening TCP socket has that nobody has accepted yet. */
+static unsigned int count_queued(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return 0;
+	return info.tcpi_unacked; /* of a listening socket: that number */
+}
+
 static int take_listening(const struct taking *taking, struct sfront_socket *socket,
 			  struct sfront_error *err)
 {
@@ -47,6 +60,11 @@ static int take_listening(const struct taking *taking, struct sfront_socket *soc
 	socket->fd = taking->fd;
 	if (socket->target & EVERY(KIND_UNIX))
 		socket->send_buffer = options->send_buffer;
+	if (socket->target & EVERY(KIND_TCP)) {
+		socket->early_options = *options;
+		socket->early_options.warn = NULL;
+		socket->n_early = count_queued(taking->fd);
+	}
 	return 0;
 }
 

@@ -38,6 +38,9 @@
 #define CONNECTED(kinds) ((kinds) << 16) /* a connection that was handed to us */
 #define LISTENING(kinds) (OWN(kinds) | INHERITED(kinds))
 #define EVERY(kinds)     (LISTENING(kinds) | CONNECTED(kinds))
+
+/* The kinds that a target is made of. */
+#define KINDS_OF(target) (((target) | (target) >> 8 | (target) >> 16) & ANY_KIND)
 #define ANY_KIND         0xffu
 
 enum sfront_option_id {
@@ -119,6 +122,12 @@ struct sfront_socket {
 	bool taken;        /* .only was given; accessed atomically */
 	struct sfront_connection only;
 	struct sfront_options had; /* before options were set, as far as it was noted */
+	/*
+	 * Clients that were in the queue of an inherited socket before its options
+	 * were set, and so have none of them: as many are given theirs one by one.
+	 */
+	unsigned int n_early; /* accessed atomically */
+	struct sfront_options early_options;
 	struct sfront_sockaddr local;
 	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* how .local is shown */
 	/* Of sfront_listener_new(): the program's own operations. */

@@ -104,10 +104,36 @@ static bool is_of_the_client(int error)
 	}
 }
 
+/* Whether the client is, or may be, one of those who came before the options. */
+static bool is_early(struct sfront_socket *socket)
+{
+	unsigned int n = __atomic_load_n(&socket->n_early, __ATOMIC_RELAXED);
+
+	while (n > 0)
+		if (__atomic_compare_exchange_n(&socket->n_early, &n, n - 1, false,
+						__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+/* What Linux does not let connections inherit.  No failure is a reason to turn a client away. */
+static void set_up_connection(struct sfront_socket *socket, int fd)
+{
+	int send_buffer = __atomic_load_n(&socket->send_buffer, __ATOMIC_RELAXED);
+
+	if (is_early(socket))
+		(void)sfront_socket_apply(fd, CONNECTED(KINDS_OF(socket->target)), socket->text,
+					  &socket->early_options, NULL);
+	if (socket->stream == SFRONT_STREAM_UNIX)
+		set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	if (send_buffer > 0)
+		set_int(fd, SOL_SOCKET, SO_SNDBUF, send_buffer);
+}
+
 int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
 {
 	struct sfront_sockaddr peer;
-	int fd = -1, send_buffer;
+	int fd = -1;
 
 	for (int i = 0; i < ACCEPT_TRIES && fd < 0; i++) {
 		peer.len = sizeof(peer.sa);
@@ -118,10 +144,7 @@ int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection 
 	if (fd < 0)
 		return -EAGAIN;
 
-	/* A smaller buffer than was asked for is no reason to turn a client away. */
-	send_buffer = __atomic_load_n(&socket->send_buffer, __ATOMIC_RELAXED);
-	if (send_buffer > 0)
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, send_buffer);
+	set_up_connection(socket, fd);
 	*ret_connection = (struct sfront_connection){
 		.read_fd = fd,
 		.write_fd = fd,

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Clients are held until the backend answers, until connect-timeout, or not at all if so configured."""
 
+import os
+import signal
 import time
 
 import pytest
 
 from backend import Deaf, Reserved
+from proc import wait_until
+from stage import need
 from streams import exchange, outcome
 
 
@@ -94,3 +98,21 @@ def test_backend_that_goes_and_comes_back(stage):
     time.sleep(0.5)
     again = stage.backend(port=backend.port)
     exchange(client, again.accept(5), seed=2)
+
+
+@pytest.mark.plain_only("strace would see the sanitizer's calls as well")
+def test_tries_become_fewer(stage):
+    """From 10 ms between two to a second: ten in the first three seconds, more or less."""
+    port = Reserved(stage)
+    proxy = stage.proxy("127.0.0.1:0", port.address)
+    log = stage.path("strace")
+    strace = stage.helper(need("strace"), "-f", "-qq", "-e", "trace=connect", "-p", str(proxy.pid), "-o", log)
+    wait_until(lambda: os.path.exists(log), "strace is there")
+    time.sleep(0.5)
+    stage.connect(proxy.listening[0])
+    time.sleep(3)
+    strace.signal(signal.SIGINT)
+    strace.wait(10)
+    with open(log) as file:
+        tries = file.read().count(f"htons({port.port})")
+    assert 6 <= tries <= 14

@@ -52,11 +52,11 @@ def test_tcp_end(stage, port, early):
 @pytest.mark.parametrize("listen", ["path", "abstract"])
 def test_unix_close(stage, port, listen, early):
     address = stage.path("app.sock") if listen == "path" else stage.name("app")
-    proxy, client = waiting_client(stage, port, address, "3s")
+    proxy, client = waiting_client(stage, port, address, "4s" if early else "60s")
     client.sendall(early)
     client.close()
     proxy.assert_rests()
-    proxy.wait_released()
+    proxy.wait_released()  # at once, unless there is something that the backend may still want
 
 
 @pytest.mark.parametrize("listen", ["tcp", "path"])

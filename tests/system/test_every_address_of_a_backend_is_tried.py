@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from backend import Reserved
+from backend import Deaf, Reserved
 from modes import need_ipv6
 from proxy import HANDOVER
 from streams import exchange
@@ -78,3 +78,27 @@ def test_last_good_answer_is_kept(stage, names):
     stage.file("hosts", "127.0.0.1 localhost\n")
     time.sleep(11)  # an answer is fresh for ten seconds
     exchange(stage.connect(proxy.listening[0]), backend.accept(5), seed=2, size=1000)
+
+
+def test_one_that_is_silent_leaves_time_for_the_next(stage, names):
+    """Each gets its share of connect-timeout: here a half."""
+    silent = Deaf(stage)
+    port = int(silent.address.rpartition(":")[2])
+    backend = stage.backend(host="127.0.0.2", port=port)
+    stage.file("hosts", "127.0.0.1 localhost two.test\n127.0.0.2 two.test\n")
+    options = ["--connect-timeout=12s", "--connect-retry=no"]
+    proxy = stage.proxy(*options, "127.0.0.1:0", f"two.test:{port}", handover=names)
+    exchange(stage.connect(proxy.listening[0]), backend.accept(9), seed=1, size=1000)
+
+
+def test_answer_is_used_for_a_while(stage, names):
+    """A name is not looked up for each client."""
+    first = stage.backend()
+    second = stage.backend(host="127.0.0.2", port=first.port)
+    stage.file("hosts", "127.0.0.1 localhost moving.test\n")
+    proxy = stage.proxy("127.0.0.1:0", f"moving.test:{first.port}", handover=names)
+    exchange(stage.connect(proxy.listening[0]), first.accept(5), seed=1, size=1000)
+    stage.file("hosts", "127.0.0.1 localhost\n127.0.0.2 moving.test\n")
+    exchange(stage.connect(proxy.listening[0]), first.accept(5), seed=2, size=1000)
+    time.sleep(11)  # and after ten seconds it is
+    exchange(stage.connect(proxy.listening[0]), second.accept(5), seed=3, size=1000)

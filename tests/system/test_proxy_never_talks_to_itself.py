@@ -2,6 +2,7 @@
 """A backend that is our own listener is refused, and a socket connected to itself is no backend."""
 
 import subprocess
+import sys
 
 import pytest
 
@@ -61,22 +62,27 @@ def test_own_inherited_listener(stage):
     assert address in proxy.log
 
 
-def test_self_connect(stage):
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_self_connect(stage, host):
     """
     Connecting to a closed port of the ephemeral range may pick that very port as
-    the source: the client would get its own bytes back.
+    the source: the client would get its own bytes back.  Nor is the port held
+    against the backend that is about to be started there.
     """
     ip, unshare = need("ip"), need("unshare")
     script = f'{ip} link set lo up && echo "40000 40003" > /proc/sys/net/ipv4/ip_local_port_range && exec "$@"'
     prefix = [unshare, "-n", "sh", "-c", script, "sh"]
     if subprocess.run([*prefix, "true"], capture_output=True).returncode:
         pytest.skip("no network namespace may be made here (not root?)")
-    proxy = stage.proxy("--connect-timeout=3s", stage.path("app.sock"), "127.0.0.1:40000", prefix=prefix)
+    proxy = stage.proxy("--connect-timeout=3s", stage.path("app.sock"), f"{host}:40000", prefix=prefix)
     clients = [stage.connect(proxy.listening[0]) for _ in range(3)]
     for client in clients:
         client.sendall(b"echo?")
     for client in clients:
         assert outcome(client, 20)[0] == b""
+    enter = [need("nsenter"), "-t", str(proxy.pid), "-n", sys.executable, "-c"]
+    bind = "import socket; s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(('127.0.0.1', 40000)); s.listen()"
+    subprocess.run([*enter, bind], check=True)
 
 
 def test_every_ipv6_address_where_that_is_ipv6_alone():

@@ -131,3 +131,64 @@ def test_inetd_backend_reset(stage):
     reset(connection)
     assert outcome(ours, 5) == (b"some", "end")
     assert proxy.wait() in (0, 1)
+
+
+def test_backend_that_turns_clients_away(stage):
+    """Its words come through, however soon after the handshake it resets."""
+
+    def refuse(connection):
+        connection.sendall(b"-ERR busy\r\n")
+        reset(connection)
+
+    backend = stage.backend(refuse)
+    proxy = stage.proxy(stage.path("app.sock"), backend.address)
+    for _ in range(400):
+        assert stage.visit(proxy.listening[0]) == (b"-ERR busy\r\n", "end")
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_reader_that_pauses(stage, direction, data_path):
+    """What is on its way is waited for, for up to a second without a byte."""
+    proxy, breaker, other = pair(stage, data_path, direction)
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    data = random_bytes(stage.seed, 300_000)
+    breaker.sendall(data)
+    wait_until(lambda: unacknowledged(breaker) == 0, "the proxy has every byte")
+    reset(breaker)
+    time.sleep(0.4)
+    assert outcome(other) == (data, "reset")
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_reader_that_never_reads(stage, direction, data_path):
+    """It is waited for no longer."""
+    proxy, breaker, other = pair(stage, data_path, direction)
+    breaker.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while True:
+            breaker.send(bytes(MB))
+    reset(breaker)
+    proxy.wait_log('reason=".*reset', 10)
+    proxy.wait_released()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_end_that_is_not_read(stage, direction, data_path):
+    """A side that has ended, or that is held back, is watched all the same."""
+    proxy, breaker, other = pair(stage, data_path, direction)
+    breaker.shutdown(socket.SHUT_WR)
+    assert read_to_end(other) == b""
+    time.sleep(0.3)
+    reset(breaker)
+    proxy.wait_log('reason=".*(reset|gone)')
+    with pytest.raises(ConnectionError):
+        while True:
+            other.send(b"x")
+
+    proxy, breaker, other = pair(stage, data_path, direction)
+    breaker.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while True:
+            breaker.send(bytes(MB))
+    reset(breaker)
+    wait_until(lambda: proxy.grep('reason=".*(reset|gone)'), "the reset is noticed")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from streams import exchange, is_silent, outcome, read_exactly, read_to_end
+from streams import exchange, is_silent, outcome, random_bytes, read_exactly, read_to_end
 
 
 def pair(stage, *options, listen="127.0.0.1:0"):
@@ -121,3 +121,20 @@ def test_backend_that_never_answers(stage):
         assert outcome(client) == (b"", "end")
     assert len(proxy.wait_log('reason="idle timeout')) <= 50
     proxy.assert_rests(0.3)
+
+
+def test_bytes_on_their_way_keep_it_alive(stage, data_path):
+    """A reader that takes its time is not idle, though we have nothing left to do for it."""
+    backend = stage.backend()
+    proxy = stage.proxy("--access-log", "--idle-timeout", "1s", *data_path, "127.0.0.1:0", backend.address)
+    client = stage.connect(proxy.listening[0], receive_buffer=65536)
+    connection = backend.accept()
+    data = random_bytes(stage.seed, 2_000_000)
+    connection.sendall(data)
+    received = b""
+    while len(received) < len(data):
+        received += client.recv(65536)
+        time.sleep(0.1)
+    assert received == data
+    assert outcome(client, 10) == (b"", "reset")
+    proxy.wait_log('reason="idle timeout')

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """An urgent byte goes through in its place, without its mark, and stops nothing."""
 
+import errno
 import socket
 import time
 
@@ -70,3 +71,43 @@ def test_alone_and_often(stage, direction, data_path):
     assert read_exactly(reader, 5, 5) == b"plain"
     sender.shutdown(socket.SHUT_WR)
     assert read_to_end(reader, 5) == b""
+
+
+@pytest.mark.parametrize("size", [6, 8 * MB])
+def test_from_a_unix_client(stage, size, data_path):
+    """UNIX sockets have urgent bytes too, since Linux 5.15."""
+    backend = stage.backend()
+    proxy = stage.proxy(*data_path, stage.path("app.sock"), backend.address)
+    client, data = stage.connect(proxy.listening[0]), random_bytes(stage.seed, size)
+    connection = backend.accept()
+
+    def send():
+        client.sendall(data)
+        client.send(b"!", socket.MSG_OOB)
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+
+    sending = Background(send)
+    received = read_to_end(connection)
+    try:
+        sending.result()
+    except OSError as error:
+        assert error.errno == errno.EOPNOTSUPP
+        pytest.skip("this kernel has no urgent bytes on UNIX sockets")
+    assert digest(received) == digest(data + b"!" + data)
+
+
+@pytest.mark.parametrize("take", ["sd-listen", "accept-from-fd:3"])
+def test_from_a_client_that_came_before_us(stage, take, data_path):
+    """Whose connection is what started the service: its socket is older than any option of ours."""
+    backend, listener = stage.backend(), stage.listener()
+    clients = [stage.connect("%s:%d" % listener.getsockname()) for _ in range(3)]
+    clients[0].sendall(b"before")
+    stage.handed([listener], *data_path, take, backend.address).before = None  # they are there already
+    for client in clients:
+        connection = backend.accept()
+        if client is clients[0]:
+            assert read_exactly(connection, 6) == b"before"
+        client.send(b"!", socket.MSG_OOB)
+        client.sendall(b"after")
+        assert read_exactly(connection, 6) == b"!after"

@@ -101,8 +101,10 @@ static const struct tolerance everywhere[] = {
 	{ CALL_fopen, 0, 0 },
 	{ CALL_close, 0, 0 },
 	{ CALL_accept4, 0, 0 },
-	{ CALL_getsockopt, 0, 5 }, /* what became of a buffer's size; who the peer is */
-	{ CALL_setsockopt, 0, 2 }, /* SO_OOBINLINE, and the default of tcp-nodelay */
+	/* what became of a buffer's size; who the peer is; how many are queued */
+	{ CALL_getsockopt, 0, 6 },
+	/* SO_OOBINLINE, of UNIX connections too, and the default of tcp-nodelay */
+	{ CALL_setsockopt, 0, 4 },
 	END,
 };
 

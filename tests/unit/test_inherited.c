@@ -370,6 +370,39 @@ static void connection_that_was_reset(void)
 	sfront_listener_close(listener);
 }
 
+/* Who has started us waits already, without the options that only the listener has. */
+static void queued_before(void)
+{
+	const int fds[] = { listening(AF_INET, 5) };
+	struct sfront_sockaddr addr = { .len = sizeof(addr.sa) };
+	struct sfront_connection connections[3];
+	struct sfront_listener *listener;
+	int clients[3];
+
+	CHECK(getsockname(fds[0], &addr.sa.any, &addr.len) == 0);
+	for (int i = 0; i < 2; i++) {
+		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+		CHECK(connect(clients[i], &addr.sa.any, addr.len) == 0);
+	}
+	CHECK(fcntl(clients[0], F_DUPFD, 50) >= 0 && fcntl(clients[1], F_DUPFD, 50) >= 0);
+	hand_over(fds, 1, NULL);
+	listener = must_open("sd-listen", "tcp-user-timeout=5s tcp-keepalive=30000::");
+	clients[2] = connect_to(listener, 0);
+	for (int i = 0; i < 3; i++) {
+		int fd;
+
+		CHECK(sfront_listener_accept(listener, &connections[i]) == 0);
+		fd = connections[i].read_fd;
+		CHECK(socket_option(fd, IPPROTO_TCP, TCP_NODELAY) > 0);
+		CHECK(socket_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == 5000);
+		CHECK(socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
+		CHECK(socket_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 1);
+		CHECK(socket_option(fd, SOL_SOCKET, SO_OOBINLINE) == 1);
+		sfront_connection_close(&connections[i]);
+	}
+	sfront_listener_close(listener);
+}
+
 static void malformed(void)
 {
 	struct sfront_listener *listener;
@@ -607,6 +640,7 @@ child_test(passed_to_another)
 child_test(number_of_our_own)
 child_test(options_of_one_that_was_refused)
 child_test(connection_that_was_reset)
+child_test(queued_before)
 child_test(malformed)
 child_test(path_is_not_removed)
 child_test(lent_to_the_next)
@@ -635,6 +669,7 @@ child_test(all_reserved)
 		counted(test_number_of_our_own),
 		counted(test_options_of_one_that_was_refused),
 		counted(test_connection_that_was_reset),
+		counted(test_queued_before),
 		counted(test_malformed),
 		counted(test_path_is_not_removed),
 		counted(test_lent_to_the_next),
