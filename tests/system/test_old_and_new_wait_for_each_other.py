@@ -56,13 +56,19 @@ def test_listener_that_the_new_one_does_not_have(stage):
     exchange(*live_pair(stage, backend, kept), seed=2, size=1000)
 
 
+def hand_over(proxy, manager):
+    """An upgrade to its end: the new one speaks for itself.  Returns the old one."""
+    old, new = proxy.process, proxy.upgrade()
+    wait_until(lambda: manager.said("READY=1", pid=new), "the new one is the service")
+    return old
+
+
 def test_first_stop_of_a_process_that_was_replaced_does_not_cut(stage):
     """It was asked to stop once, not twice."""
-    backend, path = stage.backend(), stage.path("app.sock")
-    proxy = stage.proxy("--drain-timeout=infinity", path, backend.address)
+    backend, path, manager = stage.backend(), stage.path("app.sock"), Manager(stage)
+    proxy = stage.proxy("--drain-timeout=infinity", path, backend.address, environment=manager.environment)
     client, connection = live_pair(stage, backend, path)
-    old = proxy.process
-    proxy.upgrade()
+    old = hand_over(proxy, manager)
     old.send_signal(signal.SIGTERM)
     proxy.wait_log("already waiting")
     exchange(client, connection, seed=1, size=1000)
@@ -73,11 +79,10 @@ def test_first_stop_of_a_process_that_was_replaced_does_not_cut(stage):
 
 
 def test_second_stop_cuts(stage):
-    backend, path = stage.backend(), stage.path("app.sock")
-    proxy = stage.proxy("--drain-timeout=infinity", path, backend.address)
+    backend, path, manager = stage.backend(), stage.path("app.sock"), Manager(stage)
+    proxy = stage.proxy("--drain-timeout=infinity", path, backend.address, environment=manager.environment)
     client, connection = live_pair(stage, backend, path)
-    old = proxy.process
-    proxy.upgrade()
+    old = hand_over(proxy, manager)
     old.send_signal(signal.SIGTERM)
     proxy.wait_log("already waiting")
     assert is_silent(client, 0.3)
