@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Letting bytes gather: a long stream costs least when it is moved in few,
- * large pieces, and the kernel wakes us for each small one.  So a TCP socket
- * that has been streaming for a while is asked to wake us for more at a time
- * (SO_RCVLOWAT).
+ * large pieces, and the kernel wakes us for each small one.  So a TCP socket that
+ * has been streaming for a while is asked to wake us for more at a time
+ * (SO_RCVLOWAT).  Other sources cannot be asked: there the TCP socket that they
+ * stream to is asked not to send a small piece behind each that we move (TCP_NODELAY
+ * off).
  *
  * What the last piece lacks is not waited for: when nothing worth mentioning has
- * come to it for GATHER_MS, the socket wakes us for every byte again, and must
- * stream twice as long as before until it is asked once more.  A protocol that
- * sends large messages and waits for answers thus loses a few milliseconds a few
- * times in its life.
+ * come to it for GATHER_MS, the sockets are as they were, which sends what was held
+ * back, and if bytes were kept waiting at the one it must stream twice as long as
+ * before until all this is done once more.  A protocol that sends large messages and
+ * waits for answers thus loses a few milliseconds a few times in its life.
  */
 #ifndef DAEMON_GATHER_H
 #define DAEMON_GATHER_H
@@ -25,11 +27,12 @@ struct end;
 
 /* Of one end; zeroed at first. */
 struct gather {
-	uint64_t begin; /* gathering begins once so many bytes have moved; 0: not set yet */
-	uint64_t step;  /* how many more that is each time */
-	uint64_t seen;  /* bytes that had moved when it was last looked at */
-	int lay;        /* bytes to be read by then, since they last moved */
-	int low_water;  /* bytes, while it gathers */
+	uint64_t begin;   /* gathering begins once so many bytes have moved; 0: not set yet */
+	uint64_t step;    /* how many more that is each time */
+	uint64_t seen;    /* bytes that had moved when it was last looked at */
+	int lay;          /* bytes to be read by then, since they last moved */
+	int low_water;    /* bytes, while it gathers */
+	bool had_nodelay; /* where the bytes go to, before it gathered */
 };
 
 /*

@@ -240,7 +240,8 @@ static bool refill_pipe(struct end *from)
 	struct transit *pipe = from->transit;
 	ssize_t n;
 
-	if (!pipe->waiting || !from->bulk || from->gathers)
+	if (!pipe->waiting || !from->bulk ||
+	    (from->gathers && from->read_stream == SFRONT_STREAM_TCP))
 		return false;
 	n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
 	if (n <= 0) {

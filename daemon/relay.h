@@ -38,7 +38,7 @@ struct end {
 	bool is_backend : 1;
 	bool ended : 1;     /* nothing more will be read from here */
 	bool bulk : 1;      /* what is read here goes through a pipe */
-	bool gathers : 1;   /* woken only for large pieces: see gather.h */
+	bool gathers : 1;   /* moved in large pieces only: see gather.h */
 	bool copy_only : 1; /* splice was refused for what is read here */
 	bool restore_read : 1;
 	bool restore_write : 1;
