@@ -115,8 +115,15 @@ def test_an_upgrade_in_the_making_is_finished_first(stage):
 
 @pytest.mark.parametrize("idle, warned", [("2999ms", True), ("3s", False), ("infinity", False)])
 def test_short_times_are_warned_of(stage, idle, warned):
-    proxy, _ = start(stage, stage.backend(), idle)
-    time.sleep(0.1)
+    """Once it serves, which comes before the first client has gone."""
+    backend = stage.backend()
+    proxy, address = start(stage, backend, idle)
+    stage.connect(address).close()
+    backend.accept().close()
+    if warned:
+        proxy.wait_log("warning: ")
+    else:
+        time.sleep(0.3)
     assert bool(proxy.grep("warning: .*exit-idle-time.*StartLimitIntervalSec=0")) is warned
 
 
