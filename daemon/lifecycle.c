@@ -63,7 +63,7 @@ static struct {
 	bool listeners_closed;
 	bool accepting_over;            /* there is nothing to accept from any more */
 	bool stop_asked;                /* by a signal */
-	bool accepting_begun;           /* the acceptor was told to, if it has not done so yet */
+	bool accepting_begun;           /* the acceptor was told to accept */
 	bool handing_over;              /* from MAINPID= until the new process hears "yours" */
 	struct message release;         /* to ourselves: say that */
 	unsigned int n_polling, n_idle; /* workers that have said so */
