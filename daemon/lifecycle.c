@@ -119,7 +119,10 @@ static void drain_timer_fired(evutil_socket_t fd, short what, void *arg)
 static bool is_listener(struct listening *listening, void *data)
 {
 	(void)data;
-	return listening->n_sockets > 0 && !listening->sockets[0].is_single;
+	for (size_t i = 0; i < listening->n_sockets; i++)
+		if (!listening->sockets[i].is_single)
+			return true;
+	return false;
 }
 
 /*

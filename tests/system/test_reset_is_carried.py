@@ -19,6 +19,13 @@ def unacknowledged(sock):
     return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
 
 
+def send_until_held_back(sock):
+    sock.settimeout(1)
+    with pytest.raises(TimeoutError):
+        while True:
+            sock.send(bytes(MB))
+
+
 def pair(stage, data_path, direction, listen="127.0.0.1:0"):
     """(proxy, the side that will reset, the side that must see it)"""
     backend = stage.backend()
@@ -163,10 +170,7 @@ def test_reader_that_pauses(stage, direction, data_path):
 def test_reader_that_never_reads(stage, direction, data_path):
     """It is waited for no longer."""
     proxy, breaker, other = pair(stage, data_path, direction)
-    breaker.settimeout(1)
-    with pytest.raises(TimeoutError):
-        while True:
-            breaker.send(bytes(MB))
+    send_until_held_back(breaker)
     reset(breaker)
     proxy.wait_log('reason=".*reset', 10)
     proxy.wait_released()
@@ -186,9 +190,6 @@ def test_end_that_is_not_read(stage, direction, data_path):
             other.send(b"x")
 
     proxy, breaker, other = pair(stage, data_path, direction)
-    breaker.settimeout(1)
-    with pytest.raises(TimeoutError):
-        while True:
-            breaker.send(bytes(MB))
+    send_until_held_back(breaker)
     reset(breaker)
     wait_until(lambda: proxy.grep('reason=".*(reset|gone)'), "the reset is noticed")
