@@ -58,6 +58,13 @@ cppflags := -D_GNU_SOURCE -Ilib/include -I. -DSOCKFRONT_VERSION='"$(VERSION)"'
 compile   = $(CC) -std=gnu11 $(warnings) $(cppflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -pthread
 link      = $(CC) $(CFLAGS) $(LDFLAGS) -pthread
 
+define link_test
+$(call say,LINK,$@)
+@mkdir -p $(@D)
+$(Q)$(link) -o $@ $^ -lcmocka $(event_libs) $(daemon_libs) \
+	$(addprefix -Wl$(comma)@,$(wildcard $(patsubst $(BUILD)/tests/%,tests/unit/%.wrap,$@)))
+endef
+
 # For the linker: calls of these functions go to __wrap_NAME of the test instead.
 wrap = $(addprefix -Wl$(comma)--wrap=,$(1))
 comma := ,
@@ -91,11 +98,16 @@ switches    := $(foreach s,UNIX VSOCK SYSTEMD INETD OPTIONS MULTI ARGP,$(s)=$($(
 # The daemon can do without vsock alone.
 whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULTI)),,yes)
 
-daemon     := $(BUILD)/daemon/main.o $(BUILD)/daemon.a
+# The rooms of the daemon, from right to left: a room uses those behind it, and so
+# the linker wants them.  $(call from,ROOM,$(rooms)) is a room with all that it may use.
+rooms      := control handover worker session proxy backend relay base
+from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filter-out $(firstword $(2)),$(2))))
+archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
+daemon     := $(BUILD)/daemon/main.o $(rooms:%=$(BUILD)/daemon/%.a)
 archives   := $(BUILD)/conf.a $(BUILD)/libsockfront.a
 examples   := $(patsubst lib/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
-unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c tests/unit/*/test_*.c)))
 
 lib_names   := libsockfront libsockfront-event
 libraries   := $(foreach l,$(lib_names),$(BUILD)/$(l).a $(BUILD)/$(l).so)
@@ -148,7 +160,15 @@ $(BUILD)/%.so: $(BUILD)/%.so.$(ABI)
 	$(Q)ln -sf $(<F) $@
 
 $(BUILD)/conf.a: $(call objects,conf/*.c)
-$(BUILD)/daemon.a: $(filter-out $(BUILD)/daemon/main.o,$(call objects,daemon/*.c))
+
+# A room is an archive, and its tests link with nothing to its right.
+define room
+$$(BUILD)/daemon/$(1).a: $$(call objects,daemon/$(1)/*.c)
+$$(filter $$(BUILD)/tests/$(1)/%,$$(unit_tests)): $$(BUILD)/tests/$(1)/%: \
+		$$(BUILD)/tests/unit/$(1)/%.o $$(call archives_of,$(1)) $$(archives)
+	$$(link_test)
+endef
+$(foreach r,$(rooms),$(eval $(call room,$(r))))
 
 $(BUILD)/sockfront: $(daemon) $(archives)
 	$(call say,LINK,$@)
@@ -169,11 +189,8 @@ $(BUILD)/examples/%: $(OBJ)/lib/examples/%.o $(BUILD)/libsockfront.a
 	$(Q)$(link) -o $@ $(filter %.o,$^) $(filter %-event.a,$^) $(BUILD)/libsockfront.a \
 		$(example_libs) $(lib_libs)
 
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/daemon.a $(BUILD)/libsockfront-event.a $(archives)
-	$(call say,LINK,$@)
-	@mkdir -p $(@D)
-	$(Q)$(link) -o $@ $^ -lcmocka $(event_libs) $(daemon_libs) \
-		$(addprefix -Wl$(comma)@,$(wildcard tests/unit/$*.wrap))
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libsockfront-event.a $(archives)
+	$(link_test)
 
 # Which kinds of addresses a library can open: what tests/switches builds each of.
 $(BUILD)/kinds: $(OBJ)/tests/kinds.o $(BUILD)/libsockfront.a

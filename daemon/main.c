@@ -15,18 +15,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conf/args.h"
 #include "conf/conf.h"
-#include "daemon/args.h"
-#include "daemon/descriptors.h"
-#include "daemon/generation.h"
-#include "daemon/launch.h"
-#include "daemon/lifecycle.h"
-#include "daemon/log.h"
-#include "daemon/reload.h"
-#include "daemon/service.h"
-#include "daemon/signals.h"
-#include "daemon/store.h"
-#include "daemon/successor.h"
+#include "daemon/base/log.h"
+#include "daemon/control/descriptors.h"
+#include "daemon/control/lifecycle.h"
+#include "daemon/control/reload.h"
+#include "daemon/control/signals.h"
+#include "daemon/handover/fdstore.h"
+#include "daemon/handover/takeover.h"
+#include "daemon/handover/upgrade_exec.h"
+#include "daemon/proxy/generation.h"
+#include "daemon/worker/process.h"
 
 /* The system refused, and: what was asked for is wrong. */
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };

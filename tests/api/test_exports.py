@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from headers import (BUILD, HEADERS, LIBRARIES, TOP, constants, normal, prototypes,  # noqa: E402
+from headers import (BUILD, HEADERS, LIBRARIES, ROOMS, TOP, constants, normal, prototypes,  # noqa: E402
                      structures)
 
 PAGES = sorted((TOP / "lib").glob("*.[37]"))
@@ -119,7 +119,7 @@ def symbols(path, *options):
     return {line.split()[-1] for line in listed.splitlines() if re.search(r" [A-Za-z] \S+$", line)}
 
 
-@pytest.mark.parametrize("archive", ["daemon.a", "conf.a", "daemon/main.o",
+@pytest.mark.parametrize("archive", ["conf.a", *(f"daemon/{room}.a" for room in ROOMS), "daemon/main.o",
                                      "libsockfront-event.a"])
 def test_customers_of_the_library_call_public_functions_alone(archive):
     called = {name for name in symbols(BUILD / archive, "-u") if name.startswith("sfront_")}

@@ -83,9 +83,9 @@ def test_conf_includes_nothing_of_daemon_and_no_inside_of_lib():
 
 
 def test_daemon_and_examples_include_only_public_headers_of_lib():
-    pairs = includes("daemon/*.c", "daemon/*.h", "lib/examples/*.c")
+    pairs = includes("daemon/**/*.c", "daemon/**/*.h", "lib/examples/*.c")
     assert not foreign(pairs, r"^(\.\./)*lib/", r"^\.\./", r"internal\.h")
-    assert not foreign(includes("daemon/*.c", "daemon/*.h"), r"^ini\.h")
+    assert not foreign(includes("daemon/**/*.c", "daemon/**/*.h"), r"^ini\.h")
 
 
 @pytest.mark.parametrize("header", PUBLIC, ids=lambda path: path.name)
@@ -100,7 +100,7 @@ def test_public_header_compiles_alone(header, compiler, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-INNER = sorted(TOP.glob("conf/*.h")) + sorted(TOP.glob("daemon/*.h")) + sorted(TOP.glob("lib/*.h"))
+INNER = sorted(TOP.glob("conf/*.h")) + sorted(TOP.glob("daemon/**/*.h")) + sorted(TOP.glob("lib/*.h"))
 
 
 @pytest.mark.parametrize("header", INNER, ids=lambda path: f"{path.parent.name}/{path.name}")

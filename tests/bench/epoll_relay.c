@@ -32,7 +32,7 @@
 #define EVENTS         64
 #define ACCEPTS_A_TURN 16
 
-/* As in daemon/relay.c and daemon/transit.h. */
+/* As in daemon/relay/. */
 #define COPY_SIZE   ((size_t)65536)
 #define BULK_AFTER  2
 #define SMALL_AFTER 4

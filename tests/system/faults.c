@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/upgrade_note.h"
+#include "daemon/handover/upgrade_protocol.h"
 
 #define TEN_YEARS ((time_t)10 * 365 * 86400)
 

@@ -10,8 +10,8 @@ from proxy import REPOSITORY
 
 
 def note_kinds():
-    """The numbers of daemon/upgrade_note.h, by their names."""
-    with open(os.path.join(REPOSITORY, "daemon", "upgrade_note.h")) as file:
+    """The numbers of daemon/handover/upgrade_protocol.h, by their names."""
+    with open(os.path.join(REPOSITORY, "daemon", "handover", "upgrade_protocol.h")) as file:
         body = re.search(r"enum note_kind \{(.*?)\};", file.read(), re.DOTALL)[1]
     names = re.findall(r"\b(NOTE_\w+)\b", body)
     return {name: number for number, name in enumerate(names, 1)}

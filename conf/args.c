@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line, on getopt_long() with a table that is made from conf/'s.
+ */
+#include "conf/args.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keys get values from KEY_VALUE on: their index in conf's table. */
+enum { CHECK_VALUE = 256, KEY_VALUE = 512 };
+
+static const char usage[] = "usage: sockfront [OPTIONS] LISTEN... BACKEND\n"
+			    "       sockfront [OPTIONS] -c FILE\n"
+			    "       sockfront --check -c FILE | LISTEN... BACKEND\n"
+			    "       sockfront --version | --help\n";
+
+struct command_line {
+	struct config *config;
+	struct problems *problems;
+	struct proxy_config *proxy; /* made of the words and the proxy options */
+	struct place place;
+	const char *file;
+	bool misread;             /* what stands behind an unknown option may be its value */
+	const char *proxy_option; /* one was given, for the complaint about -c */
+	bool check;
+};
+
+/* The process's settings are read from the file first and then from here, so that these win. */
+struct process_option {
+	const struct key *key;
+	const char *value;
+};
+
+static size_t count_keys(void)
+{
+	size_t n = 0;
+
+	while (key_at(n) != NULL)
+		n++;
+	return n;
+}
+
+static struct option *make_options(void)
+{
+	static const struct option fixed[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, CHECK_VALUE },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+	};
+	size_t n_fixed = sizeof(fixed) / sizeof(fixed[0]), n = count_keys();
+	struct option *options = calloc(n_fixed + n + 1, sizeof(*options));
+
+	if (options == NULL)
+		return NULL;
+	memcpy(options, fixed, sizeof(fixed));
+	for (size_t i = 0; i < n; i++)
+		options[n_fixed + i] = (struct option){
+			.name = key_at(i)->name,
+			.has_arg = key_at(i)->is_switch ? optional_argument : required_argument,
+			.val = KEY_VALUE + (int)i,
+		};
+	return options;
+}
+
+static void set_proxy_key(struct command_line *line, const struct key *key, const char *value)
+{
+	struct sfront_error err;
+
+	line->proxy_option = key->name;
+	if (key_set(key, line->config, line->proxy, value, &line->place, &err) < 0)
+		problem(line->problems, &line->place, "--%s: %s", key->name, err.message);
+}
+
+static void set_process_keys(struct command_line *line, const struct process_option *given,
+			     size_t n)
+{
+	struct sfront_error err;
+
+	for (size_t i = 0; i < n; i++)
+		if (key_set(given[i].key, line->config, NULL, given[i].value, &line->place, &err) <
+		    0)
+			problem(line->problems, &line->place, "--%s: %s", given[i].key->name,
+				err.message);
+}
+
+/* getopt says neither which word it choked on nor what it might have meant. */
+static void unknown_option(struct command_line *line, const char *word)
+{
+	const char *nearest = NULL;
+	char name[64];
+
+	line->misread = true;
+	/* Within a cluster, getopt is not past its word yet. */
+	if (optopt > 0 && optopt <= UCHAR_MAX) {
+		problem(line->problems, &line->place,
+			"unknown option -%c (see sockfront --help); a word that is no option may "
+			"follow \"--\"",
+			optopt);
+		return;
+	}
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+	nearest = key_nearest(name, KEY_PROXY);
+	if (nearest == NULL)
+		nearest = key_nearest(name, KEY_PROCESS);
+	problem(line->problems, &line->place, "unknown option --%s%s%s%s", name,
+		nearest != NULL ? " (did you mean --" : " (see sockfront --help)",
+		nearest != NULL ? nearest : "", nearest != NULL ? "?)" : "");
+}
+
+static void missing_value(struct command_line *line, const char *word)
+{
+	const struct key *key = optopt >= KEY_VALUE ? key_at((size_t)(optopt - KEY_VALUE)) : NULL;
+
+	if (key != NULL)
+		problem(line->problems, &line->place, "--%s wants a value: --%s %s", key->name,
+			key->name, key->argument);
+	else
+		problem(line->problems, &line->place, "%s wants a value: -c FILE", word);
+}
+
+static void excess_value(struct command_line *line, const char *word)
+{
+	problem(line->problems, &line->place, "%.*s takes no value", (int)strcspn(word, "="), word);
+}
+
+/* Why getopt returned '?' for a long option that it does know. */
+static bool is_excess_value(const struct option *options, const char *word)
+{
+	if (strncmp(word, "--", 2) != 0 || strchr(word, '=') == NULL || optopt == 0)
+		return false;
+	for (; options->name != NULL; options++)
+		if (options->val == optopt && options->has_arg == no_argument)
+			return true;
+	return false;
+}
+
+/* "--access-log no": the word is meant for the switch before it. */
+static bool is_switch_value(const char *word)
+{
+	bool value;
+
+	return sfront_parse_switch(word, &value, NULL) == 0;
+}
+
+static void take_words(struct command_line *line, char **words, int n)
+{
+	const struct key *listen = key_find("listen"), *backend = key_find("backend");
+	bool last_is_backend = n > 0 && line->proxy->backend_place.line == 0;
+
+	for (int i = 0; i < n; i++) {
+		const struct key *key = last_is_backend && i == n - 1 ? backend : listen;
+		struct sfront_error err;
+
+		if (key_set(key, line->config, line->proxy, words[i], &line->place, &err) < 0)
+			problem(line->problems, &line->place, "%s: %s%s",
+				key == backend ? "the backend (the last word)"
+					       : "listening address",
+				err.message,
+				is_switch_value(words[i])
+					? " (a switch takes its value behind \"=\": --access-log=no)"
+					: "");
+	}
+}
+
+/* One word is most often a proxy whose backend was forgotten. */
+static bool lacks_backend(struct command_line *line, char **words, int n)
+{
+	const struct proxy_config *proxy = line->proxy;
+
+	if (n != 1 || proxy->n_listen > 0 || proxy->listen_given || proxy->backend_place.line > 0)
+		return false;
+	problem(line->problems, &line->place,
+		"\"%s\" stands alone; wanted: sockfront LISTEN... BACKEND, such as sockfront :8080 "
+		"127.0.0.1:80, or sockfront -c FILE",
+		words[0]);
+	return true;
+}
+
+static void check_file_line(struct command_line *line, char **words, int n)
+{
+	if (n > 0 && !line->misread)
+		problem(line->problems, &line->place,
+			"\"%s\": with -c, addresses stand in the file alone", words[0]);
+	if (line->proxy_option != NULL)
+		problem(line->problems, &line->place,
+			"--%s: with -c, only the process's options may stand on the command line; "
+			"this one goes into a [proxy NAME] section of %s",
+			line->proxy_option, line->file);
+}
+
+static void load_file(struct command_line *line, char **words, int n)
+{
+	check_file_line(line, words, n);
+	/* What stood on the command line beside the process's options was complained about. */
+	config_drop_proxies(line->config);
+	config_load(line->file, line->config, line->problems);
+}
+
+static void note_option(struct command_line *line, int value, struct process_option *given,
+			size_t *n_given)
+{
+	const struct key *key = key_at((size_t)(value - KEY_VALUE));
+
+	if (key->scope == KEY_PROXY)
+		set_proxy_key(line, key, optarg);
+	else
+		given[(*n_given)++] = (struct process_option){ key, optarg };
+}
+
+/* Reads all options.  Returns ARGS_HELP or ARGS_VERSION as soon as one asks for it. */
+static enum args_action take_options(struct command_line *line, int argc, char **argv,
+				     const struct option *options, struct process_option *given,
+				     size_t *n_given)
+{
+	int value;
+
+	opterr = 0;
+	optind = 0; /* a reload reads the same command line again */
+	while ((value = getopt_long(argc, argv, ":c:hV", options, NULL)) != -1) {
+		const char *word = argv[optind - 1];
+
+		switch (value) {
+		case 'h':
+			return ARGS_HELP;
+		case 'V':
+			return ARGS_VERSION;
+		case 'c':
+			line->file = optarg;
+			break;
+		case CHECK_VALUE:
+			line->check = true;
+			break;
+		case ':':
+			missing_value(line, word);
+			break;
+		case '?':
+			if (is_excess_value(options, word))
+				excess_value(line, word);
+			else
+				unknown_option(line, word);
+			break;
+		default:
+			note_option(line, value, given, n_given);
+		}
+	}
+	return line->check ? ARGS_CHECK : ARGS_RUN;
+}
+
+static enum args_action parse(struct command_line *line, int argc, char **argv,
+			      const struct option *options, struct process_option *given)
+{
+	size_t n_given = 0;
+	enum args_action action = take_options(line, argc, argv, options, given, &n_given);
+	char **words = argv + optind;
+	int n = argc - optind;
+
+	if (action == ARGS_HELP || action == ARGS_VERSION)
+		return action;
+	if (line->file != NULL)
+		load_file(line, words, n);
+	else if (!line->misread && !lacks_backend(line, words, n))
+		take_words(line, words, n);
+	set_process_keys(line, given, n_given);
+	/* What was said of single words would be said again of the whole. */
+	if (line->file != NULL || line->problems->count == 0)
+		config_check(line->config, line->problems);
+	return action;
+}
+
+enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
+			    const char **ret_file)
+{
+	struct command_line line = {
+		.config = config,
+		.problems = problems,
+		.place = { .line = 1 },
+	};
+	struct option *options = make_options();
+	struct process_option *given = calloc((size_t)argc, sizeof(*given));
+	enum args_action action = ARGS_RUN;
+
+	config_init(config);
+	line.proxy = config_add_proxy(config, "command line", &line.place);
+	if (options == NULL || given == NULL || line.proxy == NULL)
+		problem(problems, &line.place, "memory is out");
+	else if (argc < 2)
+		action = ARGS_USAGE;
+	else
+		action = parse(&line, argc, argv, options, given);
+	free(options);
+	free(given);
+	*ret_file = line.file;
+	return action;
+}
+
+/* ---- help ---- */
+
+void args_print_usage(void)
+{
+	fprintf(stderr, "%sTry sockfront --help, or man sockfront.\n", usage);
+}
+
+static void print_key(const struct key *key)
+{
+	char left[64];
+	int width;
+
+	if (key->is_switch)
+		width = snprintf(left, sizeof(left), "  --%s[=no]", key->name);
+	else
+		width = snprintf(left, sizeof(left), "  --%s %s", key->name, key->argument);
+	if (width < 40)
+		printf("%-39s %s\n", left, key->help);
+	else
+		printf("%s\n%40s%s\n", left, "", key->help);
+}
+
+static void print_keys(const char *title, enum key_scope scope, bool of_library)
+{
+	const struct key *key;
+
+	printf("\n%s:\n", title);
+	for (size_t i = 0; (key = key_at(i)) != NULL; i++)
+		if (key->scope == scope && (sfront_option_find(key->name) != NULL) == of_library)
+			print_key(key);
+}
+
+void args_print_help(void)
+{
+	printf("%s\n"
+	       "Accepts connections on any kind of socket and passes them on to a plain TCP\n"
+	       "service.\n\n"
+	       "LISTEN    HOST:PORT, :PORT, [IPV6]:PORT, /path or ./path, @abstract,\n"
+	       "          vsock:CID:PORT, sd-listen, sd-listen:NAME, sd-listen:*,\n"
+	       "          accept-from-fd:N, or - (stdin and stdout)\n"
+	       "BACKEND   HOST:PORT\n\n"
+	       "  -c, --config FILE                     read everything from an INI file\n"
+	       "      --check                           say what is wrong, and touch nothing\n"
+	       "  -h, --help                            this text\n"
+	       "  -V, --version                         the version\n",
+	       usage);
+	print_keys("The process", KEY_PROCESS, false);
+	print_keys("The proxy (with -c: in the file alone)", KEY_PROXY, false);
+	print_keys("Its listening sockets (with -c: in the file alone)", KEY_PROXY, true);
+	printf("\nA TIME is \"10s\", \"5min 20s\", \"250ms\" or \"infinity\"; BYTES take K, M and G.\n"
+	       "See sockfront(8) and sockfront.conf(5).\n");
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line: every key of the configuration is a long option, and the
+ * words that are not options are the listening addresses and the backend.
+ */
+#ifndef CONF_ARGS_H
+#define CONF_ARGS_H
+
+#include <stdbool.h>
+
+#include "conf/conf.h"
+
+enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
+
+/*
+ * Fills @config from the command line and, with -c, from the file; checks it
+ * and reports everything that is wrong.
+ *
+ * @ret_file: the configuration file, borrowed from @argv; NULL without one
+ *
+ * ARGS_USAGE: there were no arguments at all.
+ */
+enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
+			    const char **ret_file);
+
+/* Prints the help text, or the one line for who gave no arguments. */
+void args_print_help(void);
+void args_print_usage(void);
+
+#endif

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connecting to a backend.  The common case, a backend that is there, takes two
+ * calls and nothing else; everything slower lives in a struct attempt:
+ *
+ *	RESOLVING --> CONNECTING --> done
+ *	    ^             |  the next address, and after the last one
+ *	    |             v
+ *	    '-------- WAITING   10 ms, doubling to 1 s
+ */
+#include "daemon/backend/connect.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/backend/backend.h"
+#include "daemon/base/clock.h"
+#include "daemon/proxy/generation.h"
+#include "daemon/worker/worker.h"
+
+#define BACKOFF_MIN_MS 10
+#define BACKOFF_MAX_MS 1000
+
+/* A name server that takes longer is not waited for when there is an older answer. */
+#define LOOKUP_PATIENCE_MS 1000
+
+struct attempt {
+	struct worker *worker;
+	const struct proxy *proxy;
+	attempt_done *done;
+	void *arg;
+	uint64_t deadline_ms; /* UINT64_MAX: none */
+	unsigned int backoff_ms;
+	int fd; /* the socket that is being connected; -1: none */
+	struct event writable;
+	struct event timer; /* the address's share of the time, or the pause */
+	struct address_list *list;
+	unsigned int index;  /* of the address being tried */
+	bool worth_retrying; /* one of this round's failures may pass */
+	bool resolving;      /* wait.message is queued or on its way */
+	int error;           /* the last failure, a positive errno; 0: none yet */
+	bool unresolved;     /* it was the name's */
+	struct backend_wait wait;
+};
+
+/*
+ * What a backend that is still starting, a network that is still coming up or
+ * a shortage of our own look like.
+ */
+static bool may_pass(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case ETIMEDOUT:
+	case EADDRNOTAVAIL:
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* Urgent bytes stay in the stream: splice() and recv() would stop at them for ever otherwise. */
+static int backend_socket(const struct proxy_config *config, int family)
+{
+	int fd, r;
+
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	if (r == 0 && config->backend_nodelay)
+		r = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (r == 0 && config->backend_keepalive.on)
+		r = sfront_keepalive_apply(fd, &config->backend_keepalive);
+	if (r == 0 && config->backend_user_timeout_ms > 0)
+		r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)config->backend_user_timeout_ms);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static unsigned int first_local_port = 1024;
+
+static void read_local_ports(void)
+{
+	unsigned int first;
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+
+	if (f == NULL)
+		return;
+	if (fscanf(f, "%u", &first) == 1)
+		first_local_port = first;
+	fclose(f);
+}
+
+/*
+ * A connection to a port of this machine on which nobody listens can pick that
+ * very port as its own, and is then connected to itself.
+ */
+static bool is_self_connected(int fd, const struct sfront_sockaddr *peer)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct sfront_sockaddr local = { .len = sizeof(local.sa) };
+	unsigned int port;
+
+	pthread_once(&once, read_local_ports);
+	port = ntohs(peer->sa.any.sa_family == AF_INET ? peer->sa.in.sin_port
+						       : peer->sa.in6.sin6_port);
+	if (port < first_local_port)
+		return false;
+	if (getsockname(fd, &local.sa.any, &local.len) < 0)
+		return false;
+	return sfront_sockaddr_equal(&local, peer);
+}
+
+/* With a reset: what lingered would keep the backend from its own port for a minute. */
+static int refuse_ourselves(int fd)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	return -ECONNREFUSED;
+}
+
+/*
+ * Where a connection stands that was begun.  A second connect() would say so too,
+ * and throw away what the backend had sent before it reset the connection.
+ *
+ * Returns 0 (connected), -EINPROGRESS, -ECONNRESET (it was connected), or another
+ * -errno.
+ */
+static int connect_result(int fd)
+{
+	struct sfront_sockaddr peer = { .len = sizeof(peer.sa) };
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getpeername(fd, &peer.sa.any, &peer.len) == 0)
+		return is_self_connected(fd, &peer) ? refuse_ourselves(fd) : 0;
+	if (errno != ENOTCONN || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	if (error == EPIPE) /* a reset behind an end of stream */
+		return -ECONNRESET;
+	return error != 0 ? -error : -EINPROGRESS;
+}
+
+/*
+ * On the loopback the handshake is over when connect() returns EINPROGRESS: asking
+ * at once says so, where waiting for the event would cost four calls.
+ */
+static int connect_start(int fd, const struct sfront_sockaddr *addr)
+{
+	if (connect(fd, &addr->sa.any, addr->len) < 0 && errno != EINPROGRESS && errno != EINTR)
+		return -errno;
+	return connect_result(fd);
+}
+
+/* A reset comes after the handshake: there was a backend, and this was its answer. */
+static bool is_connected(int r)
+{
+	return r == 0 || r == -ECONNRESET;
+}
+
+/*
+ * Opens a socket and begins to connect it.  Returns 0, -ECONNRESET or
+ * -EINPROGRESS with the socket in *ret_fd, or another -errno.
+ */
+static int connect_begin(const struct proxy *proxy, const struct sfront_sockaddr *addr, int *ret_fd)
+{
+	int fd, r;
+
+	fd = backend_socket(proxy->config, addr->sa.any.sa_family);
+	if (fd < 0)
+		return fd;
+	r = connect_start(fd, addr);
+	if (!is_connected(r) && r != -EINPROGRESS) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return r;
+}
+
+static void drop_socket(struct attempt *attempt)
+{
+	if (attempt->fd < 0)
+		return;
+	event_del(&attempt->writable);
+	close(attempt->fd);
+	attempt->fd = -1;
+}
+
+static void attempt_free(struct attempt *attempt)
+{
+	drop_socket(attempt);
+	event_del(&attempt->timer);
+	address_list_unref(attempt->list);
+	generation_unref(attempt->proxy->generation);
+	free(attempt);
+}
+
+void attempt_cancel(struct attempt *attempt)
+{
+	if (attempt == NULL)
+		return;
+	if (attempt->resolving && !backend_cancel(attempt->proxy->backend, &attempt->wait)) {
+		event_del(&attempt->timer);
+		attempt->done = NULL; /* the answer is on its way here, and frees it */
+		return;
+	}
+	attempt_free(attempt);
+}
+
+static void succeed(struct attempt *attempt, int r)
+{
+	attempt_done *done = attempt->done;
+	void *arg = attempt->arg;
+	int fd = attempt->fd;
+
+	event_del(&attempt->writable);
+	backend_note_success(attempt->proxy->backend);
+	attempt->fd = -1; /* the receiver's now */
+	attempt_free(attempt);
+	done(arg, fd, -r, NULL);
+}
+
+/* Of the last failure. */
+static const char *words_of(const struct attempt *attempt)
+{
+	if (!attempt->unresolved)
+		return strerror(attempt->error);
+	if (attempt->error == ELOOP)
+		return "the name leads to a listener of ours";
+	return may_pass(attempt->error) ? "the name does not resolve for now"
+					: "the name does not resolve";
+}
+
+static void give_up(struct attempt *attempt)
+{
+	attempt_done *done = attempt->done;
+	void *arg = attempt->arg;
+	char reason[200];
+
+	if (attempt->error == 0)
+		snprintf(reason, sizeof(reason), "connect timeout");
+	else
+		snprintf(reason, sizeof(reason), "connect failed: %s", words_of(attempt));
+	attempt_free(attempt);
+	done(arg, -1, 0, reason);
+}
+
+static uint64_t time_left(const struct attempt *attempt)
+{
+	uint64_t now = clock_ms();
+
+	if (attempt->deadline_ms == UINT64_MAX)
+		return UINT64_MAX;
+	return attempt->deadline_ms > now ? attempt->deadline_ms - now : 0;
+}
+
+/*
+ * A timer that lies in the past fires at once; one without end is not set.
+ * False: memory is out.
+ */
+static bool set_timer(struct attempt *attempt, uint64_t ms)
+{
+	struct timeval tv = timeval_from_ms(ms);
+
+	event_del(&attempt->timer);
+	return ms == UINT64_MAX || event_add(&attempt->timer, &tv) == 0;
+}
+
+static void wait_and_retry(struct attempt *attempt)
+{
+	uint64_t left = time_left(attempt);
+	uint64_t pause = attempt->backoff_ms;
+
+	if (!attempt->worth_retrying || !attempt->proxy->config->connect_retry || left == 0) {
+		give_up(attempt);
+		return;
+	}
+	backend_note_failure(attempt->proxy->backend, words_of(attempt),
+			     attempt->proxy->config->connect_timeout_ms);
+	attempt->backoff_ms *= 2;
+	if (attempt->backoff_ms > BACKOFF_MAX_MS)
+		attempt->backoff_ms = BACKOFF_MAX_MS;
+	address_list_unref(attempt->list);
+	attempt->list = NULL;
+	if (!set_timer(attempt, pause < left ? pause : left))
+		give_up(attempt);
+}
+
+static void note_failure(struct attempt *attempt, int error)
+{
+	attempt->error = error;
+	attempt->unresolved = false;
+	attempt->worth_retrying |= may_pass(error);
+}
+
+/*
+ * An address that never answers must leave time for those behind it: each gets
+ * an equal share of what is left.
+ */
+static uint64_t share_of_time(const struct attempt *attempt)
+{
+	uint64_t left = time_left(attempt);
+
+	return left == UINT64_MAX ? UINT64_MAX : left / (attempt->list->n - attempt->index);
+}
+
+static void try_addresses(struct attempt *attempt);
+
+static void try_next(struct attempt *attempt, int error)
+{
+	drop_socket(attempt);
+	note_failure(attempt, error);
+	attempt->index++;
+	try_addresses(attempt);
+}
+
+static void socket_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct attempt *attempt = arg;
+	int r = connect_result(fd);
+
+	(void)what;
+	if (is_connected(r))
+		succeed(attempt, r);
+	else if (r != -EINPROGRESS)
+		try_next(attempt, -r);
+}
+
+/*
+ * The handshake is under way; @fd is the attempt's from here on.  Without a
+ * timer, the kernel's own patience bounds it.
+ *
+ * Returns 0, or -ENOMEM: the socket cannot be watched and is closed.
+ */
+static int await_connect(struct attempt *attempt, int fd)
+{
+	attempt->fd = fd;
+	event_assign(&attempt->writable, attempt->worker->base, fd, EV_WRITE | EV_PERSIST,
+		     socket_writable, attempt);
+	if (event_add(&attempt->writable, NULL) < 0) {
+		drop_socket(attempt);
+		return -ENOMEM;
+	}
+	(void)set_timer(attempt, share_of_time(attempt));
+	return 0;
+}
+
+/* Tries the addresses from attempt->index on. */
+static void try_addresses(struct attempt *attempt)
+{
+	for (; attempt->index < attempt->list->n; attempt->index++) {
+		int fd = -1;
+		int r = connect_begin(attempt->proxy, &attempt->list->addresses[attempt->index],
+				      &fd);
+
+		if (r == -EINPROGRESS) {
+			r = await_connect(attempt, fd);
+			if (r == 0)
+				return;
+		}
+		if (is_connected(r)) {
+			attempt->fd = fd;
+			succeed(attempt, r);
+			return;
+		}
+		note_failure(attempt, -r);
+	}
+	wait_and_retry(attempt);
+}
+
+static void await_addresses(struct attempt *attempt)
+{
+	uint64_t left = time_left(attempt);
+
+	/* Without one, for the name server as long as it takes. */
+	(void)set_timer(attempt, left < LOOKUP_PATIENCE_MS ? left : LOOKUP_PATIENCE_MS);
+}
+
+/* Begins a round over all addresses. */
+static void begin_round(struct attempt *attempt)
+{
+	attempt->index = 0;
+	attempt->worth_retrying = false;
+	attempt->list = backend_addresses(attempt->proxy->backend, &attempt->wait);
+	attempt->resolving = attempt->list == NULL;
+	if (attempt->resolving)
+		await_addresses(attempt);
+	else
+		try_addresses(attempt);
+}
+
+/* The answer takes its time.  May free the attempt. */
+static void lookup_is_late(struct attempt *attempt)
+{
+	struct backend *backend = attempt->proxy->backend;
+	struct address_list *last = backend_last_addresses(backend);
+
+	if (last == NULL && time_left(attempt) > 0) {
+		(void)set_timer(attempt, time_left(attempt));
+		return;
+	}
+	if (!backend_cancel(backend, &attempt->wait)) {
+		address_list_unref(last); /* it is here: one more round trip through the mailbox */
+		return;
+	}
+	attempt->resolving = false;
+	attempt->list = last;
+	if (last != NULL) {
+		try_addresses(attempt);
+	} else {
+		attempt->error = EAGAIN;
+		attempt->unresolved = true;
+		give_up(attempt);
+	}
+}
+
+static void addresses_arrived(struct message *message)
+{
+	struct backend_wait *wait =
+		(struct backend_wait *)((char *)message - offsetof(struct backend_wait, message));
+	struct attempt *attempt = (struct attempt *)((char *)wait - offsetof(struct attempt, wait));
+
+	attempt->resolving = false;
+	attempt->list = wait->list;
+	wait->list = NULL;
+	if (attempt->done == NULL) {
+		attempt_free(attempt);
+	} else if (attempt->list != NULL) {
+		try_addresses(attempt);
+	} else {
+		attempt->error = -wait->error;
+		attempt->unresolved = true;
+		attempt->worth_retrying = may_pass(attempt->error);
+		wait_and_retry(attempt);
+	}
+}
+
+static void timer_fired(evutil_socket_t unused, short what, void *arg)
+{
+	struct attempt *attempt = arg;
+
+	(void)unused;
+	(void)what;
+	if (attempt->fd >= 0) {
+		if (attempt->index + 1 < attempt->list->n)
+			try_next(attempt, ETIMEDOUT);
+		else
+			give_up(attempt);
+	} else if (attempt->resolving) {
+		lookup_is_late(attempt);
+	} else if (attempt->list != NULL) {
+		try_next(attempt, attempt->error); /* the first address has failed at once */
+	} else if (time_left(attempt) == 0) {
+		give_up(attempt);
+	} else {
+		begin_round(attempt);
+	}
+}
+
+static struct attempt *attempt_new(struct worker *worker, const struct proxy *proxy,
+				   attempt_done *done, void *arg)
+{
+	struct attempt *attempt = calloc(1, sizeof(*attempt));
+	uint64_t timeout = proxy->config->connect_timeout_ms;
+
+	if (attempt == NULL)
+		return NULL;
+	attempt->worker = worker;
+	attempt->proxy = proxy;
+	attempt->done = done;
+	attempt->arg = arg;
+	attempt->fd = -1;
+	attempt->backoff_ms = BACKOFF_MIN_MS;
+	attempt->deadline_ms = timeout == SFRONT_INFINITY_MS ? UINT64_MAX : clock_ms() + timeout;
+	attempt->wait.mailbox = &worker->mailbox;
+	attempt->wait.message.deliver = addresses_arrived;
+	event_assign(&attempt->timer, worker->base, -1, 0, timer_fired, attempt);
+	event_assign(&attempt->writable, worker->base, -1, EV_WRITE, socket_writable, attempt);
+	generation_ref(proxy->generation);
+	return attempt;
+}
+
+int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done *done, void *arg,
+		  struct attempt **ret_attempt, int *ret_error)
+{
+	struct address_list *list = backend_literal(proxy->backend);
+	struct attempt *attempt;
+	int fd = -1, r = -EINPROGRESS;
+
+	if (list != NULL)
+		r = connect_begin(proxy, &list->addresses[0], &fd);
+	if (is_connected(r)) {
+		backend_note_success(proxy->backend);
+		*ret_error = -r;
+		return fd;
+	}
+
+	attempt = attempt_new(worker, proxy, done, arg);
+	if (attempt == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return -ENOMEM;
+	}
+	if (list != NULL)
+		attempt->list = address_list_ref(list);
+	if (fd < 0 || (r = await_connect(attempt, fd)) < 0) {
+		/* The outcome comes from the event loop: the caller is not ready for it. */
+		attempt->error = list != NULL ? -r : 0;
+		if (!set_timer(attempt, 0)) {
+			attempt_free(attempt);
+			return -ENOMEM;
+		}
+	}
+	*ret_attempt = attempt;
+	return -EINPROGRESS;
+}

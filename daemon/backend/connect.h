@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connecting to a backend: every address it has, again and again with growing
+ * pauses, until one answers or connect-timeout is over.
+ */
+#ifndef DAEMON_BACKEND_CONNECT_H
+#define DAEMON_BACKEND_CONNECT_H
+
+struct attempt;
+struct proxy;
+struct worker;
+
+/*
+ * Told of the outcome, once, unless the attempt is given up before.
+ *
+ * @fd:     the connected socket, the receiver's from now on; -1: failed
+ * @error:  ECONNRESET if the backend has reset the connection since, which the
+ *          kernel says only once; what it sent before can still be read.  Else 0
+ * @reason: why it failed, in words; NULL on success
+ */
+typedef void attempt_done(void *arg, int fd, int error, const char *reason);
+
+/*
+ * Starts to connect.
+ *
+ * @ret_attempt: set with -EINPROGRESS; gone once @done was called
+ * @ret_error:   set with a socket; as for @done
+ *
+ * Returns the connected socket when the backend answered at once (no memory is
+ * taken then, and @done is not called); -EINPROGRESS: @done will be called
+ * later; or another -errno when there is not even memory to try.
+ */
+int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done *done, void *arg,
+		  struct attempt **ret_attempt, int *ret_error);
+
+/* Gives up: @done will not be called.  NULL is allowed. */
+void attempt_cancel(struct attempt *attempt);
+
+#endif

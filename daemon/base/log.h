@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's log: one line per message on stderr, for a terminal or for the
+ * journal.  Any thread may log.  Only daemon/ logs; lib/ and conf/ return their
+ * messages.
+ */
+#ifndef DAEMON_BASE_LOG_H
+#define DAEMON_BASE_LOG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <syslog.h>
+
+/*
+ * Before the first call, messages up to LOG_INFO go to stderr.
+ *
+ * @stderr_is_client: stderr is the served connection (a classic inetd hands it
+ *                    over as 0, 1 and 2): messages go to syslog(3) instead
+ */
+void log_open(int level, bool stderr_is_client);
+
+/* From the next message on.  Any thread. */
+void log_set_level(int level);
+
+/* Whether messages of @priority (LOG_ERR .. LOG_DEBUG) are written. */
+bool log_wants(int priority);
+
+/*
+ * Writes one line.  Control characters in it are shown as \xNN.  Never blocks: a line that
+ * stderr has no room for is dropped, counted, and the count is told with the
+ * next line that fits.
+ */
+void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Writes what is wrong with a configuration: "FILE:LINE: message", as editors
+ * understand it; for the command line (@file NULL) as an error.
+ */
+void log_problem(const char *file, unsigned int line, const char *message);
+
+/*
+ * Lets one message a second through, for what a peer can provoke.  Static
+ * storage, zeroed.
+ */
+struct log_limit {
+	_Atomic uint64_t next_ms;
+	atomic_uint dropped;
+};
+
+/*
+ * Whether to log now.  *ret_dropped: how many were held back since the last one
+ * that was let through.
+ */
+bool log_limit_passes(struct log_limit *limit, unsigned int *ret_dropped);
+
+#endif

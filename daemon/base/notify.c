@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Notifications through libsystemd.  The thread starts with the first message
+ * and ends with the process.
+ */
+#include "daemon/base/notify.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+/* More than this unsent, and hints are dropped: the manager's own socket takes eleven. */
+#define BACKLOG_MAX 16
+
+#define TEXT_SIZE    512
+#define THREAD_STACK ((size_t)128 * 1024)
+
+struct notice {
+	struct notice *next;
+	int fd; /* to be stored, owned; or -1 */
+	char text[];
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool running, muted;
+	unsigned int unsent; /* the one that is being sent included */
+	struct notice *first, **last;
+} queue = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.changed = PTHREAD_COND_INITIALIZER,
+	.last = &queue.first,
+};
+
+bool notify_wanted(void)
+{
+	const char *socket = getenv("NOTIFY_SOCKET");
+
+	return socket != NULL && *socket != '\0';
+}
+
+static void transmit(struct notice *notice)
+{
+	if (notice->fd >= 0) {
+		(void)sd_pid_notify_with_fds(0, 0, notice->text, &notice->fd, 1);
+		close(notice->fd);
+	} else {
+		(void)sd_notify(0, notice->text);
+	}
+	free(notice);
+}
+
+static struct notice *take_first(void)
+{
+	struct notice *notice;
+
+	pthread_mutex_lock(&queue.lock);
+	while ((notice = queue.first) == NULL)
+		pthread_cond_wait(&queue.changed, &queue.lock);
+	queue.first = notice->next;
+	if (queue.first == NULL)
+		queue.last = &queue.first;
+	pthread_mutex_unlock(&queue.lock);
+	return notice;
+}
+
+static void *notify_main(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		transmit(take_first());
+		pthread_mutex_lock(&queue.lock);
+		queue.unsent--;
+		pthread_cond_broadcast(&queue.changed);
+		pthread_mutex_unlock(&queue.lock);
+	}
+	return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start_thread(void)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+	int r = pthread_attr_init(&attributes);
+
+	if (r != 0)
+		return -r;
+	pthread_attr_setstacksize(&attributes, THREAD_STACK);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, &attributes, notify_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return -r;
+}
+
+static void post(struct notice *notice)
+{
+	pthread_mutex_lock(&queue.lock);
+	if (!queue.running)
+		queue.running = start_thread() == 0;
+	if (queue.running) {
+		notice->next = NULL;
+		*queue.last = notice;
+		queue.last = &notice->next;
+		queue.unsent++;
+		pthread_cond_broadcast(&queue.changed);
+		notice = NULL;
+	}
+	pthread_mutex_unlock(&queue.lock);
+	/* Without a thread, better late than never. */
+	if (notice != NULL)
+		transmit(notice);
+}
+
+/* @fd: -1, or to be copied */
+static bool say(bool is_hint, int fd, const char *text)
+{
+	struct notice *notice;
+	bool full, muted;
+
+	pthread_mutex_lock(&queue.lock);
+	muted = queue.muted;
+	full = is_hint && queue.unsent >= BACKLOG_MAX;
+	pthread_mutex_unlock(&queue.lock);
+	if (muted || !notify_wanted())
+		return true;
+	notice = full ? NULL : malloc(sizeof(*notice) + strlen(text) + 1);
+	if (notice == NULL)
+		return false;
+	strcpy(notice->text, text);
+	notice->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0 && notice->fd < 0) {
+		free(notice);
+		return false;
+	}
+	post(notice);
+	return true;
+}
+
+bool notify_send(const char *format, ...)
+{
+	char text[TEXT_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	return say(false, -1, text);
+}
+
+bool notify_hint(const char *format, ...)
+{
+	char text[TEXT_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	return say(true, -1, text);
+}
+
+bool notify_store(const char *name, int fd)
+{
+	char text[TEXT_SIZE];
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	return say(false, fd, text);
+}
+
+bool notify_flush(unsigned int seconds)
+{
+	struct timespec until;
+	bool sent;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += seconds;
+	pthread_mutex_lock(&queue.lock);
+	while (queue.unsent > 0 && r == 0)
+		r = pthread_cond_clockwait(&queue.changed, &queue.lock, CLOCK_MONOTONIC, &until);
+	sent = queue.unsent == 0;
+	pthread_mutex_unlock(&queue.lock);
+	return sent;
+}
+
+void notify_barrier(unsigned int seconds)
+{
+	if (notify_wanted() && notify_flush(seconds))
+		(void)sd_notify_barrier(0, (uint64_t)seconds * 1000000);
+}
+
+void notify_mute(bool mute)
+{
+	pthread_mutex_lock(&queue.lock);
+	queue.muted = mute;
+	pthread_mutex_unlock(&queue.lock);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The timer of exit-idle-time.  It does not follow each connection: when it
+ * fires, it looks how long it has been quiet, and sleeps for what is missing.
+ */
+#include "daemon/control/idle_exit.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/handover/takeover.h"
+#include "daemon/worker/process.h"
+#include "daemon/worker/worker.h"
+
+/* systemd gives a unit up that is started more than five times in ten seconds. */
+#define SAFE_MS 3000
+
+#define RETRY_MS 100
+
+static struct {
+	struct service *service;
+	struct event timer;
+	bool started;
+	void (*quiet)(void);
+	uint64_t warned_of_ms;
+} idle;
+
+static void arm(uint64_t ms)
+{
+	struct timeval tv = timeval_from_ms(ms);
+
+	event_add(&idle.timer, &tv);
+}
+
+/* How long it has to stay quiet from now on; 0: not at all. */
+static uint64_t time_left(void)
+{
+	struct slots *slots = &idle.service->slots;
+	uint64_t limit = idle.service->process.exit_idle_ms, quiet;
+
+	/* Those of the process that this one took over from end with it. */
+	if (slots_used(slots) > 0 || successor_has_predecessor())
+		return limit;
+	quiet = clock_ms() - slots_quiet_since(slots);
+	return quiet >= limit ? 0 : limit - quiet;
+}
+
+static void timer_fired(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t left = time_left();
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	if (left > 0)
+		arm(left);
+	else
+		worker_stop_if_idle(&idle.service->workers[0]);
+}
+
+static void acceptor_answered(struct message *message)
+{
+	uint64_t left;
+
+	/* Nothing is accepted any more: there is no way back, whatever was set meanwhile. */
+	if (worker_of(message, asked_if_idle)->stopped_idle) {
+		idle.quiet();
+		return;
+	}
+	if (!idle.started)
+		return;
+	/* Somebody came in just then; or accepting pauses, and there is no way to tell. */
+	left = time_left();
+	arm(left > RETRY_MS ? left : RETRY_MS);
+}
+
+void idle_exit_start(struct service *service, void (*quiet)(void))
+{
+	uint64_t limit = service->process.exit_idle_ms;
+
+	idle_exit_stop();
+	if (limit == SFRONT_INFINITY_MS)
+		return;
+	if (limit < SAFE_MS && limit != idle.warned_of_ms)
+		log_line(LOG_WARNING,
+			 "exit-idle-time is below 3s: a unit that is started that often needs "
+			 "StartLimitIntervalSec=0, or systemd gives it and its sockets up");
+	idle.warned_of_ms = limit;
+	idle.service = service;
+	idle.quiet = quiet;
+	idle.started = true;
+	service->workers[0].asked_if_idle.deliver = acceptor_answered;
+	event_assign(&idle.timer, service->base, -1, 0, timer_fired, NULL);
+	arm(limit);
+}
+
+void idle_exit_stop(void)
+{
+	if (idle.started)
+		event_del(&idle.timer);
+	idle.started = false;
+}

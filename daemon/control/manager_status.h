@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The line that "systemctl status" shows: how many connections there are, told
+ * when it has changed and at most every five seconds; and, during a drain, that
+ * the stop may take longer.
+ */
+#ifndef DAEMON_CONTROL_MANAGER_STATUS_H
+#define DAEMON_CONTROL_MANAGER_STATUS_H
+
+struct service;
+
+/* Begins to tell.  Nothing happens where there is no service manager. */
+void status_start(struct service *service);
+
+/* The drain has begun: from now on it tells what is left, and asks for time. */
+void status_drain(void);
+
+void status_stop(void);
+
+/* A connection came or went.  Any thread. */
+void status_changed(struct service *service);
+
+#endif

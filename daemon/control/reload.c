@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opens a generation beside the running one.  A listen line that both have keeps
+ * its listener, backlog and all; what was inherited is lent by the old generation
+ * and taken by the new one.
+ */
+#include "daemon/control/reload.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sockfront/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "conf/args.h"
+#include "conf/conf.h"
+#include "daemon/base/log.h"
+#include "daemon/control/descriptors.h"
+#include "daemon/handover/fdstore.h"
+#include "daemon/proxy/generation.h"
+#include "daemon/worker/process.h"
+
+static struct {
+	int argc;
+	char **argv;
+	struct service *service;
+	void (*done)(struct generation *next);
+	struct generation *next; /* the thread's answer */
+	struct message message;
+	atomic_bool pending;
+} reload;
+
+void reload_remember(int argc, char **argv)
+{
+	reload.argc = argc;
+	reload.argv = argv;
+}
+
+bool reload_pending(void)
+{
+	return atomic_load(&reload.pending);
+}
+
+/* ---- on the thread ---- */
+
+static void problem_reported(void *data, const struct place *place, const char *message)
+{
+	(void)data;
+	log_problem(place->file, place->line, message);
+}
+
+static bool read_config(struct config *config, const char **ret_file)
+{
+	struct problems problems = { .report = problem_reported };
+
+	(void)args_parse(reload.argc, reload.argv, config, &problems, ret_file);
+	descriptors_check(config, &problems);
+	if (problems.count == 0)
+		return true;
+	config_clear(config);
+	return false;
+}
+
+/* Whether the path of a UNIX socket still leads to it. */
+static bool is_reachable(const struct listening *listening)
+{
+	for (size_t i = 0; i < listening->n_sockets; i++)
+		if (sfront_listener_check(listening->listener, i) < 0)
+			return false;
+	return true;
+}
+
+static struct listening *find_running(void *data, const struct proxy *proxy, size_t line)
+{
+	const struct listen_config *listen = &proxy->config->listen[line];
+	struct listening *listening = generation_listening(
+		data, &listen->address, config_listen_nth(&proxy->generation->config, listen));
+
+	if (listening == NULL || !is_reachable(listening))
+		return NULL;
+	return listening_ref(listening);
+}
+
+static bool has_line(const struct config *config, const struct listening *listening)
+{
+	for (size_t i = 0; i < config->n_proxies; i++) {
+		const struct proxy_config *proxy = &config->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_listen; j++)
+			if (sfront_address_equal(&proxy->listen[j].address, &listening->address) &&
+			    config_listen_nth(config, &proxy->listen[j]) == listening->nth)
+				return true;
+	}
+	return false;
+}
+
+/* What was inherited may be wanted by another line now. */
+static bool lend_if_dropped(struct listening *listening, void *data)
+{
+	if (listening_is_own(listening) || has_line(data, listening))
+		return false;
+	sfront_listener_lend(listening->listener);
+	return true;
+}
+
+static bool take_back(struct listening *listening, void *data)
+{
+	(void)data;
+	if (listening->listener != NULL)
+		(void)sfront_listener_take_back(listening->listener);
+	return true;
+}
+
+/* Options of listeners that stay, from those in force to those of @next, or back. */
+static int change_options(struct generation *next, bool back, struct sfront_error *err)
+{
+	for (size_t i = 0; i < next->n_proxies; i++) {
+		struct proxy *proxy = &next->proxies[i];
+
+		for (size_t j = 0; j < proxy->n_listenings; j++) {
+			struct listening *listening = proxy->listenings[j];
+			const struct sfront_options *now = listening->options;
+			const struct sfront_options *then = proxy->config->options;
+			int r = sfront_listener_update(listening->listener, back ? then : now,
+						       back ? now : then, err);
+
+			if (r < 0 && !back)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static struct generation *open_next(struct generation *running)
+{
+	struct sfront_error err, ignored;
+	struct generation *next;
+	struct config config;
+	const char *file;
+
+	if (!read_config(&config, &file))
+		return NULL;
+	(void)generation_each(running, lend_if_dropped, &config);
+	next = generation_open(reload.service, &config, file, find_running, running, &err);
+	if (next != NULL && change_options(next, false, &err) < 0) {
+		(void)change_options(next, true, &ignored);
+		generation_give_back(next);
+		generation_free(next);
+		next = NULL;
+	}
+	if (next == NULL) {
+		(void)generation_each(running, take_back, NULL);
+		log_line(LOG_ERR, "%s", err.message);
+	}
+	return next;
+}
+
+static void *reload_main(void *arg)
+{
+	(void)arg;
+	reload.next = open_next(reload.service->generation);
+	mailbox_post(&reload.service->mailbox, &reload.message);
+	return NULL;
+}
+
+/* ---- on the main thread ---- */
+
+static void finished(struct message *message)
+{
+	(void)message;
+	atomic_store(&reload.pending, false);
+	reload.done(reload.next);
+}
+
+int reload_start(struct service *service, void (*done)(struct generation *next))
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+	int r = pthread_attr_init(&attributes);
+
+	if (r != 0)
+		return -r;
+	reload.service = service;
+	reload.done = done;
+	reload.message.deliver = finished;
+	atomic_store(&reload.pending, true);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, &attributes, reload_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (r != 0)
+		atomic_store(&reload.pending, false);
+	return -r;
+}
+
+static bool close_if_dropped(struct listening *listening, void *data)
+{
+	if (listening->newest == data || listening->listener == NULL)
+		return false;
+	store_forget(listening);
+	/* Nobody will take it from systemd any more, so that its path goes too. */
+	listening->is_shared = false;
+	listening_refuse(listening);
+	listening_close(listening);
+	return true;
+}
+
+static bool is_new(struct listening *listening, void *data)
+{
+	(void)data;
+	return atomic_load(&listening->refs) == 1;
+}
+
+/* What has been set when the process started, and stays so. */
+static void warn_of_fixed(const struct process_config *now, const struct process_config *then)
+{
+	if (now->workers != then->workers)
+		log_line(LOG_WARNING,
+			 "workers cannot be changed from %u to %u while the process runs; an "
+			 "upgrade (SIGUSR2) or a restart does",
+			 now->workers, then->workers);
+	if (now->pipe_size != then->pipe_size)
+		log_line(LOG_WARNING,
+			 "pipe-size cannot be changed from %llu to %llu while the process runs; an "
+			 "upgrade (SIGUSR2) or a restart does",
+			 (unsigned long long)now->pipe_size, (unsigned long long)then->pipe_size);
+}
+
+static void change_process(struct service *service, const struct process_config *then)
+{
+	struct process_config *now = &service->process;
+	unsigned int workers = now->workers;
+	uint64_t pipe_size = now->pipe_size;
+
+	warn_of_fixed(now, then);
+	*now = *then;
+	now->workers = workers;
+	now->pipe_size = pipe_size;
+	log_set_level(now->log_level);
+	atomic_store(&service->slots.max, descriptors_max_connections(now));
+}
+
+void reload_commit(struct service *service, struct generation *next)
+{
+	struct generation *before = service->generation;
+	size_t added = generation_each(next, is_new, NULL);
+	size_t removed = generation_each(before, close_if_dropped, next), kept = 0;
+
+	for (size_t i = 0; i < next->n_proxies; i++)
+		kept += next->proxies[i].n_listenings;
+	kept -= added;
+	service->generation = next;
+	for (size_t i = 0; i < next->n_proxies; i++)
+		proxy_announce(&next->proxies[i], true);
+	store_warn_of_untaken();
+	generation_unref(before);
+	change_process(service, &next->config.process);
+	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
+		 next->file, kept, added, removed);
+}
+
+void reload_discard(struct service *service, struct generation *next)
+{
+	struct sfront_error ignored;
+
+	(void)change_options(next, true, &ignored);
+	generation_give_back(next);
+	generation_free(next);
+	(void)generation_each(service->generation, take_back, NULL);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The signals that the main thread acts upon, as events of its base.
+ */
+#ifndef DAEMON_CONTROL_SIGNALS_H
+#define DAEMON_CONTROL_SIGNALS_H
+
+#include <event2/event.h>
+
+enum { SIGNALS_COUNT = 4 };
+
+/* One function for each, in that order: SIGTERM, SIGINT, SIGHUP, SIGUSR2. */
+struct signal_handlers {
+	event_callback_fn arrived[SIGNALS_COUNT];
+};
+
+/*
+ * Keeps them waiting until they are caught: by default they would end the process
+ * and leave behind what it has opened.
+ */
+void signals_hold(void);
+
+/*
+ * Catches them, and lets those through that wait.  SIGHUP stays ignored for who
+ * started us with nohup(1).  Returns 0 or -ENOMEM.
+ */
+int signals_catch(struct event_base *base, const struct signal_handlers *handlers);
+
+void signals_release(void);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SIGUSR2: a new process, from the binary and the configuration as they are now,
+ * takes over every listening socket; nothing is refused or dropped meanwhile.
+ *
+ *	old                                   new
+ *	 |  fork, fork, exec  ---------------> |  opens, with the sockets it was given
+ *	 |                                     |  starts its workers, accepts nobody yet
+ *	 |  <--------- what it took, "ready"   |
+ *	 |  "go"  ---------------------------> |
+ *	 |  <-------------------- "accepting"  |  accepts, beside the old one
+ *	 |  MAINPID=, READY=1 to systemd       |
+ *	 |  what it is asked meanwhile  -----> |  stops, or will reload
+ *	 |  accepts no more, closes            |
+ *	 |  "yours"  ------------------------> |  speaks to systemd, reloads, from now on
+ *	 |  drains                             |
+ *	 |  ends  ---------------------------> |  may end, too
+ *
+ * Until MAINPID= the new one may end at any moment, and the old one goes on; options
+ * of sockets that both have are as they were, unless it was ended by force.  The old
+ * one may say "called off" instead of "go" or "yours".  A new one that is asked to
+ * stop between "accepting" and the answer to it waits for that: it may be the service
+ * already, whose end is the end of every process of it.
+ */
+#ifndef DAEMON_HANDOVER_UPGRADE_H
+#define DAEMON_HANDOVER_UPGRADE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct service;
+
+/* What becomes of it, on the main thread. */
+struct upgrade_handlers {
+	void (*accepting)(pid_t pid); /* the new process is that, and accepts */
+	void (*failed)(void);         /* instead; the log says why */
+	void (*gone)(void);           /* after upgrade_abort(): it has ended */
+};
+
+/*
+ * Starts the new process.
+ *
+ * @handlers: copied
+ *
+ * Returns 0, or -errno, which the log says too.
+ */
+int upgrade_start(struct service *service, const struct upgrade_handlers *handlers);
+
+/* Whether the new process is still there. */
+bool upgrade_is_alive(void);
+
+/*
+ * There is no way back any more.  The listeners that the new process has taken over
+ * are marked as shared, the others as this process's own.
+ */
+void upgrade_finish(void);
+
+/*
+ * After that, when the listeners are closed here: the new process is on its own, and
+ * may open what it has not taken over.  Nothing without an upgrade.
+ */
+void upgrade_release(void);
+
+/*
+ * Between the two: what was asked of this process is meant for the service, which the
+ * new one is; it hears of it before it hears that it is that.
+ */
+void upgrade_pass_stop(void);
+void upgrade_pass_reload(void);
+
+/* Calls it off: the new process ends once the clients have that it may have accepted. */
+void upgrade_abort(void);
+
+/* Whether one that was called off may have clients still. */
+bool upgrade_has_clients(void);
+
+#endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moves bytes from one end to its peer: small traffic by recv() and send()
+ * through the worker's one buffer, bulk traffic by splice() through a borrowed
+ * pipe.  One read and one write a turn: a busy connection cannot starve
+ * others, and bytes that gather meanwhile go in fewer, larger moves.
+ *
+ * Level-triggered on purpose: a short read never means "drained" (a UNIX socket
+ * stops at a passed descriptor, TCP at the urgent mark), so nobody here infers
+ * it.
+ */
+#include "daemon/relay/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sockfront/listener.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A direction is bulk after this many full copies in a row ... */
+#define BULK_AFTER 2
+/* ... and small again after this many splices in a row that a copy would have done better. */
+#define SMALL_AFTER 4
+#define THIN_SPLICE 16384
+
+/*
+ * What one splice() may read.  A pipe counts in buffers, and the network's are
+ * often larger than the pages that its size is given in: it may take far more
+ * than that, and stops when it is full.
+ */
+#define SPLICE_SIZE ((size_t)1 << 20)
+
+/* Plain files and terminals refuse splice in one case or another: they are copied. */
+static bool can_splice(struct end *from)
+{
+	return !from->copy_only && from->read_stream <= SFRONT_STREAM_PIPE &&
+	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE;
+}
+
+static bool is_refusal(int error)
+{
+	return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
+}
+
+/* Errors that the socket tells once; others, such as a lack of memory, are the call's own. */
+static bool is_of_the_connection(int error)
+{
+	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE ||
+	       error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNABORTED;
+}
+
+/* A terminal whose other side was closed says EIO for ever: that is its end of file. */
+static ssize_t read_once(const struct end *end, unsigned char *data, size_t size)
+{
+	ssize_t n;
+
+	do {
+		n = is_socket(end->read_stream) ? recv(end->read_fd, data, size, 0)
+						: read(end->read_fd, data, size);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EIO && end->read_stream == SFRONT_STREAM_TERMINAL)
+		return 0;
+	return n;
+}
+
+static ssize_t write_once(const struct end *end, const unsigned char *data, size_t size)
+{
+	ssize_t n;
+
+	do {
+		n = is_socket(end->write_stream) ? send(end->write_fd, data, size, MSG_NOSIGNAL)
+						 : write(end->write_fd, data, size);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/*
+ * Writes as much as the descriptor takes now.  A plain file is never polled,
+ * so a short write to one is followed up here.  Returns how much, or -errno.
+ */
+static ssize_t write_some(const struct end *end, const unsigned char *data, size_t size)
+{
+	size_t done = 0;
+
+	do {
+		ssize_t n = write_once(end, data + done, size - done);
+
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+	} while (done < size && end->write_stream == SFRONT_STREAM_FILE);
+	return (ssize_t)done;
+}
+
+static enum relay_result write_failed(ssize_t error, int *ret_error)
+{
+	*ret_error = (int)-error;
+	return RELAY_WRITE_FAILED;
+}
+
+static enum relay_result read_failed(int *ret_error)
+{
+	if (errno == EAGAIN)
+		return RELAY_IDLE;
+	*ret_error = errno;
+	return RELAY_READ_FAILED;
+}
+
+/* The kernel tells of a reset once; whoever heard of it left a note. */
+static enum relay_result ended(const struct end *from, int *ret_error)
+{
+	if (from->broken == 0)
+		return RELAY_ENDED;
+	*ret_error = from->broken;
+	return RELAY_READ_FAILED;
+}
+
+/* Counts what the copy path reads: full buffers in a row are bulk traffic. */
+static void note_copy(struct end *from, size_t n)
+{
+	from->full_runs = n == COPY_SIZE ? (uint8_t)(from->full_runs + 1) : 0;
+	if (from->full_runs < BULK_AFTER)
+		return;
+	from->bulk = can_splice(from);
+	from->full_runs = 0;
+	from->thin_runs = 0;
+}
+
+static void note_splice(struct end *from, size_t n)
+{
+	from->thin_runs = n < THIN_SPLICE ? (uint8_t)(from->thin_runs + 1) : 0;
+	if (from->thin_runs >= SMALL_AFTER)
+		from->bulk = false;
+}
+
+static enum relay_result turn_by_copy(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	unsigned char *buffer = transit_buffer(pool);
+	ssize_t n, written;
+
+	if (buffer == NULL)
+		return RELAY_NO_MEMORY;
+
+	n = read_once(from, buffer, COPY_SIZE);
+	if (n < 0)
+		return read_failed(ret_error);
+	if (n == 0)
+		return ended(from, ret_error);
+	note_copy(from, (size_t)n);
+
+	written = write_some(end_peer(from), buffer, (size_t)n);
+	if (written < 0)
+		return write_failed(written, ret_error);
+	from->moved += (uint64_t)written;
+	if (written == n)
+		return RELAY_MOVED;
+
+	from->transit = transit_keep(pool, (size_t)written, (size_t)(n - written));
+	return RELAY_BLOCKED;
+}
+
+static ssize_t splice_once(int from, int to, size_t size)
+{
+	ssize_t n;
+
+	do {
+		n = splice(from, NULL, to, NULL, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* @n: what splice() from @from gave, not more than 0. */
+static void note_read_failure(struct end *from, ssize_t n)
+{
+	if (n == 0 || errno == EAGAIN)
+		return;
+	if (is_refusal(errno))
+		from->copy_only = true;
+	else
+		from->broken = is_of_the_connection(errno) ? (uint8_t)errno : 0;
+	from->bulk = false;
+}
+
+static enum relay_result flush_memory(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	struct transit *transit = from->transit;
+	ssize_t n;
+
+	n = write_some(end_peer(from), transit->data + transit->offset, transit->length);
+	if (n < 0)
+		return write_failed(n, ret_error);
+	from->moved += (uint64_t)n;
+	transit->offset += (size_t)n;
+	transit->length -= (size_t)n;
+	if (transit->length > 0)
+		return RELAY_BLOCKED;
+
+	from->transit = NULL;
+	transit_give_back(pool, transit);
+	return RELAY_MOVED;
+}
+
+/* The destination refused to be spliced to with bytes already in the pipe: copy those, and all that
+ * follow. */
+static enum relay_result flush_refused(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	from->copy_only = true;
+	from->bulk = false;
+	from->transit = transit_from_pipe(pool, from->transit);
+	if (from->transit == NULL)
+		return write_failed(-ENOMEM, ret_error);
+	return flush_memory(pool, from, ret_error);
+}
+
+/* RELAY_MOVED leaves the empty pipe with @from, unless splicing to the peer was refused. */
+static enum relay_result drain_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	struct transit *pipe = from->transit;
+	ssize_t n = splice_once(pipe->pipe[0], end_peer(from)->write_fd, pipe->length);
+
+	if (n < 0 && is_refusal(errno))
+		return flush_refused(pool, from, ret_error);
+	if (n < 0)
+		return errno == EAGAIN ? RELAY_BLOCKED : write_failed(-errno, ret_error);
+	from->moved += (uint64_t)n;
+	pipe->length -= (size_t)n;
+	return pipe->length > 0 ? RELAY_BLOCKED : RELAY_MOVED;
+}
+
+/*
+ * Where the destination sets the pace, waiting for it and for the source in
+ * turns costs four changes of events for each pipe full.  So the pipe is filled
+ * again as soon as the destination has taken all, and goes on waiting for it.
+ * What else reading may tell is left for the next turn.
+ */
+static bool refill_pipe(struct end *from)
+{
+	struct transit *pipe = from->transit;
+	ssize_t n;
+
+	if (!pipe->waiting || !from->bulk ||
+	    (from->gathers && from->read_stream == SFRONT_STREAM_TCP))
+		return false;
+	n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
+	if (n <= 0) {
+		note_read_failure(from, n);
+		return false;
+	}
+	note_splice(from, (size_t)n);
+	pipe->length = (size_t)n;
+	return true;
+}
+
+static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	struct transit *pipe = from->transit;
+	enum relay_result result = drain_pipe(pool, from, ret_error);
+
+	if (result == RELAY_MOVED && from->transit == pipe && refill_pipe(from))
+		result = drain_pipe(pool, from, ret_error);
+	if (result == RELAY_MOVED && from->transit == pipe) {
+		from->transit = NULL;
+		transit_give_back(pool, pipe);
+	}
+	return result;
+}
+
+/*
+ * TCP's splice() stops at the urgent mark, with EAGAIN for as long as the
+ * socket is readable, and after a FIN with a 0 that leaves bytes unread.  So
+ * both are believed only when recv() says the same; a pipe or a UNIX socket is
+ * asked again too, which costs one call at the end of its stream.
+ */
+static enum relay_result turn_by_splice(struct transit_pool *pool, struct end *from,
+					struct transit *pipe, int *ret_error)
+{
+	ssize_t n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
+
+	if (n <= 0) {
+		note_read_failure(from, n);
+		transit_give_back(pool, pipe);
+		return turn_by_copy(pool, from, ret_error);
+	}
+	note_splice(from, (size_t)n);
+	pipe->length = (size_t)n;
+	from->transit = pipe;
+	return flush_pipe(pool, from, ret_error);
+}
+
+enum relay_result relay_turn(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	struct transit *pipe = from->bulk ? transit_borrow_pipe(pool) : NULL;
+
+	return pipe != NULL ? turn_by_splice(pool, from, pipe, ret_error)
+			    : turn_by_copy(pool, from, ret_error);
+}
+
+enum relay_result relay_flush(struct transit_pool *pool, struct end *from, int *ret_error)
+{
+	return from->transit->pipe[0] >= 0 ? flush_pipe(pool, from, ret_error)
+					   : flush_memory(pool, from, ret_error);
+}

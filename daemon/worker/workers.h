@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All workers of the service: set up, started and stopped together.
+ */
+#ifndef DAEMON_WORKER_WORKERS_H
+#define DAEMON_WORKER_WORKERS_H
+
+struct message;
+struct service;
+
+/* What the main thread makes of the workers' messages: see worker.h. */
+struct worker_handlers {
+	void (*polling)(struct message *message);
+	void (*switched)(struct message *message);
+	void (*accepted)(struct message *message);
+	void (*idle)(struct message *message);
+};
+
+/*
+ * Starts as many as the service is configured to have.  Returns 0, or -errno:
+ * some may have been started then, and the process has to end.
+ */
+int workers_start(struct service *service, unsigned int pipes_a_worker,
+		  const struct worker_handlers *handlers);
+
+/* Ends them; they must be idle. */
+void workers_stop(struct service *service);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slab: objects do not overlap, come zeroed, and leave no memory behind.
+ */
+#include "tests/unit/descriptors.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "daemon/base/slab.h"
+
+#define OBJECT 440
+#define MANY   1000
+
+static void *take(struct slab *slab)
+{
+	assert_true(slab_ready(slab));
+	return slab_take(slab);
+}
+
+static void is_zeroed_and_apart(void **state)
+{
+	static const unsigned char zero[OBJECT];
+	unsigned char *objects[MANY];
+	struct slab slab;
+
+	(void)state;
+	slab_init(&slab, OBJECT);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < MANY; i++) {
+			objects[i] = take(&slab);
+			assert_memory_equal(objects[i], zero, OBJECT);
+			memset(objects[i], (int)(i % 255) + 1, OBJECT);
+		}
+		for (size_t i = 0; i < MANY; i++) {
+			for (size_t j = 0; j < OBJECT; j++)
+				assert_int_equal(objects[i][j], i % 255 + 1);
+			slab_give(&slab, objects[i]);
+		}
+	}
+	slab_clear(&slab);
+}
+
+/* In any order; what is left at the end is what valgrind would show. */
+static void takes_back_in_any_order(void **state)
+{
+	void *objects[MANY] = { NULL };
+	struct slab slab;
+	unsigned int random = 1;
+
+	(void)state;
+	slab_init(&slab, OBJECT);
+	for (int i = 0; i < 100000; i++) {
+		size_t at;
+
+		random = random * 1103515245 + 12345;
+		at = (random >> 8) % MANY;
+		if (objects[at] == NULL) {
+			objects[at] = take(&slab);
+		} else {
+			slab_give(&slab, objects[at]);
+			objects[at] = NULL;
+		}
+	}
+	for (size_t i = 0; i < MANY; i++)
+		if (objects[i] != NULL)
+			slab_give(&slab, objects[i]);
+	slab_clear(&slab);
+}
+
+static void made_ready_and_never_used(void **state)
+{
+	struct slab slab;
+
+	(void)state;
+	slab_init(&slab, OBJECT);
+	assert_true(slab_ready(&slab));
+	assert_true(slab_ready(&slab));
+	slab_clear(&slab);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		counted(is_zeroed_and_apart),
+		counted(takes_back_in_any_order),
+		counted(made_ready_and_never_used),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
