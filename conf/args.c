@@ -40,7 +40,7 @@ static size_t count_keys(void)
 {
 	size_t n = 0;
 
-	while (key_at(n) != NULL)
+	while (key_at(n))
 		n++;
 	return n;
 }
@@ -56,7 +56,7 @@ static struct option *make_options(void)
 	size_t n_fixed = sizeof(fixed) / sizeof(fixed[0]), n = count_keys();
 	struct option *options = calloc(n_fixed + n + 1, sizeof(*options));
 
-	if (options == NULL)
+	if (!options)
 		return NULL;
 	memcpy(options, fixed, sizeof(fixed));
 	for (size_t i = 0; i < n; i++)
@@ -106,18 +106,18 @@ static void unknown_option(struct command_line *line, const char *word)
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
 	nearest = key_nearest(name, KEY_PROXY);
-	if (nearest == NULL)
+	if (!nearest)
 		nearest = key_nearest(name, KEY_PROCESS);
 	problem(line->problems, &line->place, "unknown option --%s%s%s%s", name,
-		nearest != NULL ? " (did you mean --" : " (see sockfront --help)",
-		nearest != NULL ? nearest : "", nearest != NULL ? "?)" : "");
+		nearest ? " (did you mean --" : " (see sockfront --help)", nearest ? nearest : "",
+		nearest ? "?)" : "");
 }
 
 static void missing_value(struct command_line *line, const char *word)
 {
 	const struct key *key = optopt >= KEY_VALUE ? key_at((size_t)(optopt - KEY_VALUE)) : NULL;
 
-	if (key != NULL)
+	if (key)
 		problem(line->problems, &line->place, "--%s wants a value: --%s %s", key->name,
 			key->name, key->argument);
 	else
@@ -132,9 +132,9 @@ static void excess_value(struct command_line *line, const char *word)
 /* Why getopt returned '?' for a long option that it does know. */
 static bool is_excess_value(const struct option *options, const char *word)
 {
-	if (strncmp(word, "--", 2) != 0 || strchr(word, '=') == NULL || optopt == 0)
+	if (strncmp(word, "--", 2) != 0 || !strchr(word, '=') || optopt == 0)
 		return false;
-	for (; options->name != NULL; options++)
+	for (; options->name; options++)
 		if (options->val == optopt && options->has_arg == no_argument)
 			return true;
 	return false;
@@ -187,7 +187,7 @@ static void check_file_line(struct command_line *line, char **words, int n)
 	if (n > 0 && !line->misread)
 		problem(line->problems, &line->place,
 			"\"%s\": with -c, addresses stand in the file alone", words[0]);
-	if (line->proxy_option != NULL)
+	if (line->proxy_option)
 		problem(line->problems, &line->place,
 			"--%s: with -c, only the process's options may stand on the command line; "
 			"this one goes into a [proxy NAME] section of %s",
@@ -262,13 +262,13 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 
 	if (action == ARGS_HELP || action == ARGS_VERSION)
 		return action;
-	if (line->file != NULL)
+	if (line->file)
 		load_file(line, words, n);
 	else if (!line->misread && !lacks_backend(line, words, n))
 		take_words(line, words, n);
 	set_process_keys(line, given, n_given);
 	/* What was said of single words would be said again of the whole. */
-	if (line->file != NULL || line->problems->count == 0)
+	if (line->file || line->problems->count == 0)
 		config_check(line->config, line->problems);
 	return action;
 }
@@ -287,8 +287,8 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 
 	config_init(config);
 	line.proxy = config_add_proxy(config, "command line", &line.place);
-	if (options == NULL || given == NULL || line.proxy == NULL)
-		problem(problems, &line.place, "memory is out");
+	if (!options || !given || !line.proxy)
+		problem(problems, &line.place, "out of memory");
 	else if (argc < 2)
 		action = ARGS_USAGE;
 	else
@@ -326,8 +326,8 @@ static void print_keys(const char *title, enum key_scope scope, bool of_library)
 	const struct key *key;
 
 	printf("\n%s:\n", title);
-	for (size_t i = 0; (key = key_at(i)) != NULL; i++)
-		if (key->scope == scope && (sfront_option_find(key->name) != NULL) == of_library)
+	for (size_t i = 0; (key = key_at(i)); i++)
+		if (key->scope == scope && !!sfront_option_find(key->name) == of_library)
 			print_key(key);
 }
 

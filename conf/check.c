@@ -39,7 +39,7 @@ static const char *place_format(const struct place *place, char *buf, size_t siz
 
 static void check_complete(const struct proxy_config *proxy, struct problems *problems)
 {
-	if (proxy->place.file == NULL) {
+	if (!proxy->place.file) {
 		if (proxy->n_listen == 0 || !proxy->has_backend)
 			problem(problems, &proxy->place,
 				"an address is missing; wanted: sockfront LISTEN... BACKEND, such "

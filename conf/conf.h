@@ -86,7 +86,7 @@ void config_clear(struct config *config);
 
 /*
  * Adds a proxy with every setting at its default.  Copies @name.  Returns it
- * (valid until the next one is added), or NULL when memory is out.
+ * (valid until the next one is added), or NULL when out of memory.
  */
 struct proxy_config *config_add_proxy(struct config *config, const char *name,
 				      const struct place *place);

@@ -278,7 +278,7 @@ static bool unwrap_header(struct loader *l, char **text)
 /* @text: the line, from its '[' */
 static void read_header(struct loader *l, char *text)
 {
-	bool is_address = strstr(text, "]:") != NULL; /* a lost piece of a list */
+	bool is_address = strstr(text, "]:"); /* a lost piece of a list */
 	bool well_formed = unwrap_header(l, &text);
 	struct header header = header_recognise(text);
 

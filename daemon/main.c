@@ -69,20 +69,20 @@ static bool stderr_is_stdin(void)
 	       S_ISSOCK(in.st_mode) && in.st_dev == err.st_dev && in.st_ino == err.st_ino;
 }
 
-static int open_generation(struct service *service, struct config *config, const char *file)
+static int open_generation(struct process *process, struct config *config, const char *file)
 {
 	struct sfront_error err;
 
-	service->process = config->process;
+	process->settings = config->process;
 	store_receive();
 	store_close_strangers(config);
-	service->generation = generation_open(service, config, file, store_find, NULL, &err);
+	process->generation = generation_open(process, config, file, store_find, NULL, &err);
 	store_close_rest();
-	if (service->generation == NULL) {
+	if (!process->generation) {
 		log_line(LOG_ERR, "%s", err.message);
 		return -EIO;
 	}
-	generation_become_newest(service->generation);
+	generation_become_newest(process->generation);
 	store_warn_of_untaken();
 	return 0;
 }
@@ -100,25 +100,25 @@ static void libevent_said(int severity, const char *message)
 			 dropped > 0 ? "; similar messages were held back" : "");
 }
 
-static int open_base(struct service *service)
+static int open_base(struct process *process)
 {
 	event_set_log_callback(libevent_said);
-	if (!descriptors_suffice(&service->process))
+	if (!descriptors_suffice(&process->settings))
 		return -EMFILE;
-	service->base = event_base_new();
-	if (service->base != NULL && mailbox_open(&service->mailbox, service->base) == 0)
+	process->base = event_base_new();
+	if (process->base && mailbox_open(&process->mailbox, process->base) == 0)
 		return 0;
 	log_line(LOG_ERR, "cannot start: memory or descriptors are out");
 	return -ENOMEM;
 }
 
-static int run(struct service *service, struct config *config, const char *file)
+static int run(struct process *process, struct config *config, const char *file)
 {
 	struct problems problems = { .report = problem_reported };
 	bool inetd = serves_inetd(config);
 	int status = EXIT_REFUSED;
 
-	if (successor_receive() < 0) {
+	if (takeover_receive() < 0) {
 		log_line(LOG_ERR, "what SOCKFRONT_UPGRADE says cannot be made out, or memory is "
 				  "out: only an upgrade sets it");
 		config_clear(config);
@@ -130,35 +130,35 @@ static int run(struct service *service, struct config *config, const char *file)
 	if (problems.count > 0)
 		return status;
 	descriptors_fill_standard(inetd);
-	service->interactive = inetd && isatty(STDIN_FILENO);
+	process->interactive = inetd && isatty(STDIN_FILENO);
 	/* A name server that hangs is no reason to be deaf. */
 	if (!needs_resolver(config))
 		signals_hold();
-	if (open_generation(service, config, file) < 0)
+	if (open_generation(process, config, file) < 0)
 		return status;
-	if (open_base(service) == 0) {
-		status = lifecycle_run(service);
-		mailbox_close(&service->mailbox);
+	if (open_base(process) == 0) {
+		status = lifecycle_run(process);
+		mailbox_close(&process->mailbox);
 	}
-	if (service->base != NULL)
-		event_base_free(service->base);
+	if (process->base)
+		event_base_free(process->base);
 	/* The old process goes on with what both have. */
-	if (successor_is_waiting())
-		generation_give_back(service->generation);
-	generation_free(service->generation);
+	if (takeover_is_waiting())
+		generation_give_back(process->generation);
+	generation_free(process->generation);
 	return status;
 }
 
 static int check_only(const struct config *config, const char *file)
 {
-	printf("%s: valid, %zu prox%s\n", file != NULL ? file : "the command line",
-	       config->n_proxies, config->n_proxies == 1 ? "y" : "ies");
+	printf("%s: valid, %zu prox%s\n", file ? file : "the command line", config->n_proxies,
+	       config->n_proxies == 1 ? "y" : "ies");
 	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
-	static struct service service; /* a resolver's thread may outlive main() by a moment */
+	static struct process process; /* a resolver's thread may outlive main() by a moment */
 	struct problems problems = { .report = problem_reported };
 	struct config config;
 	const char *file;
@@ -184,9 +184,9 @@ int main(int argc, char **argv)
 	} else if (action == ARGS_CHECK) {
 		status = check_only(&config, file);
 	} else {
-		launch_remember(argv);
+		upgrade_exec_remember(argv);
 		reload_remember(argc, argv);
-		status = run(&service, &config, file);
+		status = run(&process, &config, file);
 	}
 	config_clear(&config);
 	if (fflush(stdout) != 0 && status == EXIT_SUCCESS) {

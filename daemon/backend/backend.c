@@ -51,7 +51,7 @@ struct address_list *address_list_ref(struct address_list *list)
 
 void address_list_unref(struct address_list *list)
 {
-	if (list != NULL && atomic_fetch_sub(&list->refs, 1) == 1)
+	if (list && atomic_fetch_sub(&list->refs, 1) == 1)
 		free(list);
 }
 
@@ -59,7 +59,7 @@ static struct address_list *list_new(const struct sfront_sockaddr *addresses, un
 {
 	struct address_list *list = malloc(sizeof(*list) + n * sizeof(*addresses));
 
-	if (list == NULL)
+	if (!list)
 		return NULL;
 	atomic_init(&list->refs, 1);
 	list->n = n;
@@ -110,7 +110,7 @@ static struct address_list *resolve(const struct backend *backend, int *ret_erro
 		return NULL;
 	}
 	list = list_new(addresses, (unsigned int)r);
-	if (list == NULL)
+	if (!list)
 		*ret_error = -ENOMEM;
 	return list;
 }
@@ -121,8 +121,8 @@ struct backend *backend_new(const struct sfront_address *address, struct generat
 	struct backend *backend = calloc(1, sizeof(*backend));
 	int error;
 
-	snprintf(err->message, sizeof(err->message), "memory is out");
-	if (backend == NULL)
+	snprintf(err->message, sizeof(err->message), "out of memory");
+	if (!backend)
 		return NULL;
 	atomic_init(&backend->refs, 1);
 	pthread_mutex_init(&backend->lock, NULL);
@@ -134,7 +134,7 @@ struct backend *backend_new(const struct sfront_address *address, struct generat
 		return backend;
 
 	backend->list = resolve(backend, &error, err);
-	if (backend->list != NULL)
+	if (backend->list)
 		return backend;
 	backend_unref(backend);
 	errno = -error;
@@ -149,7 +149,7 @@ struct backend *backend_ref(struct backend *backend)
 
 void backend_unref(struct backend *backend)
 {
-	if (backend == NULL || atomic_fetch_sub(&backend->refs, 1) != 1)
+	if (!backend || atomic_fetch_sub(&backend->refs, 1) != 1)
 		return;
 	address_list_unref(backend->list);
 	pthread_mutex_destroy(&backend->lock);
@@ -163,7 +163,7 @@ const char *backend_text(const struct backend *backend)
 
 static void answer(struct backend_wait *wait, struct address_list *list, int error)
 {
-	wait->list = list != NULL ? address_list_ref(list) : NULL;
+	wait->list = list ? address_list_ref(list) : NULL;
 	wait->error = error;
 	mailbox_post(wait->mailbox, &wait->message);
 }
@@ -178,14 +178,14 @@ static void finish_lookup(struct backend *backend, struct address_list *list, in
 	struct backend_wait *wait;
 
 	pthread_mutex_lock(&backend->lock);
-	if (list != NULL) {
+	if (list) {
 		address_list_unref(backend->list);
 		backend->list = list;
 	}
-	if (backend->list != NULL)
-		backend->fresh_until_ms = clock_ms() + (list != NULL ? FRESH_MS : 1000);
+	if (backend->list)
+		backend->fresh_until_ms = clock_ms() + (list ? FRESH_MS : 1000);
 	backend->looking_up = false;
-	while ((wait = backend->waits) != NULL) {
+	while ((wait = backend->waits)) {
 		backend->waits = wait->next;
 		answer(wait, backend->list, error);
 	}
@@ -208,7 +208,7 @@ static void *lookup_main(void *arg)
 	int error = 0;
 
 	list = resolve(backend, &error, &err);
-	if (list == NULL)
+	if (!list)
 		log_line(LOG_DEBUG, "backend: %s", err.message);
 	finish_lookup(backend, list, error);
 	generation = backend->generation;
@@ -279,7 +279,7 @@ struct address_list *backend_addresses(struct backend *backend, struct backend_w
 		return address_list_ref(backend->list);
 
 	pthread_mutex_lock(&backend->lock);
-	if (backend->list != NULL && clock_ms() < backend->fresh_until_ms) {
+	if (backend->list && clock_ms() < backend->fresh_until_ms) {
 		list = address_list_ref(backend->list);
 	} else if (backend->looking_up || start_lookup(backend) == 0) {
 		backend->looking_up = true;
@@ -297,7 +297,7 @@ struct address_list *backend_last_addresses(struct backend *backend)
 	struct address_list *list;
 
 	pthread_mutex_lock(&backend->lock);
-	list = backend->list != NULL ? address_list_ref(backend->list) : NULL;
+	list = backend->list ? address_list_ref(backend->list) : NULL;
 	pthread_mutex_unlock(&backend->lock);
 	return list;
 }
@@ -308,7 +308,7 @@ bool backend_cancel(struct backend *backend, struct backend_wait *wait)
 	bool found = false;
 
 	pthread_mutex_lock(&backend->lock);
-	for (at = &backend->waits; *at != NULL; at = &(*at)->next) {
+	for (at = &backend->waits; *at; at = &(*at)->next) {
 		if (*at == wait) {
 			*at = wait->next;
 			found = true;

@@ -39,7 +39,7 @@ struct backend_wait {
  * @generation: whose backend it is; a look-up holds a reference, and asks it
  *              whether an address is one of our own listeners
  *
- * Returns NULL with errno set and @err saying why, when memory is out or a literal
+ * Returns NULL with errno set and @err saying why, when out of memory or a literal
  * address names an interface that does not exist.
  */
 struct backend *backend_new(const struct sfront_address *address, struct generation *generation,

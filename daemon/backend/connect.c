@@ -112,7 +112,7 @@ static void read_local_ports(void)
 	unsigned int first;
 	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
 
-	if (f == NULL)
+	if (!f)
 		return;
 	if (fscanf(f, "%u", &first) == 1)
 		first_local_port = first;
@@ -227,7 +227,7 @@ static void attempt_free(struct attempt *attempt)
 
 void attempt_cancel(struct attempt *attempt)
 {
-	if (attempt == NULL)
+	if (!attempt)
 		return;
 	if (attempt->resolving && !backend_cancel(attempt->proxy->backend, &attempt->wait)) {
 		event_del(&attempt->timer);
@@ -286,7 +286,7 @@ static uint64_t time_left(const struct attempt *attempt)
 
 /*
  * A timer that lies in the past fires at once; one without end is not set.
- * False: memory is out.
+ * False: out of memory.
  */
 static bool set_timer(struct attempt *attempt, uint64_t ms)
 {
@@ -412,7 +412,7 @@ static void begin_round(struct attempt *attempt)
 	attempt->index = 0;
 	attempt->worth_retrying = false;
 	attempt->list = backend_addresses(attempt->proxy->backend, &attempt->wait);
-	attempt->resolving = attempt->list == NULL;
+	attempt->resolving = !attempt->list;
 	if (attempt->resolving)
 		await_addresses(attempt);
 	else
@@ -425,7 +425,7 @@ static void lookup_is_late(struct attempt *attempt)
 	struct backend *backend = attempt->proxy->backend;
 	struct address_list *last = backend_last_addresses(backend);
 
-	if (last == NULL && time_left(attempt) > 0) {
+	if (!last && time_left(attempt) > 0) {
 		(void)set_timer(attempt, time_left(attempt));
 		return;
 	}
@@ -435,7 +435,7 @@ static void lookup_is_late(struct attempt *attempt)
 	}
 	attempt->resolving = false;
 	attempt->list = last;
-	if (last != NULL) {
+	if (last) {
 		try_addresses(attempt);
 	} else {
 		attempt->error = EAGAIN;
@@ -453,9 +453,9 @@ static void addresses_arrived(struct message *message)
 	attempt->resolving = false;
 	attempt->list = wait->list;
 	wait->list = NULL;
-	if (attempt->done == NULL) {
+	if (!attempt->done) {
 		attempt_free(attempt);
-	} else if (attempt->list != NULL) {
+	} else if (attempt->list) {
 		try_addresses(attempt);
 	} else {
 		attempt->error = -wait->error;
@@ -478,7 +478,7 @@ static void timer_fired(evutil_socket_t unused, short what, void *arg)
 			give_up(attempt);
 	} else if (attempt->resolving) {
 		lookup_is_late(attempt);
-	} else if (attempt->list != NULL) {
+	} else if (attempt->list) {
 		try_next(attempt, attempt->error); /* the first address has failed at once */
 	} else if (time_left(attempt) == 0) {
 		give_up(attempt);
@@ -493,7 +493,7 @@ static struct attempt *attempt_new(struct worker *worker, const struct proxy *pr
 	struct attempt *attempt = calloc(1, sizeof(*attempt));
 	uint64_t timeout = proxy->config->connect_timeout_ms;
 
-	if (attempt == NULL)
+	if (!attempt)
 		return NULL;
 	attempt->worker = worker;
 	attempt->proxy = proxy;
@@ -517,7 +517,7 @@ int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done
 	struct attempt *attempt;
 	int fd = -1, r = -EINPROGRESS;
 
-	if (list != NULL)
+	if (list)
 		r = connect_begin(proxy, &list->addresses[0], &fd);
 	if (is_connected(r)) {
 		backend_note_success(proxy->backend);
@@ -526,16 +526,16 @@ int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done
 	}
 
 	attempt = attempt_new(worker, proxy, done, arg);
-	if (attempt == NULL) {
+	if (!attempt) {
 		if (fd >= 0)
 			close(fd);
 		return -ENOMEM;
 	}
-	if (list != NULL)
+	if (list)
 		attempt->list = address_list_ref(list);
 	if (fd < 0 || (r = await_connect(attempt, fd)) < 0) {
 		/* The outcome comes from the event loop: the caller is not ready for it. */
-		attempt->error = list != NULL ? -r : 0;
+		attempt->error = list ? -r : 0;
 		if (!set_timer(attempt, 0)) {
 			attempt_free(attempt);
 			return -ENOMEM;

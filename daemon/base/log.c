@@ -33,7 +33,7 @@ static bool stderr_is_journal(void)
 	unsigned long long device, inode;
 	struct stat st;
 
-	if (stream == NULL || sscanf(stream, "%llu:%llu", &device, &inode) != 2)
+	if (!stream || sscanf(stream, "%llu:%llu", &device, &inode) != 2)
 		return false;
 	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
@@ -143,7 +143,7 @@ void log_problem(const char *file, unsigned int line, const char *message)
 {
 	char text[LINE_SIZE];
 
-	if (file == NULL) {
+	if (!file) {
 		log_line(LOG_ERR, "%s", message);
 		return;
 	}

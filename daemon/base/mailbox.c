@@ -16,9 +16,9 @@ static struct message *take_first(struct mailbox *mailbox)
 
 	pthread_mutex_lock(&mailbox->lock);
 	message = mailbox->first;
-	if (message != NULL) {
+	if (message) {
 		mailbox->first = message->next;
-		if (mailbox->first == NULL)
+		if (!mailbox->first)
 			mailbox->last = &mailbox->first;
 		message->posted = false;
 	}
@@ -36,7 +36,7 @@ static void mailbox_readable(evutil_socket_t fd, short what, void *arg)
 	if (read(fd, &count, sizeof(count)) < 0)
 		return; /* EAGAIN: the posts were delivered with an earlier wake-up */
 	/* As many as were posted by then: what has come since wakes us again, after the others. */
-	while (count-- > 0 && (message = take_first(mailbox)) != NULL)
+	while (count-- > 0 && (message = take_first(mailbox)))
 		message->deliver(message);
 }
 

@@ -45,7 +45,7 @@ bool notify_wanted(void)
 {
 	const char *socket = getenv("NOTIFY_SOCKET");
 
-	return socket != NULL && *socket != '\0';
+	return socket && *socket != '\0';
 }
 
 static void transmit(struct notice *notice)
@@ -64,10 +64,10 @@ static struct notice *take_first(void)
 	struct notice *notice;
 
 	pthread_mutex_lock(&queue.lock);
-	while ((notice = queue.first) == NULL)
+	while (!(notice = queue.first))
 		pthread_cond_wait(&queue.changed, &queue.lock);
 	queue.first = notice->next;
-	if (queue.first == NULL)
+	if (!queue.first)
 		queue.last = &queue.first;
 	pthread_mutex_unlock(&queue.lock);
 	return notice;
@@ -121,7 +121,7 @@ static void post(struct notice *notice)
 	}
 	pthread_mutex_unlock(&queue.lock);
 	/* Without a thread, better late than never. */
-	if (notice != NULL)
+	if (notice)
 		transmit(notice);
 }
 
@@ -138,7 +138,7 @@ static bool say(bool is_hint, int fd, const char *text)
 	if (muted || !notify_wanted())
 		return true;
 	notice = full ? NULL : malloc(sizeof(*notice) + strlen(text) + 1);
-	if (notice == NULL)
+	if (!notice)
 		return false;
 	strcpy(notice->text, text);
 	notice->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);

@@ -12,7 +12,7 @@
 /* Whether there is a manager that listens. */
 bool notify_wanted(void);
 
-/* Lines such as "READY=1"; formatted as by printf.  False: memory is out. */
+/* Lines such as "READY=1"; formatted as by printf.  False: out of memory. */
 bool notify_send(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*

@@ -66,7 +66,7 @@ static struct slab_chunk *chunk_new(void)
 
 static void chunk_free(struct slab_chunk *chunk)
 {
-	if (chunk != NULL)
+	if (chunk)
 		munmap(chunk, CHUNK_SIZE);
 }
 
@@ -74,7 +74,7 @@ void slab_clear(struct slab *slab)
 {
 	struct slab_chunk *chunk;
 
-	while ((chunk = LIST_FIRST(&slab->partial)) != NULL) { /* made ready and never used */
+	while ((chunk = LIST_FIRST(&slab->partial))) { /* made ready and never used */
 		LIST_REMOVE(chunk, link);
 		chunk_free(chunk);
 	}
@@ -88,8 +88,8 @@ bool slab_ready(struct slab *slab)
 
 	if (!LIST_EMPTY(&slab->partial))
 		return true;
-	chunk = slab->spare != NULL ? slab->spare : chunk_new();
-	if (chunk == NULL)
+	chunk = slab->spare ? slab->spare : chunk_new();
+	if (!chunk)
 		return false;
 	slab->spare = NULL;
 	LIST_INSERT_HEAD(&slab->partial, chunk, link);
@@ -144,9 +144,9 @@ void *slab_any(struct slab *slab)
 {
 	struct slab_chunk *chunk = LIST_FIRST(&slab->full);
 
-	if (chunk == NULL)
+	if (!chunk)
 		chunk = LIST_FIRST(&slab->partial);
-	while (chunk != NULL && chunk->n_taken == 0)
+	while (chunk && chunk->n_taken == 0)
 		chunk = LIST_NEXT(chunk, link);
-	return chunk != NULL ? object_at(slab, chunk, find(chunk, true)) : NULL;
+	return chunk ? object_at(slab, chunk, find(chunk, true)) : NULL;
 }

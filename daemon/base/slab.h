@@ -26,7 +26,7 @@ void slab_init(struct slab *slab, size_t object_size);
 /* Every object must have been given back. */
 void slab_clear(struct slab *slab);
 
-/* Sees to it that one can be taken.  False: memory is out. */
+/* Sees to it that one can be taken.  False: out of memory. */
 bool slab_ready(struct slab *slab);
 
 /* Zeroed memory.  slab_ready() must have said that there is some. */

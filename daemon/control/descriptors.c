@@ -62,7 +62,7 @@ static void note_if_inherited(int fd)
 	if (flags < 0 || (flags & FD_CLOEXEC))
 		return;
 	grown = reallocarray(inherited.fds, inherited.n + 1, sizeof(*grown));
-	if (grown == NULL)
+	if (!grown)
 		return;
 	inherited.fds = grown;
 	inherited.fds[inherited.n++] = fd;
@@ -73,12 +73,12 @@ void descriptors_note_inherited(void)
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
 
-	if (dir == NULL) { /* not every container has it */
+	if (!dir) { /* not every container has it */
 		for (int fd = 0; fd < ASKED_WITHOUT_PROC; fd++)
 			note_if_inherited(fd);
 		return;
 	}
-	while ((entry = readdir(dir)) != NULL)
+	while ((entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			note_if_inherited(atoi(entry->d_name));
 	closedir(dir);
@@ -173,9 +173,9 @@ static unsigned long count_open(void)
 	DIR *dir = opendir("/proc/self/fd");
 	unsigned long n = 0;
 
-	if (dir == NULL)
+	if (!dir)
 		return RESERVE;
-	while (readdir(dir) != NULL)
+	while (readdir(dir))
 		n++;
 	closedir(dir);
 	return n;

@@ -22,7 +22,7 @@
 #define RETRY_MS 100
 
 static struct {
-	struct service *service;
+	struct process *process;
 	struct event timer;
 	bool started;
 	void (*quiet)(void);
@@ -39,13 +39,13 @@ static void arm(uint64_t ms)
 /* How long it has to stay quiet from now on; 0: not at all. */
 static uint64_t time_left(void)
 {
-	struct slots *slots = &idle.service->slots;
-	uint64_t limit = idle.service->process.exit_idle_ms, quiet;
+	struct connection_limit *connections = &idle.process->limit;
+	uint64_t limit = idle.process->settings.exit_idle_ms, quiet;
 
 	/* Those of the process that this one took over from end with it. */
-	if (slots_used(slots) > 0 || successor_has_predecessor())
+	if (connection_limit_used(connections) > 0 || takeover_has_predecessor())
 		return limit;
-	quiet = clock_ms() - slots_quiet_since(slots);
+	quiet = clock_ms() - connection_limit_quiet_since(connections);
 	return quiet >= limit ? 0 : limit - quiet;
 }
 
@@ -59,7 +59,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	if (left > 0)
 		arm(left);
 	else
-		worker_stop_if_idle(&idle.service->workers[0]);
+		worker_stop_if_idle(&idle.process->workers[0]);
 }
 
 static void acceptor_answered(struct message *message)
@@ -78,9 +78,9 @@ static void acceptor_answered(struct message *message)
 	arm(left > RETRY_MS ? left : RETRY_MS);
 }
 
-void idle_exit_start(struct service *service, void (*quiet)(void))
+void idle_exit_start(struct process *process, void (*quiet)(void))
 {
-	uint64_t limit = service->process.exit_idle_ms;
+	uint64_t limit = process->settings.exit_idle_ms;
 
 	idle_exit_stop();
 	if (limit == SFRONT_INFINITY_MS)
@@ -90,11 +90,11 @@ void idle_exit_start(struct service *service, void (*quiet)(void))
 			 "exit-idle-time is below 3s: a unit that is started that often needs "
 			 "StartLimitIntervalSec=0, or systemd gives it and its sockets up");
 	idle.warned_of_ms = limit;
-	idle.service = service;
+	idle.process = process;
 	idle.quiet = quiet;
 	idle.started = true;
-	service->workers[0].asked_if_idle.deliver = acceptor_answered;
-	event_assign(&idle.timer, service->base, -1, 0, timer_fired, NULL);
+	process->workers[0].asked_if_idle.deliver = acceptor_answered;
+	event_assign(&idle.timer, process->base, -1, 0, timer_fired, NULL);
 	arm(limit);
 }
 

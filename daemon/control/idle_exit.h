@@ -7,15 +7,15 @@
 #ifndef DAEMON_CONTROL_IDLE_EXIT_H
 #define DAEMON_CONTROL_IDLE_EXIT_H
 
-struct service;
+struct process;
 
 /*
- * Begins to watch, or does so with another time: service->process.exit_idle_ms.
+ * Begins to watch, or does so with another time: process->settings.exit_idle_ms.
  *
  * @quiet: called once nobody has been there for that long and nobody waits; by
  *         then nothing is accepted any more
  */
-void idle_exit_start(struct service *service, void (*quiet)(void));
+void idle_exit_start(struct process *process, void (*quiet)(void));
 
 void idle_exit_stop(void);
 

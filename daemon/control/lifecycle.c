@@ -57,7 +57,7 @@ enum phase { STARTING, RUNNING, DRAINING, CUTTING };
 enum operation { NO_OPERATION, RELOAD, UPGRADE, TAKE_OVER };
 
 static struct {
-	struct service *service;
+	struct process *process;
 	enum phase phase;
 	struct event drain_timer;
 	bool listeners_closed;
@@ -78,7 +78,7 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 	if (!*noted)
 		++*count;
 	*noted = true;
-	return *count == life.service->n_workers;
+	return *count == life.process->n_workers;
 }
 
 /* ---- the end ---- */
@@ -86,16 +86,16 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 /* The service manager ends the other process of an upgrade, and its clients, with this one. */
 static bool waits_for_other(void)
 {
-	if (successor_is_undecided())
+	if (takeover_is_undecided())
 		return true;
 	return life.phase != CUTTING &&
-	       ((successor_has_predecessor() && !successor_is_waiting()) || upgrade_has_clients());
+	       ((takeover_has_predecessor() && !takeover_is_waiting()) || upgrade_has_clients());
 }
 
 static void end_if_idle(void)
 {
-	if (life.n_idle == life.service->n_workers && !waits_for_other())
-		event_base_loopbreak(life.service->base);
+	if (life.n_idle == life.process->n_workers && !waits_for_other())
+		event_base_loopbreak(life.process->base);
 }
 
 static void cut(void)
@@ -103,8 +103,8 @@ static void cut(void)
 	if (life.phase == CUTTING)
 		return;
 	life.phase = CUTTING;
-	for (unsigned int i = 0; i < life.service->n_workers; i++)
-		worker_cut(&life.service->workers[i]);
+	for (unsigned int i = 0; i < life.process->n_workers; i++)
+		worker_cut(&life.process->workers[i]);
 	end_if_idle();
 }
 
@@ -116,11 +116,11 @@ static void drain_timer_fired(evutil_socket_t fd, short what, void *arg)
 	cut();
 }
 
-static bool is_listener(struct listening *listening, void *data)
+static bool is_listener(struct listener *listener, void *data)
 {
 	(void)data;
-	for (size_t i = 0; i < listening->n_sockets; i++)
-		if (!listening->sockets[i].is_single)
+	for (size_t i = 0; i < listener->n_sockets; i++)
+		if (!listener->sockets[i].is_single)
 			return true;
 	return false;
 }
@@ -131,7 +131,7 @@ static bool is_listener(struct listening *listening, void *data)
  */
 static int life_level(int level)
 {
-	bool listens = generation_each(life.service->generation, is_listener, NULL) > 0;
+	bool listens = generation_each(life.process->generation, is_listener, NULL) > 0;
 
 	return listens ? level : LOG_DEBUG;
 }
@@ -139,8 +139,8 @@ static int life_level(int level)
 static void log_drain(void)
 {
 	int level = life_level(LOG_INFO);
-	unsigned int left = slots_used(&life.service->slots);
-	uint64_t timeout = life.service->process.drain_timeout_ms;
+	unsigned int left = connection_limit_used(&life.process->limit);
+	uint64_t timeout = life.process->settings.drain_timeout_ms;
 
 	if (left == 0 && waits_for_other())
 		log_line(level, "stopping: waiting for the connections of the other process of an "
@@ -162,7 +162,7 @@ static void log_drain(void)
 /* @stop: how the first worker ends accepting */
 static void drain(void (*stop)(struct worker *worker))
 {
-	uint64_t timeout = life.service->process.drain_timeout_ms;
+	uint64_t timeout = life.process->settings.drain_timeout_ms;
 	struct timeval tv = timeval_from_ms(timeout);
 
 	if (life.operation == UPGRADE) {
@@ -175,7 +175,7 @@ static void drain(void (*stop)(struct worker *worker))
 	path_watch_stop();
 	if (timeout != SFRONT_INFINITY_MS)
 		event_add(&life.drain_timer, &tv);
-	stop(&life.service->workers[0]);
+	stop(&life.process->workers[0]);
 }
 
 static void stop_asked(evutil_socket_t signal, short what, void *arg)
@@ -189,7 +189,7 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 		 */
 		if (life.handing_over)
 			upgrade_pass_stop();
-		if (life.stop_asked && !successor_expects_word())
+		if (life.stop_asked && !takeover_expects_word())
 			cut();
 		else
 			log_line(LOG_NOTICE, "stopping: already waiting for the last connections; "
@@ -199,21 +199,21 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 	}
 	life.stop_asked = true;
 	drain(worker_drain);
-	if (signal == SIGINT && life.service->interactive) /* Ctrl-C means now */
+	if (signal == SIGINT && life.process->interactive) /* Ctrl-C means now */
 		cut();
 }
 
-static bool refuse(struct listening *listening, void *data)
+static bool refuse(struct listener *listener, void *data)
 {
 	(void)data;
-	listening_refuse(listening);
+	listener_refuse(listener);
 	return true;
 }
 
-static bool close_listening(struct listening *listening, void *data)
+static bool close_listener(struct listener *listener, void *data)
 {
 	(void)data;
-	listening_close(listening);
+	listener_close(listener);
 	return true;
 }
 
@@ -226,13 +226,13 @@ static void close_listeners(void)
 {
 	bool in_use = reload_pending();
 
-	if (life.listeners_closed || successor_is_undecided())
+	if (life.listeners_closed || takeover_is_undecided())
 		return;
 	life.listeners_closed = !in_use;
 	/* The old process goes on with what both have. */
-	if (successor_is_waiting() && !in_use)
-		generation_give_back(life.service->generation);
-	(void)generation_each(life.service->generation, in_use ? refuse : close_listening, NULL);
+	if (takeover_is_waiting() && !in_use)
+		generation_give_back(life.process->generation);
+	(void)generation_each(life.process->generation, in_use ? refuse : close_listener, NULL);
 }
 
 /*
@@ -253,13 +253,13 @@ static void accepting_ended(struct message *message)
 	if (life.phase >= DRAINING) {
 		notify_send("STOPPING=1");
 		log_drain();
-		status_drain();
+		manager_status_drain();
 		close_listeners();
-		mailbox_post(&life.service->mailbox, &life.release);
+		mailbox_post(&life.process->mailbox, &life.release);
 	}
 	/* Behind whatever was handed over before. */
-	for (unsigned int i = 0; i < life.service->n_workers; i++)
-		worker_finish(&life.service->workers[i]);
+	for (unsigned int i = 0; i < life.process->n_workers; i++)
+		worker_finish(&life.process->workers[i]);
 }
 
 static void worker_is_idle(struct message *message)
@@ -289,7 +289,7 @@ static void operation_ended(void)
 	life.operation = NO_OPERATION;
 	if (life.phase != RUNNING)
 		return;
-	idle_exit_start(life.service, quiet);
+	idle_exit_start(life.process, quiet);
 	life.upgrade_wanted = false;
 	/* A reload waits for the upgrade: in whichever process goes on. */
 	if (upgrade) {
@@ -338,14 +338,14 @@ static void reload_ended(void)
 
 static void reload_opened(struct generation *next)
 {
-	if (next != NULL && life.phase == RUNNING) {
+	if (next && life.phase == RUNNING) {
 		life.next = next;
 		generation_become_newest(next);
-		worker_switch(&life.service->workers[0], next);
+		worker_switch(&life.process->workers[0], next);
 		return;
 	}
-	if (next != NULL)
-		reload_discard(life.service, next);
+	if (next)
+		reload_discard(life.process, next);
 	else
 		log_line(LOG_ERR, "reload failed: nothing has changed");
 	if (life.accepting_over && life.phase >= DRAINING)
@@ -359,12 +359,12 @@ static void reload_switched(void)
 
 	life.next = NULL;
 	path_watch_stop();
-	reload_commit(life.service, next);
+	reload_commit(life.process, next);
 	/* More connections may be allowed now. */
-	worker_resume(&life.service->workers[0]);
+	worker_resume(&life.process->workers[0]);
 	if (life.phase == RUNNING) {
 		store_update(next);
-		path_watch_start(life.service->base, next);
+		path_watch_start(life.process->base, next);
 	}
 	reload_ended();
 }
@@ -380,7 +380,7 @@ static void begin_reload(void)
 			    (unsigned long long)now.tv_nsec / 1000);
 	life.operation = RELOAD;
 	idle_exit_stop();
-	r = reload_start(life.service, reload_opened);
+	r = reload_start(life.process, reload_opened);
 	if (r == 0)
 		return;
 	log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
@@ -390,7 +390,7 @@ static void begin_reload(void)
 
 static void reload_asked(evutil_socket_t signal, short what, void *arg)
 {
-	if (life.service->generation->file == NULL) {
+	if (!life.process->generation->file) {
 		log_line(life_level(LOG_NOTICE),
 			 "SIGHUP: without -c there is nothing to read again: stopping");
 		stop_asked(signal, what, arg);
@@ -402,12 +402,12 @@ static void reload_asked(evutil_socket_t signal, short what, void *arg)
 /* ---- upgrade ---- */
 
 /* What the new process did not take, systemd keeps for nothing. */
-static bool forget_if_left(struct listening *listening, void *data)
+static bool forget_if_left(struct listener *listener, void *data)
 {
 	(void)data;
-	if (listening->is_taken_over)
+	if (listener->is_taken_over)
 		return false;
-	store_forget(listening);
+	store_forget(listener);
 	return true;
 }
 
@@ -418,17 +418,17 @@ static bool forget_if_left(struct listening *listening, void *data)
 static void hand_over(pid_t pid)
 {
 	log_line(LOG_NOTICE, "upgrade: process %d takes over", pid);
-	(void)generation_each(life.service->generation, forget_if_left, NULL);
+	(void)generation_each(life.process->generation, forget_if_left, NULL);
 	(void)notify_send("MAINPID=%d\nREADY=1", pid);
 	if (!notify_flush(HANDOVER_FLUSH_S))
 		log_line(LOG_WARNING, "upgrade: the service manager does not read what it is told");
 	if (!upgrade_is_alive()) { /* and that is told next */
 		(void)notify_send("MAINPID=%d\nREADY=1", getpid());
-		store_update(life.service->generation);
+		store_update(life.process->generation);
 		return;
 	}
 	watchdog_stop();
-	status_stop();
+	manager_status_stop();
 	life.operation = NO_OPERATION;
 	notify_mute(true);
 	upgrade_finish();
@@ -457,7 +457,7 @@ static void begin_upgrade(void)
 
 	life.operation = UPGRADE;
 	idle_exit_stop();
-	if (upgrade_start(life.service, &handlers) < 0)
+	if (upgrade_start(life.process, &handlers) < 0)
 		operation_ended();
 }
 
@@ -474,10 +474,10 @@ static void upgrade_asked(evutil_socket_t signal, short what, void *arg)
 
 /* ---- the beginning ---- */
 
-static bool settle(struct listening *listening, void *data)
+static bool settle(struct listener *listener, void *data)
 {
 	(void)data;
-	listening_settle(listening);
+	listener_settle(listener);
 	return true;
 }
 
@@ -485,9 +485,9 @@ static void begin_accepting(void)
 {
 	if (life.phase != STARTING)
 		return;
-	(void)generation_each(life.service->generation, settle, NULL);
+	(void)generation_each(life.process->generation, settle, NULL);
 	life.accepting_begun = true;
-	worker_switch(&life.service->workers[0], life.service->generation);
+	worker_switch(&life.process->workers[0], life.process->generation);
 }
 
 /* For a process that was asked to stop before it was told whose the listeners are. */
@@ -503,14 +503,14 @@ static void begin_service(void)
 {
 	if (life.phase == STARTING)
 		return; /* it follows once the first worker accepts */
-	status_start(life.service);
-	watchdog_start(life.service);
-	store_update(life.service->generation);
+	manager_status_start(life.process);
+	watchdog_start(life.process);
+	store_update(life.process->generation);
 	if (life.phase == RUNNING) {
 		notify_send("READY=1");
 	} else {
 		notify_send("STOPPING=1");
-		status_drain();
+		manager_status_drain();
 		end_accepting();
 	}
 	operation_ended(); /* what was asked for before */
@@ -531,8 +531,8 @@ static void old_process_lost(void)
 		drain(worker_drain);
 		return;
 	}
-	atomic_store(&life.service->exit_status, EXIT_FAILURE);
-	event_base_loopbreak(life.service->base);
+	atomic_store(&life.process->exit_status, EXIT_FAILURE);
+	event_base_loopbreak(life.process->base);
 }
 
 /* The manager took the old process for the service when it asked. */
@@ -553,14 +553,14 @@ static void reload_passed_on(void)
 static void old_process_ended(void)
 {
 	if (life.phase == RUNNING && life.operation == NO_OPERATION)
-		idle_exit_start(life.service, quiet);
+		idle_exit_start(life.process, quiet);
 	else
 		end_if_idle();
 }
 
 static void worker_polls(struct message *message)
 {
-	static const struct succession succession = {
+	static const struct takeover_handlers takeover_handlers = {
 		.go = begin_accepting,
 		.stop = stop_passed_on,
 		.reload = reload_passed_on,
@@ -572,24 +572,24 @@ static void worker_polls(struct message *message)
 	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling) ||
 	    life.phase != STARTING)
 		return;
-	if (successor_is_waiting())
-		successor_report_ready(life.service->base, &succession);
+	if (takeover_is_waiting())
+		takeover_report_ready(life.process->base, &takeover_handlers);
 	else
 		begin_accepting();
 }
 
 static void accepting_began(void)
 {
-	struct generation *generation = life.service->generation;
+	struct generation *generation = life.process->generation;
 
 	if (life.phase != STARTING)
 		return;
 	life.phase = RUNNING;
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		proxy_announce(&generation->proxies[i], false);
-	path_watch_start(life.service->base, generation);
-	if (successor_is_waiting())
-		successor_report_accepting();
+	path_watch_start(life.process->base, generation);
+	if (takeover_is_waiting())
+		takeover_report_accepting();
 	else
 		begin_service();
 }
@@ -597,7 +597,7 @@ static void accepting_began(void)
 static void acceptor_switched(struct message *message)
 {
 	(void)message;
-	if (life.next != NULL)
+	if (life.next)
 		reload_switched();
 	else
 		accepting_began();
@@ -616,14 +616,14 @@ static const struct signal_handlers signal_handlers = {
 
 static int serve(void)
 {
-	struct service *service = life.service;
-	struct descriptor_plan plan = descriptors_plan(&service->process);
+	struct process *process = life.process;
+	struct descriptor_plan plan = descriptors_plan(&process->settings);
 	int r;
 
-	atomic_store(&service->slots.max, plan.max_connections);
-	r = workers_start(service, plan.pipes_a_worker, &worker_handlers);
+	atomic_store(&process->limit.max, plan.max_connections);
+	r = workers_start(process, plan.pipes_a_worker, &worker_handlers);
 	if (r < 0) {
-		log_line(LOG_ERR, "cannot start %u worker(s): %s", service->process.workers,
+		log_line(LOG_ERR, "cannot start %u worker(s): %s", process->settings.workers,
 			 strerror(-r));
 		/* Nobody has accepted yet; those that have started are not waited for. */
 		close_listeners();
@@ -631,15 +631,15 @@ static int serve(void)
 	}
 	log_line(life_level(LOG_INFO), "at most %u connections at once, with %lu descriptors",
 		 plan.max_connections, plan.limit);
-	event_base_dispatch(service->base);
+	event_base_dispatch(process->base);
 
 	if (life.phase < DRAINING)
 		notify_send("STOPPING=1");
 	close_listeners();
-	if (atomic_load(&service->cut) > 0)
-		log_line(LOG_NOTICE, "cut %u connection(s)", atomic_load(&service->cut));
+	if (atomic_load(&process->cut) > 0)
+		log_line(LOG_NOTICE, "cut %u connection(s)", atomic_load(&process->cut));
 	/* A drain has done what it was asked to, whatever became of the connections. */
-	return life.phase >= DRAINING ? EXIT_SUCCESS : atomic_load(&service->exit_status);
+	return life.phase >= DRAINING ? EXIT_SUCCESS : atomic_load(&process->exit_status);
 }
 
 /*
@@ -649,7 +649,7 @@ static int serve(void)
 static void await_reload(void)
 {
 	const struct timeval most = { .tv_sec = FLUSH_S };
-	struct event_base *base = life.service->base;
+	struct event_base *base = life.process->base;
 
 	life.phase = CUTTING;
 	event_base_loopexit(base, &most);
@@ -658,19 +658,19 @@ static void await_reload(void)
 		;
 }
 
-int lifecycle_run(struct service *service)
+int lifecycle_run(struct process *process)
 {
 	int status = EXIT_FAILURE;
 
-	life.service = service;
+	life.process = process;
 	life.release.deliver = release;
-	if (successor_is_waiting())
+	if (takeover_is_waiting())
 		life.operation = TAKE_OVER;
-	event_assign(&life.drain_timer, service->base, -1, 0, drain_timer_fired, NULL);
-	if (signals_catch(service->base, &signal_handlers) == 0)
+	event_assign(&life.drain_timer, process->base, -1, 0, drain_timer_fired, NULL);
+	if (signals_catch(process->base, &signal_handlers) == 0)
 		status = serve();
 	else
-		log_line(LOG_ERR, "cannot catch signals: memory is out");
+		log_line(LOG_ERR, "cannot catch signals: out of memory");
 
 	if (reload_pending())
 		await_reload();
@@ -680,12 +680,12 @@ int lifecycle_run(struct service *service)
 	if (backend_lookups_pending() || reload_pending())
 		_exit(status);
 	watchdog_stop();
-	status_stop();
+	manager_status_stop();
 	idle_exit_stop();
 	path_watch_stop();
-	workers_stop(service);
-	if (life.next != NULL)
-		reload_discard(service, life.next);
+	workers_stop(process);
+	if (life.next)
+		reload_discard(process, life.next);
 	event_del(&life.drain_timer);
 	signals_release();
 	return status;

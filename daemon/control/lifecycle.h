@@ -6,7 +6,7 @@
 #ifndef DAEMON_CONTROL_LIFECYCLE_H
 #define DAEMON_CONTROL_LIFECYCLE_H
 
-struct service;
+struct process;
 
 /*
  * Runs until a signal stops the process or its only connections have ended.
@@ -14,6 +14,6 @@ struct service;
  *
  * Returns the exit status.
  */
-int lifecycle_run(struct service *service);
+int lifecycle_run(struct process *process);
 
 #endif

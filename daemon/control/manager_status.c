@@ -22,7 +22,7 @@
 #define EXTEND_MS 15000
 
 static struct {
-	struct service *service;
+	struct process *process;
 	struct event timer;
 	bool started, draining;
 	uint64_t sent_ms; /* when the last line was */
@@ -31,15 +31,15 @@ static struct {
 
 static void format(char *buf, size_t size)
 {
-	const struct service *service = status.service;
-	unsigned int n = slots_used(&status.service->slots);
+	const struct process *process = status.process;
+	unsigned int n = connection_limit_used(&status.process->limit);
 
 	if (status.draining)
 		snprintf(buf, size, "stopping: %u connection(s) left", n);
 	else
 		snprintf(buf, size, "%u connection(s), %zu prox%s", n,
-			 service->generation->n_proxies,
-			 service->generation->n_proxies == 1 ? "y" : "ies");
+			 process->generation->n_proxies,
+			 process->generation->n_proxies == 1 ? "y" : "ies");
 }
 
 static void arm(uint64_t ms)
@@ -72,7 +72,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	/* Before the count is read: what changes after that asks again. */
-	atomic_store(&status.service->status_wanted, true);
+	atomic_store(&status.process->status_wanted, true);
 	tell();
 	if (status.draining)
 		arm(INTERVAL_MS);
@@ -87,18 +87,18 @@ static void change_delivered(struct message *message)
 		arm(since >= INTERVAL_MS ? 0 : INTERVAL_MS - since);
 }
 
-void status_start(struct service *service)
+void manager_status_start(struct process *process)
 {
 	if (status.started || !notify_wanted())
 		return;
-	status.service = service;
+	status.process = process;
 	status.started = true;
-	service->status_change.deliver = change_delivered;
-	event_assign(&status.timer, service->base, -1, 0, timer_fired, NULL);
+	process->status_change.deliver = change_delivered;
+	event_assign(&status.timer, process->base, -1, 0, timer_fired, NULL);
 	arm(0);
 }
 
-void status_drain(void)
+void manager_status_drain(void)
 {
 	if (!status.started)
 		return;
@@ -106,15 +106,15 @@ void status_drain(void)
 	arm(0);
 }
 
-void status_stop(void)
+void manager_status_stop(void)
 {
 	if (status.started)
 		event_del(&status.timer);
 	status.started = false;
 }
 
-void status_changed(struct service *service)
+void manager_status_changed(struct process *process)
 {
-	if (atomic_load(&service->status_wanted) && atomic_exchange(&service->status_wanted, false))
-		mailbox_post(&service->mailbox, &service->status_change);
+	if (atomic_load(&process->status_wanted) && atomic_exchange(&process->status_wanted, false))
+		mailbox_post(&process->mailbox, &process->status_change);
 }

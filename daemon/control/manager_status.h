@@ -7,17 +7,17 @@
 #ifndef DAEMON_CONTROL_MANAGER_STATUS_H
 #define DAEMON_CONTROL_MANAGER_STATUS_H
 
-struct service;
+struct process;
 
 /* Begins to tell.  Nothing happens where there is no service manager. */
-void status_start(struct service *service);
+void manager_status_start(struct process *process);
 
 /* The drain has begun: from now on it tells what is left, and asks for time. */
-void status_drain(void);
+void manager_status_drain(void);
 
-void status_stop(void);
+void manager_status_stop(void);
 
 /* A connection came or went.  Any thread. */
-void status_changed(struct service *service);
+void manager_status_changed(struct process *process);
 
 #endif

@@ -23,17 +23,16 @@ static struct {
 	struct generation *generation;
 } watch;
 
-static bool complain_if_lost(struct listening *listening, void *data)
+static bool complain_if_lost(struct listener *listener, void *data)
 {
 	(void)data;
-	if (listening->path_lost || listening->listener == NULL ||
-	    sfront_listener_check(listening->listener, 0) == 0)
+	if (listener->path_lost || !listener->open || sfront_listener_check(listener->open, 0) == 0)
 		return false;
-	listening->path_lost = true;
+	listener->path_lost = true;
 	log_line(LOG_WARNING,
 		 "%s: the path was removed or replaced, and no client reaches this socket any "
 		 "more; a reload (SIGHUP, with -c) or a restart binds it again",
-		 listening->sockets[0].text);
+		 listener->sockets[0].text);
 	return true;
 }
 
@@ -48,12 +47,12 @@ static void watch_readable(evutil_socket_t fd, short what, void *arg)
 	(void)generation_each(watch.generation, complain_if_lost, NULL);
 }
 
-static bool add(struct listening *listening, void *data)
+static bool add(struct listener *listener, void *data)
 {
 	int fd = *(const int *)data;
 
-	return listening->address.kind == SFRONT_UNIX &&
-	       inotify_add_watch(fd, listening->address.u.local.name, EVENTS) >= 0;
+	return listener->address.kind == SFRONT_UNIX &&
+	       inotify_add_watch(fd, listener->address.u.local.name, EVENTS) >= 0;
 }
 
 void path_watch_start(struct event_base *base, struct generation *generation)
@@ -77,7 +76,7 @@ void path_watch_start(struct event_base *base, struct generation *generation)
 
 void path_watch_stop(void)
 {
-	if (watch.generation == NULL)
+	if (!watch.generation)
 		return;
 	event_del(&watch.event);
 	close(watch.fd);

@@ -24,7 +24,7 @@
 static struct {
 	int argc;
 	char **argv;
-	struct service *service;
+	struct process *process;
 	void (*done)(struct generation *next);
 	struct generation *next; /* the thread's answer */
 	struct message message;
@@ -63,52 +63,52 @@ static bool read_config(struct config *config, const char **ret_file)
 }
 
 /* Whether the path of a UNIX socket still leads to it. */
-static bool is_reachable(const struct listening *listening)
+static bool is_reachable(const struct listener *listener)
 {
-	for (size_t i = 0; i < listening->n_sockets; i++)
-		if (sfront_listener_check(listening->listener, i) < 0)
+	for (size_t i = 0; i < listener->n_sockets; i++)
+		if (sfront_listener_check(listener->open, i) < 0)
 			return false;
 	return true;
 }
 
-static struct listening *find_running(void *data, const struct proxy *proxy, size_t line)
+static struct listener *find_running(void *data, const struct proxy *proxy, size_t line)
 {
 	const struct listen_config *listen = &proxy->config->listen[line];
-	struct listening *listening = generation_listening(
+	struct listener *listener = generation_listener(
 		data, &listen->address, config_listen_nth(&proxy->generation->config, listen));
 
-	if (listening == NULL || !is_reachable(listening))
+	if (!listener || !is_reachable(listener))
 		return NULL;
-	return listening_ref(listening);
+	return listener_ref(listener);
 }
 
-static bool has_line(const struct config *config, const struct listening *listening)
+static bool has_line(const struct config *config, const struct listener *listener)
 {
 	for (size_t i = 0; i < config->n_proxies; i++) {
 		const struct proxy_config *proxy = &config->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_listen; j++)
-			if (sfront_address_equal(&proxy->listen[j].address, &listening->address) &&
-			    config_listen_nth(config, &proxy->listen[j]) == listening->nth)
+			if (sfront_address_equal(&proxy->listen[j].address, &listener->address) &&
+			    config_listen_nth(config, &proxy->listen[j]) == listener->nth)
 				return true;
 	}
 	return false;
 }
 
 /* What was inherited may be wanted by another line now. */
-static bool lend_if_dropped(struct listening *listening, void *data)
+static bool lend_if_dropped(struct listener *listener, void *data)
 {
-	if (listening_is_own(listening) || has_line(data, listening))
+	if (listener_is_own(listener) || has_line(data, listener))
 		return false;
-	sfront_listener_lend(listening->listener);
+	sfront_listener_lend(listener->open);
 	return true;
 }
 
-static bool take_back(struct listening *listening, void *data)
+static bool take_back(struct listener *listener, void *data)
 {
 	(void)data;
-	if (listening->listener != NULL)
-		(void)sfront_listener_take_back(listening->listener);
+	if (listener->open)
+		(void)sfront_listener_take_back(listener->open);
 	return true;
 }
 
@@ -118,11 +118,11 @@ static int change_options(struct generation *next, bool back, struct sfront_erro
 	for (size_t i = 0; i < next->n_proxies; i++) {
 		struct proxy *proxy = &next->proxies[i];
 
-		for (size_t j = 0; j < proxy->n_listenings; j++) {
-			struct listening *listening = proxy->listenings[j];
-			const struct sfront_options *now = listening->options;
+		for (size_t j = 0; j < proxy->n_listeners; j++) {
+			struct listener *listener = proxy->listeners[j];
+			const struct sfront_options *now = listener->options;
 			const struct sfront_options *then = proxy->config->options;
-			int r = sfront_listener_update(listening->listener, back ? then : now,
+			int r = sfront_listener_update(listener->open, back ? then : now,
 						       back ? now : then, err);
 
 			if (r < 0 && !back)
@@ -142,14 +142,14 @@ static struct generation *open_next(struct generation *running)
 	if (!read_config(&config, &file))
 		return NULL;
 	(void)generation_each(running, lend_if_dropped, &config);
-	next = generation_open(reload.service, &config, file, find_running, running, &err);
-	if (next != NULL && change_options(next, false, &err) < 0) {
+	next = generation_open(reload.process, &config, file, find_running, running, &err);
+	if (next && change_options(next, false, &err) < 0) {
 		(void)change_options(next, true, &ignored);
 		generation_give_back(next);
 		generation_free(next);
 		next = NULL;
 	}
-	if (next == NULL) {
+	if (!next) {
 		(void)generation_each(running, take_back, NULL);
 		log_line(LOG_ERR, "%s", err.message);
 	}
@@ -159,8 +159,8 @@ static struct generation *open_next(struct generation *running)
 static void *reload_main(void *arg)
 {
 	(void)arg;
-	reload.next = open_next(reload.service->generation);
-	mailbox_post(&reload.service->mailbox, &reload.message);
+	reload.next = open_next(reload.process->generation);
+	mailbox_post(&reload.process->mailbox, &reload.message);
 	return NULL;
 }
 
@@ -173,7 +173,7 @@ static void finished(struct message *message)
 	reload.done(reload.next);
 }
 
-int reload_start(struct service *service, void (*done)(struct generation *next))
+int reload_start(struct process *process, void (*done)(struct generation *next))
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
@@ -182,7 +182,7 @@ int reload_start(struct service *service, void (*done)(struct generation *next))
 
 	if (r != 0)
 		return -r;
-	reload.service = service;
+	reload.process = process;
 	reload.done = done;
 	reload.message.deliver = finished;
 	atomic_store(&reload.pending, true);
@@ -197,22 +197,22 @@ int reload_start(struct service *service, void (*done)(struct generation *next))
 	return -r;
 }
 
-static bool close_if_dropped(struct listening *listening, void *data)
+static bool close_if_dropped(struct listener *listener, void *data)
 {
-	if (listening->newest == data || listening->listener == NULL)
+	if (listener->newest == data || !listener->open)
 		return false;
-	store_forget(listening);
+	store_forget(listener);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
-	listening->is_shared = false;
-	listening_refuse(listening);
-	listening_close(listening);
+	listener->is_shared = false;
+	listener_refuse(listener);
+	listener_close(listener);
 	return true;
 }
 
-static bool is_new(struct listening *listening, void *data)
+static bool is_new(struct listener *listener, void *data)
 {
 	(void)data;
-	return atomic_load(&listening->refs) == 1;
+	return atomic_load(&listener->refs) == 1;
 }
 
 /* What has been set when the process started, and stays so. */
@@ -230,9 +230,9 @@ static void warn_of_fixed(const struct process_config *now, const struct process
 			 (unsigned long long)now->pipe_size, (unsigned long long)then->pipe_size);
 }
 
-static void change_process(struct service *service, const struct process_config *then)
+static void change_process(struct process *process, const struct process_config *then)
 {
-	struct process_config *now = &service->process;
+	struct process_config *now = &process->settings;
 	unsigned int workers = now->workers;
 	uint64_t pipe_size = now->pipe_size;
 
@@ -241,34 +241,34 @@ static void change_process(struct service *service, const struct process_config 
 	now->workers = workers;
 	now->pipe_size = pipe_size;
 	log_set_level(now->log_level);
-	atomic_store(&service->slots.max, descriptors_max_connections(now));
+	atomic_store(&process->limit.max, descriptors_max_connections(now));
 }
 
-void reload_commit(struct service *service, struct generation *next)
+void reload_commit(struct process *process, struct generation *next)
 {
-	struct generation *before = service->generation;
+	struct generation *before = process->generation;
 	size_t added = generation_each(next, is_new, NULL);
 	size_t removed = generation_each(before, close_if_dropped, next), kept = 0;
 
 	for (size_t i = 0; i < next->n_proxies; i++)
-		kept += next->proxies[i].n_listenings;
+		kept += next->proxies[i].n_listeners;
 	kept -= added;
-	service->generation = next;
+	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(&next->proxies[i], true);
 	store_warn_of_untaken();
 	generation_unref(before);
-	change_process(service, &next->config.process);
+	change_process(process, &next->config.process);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
 		 next->file, kept, added, removed);
 }
 
-void reload_discard(struct service *service, struct generation *next)
+void reload_discard(struct process *process, struct generation *next)
 {
 	struct sfront_error ignored;
 
 	(void)change_options(next, true, &ignored);
 	generation_give_back(next);
 	generation_free(next);
-	(void)generation_each(service->generation, take_back, NULL);
+	(void)generation_each(process->generation, take_back, NULL);
 }

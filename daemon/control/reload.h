@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 struct generation;
-struct service;
+struct process;
 
 /* The command line, which is read again each time.  Borrowed. */
 void reload_remember(int argc, char **argv);
@@ -25,7 +25,7 @@ void reload_remember(int argc, char **argv);
  *
  * Returns 0 or -errno.
  */
-int reload_start(struct service *service, void (*done)(struct generation *next));
+int reload_start(struct process *process, void (*done)(struct generation *next));
 
 /* Whether its thread is still at work, which uses the service. */
 bool reload_pending(void);
@@ -35,9 +35,9 @@ bool reload_pending(void);
  * closes that, and says what has changed.  Process settings are in force from now
  * on.
  */
-void reload_commit(struct service *service, struct generation *next);
+void reload_commit(struct process *process, struct generation *next);
 
 /* Nothing has happened: closes what was opened. */
-void reload_discard(struct service *service, struct generation *next);
+void reload_discard(struct process *process, struct generation *next);
 
 #endif

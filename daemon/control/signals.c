@@ -43,7 +43,7 @@ int signals_catch(struct event_base *base, const struct signal_handlers *handler
 		if (is_ignored(numbers[i]))
 			continue;
 		events[i] = evsignal_new(base, numbers[i], handlers->arrived[i], NULL);
-		if (events[i] == NULL || event_add(events[i], NULL) < 0)
+		if (!events[i] || event_add(events[i], NULL) < 0)
 			return -ENOMEM;
 	}
 	change_mask(SIG_UNBLOCK);
@@ -55,6 +55,6 @@ void signals_release(void)
 	/* What comes from here on must not end the process by itself. */
 	signals_hold();
 	for (size_t i = 0; i < SIGNALS_COUNT; i++)
-		if (events[i] != NULL)
+		if (events[i])
 			event_free(events[i]);
 }

@@ -17,7 +17,7 @@
 #include "daemon/worker/worker.h"
 
 static struct {
-	struct service *service;
+	struct process *process;
 	struct event timer;
 	bool started;
 	unsigned int unanswered; /* workers that were asked and have said nothing yet */
@@ -40,12 +40,12 @@ static void complain(void)
 	watchdog.rounds++;
 	log_line(LOG_ERR,
 		 "%u worker(s) of %u stuck: no answer for %u period(s) of the watchdog's timer",
-		 watchdog.unanswered, watchdog.service->n_workers, watchdog.rounds);
+		 watchdog.unanswered, watchdog.process->n_workers, watchdog.rounds);
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)
 {
-	struct service *service = watchdog.service;
+	struct process *process = watchdog.process;
 
 	(void)fd;
 	(void)what;
@@ -54,25 +54,25 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 		complain();
 		return;
 	}
-	watchdog.unanswered = service->n_workers;
-	for (unsigned int i = 0; i < service->n_workers; i++)
-		worker_ping(&service->workers[i]);
+	watchdog.unanswered = process->n_workers;
+	for (unsigned int i = 0; i < process->n_workers; i++)
+		worker_ping(&process->workers[i]);
 }
 
-void watchdog_start(struct service *service)
+void watchdog_start(struct process *process)
 {
 	uint64_t usec;
 	struct timeval half;
 
 	if (watchdog.started || sd_watchdog_enabled(0, &usec) <= 0)
 		return;
-	watchdog.service = service;
+	watchdog.process = process;
 	watchdog.started = true;
-	for (unsigned int i = 0; i < service->n_workers; i++)
-		service->workers[i].pong.deliver = worker_answered;
+	for (unsigned int i = 0; i < process->n_workers; i++)
+		process->workers[i].pong.deliver = worker_answered;
 	half.tv_sec = (time_t)(usec / 2 / 1000000);
 	half.tv_usec = (suseconds_t)(usec / 2 % 1000000);
-	event_assign(&watchdog.timer, service->base, -1, EV_PERSIST, timer_fired, NULL);
+	event_assign(&watchdog.timer, process->base, -1, EV_PERSIST, timer_fired, NULL);
 	event_add(&watchdog.timer, &half);
 	timer_fired(-1, 0, NULL);
 }

@@ -5,10 +5,10 @@
 #ifndef DAEMON_CONTROL_WATCHDOG_H
 #define DAEMON_CONTROL_WATCHDOG_H
 
-struct service;
+struct process;
 
 /* Begins if the manager asked for it (WATCHDOG_USEC); the workers have been started. */
-void watchdog_start(struct service *service);
+void watchdog_start(struct process *process);
 
 void watchdog_stop(void);
 

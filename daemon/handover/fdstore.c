@@ -62,14 +62,14 @@ static void format_name(const struct sfront_address *address, unsigned int nth, 
 	snprintf(buf, STORE_NAME_SIZE, PREFIX "%016" PRIx64, hash(whole));
 }
 
-void store_format_name(const struct listening *listening, char *buf)
+void store_format_name(const struct listener *listener, char *buf)
 {
 	dev_t device = 0;
 	ino_t inode = 0;
 
-	if (sfront_listener_path_id(listening->listener, 0, &device, &inode) < 0)
+	if (sfront_listener_path_id(listener->open, 0, &device, &inode) < 0)
 		device = inode = 0;
-	format_name(&listening->address, listening->nth, device, inode, buf);
+	format_name(&listener->address, listener->nth, device, inode, buf);
 }
 
 /* What a socket for that line would be called, if it is the one at the path now. */
@@ -94,7 +94,7 @@ static bool add(const char *name, int fd, bool is_systemd_s)
 {
 	struct kept *kept = reallocarray(store.kept, store.n + 1, sizeof(*kept));
 
-	if (kept == NULL) {
+	if (!kept) {
 		close(fd);
 		return false;
 	}
@@ -138,7 +138,7 @@ static struct name *wanted_names(const struct config *config, size_t *ret_n)
 	for (size_t i = 0; i < config->n_proxies; i++)
 		n += config->proxies[i].n_listen;
 	names = calloc(n, sizeof(*names));
-	if (names == NULL)
+	if (!names)
 		return NULL;
 	*ret_n = 0;
 	for (size_t i = 0; i < config->n_proxies; i++)
@@ -198,7 +198,7 @@ void store_close_strangers(const struct config *config)
 	if (store.n == 0)
 		return;
 	wanted = wanted_names(config, &n_wanted);
-	for (size_t i = 0; i < store.n && wanted != NULL; i++) {
+	for (size_t i = 0; i < store.n && wanted; i++) {
 		struct kept *kept = &store.kept[i];
 
 		if (is_among(kept->name, wanted, n_wanted))
@@ -229,40 +229,40 @@ static size_t find(const char *name, struct kept **found)
 }
 
 /* Whoever handed them over goes on with the options that they have, if this process fails. */
-static struct listening *adopt(const struct listen_config *listen, unsigned int nth,
-			       const struct sfront_options *options, struct kept **found, size_t n)
+static struct listener *adopt(const struct listen_config *listen, unsigned int nth,
+			      const struct sfront_options *options, struct kept **found, size_t n)
 {
-	struct sfront_listener *listener;
-	struct listening *listening;
+	struct sfront_listener *open;
+	struct listener *listener;
 	struct sfront_error err;
 	int fds[SOCKETS_MAX];
 
 	for (size_t i = 0; i < n; i++)
 		fds[i] = found[i]->fd;
-	if (sfront_listener_adopt(&listen->address, fds, n, NULL, &listener, &err) < 0) {
+	if (sfront_listener_adopt(&listen->address, fds, n, NULL, &open, &err) < 0) {
 		log_line(LOG_WARNING, "%s; it is opened anew", err.message);
 		return NULL;
 	}
-	listening = listening_new(&listen->address, nth, options, listener);
-	if (listening == NULL) {
-		listening_abandon(listener);
+	listener = listener_new(&listen->address, nth, options, open);
+	if (!listener) {
+		listener_close_unshared(open);
 	} else {
-		listening->is_shared = true;
-		listening->is_adopted = true;
+		listener->is_shared = true;
+		listener->is_adopted = true;
 	}
 	for (size_t i = 0; i < n; i++) {
 		found[i]->fd = -1;
-		found[i]->taken = listening != NULL;
+		found[i]->taken = listener;
 	}
-	return listening;
+	return listener;
 }
 
-struct listening *store_find(void *data, const struct proxy *proxy, size_t line)
+struct listener *store_find(void *data, const struct proxy *proxy, size_t line)
 {
 	const struct config *config = &proxy->generation->config;
 	const struct listen_config *listen = &proxy->config->listen[line];
 	struct kept *found[SOCKETS_MAX];
-	struct listening *listening;
+	struct listener *listener;
 	char name[STORE_NAME_SIZE];
 	size_t n;
 
@@ -271,10 +271,10 @@ struct listening *store_find(void *data, const struct proxy *proxy, size_t line)
 	n = find(name, found);
 	if (n == 0)
 		return NULL;
-	listening =
+	listener =
 		adopt(listen, config_listen_nth(config, listen), proxy->config->options, found, n);
-	if (listening != NULL)
-		return listening;
+	if (listener)
+		return listener;
 	make_systemd_forget(found[0]);
 	for (size_t i = 0; i < n; i++)
 		close_kept(found[i]);
@@ -315,36 +315,36 @@ bool store_is_kept(void)
 {
 	const char *most = getenv("FDSTORE");
 
-	return notify_wanted() && most != NULL && atoi(most) > 0;
+	return notify_wanted() && most && atoi(most) > 0;
 }
 
-static bool keep(struct listening *listening, void *data)
+static bool keep(struct listener *listener, void *data)
 {
 	char name[STORE_NAME_SIZE];
 
 	(void)data;
 	/* Without a store, the path is ours alone from the moment that nobody else has it. */
-	listening->is_shared = store_is_kept();
-	if (!listening_is_own(listening) || !store_is_kept())
+	listener->is_shared = store_is_kept();
+	if (!listener_is_own(listener) || !store_is_kept())
 		return false;
-	store_format_name(listening, name);
-	for (size_t i = 0; i < listening->n_sockets; i++) {
-		if (notify_store(name, sfront_listener_fd(listening->listener, i)))
+	store_format_name(listener, name);
+	for (size_t i = 0; i < listener->n_sockets; i++) {
+		if (notify_store(name, sfront_listener_fd(listener->open, i)))
 			continue;
 		log_line(LOG_WARNING, "%s: systemd cannot keep this socket: %s",
-			 listening->sockets[i].text, strerror(errno));
-		listening->is_shared = false;
+			 listener->sockets[i].text, strerror(errno));
+		listener->is_shared = false;
 	}
 	return true;
 }
 
-static bool has_name(struct listening *listening, void *data)
+static bool has_name(struct listener *listener, void *data)
 {
 	char name[STORE_NAME_SIZE];
 
-	if (!listening_is_own(listening))
+	if (!listener_is_own(listener))
 		return false;
-	store_format_name(listening, name);
+	store_format_name(listener, name);
 	return strcmp(name, data) == 0;
 }
 
@@ -363,12 +363,12 @@ void store_update(struct generation *generation)
 	(void)generation_each(generation, keep, NULL);
 }
 
-void store_forget(const struct listening *listening)
+void store_forget(const struct listener *listener)
 {
 	char name[STORE_NAME_SIZE];
 
-	if (!store_is_kept() || !listening_is_own(listening) || listening->listener == NULL)
+	if (!store_is_kept() || !listener_is_own(listener) || !listener->open)
 		return;
-	store_format_name(listening, name);
+	store_format_name(listener, name);
 	notify_send("FDSTOREREMOVE=1\nFDNAME=%s", name);
 }

@@ -23,7 +23,7 @@ bool store_is_name(const char *name);
  * The name of a listener of our own: the address as it is written in the
  * configuration and, for a UNIX path, which file it is.
  */
-void store_format_name(const struct listening *listening, char *buf);
+void store_format_name(const struct listener *listener, char *buf);
 
 /* Notes the sockets that came back from systemd's store.  Before anything is opened. */
 void store_receive(void);
@@ -34,7 +34,7 @@ void store_receive(void);
  *
  * @name: copied
  *
- * False: memory is out.
+ * False: out of memory.
  */
 bool store_add(const char *name, int fd);
 
@@ -48,7 +48,7 @@ bool store_was_taken(size_t index);
 void store_close_strangers(const struct config *config);
 
 /* Gives what was noted for a listen line: the proxy_finder of a process that starts. */
-struct listening *store_find(void *data, const struct proxy *proxy, size_t line);
+struct listener *store_find(void *data, const struct proxy *proxy, size_t line);
 
 /* Closes what nobody wanted, at the latest when the listeners are open. */
 void store_close_rest(void);
@@ -66,6 +66,6 @@ bool store_is_kept(void);
 void store_update(struct generation *generation);
 
 /* And which not any more: it is about to be closed. */
-void store_forget(const struct listening *listening);
+void store_forget(const struct listener *listener);
 
 #endif

@@ -31,8 +31,8 @@ static struct {
 	int control;
 	size_t n_received;
 	struct event event;
-	struct succession succession;
-} successor;
+	struct takeover_handlers handlers;
+} takeover;
 
 static int take_descriptor(const char **text)
 {
@@ -60,89 +60,89 @@ static bool receive_one(const char **text)
 	len = strcspn(*text, " ");
 	snprintf(name, sizeof(name), "%.*s", (int)len, *text);
 	*text += len;
-	successor.n_received++;
+	takeover.n_received++;
 	return store_add(name, fd);
 }
 
-int successor_receive(void)
+int takeover_receive(void)
 {
 	const char *text = getenv(UPGRADE_VARIABLE);
 
-	if (text == NULL)
+	if (!text)
 		return 0;
-	successor.control = take_descriptor(&text);
-	successor.is_one = successor.has_predecessor = successor.control >= 0;
-	while (successor.is_one && *text == ' ' && receive_one(&text))
+	takeover.control = take_descriptor(&text);
+	takeover.is_one = takeover.has_predecessor = takeover.control >= 0;
+	while (takeover.is_one && *text == ' ' && receive_one(&text))
 		;
 	/* Another process is the service. */
-	notify_mute(successor.is_one);
-	if (!successor.is_one || *text != '\0')
+	notify_mute(takeover.is_one);
+	if (!takeover.is_one || *text != '\0')
 		return -EINVAL;
 	unsetenv(UPGRADE_VARIABLE);
-	return fcntl(successor.control, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+	return fcntl(takeover.control, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-bool successor_is_waiting(void)
+bool takeover_is_waiting(void)
 {
-	return successor.is_one;
+	return takeover.is_one;
 }
 
-bool successor_expects_word(void)
+bool takeover_expects_word(void)
 {
-	return successor.is_one && successor.has_predecessor && !successor.is_called_off;
+	return takeover.is_one && takeover.has_predecessor && !takeover.is_called_off;
 }
 
-bool successor_is_undecided(void)
+bool takeover_is_undecided(void)
 {
-	return successor.is_undecided;
+	return takeover.is_undecided;
 }
 
-bool successor_has_predecessor(void)
+bool takeover_has_predecessor(void)
 {
-	return successor.has_predecessor;
+	return takeover.has_predecessor;
 }
 
 static void become_service(void)
 {
-	successor.is_one = successor.is_undecided = false;
+	takeover.is_one = takeover.is_undecided = false;
 	notify_mute(false);
-	successor.succession.yours();
+	takeover.handlers.yours();
 }
 
 /* The old process goes on, or ends, without us. */
 static void lost(void)
 {
-	successor.may_accept = successor.is_undecided = false;
-	successor.is_called_off = true;
-	successor.succession.lost();
+	takeover.may_accept = takeover.is_undecided = false;
+	takeover.is_called_off = true;
+	takeover.handlers.lost();
 }
 
 /* Before it is the service, it may serve those whom it has accepted; then nothing is lost. */
 static void old_ended(void)
 {
-	event_del(&successor.event);
-	close(successor.control);
-	successor.has_predecessor = false;
-	if (!successor.may_accept)
+	event_del(&takeover.event);
+	close(takeover.control);
+	takeover.has_predecessor = false;
+	if (!takeover.may_accept)
 		lost();
-	else if (successor.is_one)
+	else if (takeover.is_one)
 		become_service();
 	else
-		successor.succession.alone();
+		takeover.handlers.alone();
 }
 
 static void act_on(const struct note *note)
 {
 	switch (note->kind) {
 	case NOTE_GO:
-		successor.may_accept = true;
-		successor.succession.go();
+		takeover.may_accept = true;
+		takeover.handlers.go();
 		break;
 	case NOTE_STOP:
-		successor.succession.stop();
+		takeover.handlers.stop();
 		break;
 	case NOTE_RELOAD:
-		successor.succession.reload();
+		takeover.handlers.reload();
 		break;
 	case NOTE_YOURS:
 		become_service();
@@ -174,28 +174,28 @@ static void old_spoke(evutil_socket_t fd, short what, void *arg)
 static void report(int kind, int value)
 {
 	const struct note note = { kind, value };
-	struct pollfd room = { .fd = successor.control, .events = POLLOUT };
+	struct pollfd room = { .fd = takeover.control, .events = POLLOUT };
 
 	/* If the old process has ended, reading says so. */
-	while (write(successor.control, &note, sizeof(note)) < 0 && errno == EAGAIN)
+	while (write(takeover.control, &note, sizeof(note)) < 0 && errno == EAGAIN)
 		if (poll(&room, 1, PATIENCE_MS) == 0)
 			return; /* it gives us up, too */
 }
 
-void successor_report_ready(struct event_base *base, const struct succession *succession)
+void takeover_report_ready(struct event_base *base, const struct takeover_handlers *handlers)
 {
-	successor.succession = *succession;
-	event_assign(&successor.event, base, successor.control, EV_READ | EV_PERSIST, old_spoke,
+	takeover.handlers = *handlers;
+	event_assign(&takeover.event, base, takeover.control, EV_READ | EV_PERSIST, old_spoke,
 		     NULL);
-	event_add(&successor.event, NULL);
-	for (size_t i = 0; i < successor.n_received; i++)
+	event_add(&takeover.event, NULL);
+	for (size_t i = 0; i < takeover.n_received; i++)
 		if (store_was_taken(i))
 			report(NOTE_TAKEN, (int)i);
 	report(NOTE_READY, 0);
 }
 
-void successor_report_accepting(void)
+void takeover_report_accepting(void)
 {
-	successor.is_undecided = true;
+	takeover.is_undecided = true;
 	report(NOTE_ACCEPTING, 0);
 }

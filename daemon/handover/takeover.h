@@ -13,10 +13,10 @@ struct event_base;
  * At the start of main(): notes what the old process has passed, if there is one.
  * Returns 0, or -errno: it cannot be made out, and this process must not go on.
  */
-int successor_receive(void);
+int takeover_receive(void);
 
 /* What happens to it, on the main thread. */
-struct succession {
+struct takeover_handlers {
 	void (*go)(void);   /* the old process lets it accept: successor_report_accepting() */
 	void (*stop)(void); /* before yours: the service is to stop, or to reload */
 	void (*reload)(void);
@@ -26,23 +26,23 @@ struct succession {
 };
 
 /* Whether this is one, and not the service yet. */
-bool successor_is_waiting(void);
+bool takeover_is_waiting(void);
 
 /* Whether the old process has yet to say what becomes of this one. */
-bool successor_expects_word(void);
+bool takeover_expects_word(void);
 
 /*
  * Whether it has said that it accepts, and not heard yet what follows from that: the
  * manager may have been told already that this is the service.
  */
-bool successor_is_undecided(void);
+bool takeover_is_undecided(void);
 
 /* Whether the process that it took over from has connections left. */
-bool successor_has_predecessor(void);
+bool takeover_has_predecessor(void);
 
 /* Tells the old process that all is open and set up. */
-void successor_report_ready(struct event_base *base, const struct succession *succession);
+void takeover_report_ready(struct event_base *base, const struct takeover_handlers *handlers);
 
-void successor_report_accepting(void);
+void takeover_report_accepting(void);
 
 #endif

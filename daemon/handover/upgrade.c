@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The old process of an upgrade: what it makes of the new one's notes.  launch.c
- * starts that; successor.c is the other side.
+ * The old process of an upgrade: what it makes of the new one's notes.  upgrade_exec.c
+ * starts that; takeover.c is the other side.
  */
 #include "daemon/handover/upgrade.h"
 
@@ -28,7 +28,7 @@
 #define MERCY_S 5
 
 static struct {
-	struct service *service;
+	struct process *process;
 	struct upgrade_handlers handlers;
 	int control; /* valid while .pending or .aborting */
 	bool pending;
@@ -70,7 +70,7 @@ static void failed(void)
 static void mark_taken(int index)
 {
 	if (!upgrade.aborting && index >= 0 && (size_t)index < upgrade.passed.n)
-		upgrade.passed.listenings[index]->is_taken_over = true;
+		upgrade.passed.listeners[index]->is_taken_over = true;
 }
 
 static void act_on(const struct note *note)
@@ -83,7 +83,7 @@ static void act_on(const struct note *note)
 		break;
 	case NOTE_EXEC_FAILED:
 		log_line(LOG_ERR, "upgrade: %s cannot be started: %s; this process goes on",
-			 launch_program(), strerror(note->value));
+			 upgrade_exec_program(), strerror(note->value));
 		failed();
 		break;
 	case NOTE_TAKEN:
@@ -141,11 +141,11 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	upgrade.handlers.failed();
 }
 
-static bool has_connection(struct listening *listening, void *data)
+static bool has_connection(struct listener *listener, void *data)
 {
 	(void)data;
-	for (size_t i = 0; i < listening->n_sockets; i++)
-		if (listening->sockets[i].is_single)
+	for (size_t i = 0; i < listener->n_sockets; i++)
+		if (listener->sockets[i].is_single)
 			return true;
 	return false;
 }
@@ -157,7 +157,7 @@ static int start(void)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	r = launch(upgrade.service->generation, pair[1], &upgrade.passed);
+	r = upgrade_exec(upgrade.process->generation, pair[1], &upgrade.passed);
 	close(pair[1]);
 	if (r < 0) {
 		close(pair[0]);
@@ -166,26 +166,26 @@ static int start(void)
 	(void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	upgrade.control = pair[0];
 	upgrade.pending = true;
-	event_assign(&upgrade.event, upgrade.service->base, pair[0], EV_READ | EV_PERSIST,
+	event_assign(&upgrade.event, upgrade.process->base, pair[0], EV_READ | EV_PERSIST,
 		     note_arrived, NULL);
-	event_assign(&upgrade.timer, upgrade.service->base, -1, 0, timer_fired, NULL);
+	event_assign(&upgrade.timer, upgrade.process->base, -1, 0, timer_fired, NULL);
 	event_add(&upgrade.event, NULL);
 	event_add(&upgrade.timer, &patience);
 	return 0;
 }
 
-int upgrade_start(struct service *service, const struct upgrade_handlers *handlers)
+int upgrade_start(struct process *process, const struct upgrade_handlers *handlers)
 {
 	int r;
 
-	upgrade.service = service;
+	upgrade.process = process;
 	upgrade.handlers = *handlers;
 	if (upgrade.aborting) {
 		log_line(LOG_ERR, "upgrade: process %d of the last one has not ended yet",
 			 upgrade.pid);
 		return -EBUSY;
 	}
-	if (generation_each(service->generation, has_connection, NULL) > 0) {
+	if (generation_each(process->generation, has_connection, NULL) > 0) {
 		log_line(LOG_ERR, "upgrade: this process serves a connection that was handed to "
 				  "it, and nobody else can take that over");
 		return -EOPNOTSUPP;
@@ -195,7 +195,7 @@ int upgrade_start(struct service *service, const struct upgrade_handlers *handle
 		log_line(LOG_ERR, "upgrade: no new process can be started: %s; this one goes on",
 			 strerror(-r));
 	else
-		log_line(LOG_NOTICE, "upgrade: starting %s", launch_program());
+		log_line(LOG_NOTICE, "upgrade: starting %s", upgrade_exec_program());
 	return r;
 }
 
@@ -206,16 +206,16 @@ bool upgrade_is_alive(void)
 	return upgrade.pending && poll(&hangup, 1, 0) != 1;
 }
 
-static bool set_shared(struct listening *listening, void *data)
+static bool set_shared(struct listener *listener, void *data)
 {
 	(void)data;
-	listening->is_shared = listening->is_taken_over;
-	return listening->is_shared;
+	listener->is_shared = listener->is_taken_over;
+	return listener->is_shared;
 }
 
 void upgrade_finish(void)
 {
-	(void)generation_each(upgrade.service->generation, set_shared, NULL);
+	(void)generation_each(upgrade.process->generation, set_shared, NULL);
 	/* The connection stays: its end tells the new process of ours. */
 	event_del(&upgrade.event);
 	event_del(&upgrade.timer);

@@ -28,7 +28,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct service;
+struct process;
 
 /* What becomes of it, on the main thread. */
 struct upgrade_handlers {
@@ -44,7 +44,7 @@ struct upgrade_handlers {
  *
  * Returns 0, or -errno, which the log says too.
  */
-int upgrade_start(struct service *service, const struct upgrade_handlers *handlers);
+int upgrade_start(struct process *process, const struct upgrade_handlers *handlers);
 
 /* Whether the new process is still there. */
 bool upgrade_is_alive(void);

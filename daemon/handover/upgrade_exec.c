@@ -2,7 +2,7 @@
 /*
  * Starts the new process of an upgrade.  Inherited descriptors keep their numbers
  * and go by LISTEN_FDS as they came; sockets of our own go by a variable that only
- * sockfront reads, with the names of store.c.
+ * sockfront reads, with the names of socket_name.h.
  */
 #include "daemon/handover/upgrade_exec.h"
 
@@ -32,29 +32,29 @@
 static char *program;
 static char **command_line;
 
-void launch_remember(char **argv)
+void upgrade_exec_remember(char **argv)
 {
 	const char *name = (const char *)getauxval(AT_EXECFN);
 	char directory[PATH_MAX];
 
 	command_line = argv;
 	/* As it was called: what a symbolic link leads to next time is the new version. */
-	if (name == NULL || *name == '\0')
+	if (!name || *name == '\0')
 		name = argv[0];
 	if (name[0] == '/')
 		program = strdup(name);
-	else if (getcwd(directory, sizeof(directory)) == NULL ||
+	else if (!getcwd(directory, sizeof(directory)) ||
 		 asprintf(&program, "%s/%s", directory, name) < 0)
 		program = NULL;
 }
 
-const char *launch_program(void)
+const char *upgrade_exec_program(void)
 {
 	return program;
 }
 
 /* Everything between fork() and exec(): made before, since only little may be called then. */
-struct launch_plan {
+struct exec_plan {
 	struct passed *passed; /* borrowed */
 	char **environment;    /* owned array of owned strings */
 	size_t n;
@@ -64,13 +64,13 @@ struct launch_plan {
 	bool out_of_memory;
 };
 
-static void add_variable(struct launch_plan *plan, char *text)
+static void add_variable(struct exec_plan *plan, char *text)
 {
 	char **longer = reallocarray(plan->environment, plan->n + 2, sizeof(*longer));
 
-	if (longer != NULL)
+	if (longer)
 		plan->environment = longer;
-	if (longer == NULL || text == NULL) {
+	if (!longer || !text) {
 		plan->out_of_memory = true;
 		free(text);
 		return;
@@ -79,11 +79,11 @@ static void add_variable(struct launch_plan *plan, char *text)
 	longer[plan->n] = NULL;
 }
 
-static void add_descriptor(struct launch_plan *plan, int fd)
+static void add_descriptor(struct exec_plan *plan, int fd)
 {
 	int *longer = reallocarray(plan->fds, plan->n_fds + 1, sizeof(*longer));
 
-	if (longer == NULL) {
+	if (!longer) {
 		plan->out_of_memory = true;
 		return;
 	}
@@ -115,7 +115,7 @@ static bool is_pid_of_watchdog(const char *variable)
 	return is_named(variable, "WATCHDOG_PID") && atoi(strchr(variable, '=') + 1) == getpid();
 }
 
-/* A variable that is written piece by piece.  NULL: memory is out. */
+/* A variable that is written piece by piece.  NULL: out of memory. */
 struct growing {
 	char *text;
 	size_t size;
@@ -126,17 +126,17 @@ static FILE *grow(struct growing *growing, const char *name)
 {
 	*growing = (struct growing){ 0 };
 	growing->stream = open_memstream(&growing->text, &growing->size);
-	if (growing->stream != NULL)
+	if (growing->stream)
 		fprintf(growing->stream, "%s=", name);
 	return growing->stream;
 }
 
-/* The text, for the caller to free; NULL when memory was out at any time. */
+/* The text, for the caller to free; NULL when memory was short at any time. */
 static char *grown(struct growing *growing)
 {
 	bool failed;
 
-	if (growing->stream == NULL)
+	if (!growing->stream)
 		return NULL;
 	failed = ferror(growing->stream);
 	if (fclose(growing->stream) == 0 && !failed)
@@ -146,7 +146,7 @@ static char *grown(struct growing *growing)
 }
 
 /* A variable whose value is written by the new process. */
-static char *add_pid(struct launch_plan *plan, const char *name)
+static char *add_pid(struct exec_plan *plan, const char *name)
 {
 	char *text = NULL;
 
@@ -157,7 +157,7 @@ static char *add_pid(struct launch_plan *plan, const char *name)
 }
 
 /* systemd's sockets come first in LISTEN_FDS; what comes from its store goes by our variable. */
-static void pass_inherited(struct launch_plan *plan)
+static void pass_inherited(struct exec_plan *plan)
 {
 	struct sfront_inherited inherited;
 	struct growing names;
@@ -166,7 +166,7 @@ static void pass_inherited(struct launch_plan *plan)
 
 	if (sfront_inherited_at(0, &inherited) < 0 || store_is_name(inherited.name))
 		return;
-	if (grow(&names, "LISTEN_FDNAMES") == NULL) {
+	if (!grow(&names, "LISTEN_FDNAMES")) {
 		plan->out_of_memory = true;
 		return;
 	}
@@ -191,17 +191,17 @@ static bool is_listening(int fd)
 }
 
 /* A number that was inherited once may be one of ours by now. */
-static bool is_own_descriptor(struct listening *listening, void *data)
+static bool is_own_descriptor(struct listener *listener, void *data)
 {
-	for (size_t i = 0; i < listening->n_sockets; i++)
-		if (listening_is_own(listening) &&
-		    sfront_listener_fd(listening->listener, i) == *(const int *)data)
+	for (size_t i = 0; i < listener->n_sockets; i++)
+		if (listener_is_own(listener) &&
+		    sfront_listener_fd(listener->open, i) == *(const int *)data)
 			return true;
 	return false;
 }
 
 /* Those that no variable announces and no line names now: a changed file may name them again. */
-static void pass_unannounced(struct launch_plan *plan, struct generation *generation)
+static void pass_unannounced(struct exec_plan *plan, struct generation *generation)
 {
 	int fd;
 
@@ -211,50 +211,50 @@ static void pass_unannounced(struct launch_plan *plan, struct generation *genera
 }
 
 struct passing {
-	struct launch_plan *plan;
+	struct exec_plan *plan;
 	struct growing sockets; /* the variable that says which they are */
 };
 
-static void note_passed(struct launch_plan *plan, struct listening *listening)
+static void note_passed(struct exec_plan *plan, struct listener *listener)
 {
-	struct listening **longer = reallocarray(plan->passed->listenings, plan->passed->n + 1,
-						 sizeof(struct listening *));
+	struct listener **longer = reallocarray(plan->passed->listeners, plan->passed->n + 1,
+						sizeof(struct listener *));
 
-	if (longer == NULL) {
+	if (!longer) {
 		plan->out_of_memory = true;
 		return;
 	}
-	plan->passed->listenings = longer;
-	longer[plan->passed->n++] = listening;
+	plan->passed->listeners = longer;
+	longer[plan->passed->n++] = listener;
 }
 
-static bool pass_listening(struct listening *listening, void *data)
+static bool pass_listener(struct listener *listener, void *data)
 {
 	struct passing *passing = data;
 	char name[STORE_NAME_SIZE];
 
-	listening->is_taken_over = false;
+	listener->is_taken_over = false;
 	/* Not all that was inherited was announced by LISTEN_FDS. */
-	if (!listening_is_own(listening)) {
-		for (size_t i = 0; i < listening->n_sockets; i++)
-			add_descriptor(passing->plan, sfront_listener_fd(listening->listener, i));
+	if (!listener_is_own(listener)) {
+		for (size_t i = 0; i < listener->n_sockets; i++)
+			add_descriptor(passing->plan, sfront_listener_fd(listener->open, i));
 		return false;
 	}
 	/* A path that is gone is bound anew. */
-	if (sfront_listener_check(listening->listener, 0) < 0)
+	if (sfront_listener_check(listener->open, 0) < 0)
 		return false;
-	store_format_name(listening, name);
-	for (size_t i = 0; i < listening->n_sockets; i++) {
-		int fd = sfront_listener_fd(listening->listener, i);
+	store_format_name(listener, name);
+	for (size_t i = 0; i < listener->n_sockets; i++) {
+		int fd = sfront_listener_fd(listener->open, i);
 
 		fprintf(passing->sockets.stream, " %d:%s", fd, name);
 		add_descriptor(passing->plan, fd);
-		note_passed(passing->plan, listening);
+		note_passed(passing->plan, listener);
 	}
 	return true;
 }
 
-static void plan_clear(struct launch_plan *plan)
+static void plan_clear(struct exec_plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++)
 		free(plan->environment[i]);
@@ -262,13 +262,13 @@ static void plan_clear(struct launch_plan *plan)
 	free(plan->fds);
 }
 
-static int plan_prepare(struct launch_plan *plan, struct generation *generation, int control)
+static int plan_prepare(struct exec_plan *plan, struct generation *generation, int control)
 {
 	struct passing passing = { .plan = plan };
 
-	if (grow(&passing.sockets, UPGRADE_VARIABLE) == NULL)
+	if (!grow(&passing.sockets, UPGRADE_VARIABLE))
 		return -ENOMEM;
-	for (char **variable = environ; *variable != NULL; variable++)
+	for (char **variable = environ; *variable; variable++)
 		if (is_pid_of_watchdog(*variable))
 			plan->watchdog_pid = add_pid(plan, "WATCHDOG_PID=");
 		else if (!is_of_ours(*variable))
@@ -276,7 +276,7 @@ static int plan_prepare(struct launch_plan *plan, struct generation *generation,
 	pass_inherited(plan);
 	pass_unannounced(plan, generation);
 	fprintf(passing.sockets.stream, "%d", control);
-	(void)generation_each(generation, pass_listening, &passing);
+	(void)generation_each(generation, pass_listener, &passing);
 	add_variable(plan, grown(&passing.sockets));
 	add_descriptor(plan, control);
 	if (!plan->out_of_memory)
@@ -313,13 +313,13 @@ static void restore_signals(const sigset_t *mask)
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-static _Noreturn void become_new(const struct launch_plan *plan, int control, const sigset_t *mask)
+static _Noreturn void become_new(const struct exec_plan *plan, int control, const sigset_t *mask)
 {
 	struct note note = { NOTE_STARTED, getpid() };
 
-	if (plan->listen_pid != NULL)
+	if (plan->listen_pid)
 		write_number(plan->listen_pid, getpid());
-	if (plan->watchdog_pid != NULL)
+	if (plan->watchdog_pid)
 		write_number(plan->watchdog_pid, getpid());
 	for (size_t i = 0; i < plan->n_fds; i++)
 		(void)fcntl(plan->fds[i], F_SETFD, 0);
@@ -335,7 +335,7 @@ static _Noreturn void become_new(const struct launch_plan *plan, int control, co
  * Twice: the new process is to be a child of the service manager, which would
  * not notice the end of somebody else's.
  */
-static int fork_twice(const struct launch_plan *plan, int control)
+static int fork_twice(const struct exec_plan *plan, int control)
 {
 	sigset_t all, before;
 	pid_t between;
@@ -362,13 +362,13 @@ static int fork_twice(const struct launch_plan *plan, int control)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
-int launch(struct generation *generation, int control, struct passed *passed)
+int upgrade_exec(struct generation *generation, int control, struct passed *passed)
 {
-	struct launch_plan plan = { .passed = passed };
+	struct exec_plan plan = { .passed = passed };
 	int r;
 
 	passed->n = 0;
-	if (program == NULL)
+	if (!program)
 		return -ENOENT;
 	r = plan_prepare(&plan, generation, control);
 	if (r < 0)

@@ -8,17 +8,17 @@
 #include <stddef.h>
 
 struct generation;
-struct listening;
+struct listener;
 
 /* Remembers where the program is and how it was called.  @argv: borrowed */
-void launch_remember(char **argv);
+void upgrade_exec_remember(char **argv);
 
 /* What will be started; NULL if that could not be told. */
-const char *launch_program(void);
+const char *upgrade_exec_program(void);
 
 /* Whose sockets were passed, in the order of UPGRADE_VARIABLE. */
 struct passed {
-	struct listening **listenings; /* owned array of borrowed ones; of one with two, twice */
+	struct listener **listeners; /* owned array of borrowed ones; of one with two, twice */
 	size_t n;
 };
 
@@ -31,6 +31,6 @@ struct passed {
  *
  * Returns 0 once it is on its way to exec(), of which a note tells, or -errno.
  */
-int launch(struct generation *generation, int control, struct passed *passed);
+int upgrade_exec(struct generation *generation, int control, struct passed *passed);
 
 #endif

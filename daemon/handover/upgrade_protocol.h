@@ -10,7 +10,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* In the environment of the new process: "CONTROL FD:NAME FD:NAME ...", with names of store.h. */
+/* In the environment of the new process: "CONTROL FD:NAME FD:NAME ...", with names of
+ * socket_name.h. */
 #define UPGRADE_VARIABLE "SOCKFRONT_UPGRADE"
 
 enum note_kind {

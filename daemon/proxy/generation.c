@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Opens all that a configuration names, or nothing.  Between proxy.c, which
- * opens one proxy, and store.c and reload.c, which say what is open already.
+ * opens one proxy, and socket_name.h and reload.c, which say what is open already.
  */
 #include "daemon/proxy/generation.h"
 
@@ -25,13 +25,13 @@ static int check_loop(const struct generation *generation, const struct proxy *p
 		      struct sfront_error *err)
 {
 	const struct address_list *list = backend_literal(proxy->backend);
-	const struct listening_socket *socket = NULL;
+	const struct listener_socket *socket = NULL;
 
-	if (list == NULL)
+	if (!list)
 		return 0;
-	for (size_t i = 0; i < generation->n_proxies && socket == NULL; i++)
+	for (size_t i = 0; i < generation->n_proxies && !socket; i++)
 		socket = proxy_reached(&generation->proxies[i], &list->addresses[0]);
-	if (socket == NULL)
+	if (!socket)
 		return 0;
 	snprintf(err->message, sizeof(err->message),
 		 "backend %s is our own listener %s: connections would go round for ever; name the "
@@ -45,7 +45,7 @@ static int failed_in(const struct proxy_config *proxy, int error, struct sfront_
 {
 	const struct sfront_error what = *err;
 
-	if (proxy->place.file != NULL)
+	if (proxy->place.file)
 		snprintf(err->message, sizeof(err->message), "%s:%u: [proxy %s]: %.600s",
 			 proxy->place.file, proxy->place.line, proxy->name, what.message);
 	return error;
@@ -89,14 +89,14 @@ static void unused_delivered(struct message *message)
 }
 
 /* With the options that it had, which its owner goes on with. */
-static void give_back(struct listening *listening)
+static void give_back(struct listener *listener)
 {
 	struct sfront_error ignored;
 
-	if (listening_is_own(listening) || listening->listener == NULL)
+	if (listener_is_own(listener) || !listener->open)
 		return;
-	(void)sfront_listener_update(listening->listener, listening->options, NULL, &ignored);
-	sfront_listener_lend(listening->listener);
+	(void)sfront_listener_update(listener->open, listener->options, NULL, &ignored);
+	sfront_listener_lend(listener->open);
 }
 
 void generation_give_back(struct generation *generation)
@@ -104,31 +104,30 @@ void generation_give_back(struct generation *generation)
 	for (size_t i = 0; i < generation->n_proxies; i++) {
 		struct proxy *proxy = &generation->proxies[i];
 
-		for (size_t j = 0; j < proxy->n_listenings; j++)
-			if (proxy->listenings[j] != NULL &&
-			    atomic_load(&proxy->listenings[j]->refs) == 1)
-				give_back(proxy->listenings[j]);
+		for (size_t j = 0; j < proxy->n_listeners; j++)
+			if (proxy->listeners[j] && atomic_load(&proxy->listeners[j]->refs) == 1)
+				give_back(proxy->listeners[j]);
 	}
 }
 
-struct generation *generation_open(struct service *service, struct config *config, const char *file,
+struct generation *generation_open(struct process *process, struct config *config, const char *file,
 				   proxy_finder *find, void *data, struct sfront_error *err)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 
-	snprintf(err->message, sizeof(err->message), "memory is out");
-	if (generation == NULL) {
+	snprintf(err->message, sizeof(err->message), "out of memory");
+	if (!generation) {
 		config_clear(config);
 		return NULL;
 	}
 	atomic_init(&generation->refs, 1);
-	generation->service = service;
+	generation->process = process;
 	generation->unused.deliver = unused_delivered;
 	generation->config = *config;
 	generation->file = file;
 	*config = (struct config){ 0 };
 	generation->proxies = calloc(generation->config.n_proxies, sizeof(*generation->proxies));
-	if (generation->proxies == NULL) {
+	if (!generation->proxies) {
 		generation_free(generation);
 		return NULL;
 	}
@@ -136,7 +135,7 @@ struct generation *generation_open(struct service *service, struct config *confi
 		goto fail;
 	if (acceptor_prepare(generation) == 0)
 		return generation;
-	snprintf(err->message, sizeof(err->message), "memory is out");
+	snprintf(err->message, sizeof(err->message), "out of memory");
 
 fail:
 	generation_give_back(generation);
@@ -152,28 +151,28 @@ struct generation *generation_ref(struct generation *generation)
 
 void generation_unref(struct generation *generation)
 {
-	if (generation != NULL && atomic_fetch_sub(&generation->refs, 1) == 1)
-		mailbox_post(&generation->service->mailbox, &generation->unused);
+	if (generation && atomic_fetch_sub(&generation->refs, 1) == 1)
+		mailbox_post(&generation->process->mailbox, &generation->unused);
 }
 
 struct wanted {
 	const struct sfront_address *address;
 	unsigned int nth;
-	struct listening *found;
+	struct listener *found;
 };
 
-static bool note_if_wanted(struct listening *listening, void *data)
+static bool note_if_wanted(struct listener *listener, void *data)
 {
 	struct wanted *wanted = data;
 
-	if (wanted->found == NULL && listening->listener != NULL && listening->nth == wanted->nth &&
-	    sfront_address_equal(&listening->address, wanted->address))
-		wanted->found = listening;
-	return wanted->found == listening;
+	if (!wanted->found && listener->open && listener->nth == wanted->nth &&
+	    sfront_address_equal(&listener->address, wanted->address))
+		wanted->found = listener;
+	return wanted->found == listener;
 }
 
-struct listening *generation_listening(const struct generation *generation,
-				       const struct sfront_address *address, unsigned int nth)
+struct listener *generation_listener(const struct generation *generation,
+				     const struct sfront_address *address, unsigned int nth)
 {
 	struct wanted wanted = { .address = address, .nth = nth };
 
@@ -182,13 +181,13 @@ struct listening *generation_listening(const struct generation *generation,
 }
 
 size_t generation_each(struct generation *generation,
-		       bool (*visit)(struct listening *listening, void *data), void *data)
+		       bool (*visit)(struct listener *listener, void *data), void *data)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < generation->n_proxies; i++)
-		for (size_t j = 0; j < generation->proxies[i].n_listenings; j++)
-			n += visit(generation->proxies[i].listenings[j], data);
+		for (size_t j = 0; j < generation->proxies[i].n_listeners; j++)
+			n += visit(generation->proxies[i].listeners[j], data);
 	return n;
 }
 
@@ -197,9 +196,9 @@ void generation_become_newest(struct generation *generation)
 	for (size_t i = 0; i < generation->n_proxies; i++) {
 		struct proxy *proxy = &generation->proxies[i];
 
-		for (size_t j = 0; j < proxy->n_listenings; j++) {
-			proxy->listenings[j]->newest = generation;
-			proxy->listenings[j]->options = proxy->config->options;
+		for (size_t j = 0; j < proxy->n_listeners; j++) {
+			proxy->listeners[j]->newest = generation;
+			proxy->listeners[j]->options = proxy->config->options;
 		}
 	}
 }
@@ -207,7 +206,7 @@ void generation_become_newest(struct generation *generation)
 bool generation_listens_on(const struct generation *generation, const struct sfront_sockaddr *addr)
 {
 	for (size_t i = 0; i < generation->n_proxies; i++)
-		if (proxy_reached(&generation->proxies[i], addr) != NULL)
+		if (proxy_reached(&generation->proxies[i], addr))
 			return true;
 	return false;
 }

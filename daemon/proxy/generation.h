@@ -17,10 +17,10 @@
 #include "daemon/proxy/proxy.h"
 
 struct accept_source;
-struct service;
+struct process;
 
 struct generation {
-	struct service *service;
+	struct process *process;
 	struct config
 		config;   /* the strings of the command line and of the file's name stay alive */
 	const char *file; /* NULL: the command line alone */
@@ -41,7 +41,7 @@ struct generation {
  * Returns it with one reference, or NULL with @err saying why; what it opened is
  * closed again then, and inherited descriptors are left to others.
  */
-struct generation *generation_open(struct service *service, struct config *config, const char *file,
+struct generation *generation_open(struct process *process, struct config *config, const char *file,
 				   proxy_finder *find, void *data, struct sfront_error *err);
 
 /* Any thread. */
@@ -60,12 +60,12 @@ void generation_give_back(struct generation *generation);
 void generation_free(struct generation *generation);
 
 /* The open listener of that address, borrowed; NULL without one. */
-struct listening *generation_listening(const struct generation *generation,
-				       const struct sfront_address *address, unsigned int nth);
+struct listener *generation_listener(const struct generation *generation,
+				     const struct sfront_address *address, unsigned int nth);
 
 /* Calls @visit for each listener; returns how many times that said true. */
 size_t generation_each(struct generation *generation,
-		       bool (*visit)(struct listening *listening, void *data), void *data);
+		       bool (*visit)(struct listener *listener, void *data), void *data);
 
 /*
  * From now on this is the newest generation that has those listeners, and its

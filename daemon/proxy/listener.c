@@ -16,116 +16,114 @@
 
 #include "daemon/base/log.h"
 
-static void note_bound(struct listening *listening, size_t index)
+static void note_bound(struct listener *listener, size_t index)
 {
-	struct listening_socket *socket = &listening->sockets[index];
+	struct listener_socket *socket = &listener->sockets[index];
 	int v6only = 1;
 	socklen_t len = sizeof(v6only);
 
-	if (sfront_listener_local(listening->listener, index, &socket->addr) < 0)
+	if (sfront_listener_local(listener->open, index, &socket->addr) < 0)
 		return;
 	if (socket->addr.sa.any.sa_family == AF_INET6)
-		socket->takes_ipv4 = getsockopt(sfront_listener_fd(listening->listener, index),
+		socket->takes_ipv4 = getsockopt(sfront_listener_fd(listener->open, index),
 						IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 &&
 				     !v6only;
 }
 
-static int note_sockets(struct listening *listening)
+static int note_sockets(struct listener *listener)
 {
-	listening->n_sockets = sfront_listener_count(listening->listener);
-	listening->sockets = calloc(listening->n_sockets, sizeof(*listening->sockets));
-	if (listening->sockets == NULL)
+	listener->n_sockets = sfront_listener_count(listener->open);
+	listener->sockets = calloc(listener->n_sockets, sizeof(*listener->sockets));
+	if (!listener->sockets)
 		return -ENOMEM;
-	for (size_t i = 0; i < listening->n_sockets; i++) {
-		struct listening_socket *socket = &listening->sockets[i];
+	for (size_t i = 0; i < listener->n_sockets; i++) {
+		struct listener_socket *socket = &listener->sockets[i];
 
-		sfront_listener_format(listening->listener, i, socket->text, sizeof(socket->text));
-		socket->is_single = sfront_listener_is_single(listening->listener, i);
+		sfront_listener_format(listener->open, i, socket->text, sizeof(socket->text));
+		socket->is_single = sfront_listener_is_single(listener->open, i);
 		if (!socket->is_single)
-			note_bound(listening, i);
+			note_bound(listener, i);
 	}
 	return 0;
 }
 
-struct listening *listening_new(const struct sfront_address *address, unsigned int nth,
-				const struct sfront_options *options,
-				struct sfront_listener *listener)
+struct listener *listener_new(const struct sfront_address *address, unsigned int nth,
+			      const struct sfront_options *options, struct sfront_listener *open)
 {
-	struct listening *listening = calloc(1, sizeof(*listening));
+	struct listener *listener = calloc(1, sizeof(*listener));
 
-	if (listening == NULL)
+	if (!listener)
 		return NULL;
-	atomic_init(&listening->refs, 1);
-	listening->address = *address;
-	listening->nth = nth;
-	listening->options = options;
-	listening->listener = listener;
-	if (note_sockets(listening) == 0)
-		return listening;
-	free(listening);
+	atomic_init(&listener->refs, 1);
+	listener->address = *address;
+	listener->nth = nth;
+	listener->options = options;
+	listener->open = open;
+	if (note_sockets(listener) == 0)
+		return listener;
+	free(listener);
 	return NULL;
 }
 
-struct listening *listening_ref(struct listening *listening)
+struct listener *listener_ref(struct listener *listener)
 {
-	atomic_fetch_add(&listening->refs, 1);
-	return listening;
+	atomic_fetch_add(&listener->refs, 1);
+	return listener;
 }
 
-void listening_unref(struct listening *listening)
+void listener_unref(struct listener *listener)
 {
-	if (listening == NULL || atomic_fetch_sub(&listening->refs, 1) != 1)
+	if (!listener || atomic_fetch_sub(&listener->refs, 1) != 1)
 		return;
-	listening_close(listening);
-	free(listening->sockets);
-	free(listening);
+	listener_close(listener);
+	free(listener->sockets);
+	free(listener);
 }
 
-void listening_abandon(struct sfront_listener *listener)
+void listener_close_unshared(struct sfront_listener *open)
 {
-	for (size_t i = 0; i < sfront_listener_count(listener); i++) {
-		int fd = sfront_listener_release(listener, i);
+	for (size_t i = 0; i < sfront_listener_count(open); i++) {
+		int fd = sfront_listener_release(open, i);
 
 		if (fd >= 0)
 			close(fd);
 	}
-	sfront_listener_close(listener);
+	sfront_listener_close(open);
 }
 
-void listening_close(struct listening *listening)
+void listener_close(struct listener *listener)
 {
-	if (listening->is_shared && listening->listener != NULL && listening_is_own(listening))
-		listening_abandon(listening->listener);
+	if (listener->is_shared && listener->open && listener_is_own(listener))
+		listener_close_unshared(listener->open);
 	else
-		sfront_listener_close(listening->listener);
-	listening->listener = NULL;
+		sfront_listener_close(listener->open);
+	listener->open = NULL;
 }
 
-void listening_settle(struct listening *listening)
+void listener_settle(struct listener *listener)
 {
 	struct sfront_error err;
 
-	if (!listening->is_adopted)
+	if (!listener->is_adopted)
 		return;
-	listening->is_adopted = false;
-	if (sfront_listener_update(listening->listener, NULL, listening->options, &err) < 0)
+	listener->is_adopted = false;
+	if (sfront_listener_update(listener->open, NULL, listener->options, &err) < 0)
 		log_line(LOG_WARNING, "%s; the socket stays as it was handed over", err.message);
 }
 
-void listening_refuse(const struct listening *listening)
+void listener_refuse(const struct listener *listener)
 {
-	if (listening->is_shared || listening->listener == NULL || !listening_is_own(listening))
+	if (listener->is_shared || !listener->open || !listener_is_own(listener))
 		return;
-	if (listening->address.kind == SFRONT_UNIX &&
-	    sfront_listener_check(listening->listener, 0) == 0)
-		(void)unlink(listening->address.u.local.name);
-	for (size_t i = 0; i < listening->n_sockets; i++)
-		(void)shutdown(sfront_listener_fd(listening->listener, i), SHUT_RDWR);
+	if (listener->address.kind == SFRONT_UNIX && sfront_listener_check(listener->open, 0) == 0)
+		(void)unlink(listener->address.u.local.name);
+	for (size_t i = 0; i < listener->n_sockets; i++)
+		(void)shutdown(sfront_listener_fd(listener->open, i), SHUT_RDWR);
 }
 
-bool listening_is_own(const struct listening *listening)
+bool listener_is_own(const struct listener *listener)
 {
-	switch (listening->address.kind) {
+	switch (listener->address.kind) {
 	case SFRONT_TCP:
 	case SFRONT_UNIX:
 	case SFRONT_ABSTRACT:
@@ -208,8 +206,8 @@ static struct sfront_sockaddr as_connected(const struct sfront_sockaddr *addr)
 	return to;
 }
 
-bool listening_socket_reached(const struct listening_socket *socket,
-			      const struct sfront_sockaddr *target)
+bool listener_socket_reached(const struct listener_socket *socket,
+			     const struct sfront_sockaddr *target)
 {
 	struct sfront_sockaddr to = as_connected(target), at = unwrapped(&socket->addr);
 	const struct sfront_sockaddr *addr = &to, *bound = &at;

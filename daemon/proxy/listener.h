@@ -16,7 +16,7 @@ struct generation;
 
 /* A descriptor of the listener, as noted when it was opened: workers read it when that is closed.
  */
-struct listening_socket {
+struct listener_socket {
 	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* what it listens on */
 	struct sfront_sockaddr addr;         /* len 0 for a connection */
 	bool is_single;                      /* it is for one connection */
@@ -24,14 +24,14 @@ struct listening_socket {
 	bool done; /* that one is taken, or it broke; the acceptor's alone */
 };
 
-struct listening {
+struct listener {
 	atomic_uint refs; /* a generation each */
 	struct sfront_address address;
 	unsigned int nth; /* of that address in its configuration: free ports may repeat */
 	const struct generation *newest;      /* of those that have it; the main thread's */
 	const struct sfront_options *options; /* what is in force; borrowed from the newest */
-	struct sfront_listener *listener;     /* NULL once it is closed */
-	struct listening_socket *sockets;     /* owned array */
+	struct sfront_listener *open;         /* NULL once it is closed */
+	struct listener_socket *sockets;      /* owned array */
 	size_t n_sockets;
 	/*
 	 * Another process has the sockets of our own making too, or the service
@@ -39,46 +39,45 @@ struct listening {
 	 */
 	bool is_shared;
 	bool is_taken_over; /* by the process of an upgrade, which has them too */
-	bool is_adopted;    /* with the options that it had: see listening_settle() */
+	bool is_adopted;    /* with the options that it had: see listener_settle() */
 	bool path_lost;     /* it was said in the log that the path is gone */
 };
 
 /*
  * Makes one of an open listener, which is taken on success.
  *
- * @options: those it was opened with; borrowed, see listening.options
+ * @options: those it was opened with; borrowed, see listener.options
  *
- * Returns it with one reference, or NULL when memory is out.
+ * Returns it with one reference, or NULL when out of memory.
  */
-struct listening *listening_new(const struct sfront_address *address, unsigned int nth,
-				const struct sfront_options *options,
-				struct sfront_listener *listener);
+struct listener *listener_new(const struct sfront_address *address, unsigned int nth,
+			      const struct sfront_options *options, struct sfront_listener *open);
 
-struct listening *listening_ref(struct listening *listening);
+struct listener *listener_ref(struct listener *listener);
 
 /* The last one closes the listener, if it is open still. */
-void listening_unref(struct listening *listening);
+void listener_unref(struct listener *listener);
 
 /* Closes the listener: nobody may be accepting from it any more. */
-void listening_close(struct listening *listening);
+void listener_close(struct listener *listener);
 
 /* Closes the descriptors of @listener and leaves what they were bound to in the file system. */
-void listening_abandon(struct sfront_listener *listener);
+void listener_close_unshared(struct sfront_listener *open);
 
 /* Sets the options of one that was adopted, now that it is ours. */
-void listening_settle(struct listening *listening);
+void listener_settle(struct listener *listener);
 
 /*
  * Turns clients away as a close would, but leaves the listener to a thread that
  * still looks at it.
  */
-void listening_refuse(const struct listening *listening);
+void listener_refuse(const struct listener *listener);
 
 /* Whether the socket is of our own making: not inherited, not a connection. */
-bool listening_is_own(const struct listening *listening);
+bool listener_is_own(const struct listener *listener);
 
 /* Whether a connection to @addr arrives at this socket. */
-bool listening_socket_reached(const struct listening_socket *socket,
-			      const struct sfront_sockaddr *addr);
+bool listener_socket_reached(const struct listener_socket *socket,
+			     const struct sfront_sockaddr *addr);
 
 #endif

@@ -15,7 +15,7 @@
 
 static int out_of_memory(struct sfront_error *err)
 {
-	snprintf(err->message, sizeof(err->message), "memory is out");
+	snprintf(err->message, sizeof(err->message), "out of memory");
 	return -ENOMEM;
 }
 
@@ -28,12 +28,12 @@ struct opening {
 /* Lines that were open already keep their listener in @opening. */
 static void find_open(struct proxy *proxy, struct opening *opening, proxy_finder *find, void *data)
 {
-	for (size_t i = 0; i < proxy->n_listenings; i++) {
-		struct listening *found = find(data, proxy, i);
+	for (size_t i = 0; i < proxy->n_listeners; i++) {
+		struct listener *found = find(data, proxy, i);
 
 		opening->addresses[i] = proxy->config->listen[i].address;
-		proxy->listenings[i] = found;
-		opening->listeners[i] = found != NULL ? found->listener : NULL;
+		proxy->listeners[i] = found;
+		opening->listeners[i] = found ? found->open : NULL;
 	}
 }
 
@@ -41,14 +41,14 @@ static int note_opened(struct proxy *proxy, struct opening *opening, struct sfro
 {
 	int r = 0;
 
-	for (size_t i = 0; i < proxy->n_listenings; i++) {
-		if (proxy->listenings[i] != NULL)
+	for (size_t i = 0; i < proxy->n_listeners; i++) {
+		if (proxy->listeners[i])
 			continue;
-		proxy->listenings[i] = listening_new(
+		proxy->listeners[i] = listener_new(
 			&opening->addresses[i],
 			config_listen_nth(&proxy->generation->config, &proxy->config->listen[i]),
 			proxy->config->options, opening->listeners[i]);
-		if (proxy->listenings[i] == NULL) {
+		if (!proxy->listeners[i]) {
 			sfront_listener_lend(opening->listeners[i]);
 			sfront_listener_close(opening->listeners[i]);
 			r = out_of_memory(err);
@@ -57,8 +57,8 @@ static int note_opened(struct proxy *proxy, struct opening *opening, struct sfro
 	return r;
 }
 
-static int open_listenings(struct proxy *proxy, proxy_finder *find, void *data,
-			   struct sfront_error *err)
+static int open_listeners(struct proxy *proxy, proxy_finder *find, void *data,
+			  struct sfront_error *err)
 {
 	const struct proxy_config *config = proxy->config;
 	struct opening opening = {
@@ -67,11 +67,11 @@ static int open_listenings(struct proxy *proxy, proxy_finder *find, void *data,
 	};
 	int r;
 
-	proxy->listenings = calloc(config->n_listen, sizeof(struct listening *));
-	if (opening.addresses == NULL || opening.listeners == NULL || proxy->listenings == NULL) {
+	proxy->listeners = calloc(config->n_listen, sizeof(struct listener *));
+	if (!opening.addresses || !opening.listeners || !proxy->listeners) {
 		r = out_of_memory(err);
 	} else {
-		proxy->n_listenings = config->n_listen;
+		proxy->n_listeners = config->n_listen;
 		find_open(proxy, &opening, find, data);
 		r = sfront_listener_open_each(opening.addresses, config->n_listen, config->options,
 					      opening.listeners, err);
@@ -87,15 +87,15 @@ static int list_sockets(struct proxy *proxy, struct sfront_error *err)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < proxy->n_listenings; i++)
-		n += proxy->listenings[i]->n_sockets;
+	for (size_t i = 0; i < proxy->n_listeners; i++)
+		n += proxy->listeners[i]->n_sockets;
 	proxy->sockets = calloc(n, sizeof(*proxy->sockets));
-	if (proxy->sockets == NULL)
+	if (!proxy->sockets)
 		return out_of_memory(err);
-	for (size_t i = 0; i < proxy->n_listenings; i++)
-		for (size_t j = 0; j < proxy->listenings[i]->n_sockets; j++)
+	for (size_t i = 0; i < proxy->n_listeners; i++)
+		for (size_t j = 0; j < proxy->listeners[i]->n_sockets; j++)
 			proxy->sockets[proxy->n_sockets++] =
-				(struct proxy_socket){ proxy->listenings[i], j };
+				(struct proxy_socket){ proxy->listeners[i], j };
 	return 0;
 }
 
@@ -107,27 +107,27 @@ int proxy_open(struct proxy *proxy, const struct proxy_config *config,
 
 	*proxy = (struct proxy){ .config = config, .generation = generation };
 	proxy->backend = backend_new(&config->backend, generation, err);
-	if (proxy->backend == NULL)
+	if (!proxy->backend)
 		return -errno;
-	r = open_listenings(proxy, find, data, err);
+	r = open_listeners(proxy, find, data, err);
 	return r < 0 ? r : list_sockets(proxy, err);
 }
 
 void proxy_close(struct proxy *proxy)
 {
-	for (size_t i = 0; i < proxy->n_listenings; i++)
-		listening_unref(proxy->listenings[i]);
+	for (size_t i = 0; i < proxy->n_listeners; i++)
+		listener_unref(proxy->listeners[i]);
 	backend_unref(proxy->backend);
-	free(proxy->listenings);
+	free(proxy->listeners);
 	free(proxy->sockets);
 }
 
 void proxy_announce(const struct proxy *proxy, bool only_new)
 {
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
-		const struct listening_socket *socket = proxy_socket_at(proxy, i);
+		const struct listener_socket *socket = proxy_socket_at(proxy, i);
 
-		if (only_new && atomic_load(&proxy->sockets[i].listening->refs) > 1)
+		if (only_new && atomic_load(&proxy->sockets[i].listener->refs) > 1)
 			continue;
 
 		log_line(socket->is_single ? LOG_DEBUG : LOG_INFO, "%s %s, backend %s",
@@ -136,11 +136,11 @@ void proxy_announce(const struct proxy *proxy, bool only_new)
 	}
 }
 
-const struct listening_socket *proxy_reached(const struct proxy *proxy,
-					     const struct sfront_sockaddr *addr)
+const struct listener_socket *proxy_reached(const struct proxy *proxy,
+					    const struct sfront_sockaddr *addr)
 {
 	for (size_t i = 0; i < proxy->n_sockets; i++)
-		if (listening_socket_reached(proxy_socket_at(proxy, i), addr))
+		if (listener_socket_reached(proxy_socket_at(proxy, i), addr))
 			return proxy_socket_at(proxy, i);
 	return NULL;
 }

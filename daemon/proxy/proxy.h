@@ -17,7 +17,7 @@ struct generation;
 
 /* One of the descriptors that a proxy accepts from. */
 struct proxy_socket {
-	struct listening *listening;
+	struct listener *listener;
 	size_t index; /* in that */
 };
 
@@ -25,8 +25,8 @@ struct proxy {
 	struct generation *generation;
 	const struct proxy_config *config; /* borrowed from the generation's */
 	struct backend *backend;
-	struct listening **listenings; /* one for each listen line; a reference each */
-	size_t n_listenings;
+	struct listener **listeners; /* one for each listen line; a reference each */
+	size_t n_listeners;
 	struct proxy_socket *sockets; /* those of all lines */
 	size_t n_sockets;
 };
@@ -35,7 +35,7 @@ struct proxy {
  * Says which listener that is open already serves listen line number @line of
  * the proxy: a reference for the caller, or NULL if one has to be opened.
  */
-typedef struct listening *proxy_finder(void *data, const struct proxy *proxy, size_t line);
+typedef struct listener *proxy_finder(void *data, const struct proxy *proxy, size_t line);
 
 /*
  * Opens every listen line that @find does not know and, for a literal one,
@@ -51,9 +51,9 @@ int proxy_open(struct proxy *proxy, const struct proxy_config *config,
 
 void proxy_close(struct proxy *proxy);
 
-static inline struct listening_socket *proxy_socket_at(const struct proxy *proxy, size_t index)
+static inline struct listener_socket *proxy_socket_at(const struct proxy *proxy, size_t index)
 {
-	return &proxy->sockets[index].listening->sockets[proxy->sockets[index].index];
+	return &proxy->sockets[index].listener->sockets[proxy->sockets[index].index];
 }
 
 /*
@@ -63,7 +63,7 @@ static inline struct listening_socket *proxy_socket_at(const struct proxy *proxy
 void proxy_announce(const struct proxy *proxy, bool only_new);
 
 /* The socket of the proxy that a connection to @addr arrives at, or NULL. */
-const struct listening_socket *proxy_reached(const struct proxy *proxy,
-					     const struct sfront_sockaddr *addr);
+const struct listener_socket *proxy_reached(const struct proxy *proxy,
+					    const struct sfront_sockaddr *addr);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes in transit and the pool of pipes: see transit.h.  Used by relay.c.
+ * Bytes pending and the pool of pipes: see pending.h.  Used by relay.c.
  */
 #include "daemon/relay/pipe_pool.h"
 
@@ -24,12 +24,12 @@
 /* Without descriptors, or past that limit: how long connections copy before the next try. */
 #define NO_PIPE_MS 1000
 
-void transit_pool_init(struct transit_pool *pool, size_t pipe_size, unsigned int max_pipes)
+void pipe_pool_init(struct pipe_pool *pool, size_t pipe_size, unsigned int max_pipes)
 {
-	*pool = (struct transit_pool){ .pipe_size = pipe_size, .max_pipes = max_pipes };
+	*pool = (struct pipe_pool){ .pipe_size = pipe_size, .max_pipes = max_pipes };
 }
 
-static void pipe_free(struct transit_pool *pool, struct transit *pipe)
+static void pipe_free(struct pipe_pool *pool, struct pending *pipe)
 {
 	close(pipe->pipe[0]);
 	close(pipe->pipe[1]);
@@ -37,10 +37,10 @@ static void pipe_free(struct transit_pool *pool, struct transit *pipe)
 	pool->n_pipes--;
 }
 
-void transit_pool_trim(struct transit_pool *pool)
+void pipe_pool_trim(struct pipe_pool *pool)
 {
-	while (pool->pipes != NULL) {
-		struct transit *pipe = pool->pipes;
+	while (pool->pipes) {
+		struct pending *pipe = pool->pipes;
 
 		pool->pipes = pipe->next;
 		pipe_free(pool, pipe);
@@ -48,31 +48,31 @@ void transit_pool_trim(struct transit_pool *pool)
 	pool->n_idle = 0;
 }
 
-void transit_pool_clear(struct transit_pool *pool)
+void pipe_pool_clear(struct pipe_pool *pool)
 {
-	transit_pool_trim(pool);
+	pipe_pool_trim(pool);
 	free(pool->buffer);
 	pool->buffer = NULL;
 }
 
-static struct transit *transit_new(size_t data_size)
+static struct pending *transit_new(size_t data_size)
 {
-	struct transit *transit = malloc(sizeof(*transit) + data_size);
+	struct pending *pending = malloc(sizeof(*pending) + data_size);
 
-	if (transit == NULL)
+	if (!pending)
 		return NULL;
-	memset(transit, 0, sizeof(*transit));
-	transit->pipe[0] = transit->pipe[1] = -1;
-	transit->capacity = data_size;
-	return transit;
+	memset(pending, 0, sizeof(*pending));
+	pending->pipe[0] = pending->pipe[1] = -1;
+	pending->capacity = data_size;
+	return pending;
 }
 
-static struct transit *pipe_new(struct transit_pool *pool)
+static struct pending *pipe_new(struct pipe_pool *pool)
 {
-	struct transit *pipe = transit_new(0);
+	struct pending *pipe = transit_new(0);
 	int size;
 
-	if (pipe == NULL)
+	if (!pipe)
 		return NULL;
 	if (pipe2(pipe->pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
 		free(pipe);
@@ -91,11 +91,11 @@ static struct transit *pipe_new(struct transit_pool *pool)
 	return pipe;
 }
 
-struct transit *transit_borrow_pipe(struct transit_pool *pool)
+struct pending *pipe_pool_borrow(struct pipe_pool *pool)
 {
-	struct transit *pipe = pool->pipes;
+	struct pending *pipe = pool->pipes;
 
-	if (pipe != NULL) {
+	if (pipe) {
 		pool->pipes = pipe->next;
 		pool->n_idle--;
 		return pipe;
@@ -104,23 +104,23 @@ struct transit *transit_borrow_pipe(struct transit_pool *pool)
 	    (pool->no_pipe_until_ms != 0 && clock_ms() < pool->no_pipe_until_ms))
 		return NULL;
 	pipe = pipe_new(pool);
-	pool->no_pipe_until_ms = pipe == NULL ? clock_ms() + NO_PIPE_MS : 0;
-	pool->pipe_capacity = pipe == NULL ? 0 : pipe->capacity;
+	pool->no_pipe_until_ms = !pipe ? clock_ms() + NO_PIPE_MS : 0;
+	pool->pipe_capacity = !pipe ? 0 : pipe->capacity;
 	return pipe;
 }
 
-unsigned char *transit_buffer(struct transit_pool *pool)
+unsigned char *pipe_pool_buffer(struct pipe_pool *pool)
 {
-	if (pool->buffer == NULL)
+	if (!pool->buffer)
 		pool->buffer = transit_new(COPY_SIZE);
-	return pool->buffer != NULL ? pool->buffer->data : NULL;
+	return pool->buffer ? pool->buffer->data : NULL;
 }
 
-struct transit *transit_keep(struct transit_pool *pool, size_t offset, size_t length)
+struct pending *pending_keep(struct pipe_pool *pool, size_t offset, size_t length)
 {
-	struct transit *kept = transit_new(length);
+	struct pending *kept = transit_new(length);
 
-	if (kept != NULL) {
+	if (kept) {
 		memcpy(kept->data, pool->buffer->data + offset, length);
 	} else {
 		kept = pool->buffer;
@@ -131,20 +131,20 @@ struct transit *transit_keep(struct transit_pool *pool, size_t offset, size_t le
 	return kept;
 }
 
-static void stop_waiting(struct transit *transit)
+static void stop_waiting(struct pending *pending)
 {
-	if (!transit->waiting)
+	if (!pending->waiting)
 		return;
-	event_del(&transit->writable);
-	transit->waiting = false;
+	event_del(&pending->writable);
+	pending->waiting = false;
 }
 
-struct transit *transit_from_pipe(struct transit_pool *pool, struct transit *pipe)
+struct pending *pending_from_pipe(struct pipe_pool *pool, struct pending *pipe)
 {
-	struct transit *memory = transit_new(pipe->length);
+	struct pending *memory = transit_new(pipe->length);
 
 	stop_waiting(pipe);
-	while (memory != NULL && memory->length < pipe->length) {
+	while (memory && memory->length < pipe->length) {
 		ssize_t n = read(pipe->pipe[0], memory->data + memory->length,
 				 pipe->length - memory->length);
 
@@ -157,18 +157,18 @@ struct transit *transit_from_pipe(struct transit_pool *pool, struct transit *pip
 	return memory;
 }
 
-void transit_give_back(struct transit_pool *pool, struct transit *transit)
+void pending_drop(struct pipe_pool *pool, struct pending *pending)
 {
-	if (transit == NULL)
+	if (!pending)
 		return;
-	stop_waiting(transit);
-	if (transit->pipe[0] < 0) {
-		free(transit);
-	} else if (transit->length > 0 || pool->n_idle >= KEEP_IDLE) {
-		pipe_free(pool, transit);
+	stop_waiting(pending);
+	if (pending->pipe[0] < 0) {
+		free(pending);
+	} else if (pending->length > 0 || pool->n_idle >= KEEP_IDLE) {
+		pipe_free(pool, pending);
 	} else {
-		transit->next = pool->pipes;
-		pool->pipes = transit;
+		pending->next = pool->pipes;
+		pool->pipes = pending;
 		pool->n_idle++;
 	}
 }

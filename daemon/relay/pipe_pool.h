@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes in transit: read from one end of a connection and not yet written to
+ * Bytes pending: read from one end of a connection and not yet written to
  * the other.  They lie in a pipe (for splice) or in memory (for copies), and
- * only connections that have some own a struct transit.
+ * only connections that have some own a struct pending.
  *
  * A worker keeps a few empty pipes for reuse.  A pipe with bytes in it never
  * goes back: the next connection would send them to its own peer.
@@ -19,8 +19,8 @@
 /* What one recv() may read; every worker has one such buffer for all its connections. */
 #define COPY_SIZE ((size_t)65536)
 
-struct transit {
-	struct transit *next;  /* in the pool */
+struct pending {
+	struct pending *next;  /* in the pool */
 	struct event writable; /* waits until the destination takes more; set up by session.c */
 	bool waiting;          /* ... and is added */
 	int pipe[2];           /* read and write end; -1: the bytes are in data */
@@ -31,50 +31,50 @@ struct transit {
 };
 
 /* One worker's stock. */
-struct transit_pool {
-	struct transit *pipes; /* empty pipes */
+struct pipe_pool {
+	struct pending *pipes; /* empty pipes */
 	unsigned int n_idle;
 	unsigned int n_pipes;      /* idle and borrowed */
 	unsigned int max_pipes;    /* descriptors are scarce: past this, connections copy */
 	size_t pipe_size;          /* wanted; 0: never splice */
 	size_t pipe_capacity;      /* of the last one that was made; 0: there is none to be had */
 	uint64_t no_pipe_until_ms; /* there was none to be had; not asked again before */
-	struct transit *buffer;    /* the copy buffer; NULL while memory is out */
+	struct pending *buffer;    /* the copy buffer; NULL while out of memory */
 };
 
-void transit_pool_init(struct transit_pool *pool, size_t pipe_size, unsigned int max_pipes);
+void pipe_pool_init(struct pipe_pool *pool, size_t pipe_size, unsigned int max_pipes);
 
 /* Everything borrowed must have come back. */
-void transit_pool_clear(struct transit_pool *pool);
+void pipe_pool_clear(struct pipe_pool *pool);
 
 /* Closes the idle pipes: a worker without connections holds none. */
-void transit_pool_trim(struct transit_pool *pool);
+void pipe_pool_trim(struct pipe_pool *pool);
 
 /*
  * Borrows an empty pipe.  NULL: splicing is off, or there is no pipe to be had
  * now (the limit, no descriptors, or pipes that are too small to be worth it).
  */
-struct transit *transit_borrow_pipe(struct transit_pool *pool);
+struct pending *pipe_pool_borrow(struct pipe_pool *pool);
 
 /*
- * The copy buffer, COPY_SIZE bytes.  NULL: memory is out; do not read, since
+ * The copy buffer, COPY_SIZE bytes.  NULL: out of memory; do not read, since
  * what is read could not be kept.
  */
-unsigned char *transit_buffer(struct transit_pool *pool);
+unsigned char *pipe_pool_buffer(struct pipe_pool *pool);
 
 /*
  * Keeps @length bytes that begin at @offset in the copy buffer.  Cannot fail: without
  * memory for a copy, the buffer itself is given away.
  */
-struct transit *transit_keep(struct transit_pool *pool, size_t offset, size_t length);
+struct pending *pending_keep(struct pipe_pool *pool, size_t offset, size_t length);
 
 /*
  * Moves what is in @pipe into memory, for a destination that cannot be spliced
- * to.  Takes @pipe.  Returns NULL when memory is out; the bytes are lost then.
+ * to.  Takes @pipe.  Returns NULL when out of memory; the bytes are lost then.
  */
-struct transit *transit_from_pipe(struct transit_pool *pool, struct transit *pipe);
+struct pending *pending_from_pipe(struct pipe_pool *pool, struct pending *pipe);
 
 /* Gives back; what is left in it is dropped, and nothing waits any more.  NULL is allowed. */
-void transit_give_back(struct transit_pool *pool, struct transit *transit);
+void pending_drop(struct pipe_pool *pool, struct pending *pending);
 
 #endif

@@ -3,7 +3,7 @@
  * Moves bytes from one end to its peer: small traffic by recv() and send()
  * through the worker's one buffer, bulk traffic by splice() through a borrowed
  * pipe.  One read and one write a turn: a busy connection cannot starve
- * others, and bytes that gather meanwhile go in fewer, larger moves.
+ * others, and bytes that coalesce meanwhile go in fewer, larger moves.
  *
  * Level-triggered on purpose: a short read never means "drained" (a UNIX socket
  * stops at a passed descriptor, TCP at the urgent mark), so nobody here infers
@@ -31,7 +31,7 @@
 #define SPLICE_SIZE ((size_t)1 << 20)
 
 /* Plain files and terminals refuse splice in one case or another: they are copied. */
-static bool can_splice(struct end *from)
+static bool can_splice(struct endpoint *from)
 {
 	return !from->copy_only && from->read_stream <= SFRONT_STREAM_PIPE &&
 	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE;
@@ -50,7 +50,7 @@ static bool is_of_the_connection(int error)
 }
 
 /* A terminal whose other side was closed says EIO for ever: that is its end of file. */
-static ssize_t read_once(const struct end *end, unsigned char *data, size_t size)
+static ssize_t read_once(const struct endpoint *end, unsigned char *data, size_t size)
 {
 	ssize_t n;
 
@@ -63,7 +63,7 @@ static ssize_t read_once(const struct end *end, unsigned char *data, size_t size
 	return n;
 }
 
-static ssize_t write_once(const struct end *end, const unsigned char *data, size_t size)
+static ssize_t write_once(const struct endpoint *end, const unsigned char *data, size_t size)
 {
 	ssize_t n;
 
@@ -78,7 +78,7 @@ static ssize_t write_once(const struct end *end, const unsigned char *data, size
  * Writes as much as the descriptor takes now.  A plain file is never polled,
  * so a short write to one is followed up here.  Returns how much, or -errno.
  */
-static ssize_t write_some(const struct end *end, const unsigned char *data, size_t size)
+static ssize_t write_some(const struct endpoint *end, const unsigned char *data, size_t size)
 {
 	size_t done = 0;
 
@@ -109,7 +109,7 @@ static enum relay_result read_failed(int *ret_error)
 }
 
 /* The kernel tells of a reset once; whoever heard of it left a note. */
-static enum relay_result ended(const struct end *from, int *ret_error)
+static enum relay_result ended(const struct endpoint *from, int *ret_error)
 {
 	if (from->broken == 0)
 		return RELAY_ENDED;
@@ -118,7 +118,7 @@ static enum relay_result ended(const struct end *from, int *ret_error)
 }
 
 /* Counts what the copy path reads: full buffers in a row are bulk traffic. */
-static void note_copy(struct end *from, size_t n)
+static void note_copy(struct endpoint *from, size_t n)
 {
 	from->full_runs = n == COPY_SIZE ? (uint8_t)(from->full_runs + 1) : 0;
 	if (from->full_runs < BULK_AFTER)
@@ -128,19 +128,19 @@ static void note_copy(struct end *from, size_t n)
 	from->thin_runs = 0;
 }
 
-static void note_splice(struct end *from, size_t n)
+static void note_splice(struct endpoint *from, size_t n)
 {
 	from->thin_runs = n < THIN_SPLICE ? (uint8_t)(from->thin_runs + 1) : 0;
 	if (from->thin_runs >= SMALL_AFTER)
 		from->bulk = false;
 }
 
-static enum relay_result turn_by_copy(struct transit_pool *pool, struct end *from, int *ret_error)
+static enum relay_result turn_by_copy(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
-	unsigned char *buffer = transit_buffer(pool);
+	unsigned char *buffer = pipe_pool_buffer(pool);
 	ssize_t n, written;
 
-	if (buffer == NULL)
+	if (!buffer)
 		return RELAY_NO_MEMORY;
 
 	n = read_once(from, buffer, COPY_SIZE);
@@ -157,7 +157,7 @@ static enum relay_result turn_by_copy(struct transit_pool *pool, struct end *fro
 	if (written == n)
 		return RELAY_MOVED;
 
-	from->transit = transit_keep(pool, (size_t)written, (size_t)(n - written));
+	from->pending = pending_keep(pool, (size_t)written, (size_t)(n - written));
 	return RELAY_BLOCKED;
 }
 
@@ -172,7 +172,7 @@ static ssize_t splice_once(int from, int to, size_t size)
 }
 
 /* @n: what splice() from @from gave, not more than 0. */
-static void note_read_failure(struct end *from, ssize_t n)
+static void note_read_failure(struct endpoint *from, ssize_t n)
 {
 	if (n == 0 || errno == EAGAIN)
 		return;
@@ -183,41 +183,42 @@ static void note_read_failure(struct end *from, ssize_t n)
 	from->bulk = false;
 }
 
-static enum relay_result flush_memory(struct transit_pool *pool, struct end *from, int *ret_error)
+static enum relay_result flush_memory(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
-	struct transit *transit = from->transit;
+	struct pending *pending = from->pending;
 	ssize_t n;
 
-	n = write_some(end_peer(from), transit->data + transit->offset, transit->length);
+	n = write_some(end_peer(from), pending->data + pending->offset, pending->length);
 	if (n < 0)
 		return write_failed(n, ret_error);
 	from->moved += (uint64_t)n;
-	transit->offset += (size_t)n;
-	transit->length -= (size_t)n;
-	if (transit->length > 0)
+	pending->offset += (size_t)n;
+	pending->length -= (size_t)n;
+	if (pending->length > 0)
 		return RELAY_BLOCKED;
 
-	from->transit = NULL;
-	transit_give_back(pool, transit);
+	from->pending = NULL;
+	pending_drop(pool, pending);
 	return RELAY_MOVED;
 }
 
 /* The destination refused to be spliced to with bytes already in the pipe: copy those, and all that
  * follow. */
-static enum relay_result flush_refused(struct transit_pool *pool, struct end *from, int *ret_error)
+static enum relay_result flush_refused(struct pipe_pool *pool, struct endpoint *from,
+				       int *ret_error)
 {
 	from->copy_only = true;
 	from->bulk = false;
-	from->transit = transit_from_pipe(pool, from->transit);
-	if (from->transit == NULL)
+	from->pending = pending_from_pipe(pool, from->pending);
+	if (!from->pending)
 		return write_failed(-ENOMEM, ret_error);
 	return flush_memory(pool, from, ret_error);
 }
 
 /* RELAY_MOVED leaves the empty pipe with @from, unless splicing to the peer was refused. */
-static enum relay_result drain_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
+static enum relay_result drain_pipe(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
-	struct transit *pipe = from->transit;
+	struct pending *pipe = from->pending;
 	ssize_t n = splice_once(pipe->pipe[0], end_peer(from)->write_fd, pipe->length);
 
 	if (n < 0 && is_refusal(errno))
@@ -235,13 +236,13 @@ static enum relay_result drain_pipe(struct transit_pool *pool, struct end *from,
  * again as soon as the destination has taken all, and goes on waiting for it.
  * What else reading may tell is left for the next turn.
  */
-static bool refill_pipe(struct end *from)
+static bool refill_pipe(struct endpoint *from)
 {
-	struct transit *pipe = from->transit;
+	struct pending *pipe = from->pending;
 	ssize_t n;
 
 	if (!pipe->waiting || !from->bulk ||
-	    (from->gathers && from->read_stream == SFRONT_STREAM_TCP))
+	    (from->coalesces && from->read_stream == SFRONT_STREAM_TCP))
 		return false;
 	n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
 	if (n <= 0) {
@@ -253,16 +254,16 @@ static bool refill_pipe(struct end *from)
 	return true;
 }
 
-static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from, int *ret_error)
+static enum relay_result flush_pipe(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
-	struct transit *pipe = from->transit;
+	struct pending *pipe = from->pending;
 	enum relay_result result = drain_pipe(pool, from, ret_error);
 
-	if (result == RELAY_MOVED && from->transit == pipe && refill_pipe(from))
+	if (result == RELAY_MOVED && from->pending == pipe && refill_pipe(from))
 		result = drain_pipe(pool, from, ret_error);
-	if (result == RELAY_MOVED && from->transit == pipe) {
-		from->transit = NULL;
-		transit_give_back(pool, pipe);
+	if (result == RELAY_MOVED && from->pending == pipe) {
+		from->pending = NULL;
+		pending_drop(pool, pipe);
 	}
 	return result;
 }
@@ -273,32 +274,32 @@ static enum relay_result flush_pipe(struct transit_pool *pool, struct end *from,
  * both are believed only when recv() says the same; a pipe or a UNIX socket is
  * asked again too, which costs one call at the end of its stream.
  */
-static enum relay_result turn_by_splice(struct transit_pool *pool, struct end *from,
-					struct transit *pipe, int *ret_error)
+static enum relay_result turn_by_splice(struct pipe_pool *pool, struct endpoint *from,
+					struct pending *pipe, int *ret_error)
 {
 	ssize_t n = splice_once(from->read_fd, pipe->pipe[1], SPLICE_SIZE);
 
 	if (n <= 0) {
 		note_read_failure(from, n);
-		transit_give_back(pool, pipe);
+		pending_drop(pool, pipe);
 		return turn_by_copy(pool, from, ret_error);
 	}
 	note_splice(from, (size_t)n);
 	pipe->length = (size_t)n;
-	from->transit = pipe;
+	from->pending = pipe;
 	return flush_pipe(pool, from, ret_error);
 }
 
-enum relay_result relay_turn(struct transit_pool *pool, struct end *from, int *ret_error)
+enum relay_result relay_turn(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
-	struct transit *pipe = from->bulk ? transit_borrow_pipe(pool) : NULL;
+	struct pending *pipe = from->bulk ? pipe_pool_borrow(pool) : NULL;
 
-	return pipe != NULL ? turn_by_splice(pool, from, pipe, ret_error)
-			    : turn_by_copy(pool, from, ret_error);
+	return pipe ? turn_by_splice(pool, from, pipe, ret_error)
+		    : turn_by_copy(pool, from, ret_error);
 }
 
-enum relay_result relay_flush(struct transit_pool *pool, struct end *from, int *ret_error)
+enum relay_result relay_flush(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
-	return from->transit->pipe[0] >= 0 ? flush_pipe(pool, from, ret_error)
+	return from->pending->pipe[0] >= 0 ? flush_pipe(pool, from, ret_error)
 					   : flush_memory(pool, from, ret_error);
 }

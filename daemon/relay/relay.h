@@ -23,9 +23,9 @@ enum watch {
 	WATCH_GONE /* edge-triggered: a change of state, such as a reset, while it is not read */
 };
 
-struct end {
+struct endpoint {
 	struct event event;      /* on read_fd */
-	struct transit *transit; /* read here, not yet written to the peer; NULL mostly */
+	struct pending *pending; /* read here, not yet written to the peer; NULL mostly */
 	uint64_t moved;          /* bytes read here that the peer's descriptor took */
 	int read_fd;             /* -1: closed */
 	int write_fd;            /* the same as read_fd for a socket; -1: closed */
@@ -38,14 +38,14 @@ struct end {
 	bool is_backend : 1;
 	bool ended : 1;     /* nothing more will be read from here */
 	bool bulk : 1;      /* what is read here goes through a pipe */
-	bool gathers : 1;   /* moved in large pieces only: see gather.h */
+	bool coalesces : 1; /* moved in large pieces only: see coalesce.h */
 	bool copy_only : 1; /* splice was refused for what is read here */
 	bool restore_read : 1;
 	bool restore_write : 1;
 };
 
 /* The two ends of a connection stand side by side: the client, then the backend. */
-static inline struct end *end_peer(struct end *end)
+static inline struct endpoint *end_peer(struct endpoint *end)
 {
 	return end->is_backend ? end - 1 : end + 1;
 }
@@ -58,9 +58,9 @@ static inline bool is_socket(uint8_t stream)
 
 enum relay_result {
 	RELAY_IDLE,         /* nothing to read for now */
-	RELAY_MOVED,        /* some bytes moved, and none is in transit */
-	RELAY_BLOCKED,      /* bytes are in transit: the peer takes no more for now */
-	RELAY_ENDED,        /* end of stream; none is in transit */
+	RELAY_MOVED,        /* some bytes moved, and none is pending */
+	RELAY_BLOCKED,      /* bytes are pending: the peer takes no more for now */
+	RELAY_ENDED,        /* end of stream; none is pending */
 	RELAY_READ_FAILED,  /* this end broke; errno in *ret_error */
 	RELAY_WRITE_FAILED, /* the peer broke; errno in *ret_error */
 	RELAY_NO_MEMORY     /* nothing was read, since it could not be kept */
@@ -68,14 +68,14 @@ enum relay_result {
 
 /*
  * One turn: reads once from @from, at most a buffer or a pipe full, and writes
- * it to the peer.  Nothing may be in transit.  Never blocks.
+ * it to the peer.  Nothing may be pending.  Never blocks.
  */
-enum relay_result relay_turn(struct transit_pool *pool, struct end *from, int *ret_error);
+enum relay_result relay_turn(struct pipe_pool *pool, struct endpoint *from, int *ret_error);
 
 /*
- * Writes what is in transit from @from.  RELAY_MOVED once none is left;
+ * Writes what is pending from @from.  RELAY_MOVED once none is left;
  * RELAY_BLOCKED or RELAY_WRITE_FAILED else.
  */
-enum relay_result relay_flush(struct transit_pool *pool, struct end *from, int *ret_error);
+enum relay_result relay_flush(struct pipe_pool *pool, struct endpoint *from, int *ret_error);
 
 #endif

@@ -26,7 +26,7 @@ struct access_note *access_log_begin(const struct session *session,
 		return NULL;
 	sfront_connection_format(connection, text, sizeof(text));
 	note = malloc(sizeof(*note) + strlen(text) + 1);
-	if (note == NULL)
+	if (!note)
 		return NULL; /* the kernel is asked again at the end; the duration is lost */
 	note->started_ms = clock_exact_ms();
 	strcpy(note->client, text);
@@ -35,7 +35,7 @@ struct access_note *access_log_begin(const struct session *session,
 
 void access_log_format_client(const struct session *session, char *buf, size_t size)
 {
-	const struct end *client = &session->client;
+	const struct endpoint *client = &session->client;
 	struct sfront_connection connection = {
 		.read_fd = client->read_fd,
 		.write_fd = client->write_fd,
@@ -44,7 +44,7 @@ void access_log_format_client(const struct session *session, char *buf, size_t s
 		.peer.len = sizeof(connection.peer.sa),
 	};
 
-	if (session->note != NULL) {
+	if (session->note) {
 		snprintf(buf, size, "%s", session->note->client);
 		return;
 	}
@@ -62,7 +62,7 @@ void access_log_session(const struct session *session, const char *reason)
 	if (!session->proxy->generation->config.process.access_log)
 		return;
 	access_log_format_client(session, client, sizeof(client));
-	if (session->note != NULL)
+	if (session->note)
 		ms = clock_exact_ms() - session->note->started_ms;
 	log_line(LOG_INFO,
 		 "client=%s listener=%s backend=%s up=%llu down=%llu duration=%llu.%03llu "

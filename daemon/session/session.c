@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions: what follows from what happens at their two ends.  session_watch.c
- * and session_timer.c say what has happened, relay.c moves the bytes, connect.c
+ * Sessions: what follows from what happens at their two ends.  watch.h
+ * and timers.c say what has happened, relay.c moves the bytes, connect.c
  * finds the backend, and only this file frees a session.
  */
 #include "daemon/session/session.h"
@@ -34,7 +34,7 @@
 #define ABORT_POLL_MS 10
 
 _Static_assert(offsetof(struct session, backend) ==
-		       offsetof(struct session, client) + sizeof(struct end),
+		       offsetof(struct session, client) + sizeof(struct endpoint),
 	       "end_peer() wants the two ends side by side");
 
 /* ---- closing ---- */
@@ -49,21 +49,21 @@ static void close_fd(int *fd, bool restore)
 	*fd = -1;
 }
 
-static void close_write_side(struct end *end)
+static void close_write_side(struct endpoint *end)
 {
 	if (end->write_fd == end->read_fd)
 		end->write_fd = -1;
 	close_fd(&end->write_fd, end->restore_write);
 }
 
-static void drop_transit(struct session *session, struct end *end)
+static void drop_pending(struct session *session, struct endpoint *end)
 {
-	transit_give_back(&session->worker->transits, end->transit);
-	end->transit = NULL;
+	pending_drop(&session->worker->pipes, end->pending);
+	end->pending = NULL;
 }
 
 /* With a reset instead of an end of stream, where the transport knows one. */
-static void end_close(struct end *end, bool reset)
+static void end_close(struct endpoint *end, bool reset)
 {
 	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 
@@ -89,8 +89,8 @@ static void session_close(struct session *session, enum close_how how, const cha
 		attempt_cancel(session->attempt);
 	session_unwatch(session);
 	session_timer_stop(session);
-	drop_transit(session, &session->client);
-	drop_transit(session, &session->backend);
+	drop_pending(session, &session->client);
+	drop_pending(session, &session->backend);
 	access_log_session(session, reason);
 
 	end_close(&session->client,
@@ -116,7 +116,7 @@ static void report_failure(struct session *session, const char *reason)
 	unsigned int dropped;
 
 	if (session->single) {
-		atomic_store(&session->worker->service->exit_status, 1);
+		atomic_store(&session->worker->process->exit_status, 1);
 		log_line(LOG_ERR, "connection to %s: %s", backend_text(session->proxy->backend),
 			 reason);
 		return;
@@ -138,7 +138,7 @@ static void session_fail(struct session *session, const char *reason)
 
 void session_cut(struct session *session)
 {
-	atomic_fetch_add(&session->worker->service->cut, 1);
+	atomic_fetch_add(&session->worker->process->cut, 1);
 	session_close(session, CLOSE_RESET, "cut");
 }
 
@@ -155,7 +155,7 @@ static bool is_client_gone(int error)
 	return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
 }
 
-static const char *reason_of(const struct end *broken, int error)
+static const char *reason_of(const struct endpoint *broken, int error)
 {
 	switch (error) {
 	case ECONNRESET:
@@ -171,13 +171,13 @@ static const char *reason_of(const struct end *broken, int error)
 	}
 }
 
-static struct end *broken_end(struct session *session)
+static struct endpoint *broken_end(struct session *session)
 {
 	return session->client_broke ? &session->client : &session->backend;
 }
 
 /* Whether what was written to @end may still be on its way: a reset would throw it away. */
-static bool is_sending(const struct end *end)
+static bool is_sending(const struct endpoint *end)
 {
 	int unsent = 0;
 
@@ -191,10 +191,10 @@ static bool is_sending(const struct end *end)
  */
 static void abort_on(struct session *session)
 {
-	struct end *broken = broken_end(session);
+	struct endpoint *broken = broken_end(session);
 	uint64_t now = clock_ms();
 
-	if (broken->ended && broken->transit == NULL && !is_sending(end_peer(broken))) {
+	if (broken->ended && !broken->pending && !is_sending(end_peer(broken))) {
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
@@ -203,7 +203,7 @@ static void abort_on(struct session *session)
 		return;
 	}
 	session_watch(session);
-	if (!session_timer_set(session, broken->ended && broken->transit == NULL
+	if (!session_timer_set(session, broken->ended && !broken->pending
 						? ABORT_POLL_MS
 						: session->timer->abort_due_ms - now))
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
@@ -213,9 +213,9 @@ static void abort_on(struct session *session)
  * @end failed with @error.  A socket may still hold bytes that were received
  * before; a pipe or a terminal that takes no more is simply left.
  */
-static void session_break(struct session *session, struct end *end, int error)
+static void session_break(struct session *session, struct endpoint *end, int error)
 {
-	struct end *survivor = end_peer(end);
+	struct endpoint *survivor = end_peer(end);
 
 	if (session->state == SESSION_ABORTING) { /* now the other one has failed too */
 		session_close(session, CLOSE_RESET, session->reason);
@@ -224,7 +224,7 @@ static void session_break(struct session *session, struct end *end, int error)
 	session->state = SESSION_ABORTING;
 	session->client_broke = !end->is_backend;
 	session->reason = reason_of(end, end->broken != 0 ? end->broken : error);
-	if (session_timer(session) == NULL) { /* no memory to do it gently */
+	if (!session_timer(session)) { /* no memory to do it gently */
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
@@ -233,13 +233,13 @@ static void session_break(struct session *session, struct end *end, int error)
 		end->ended = true;
 	if (session->single && (end->is_backend || !is_client_gone(error)))
 		report_failure(session, session->reason);
-	drop_transit(session, survivor);
+	drop_pending(session, survivor);
 	abort_on(session);
 }
 
 /* ---- bytes ---- */
 
-static void finish_writing(struct end *end)
+static void finish_writing(struct endpoint *end)
 {
 	if (is_socket(end->write_stream))
 		(void)shutdown(end->write_fd,
@@ -252,10 +252,10 @@ static void finish_writing(struct end *end)
  * Everything from @from has been delivered, its end of stream too.  May free
  * the session.
  */
-static void stream_finished(struct session *session, struct end *from)
+static void stream_finished(struct session *session, struct endpoint *from)
 {
-	struct end *to = end_peer(from);
-	bool all_done = to->ended && to->transit == NULL;
+	struct endpoint *to = end_peer(from);
+	bool all_done = to->ended && !to->pending;
 
 	/* Who sits at a terminal is not asked to end the input of a connection that is over. */
 	if (from->is_backend && to->read_stream == SFRONT_STREAM_TERMINAL)
@@ -272,7 +272,8 @@ static void stream_finished(struct session *session, struct end *from)
 }
 
 /* While ABORTING, only what is here already counts; nobody is waited for. */
-static void aborting_result(struct session *session, struct end *from, enum relay_result result)
+static void aborting_result(struct session *session, struct endpoint *from,
+			    enum relay_result result)
 {
 	switch (result) {
 	case RELAY_IDLE:
@@ -291,8 +292,8 @@ static void aborting_result(struct session *session, struct end *from, enum rela
 	abort_on(session);
 }
 
-static void relaying_result(struct session *session, struct end *from, enum relay_result result,
-			    int error)
+static void relaying_result(struct session *session, struct endpoint *from,
+			    enum relay_result result, int error)
 {
 	switch (result) {
 	case RELAY_MOVED:
@@ -320,7 +321,7 @@ static void relaying_result(struct session *session, struct end *from, enum rela
 }
 
 /* What follows from a turn or a flush; @before: from->moved as it was.  May free the session. */
-static void bytes_handled(struct session *session, struct end *from, enum relay_result result,
+static void bytes_handled(struct session *session, struct endpoint *from, enum relay_result result,
 			  int error, uint64_t before)
 {
 	if (session->state != SESSION_ABORTING) {
@@ -333,23 +334,23 @@ static void bytes_handled(struct session *session, struct end *from, enum relay_
 }
 
 /* Reads once from @from.  May free the session. */
-static void session_turn(struct session *session, struct end *from)
+static void session_turn(struct session *session, struct endpoint *from)
 {
 	uint64_t before = from->moved;
 	int error = 0;
-	enum relay_result result = relay_turn(&session->worker->transits, from, &error);
+	enum relay_result result = relay_turn(&session->worker->pipes, from, &error);
 
 	bytes_handled(session, from, result, error, before);
 }
 
-void session_flush(struct end *from)
+void session_flush(struct endpoint *from)
 {
 	struct session *session = session_of(from);
 	uint64_t before = from->moved;
 	enum relay_result result;
 	int error = 0;
 
-	result = relay_flush(&session->worker->transits, from, &error);
+	result = relay_flush(&session->worker->pipes, from, &error);
 	bytes_handled(session, from, result, error, before);
 }
 
@@ -370,7 +371,7 @@ static int socket_error(int fd)
 }
 
 /* A UNIX client that has closed altogether, without a byte for the backend. */
-static bool left_nothing(const struct end *client)
+static bool left_nothing(const struct endpoint *client)
 {
 	struct pollfd pfd = { .fd = client->read_fd };
 	char byte;
@@ -385,19 +386,19 @@ static bool left_nothing(const struct end *client)
  * and its end of stream may be that of a complete request; only one that is
  * gone need not wait any longer.
  */
-static void awaiting_client_stirred(struct session *session)
+static void awaiting_client_ready(struct session *session)
 {
 	if (socket_error(session->client.read_fd) != 0 || left_nothing(&session->client))
 		session_close(session, CLOSE_CLEAN, "client left while the backend was awaited");
 }
 
-void session_end_stirred(struct end *end, enum watch watch)
+void session_end_ready(struct endpoint *end, enum watch watch)
 {
 	struct session *session = session_of(end);
 	int error;
 
 	if (session->state == SESSION_CONNECTING) {
-		awaiting_client_stirred(session);
+		awaiting_client_ready(session);
 	} else if (watch == WATCH_READABLE) {
 		session_turn(session, end);
 	} else {
@@ -411,7 +412,7 @@ static void relaying_timer(struct session *session)
 {
 	const char *timeout = session_timer_check(session);
 
-	if (timeout != NULL) {
+	if (timeout) {
 		session_close(session, CLOSE_RESET, timeout);
 		return;
 	}
@@ -424,7 +425,7 @@ static void relaying_timer(struct session *session)
 
 static void begin_relay(struct session *session, int fd, int error)
 {
-	struct end *backend = &session->backend;
+	struct endpoint *backend = &session->backend;
 
 	backend->read_fd = backend->write_fd = fd;
 	backend->broken = (uint8_t)error;
@@ -448,7 +449,7 @@ static void backend_answered(void *arg, int fd, int error, const char *reason)
 
 static void init_ends(struct session *session, const struct sfront_connection *connection)
 {
-	struct end *client = &session->client, *backend = &session->backend;
+	struct endpoint *client = &session->client, *backend = &session->backend;
 
 	client->read_fd = connection->read_fd;
 	client->write_fd = connection->write_fd;
@@ -474,14 +475,14 @@ static void connect_backend(struct session *session)
 	else if (fd == -EINPROGRESS)
 		session_watch(session);
 	else if (!session_timer_set(session, STARVED_RETRY_MS))
-		session_fail(session, "connect failed: memory is out");
+		session_fail(session, "connect failed: out of memory");
 }
 
 void session_timer_fired(struct session *session)
 {
 	switch ((enum session_state)session->state) {
 	case SESSION_CONNECTING:
-		if (session->attempt == NULL)
+		if (!session->attempt)
 			connect_backend(session);
 		else
 			session_watch(session);

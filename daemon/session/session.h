@@ -37,8 +37,8 @@ enum session_state { SESSION_CONNECTING, SESSION_RELAYING, SESSION_ABORTING };
 struct session {
 	struct worker *worker;
 	const struct proxy *proxy;
-	struct end client; /* the backend stands behind it: see end_peer() */
-	struct end backend;
+	struct endpoint client; /* the backend stands behind it: see end_peer() */
+	struct endpoint backend;
 	union {
 		struct attempt *attempt; /* while CONNECTING; may be NULL */
 		const char *reason;      /* while ABORTING; static */
@@ -49,7 +49,7 @@ struct session {
 	uint8_t state;               /* enum session_state */
 	bool single : 1;             /* the process serves this one connection */
 	bool watch_gone : 1;         /* an end has not been read for a while: watch for its reset */
-	bool starved : 1;            /* memory was out; the timer tries again */
+	bool starved : 1;            /* memory was short; the timer tries again */
 	bool client_broke : 1;       /* while ABORTING: else the backend did */
 };
 
@@ -61,7 +61,7 @@ struct session {
 void session_start(struct worker *worker, const struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection);
 
-static inline struct session *session_of(struct end *end)
+static inline struct session *session_of(struct endpoint *end)
 {
 	return end->is_backend ? (struct session *)((char *)end - offsetof(struct session, backend))
 			       : (struct session *)((char *)end - offsetof(struct session, client));
@@ -69,10 +69,10 @@ static inline struct session *session_of(struct end *end)
 
 /*
  * What has happened; each may free the session.  At an end that was watched for
- * that; to the peer of an end, which takes more of what is in transit; to the timer.
+ * that; to the peer of an end, which takes more of what is pending; to the timer.
  */
-void session_end_stirred(struct end *end, enum watch watch);
-void session_flush(struct end *from);
+void session_end_ready(struct endpoint *end, enum watch watch);
+void session_flush(struct endpoint *from);
 void session_timer_fired(struct session *session);
 
 /* Ends the session now, both sides with a reset: the drain is over. */

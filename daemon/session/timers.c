@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The timer of a session: see session_timer.h.  Between gather.c and the
+ * The timer of a session: see session_timer.h.  Between coalesce.c and the
  * timeouts of the configuration, which want it, and session.c, which acts on it.
  */
 #include "daemon/session/timers.h"
@@ -29,7 +29,7 @@ struct session_timer *session_timer(struct session *session)
 {
 	struct session_timer *timer = session->timer;
 
-	if (timer != NULL)
+	if (timer)
 		return timer;
 	if (!slab_ready(&session->worker->timers))
 		return NULL;
@@ -46,7 +46,7 @@ bool session_timer_set(struct session *session, uint64_t ms)
 	struct timeval tv = timeval_from_ms(ms);
 	uint64_t due = clock_ms() + ms;
 
-	if (timer == NULL)
+	if (!timer)
 		return false;
 	if (timer->due_ms != 0 && timer->due_ms <= due)
 		return true;
@@ -58,43 +58,44 @@ bool session_timer_set(struct session *session, uint64_t ms)
 
 void session_timer_stop(struct session *session)
 {
-	if (session->timer == NULL)
+	if (!session->timer)
 		return;
 	/* An inherited connection may be in somebody else's hands, too. */
-	gather_end(&session->timer->gather[0], &session->client);
-	gather_end(&session->timer->gather[1], &session->backend);
+	coalesce_stop(&session->timer->coalesce[0], &session->client);
+	coalesce_stop(&session->timer->coalesce[1], &session->backend);
 	event_del(&session->timer->event);
 	slab_give(&session->worker->timers, session->timer);
 	session->timer = NULL;
 }
 
-/* ---- bytes that gather ---- */
+/* ---- bytes that coalesce ---- */
 
-/* What is left lying in a socket that gathers is looked after; without a timer, none may gather. */
+/* What is left lying in a socket that coalesces is looked after; without a timer, none may
+ * coalesce. */
 static void look_soon(struct session *session)
 {
-	struct gather *gather = session->timer->gather;
+	struct coalesce *coalesce = session->timer->coalesce;
 
-	if (session_timer_set(session, GATHER_MS))
+	if (session_timer_set(session, COALESCE_MS))
 		return;
-	gather_end(&gather[0], &session->client);
-	gather_end(&gather[1], &session->backend);
+	coalesce_stop(&coalesce[0], &session->client);
+	coalesce_stop(&coalesce[1], &session->backend);
 }
 
-static void note_bulk(struct session *session, struct end *from)
+static void note_bulk(struct session *session, struct endpoint *from)
 {
-	if ((from->bulk || from->gathers) && session_timer(session) != NULL &&
-	    gather_note(&session->timer->gather[from->is_backend], from,
-			session->worker->transits.pipe_capacity))
+	if ((from->bulk || from->coalesces) && session_timer(session) &&
+	    coalesce_note(&session->timer->coalesce[from->is_backend], from,
+			  session->worker->pipes.pipe_capacity))
 		look_soon(session);
 }
 
 /* When the timer fires, for whatever reason. */
 static void check_bulk(struct session *session)
 {
-	struct gather *gather = session->timer->gather;
-	bool client = gather_check(&gather[0], &session->client);
-	bool backend = gather_check(&gather[1], &session->backend);
+	struct coalesce *coalesce = session->timer->coalesce;
+	bool client = coalesce_check(&coalesce[0], &session->client);
+	bool backend = coalesce_check(&coalesce[1], &session->backend);
 
 	if (client || backend)
 		look_soon(session);
@@ -107,7 +108,7 @@ static void note_activity(struct session *session)
 {
 	uint64_t limit = session->proxy->config->idle_timeout_ms;
 
-	if (limit == SFRONT_INFINITY_MS || session_timer(session) == NULL)
+	if (limit == SFRONT_INFINITY_MS || !session_timer(session))
 		return;
 	session->timer->active_ms = clock_ms();
 	if (session->timer->due_ms == 0)
@@ -124,7 +125,7 @@ void session_timer_begin(struct session *session)
 }
 
 /* What has been written to @end and is still on its way. */
-static uint64_t unsent_to(const struct end *end)
+static uint64_t unsent_to(const struct endpoint *end)
 {
 	int unsent = 0;
 
@@ -147,19 +148,19 @@ static bool is_draining(struct session *session)
 	return moves;
 }
 
-/* Once; where memory was out then, with the next bytes. */
+/* Once; where memory was short then, with the next bytes. */
 static void begin_half_close(struct session *session)
 {
 	uint64_t limit = session->proxy->config->half_close_timeout_ms;
 
-	if (limit == SFRONT_INFINITY_MS || session_timer(session) == NULL ||
+	if (limit == SFRONT_INFINITY_MS || !session_timer(session) ||
 	    session->timer->half_closed_ms != 0)
 		return;
 	session->timer->half_closed_ms = clock_ms();
 	session_timer_set(session, limit);
 }
 
-void session_note_bytes(struct session *session, struct end *from)
+void session_note_bytes(struct session *session, struct endpoint *from)
 {
 	note_activity(session);
 	if (session->client.ended || session->backend.ended)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Whatever a session has to wait for: its timeouts, the look after bytes that
- * gather, the next try of what memory was missing for.  All share one timer,
+ * coalesce, the next try of what memory was missing for.  All share one timer,
  * which is made when the first of them needs it: most sessions never do.
  */
 #ifndef DAEMON_SESSION_TIMERS_H
@@ -14,7 +14,7 @@
 
 #include "daemon/relay/coalesce.h"
 
-struct end;
+struct endpoint;
 struct session;
 
 /* How soon to try again what memory was missing for. */
@@ -25,18 +25,18 @@ struct session_timer {
 	uint64_t due_ms;    /* when it fires; 0: it is not set */
 	uint64_t active_ms; /* when bytes last moved; kept only for the timeouts that need it */
 	uint64_t unsent;    /* in the sockets, as was seen when the idle timeout was over */
-	uint64_t half_closed_ms; /* when the first side ended; 0: none has */
-	uint64_t abort_due_ms;   /* while ABORTING: deliver no longer than that */
-	struct gather gather[2]; /* the client's, the backend's */
+	uint64_t half_closed_ms;     /* when the first side ended; 0: none has */
+	uint64_t abort_due_ms;       /* while ABORTING: deliver no longer than that */
+	struct coalesce coalesce[2]; /* the client's, the backend's */
 };
 
 /*
- * The session's timer, made if need be.  NULL: memory is out, and what would be
+ * The session's timer, made if need be.  NULL: out of memory, and what would be
  * timed goes untimed until the next occasion.
  */
 struct session_timer *session_timer(struct session *session);
 
-/* Sees to it that session_timer_fired() is called in @ms at the latest.  False: memory is out. */
+/* Sees to it that session_timer_fired() is called in @ms at the latest.  False: out of memory. */
 bool session_timer_set(struct session *session, uint64_t ms);
 
 /* At the end of the session, while its descriptors are open. */
@@ -46,13 +46,13 @@ void session_timer_stop(struct session *session);
 void session_timer_begin(struct session *session);
 
 /* Bytes from @from have moved, or are waiting to. */
-void session_note_bytes(struct session *session, struct end *from);
+void session_note_bytes(struct session *session, struct endpoint *from);
 
 /* The first side has ended: the half-close timeout begins. */
 void session_note_half_close(struct session *session);
 
 /*
- * When it has fired while RELAYING: looks after what gathers, and sets the timer
+ * When it has fired while RELAYING: looks after what coalesces, and sets the timer
  * anew.  Returns which timeout is over, in the words of the access log, or NULL.
  */
 const char *session_timer_check(struct session *session);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The events of a session: see session_watch.h.  They go to session.c, which knows
+ * The events of a session: see watch.h.  They go to session.c, which knows
  * what follows from them.
  */
 #include "daemon/session/watch.h"
@@ -22,7 +22,7 @@
  * write to it: that event sees the reset too, and libevent cannot mix edge- and
  * level-triggered events on one descriptor.
  */
-static enum watch wanted_watch(const struct session *session, struct end *end)
+static enum watch wanted_watch(const struct session *session, struct endpoint *end)
 {
 	if (end->read_fd < 0)
 		return WATCH_NOTHING;
@@ -30,31 +30,29 @@ static enum watch wanted_watch(const struct session *session, struct end *end)
 	case SESSION_CONNECTING:
 		return is_socket(end->read_stream) ? WATCH_GONE : WATCH_NOTHING;
 	case SESSION_RELAYING:
-		if (!end->ended && end->transit == NULL)
+		if (!end->ended && !end->pending)
 			return session->starved ? WATCH_NOTHING : WATCH_READABLE;
-		return session->watch_gone && is_socket(end->read_stream) &&
-				       end_peer(end)->transit == NULL
+		return session->watch_gone && is_socket(end->read_stream) && !end_peer(end)->pending
 			       ? WATCH_GONE
 			       : WATCH_NOTHING;
 	case SESSION_ABORTING:
-		return end->is_backend != session->client_broke && !end->ended &&
-				       end->transit == NULL
+		return end->is_backend != session->client_broke && !end->ended && !end->pending
 			       ? WATCH_READABLE
 			       : WATCH_NOTHING;
 	}
 	return WATCH_NOTHING;
 }
 
-static void stirred(evutil_socket_t fd, short what, void *arg)
+static void end_ready(evutil_socket_t fd, short what, void *arg)
 {
-	struct end *end = arg;
+	struct endpoint *end = arg;
 	enum watch watch = end->watch;
 
 	(void)fd;
 	(void)what;
 	if (end->read_stream == SFRONT_STREAM_FILE)
 		end->watch = WATCH_NOTHING; /* a timer: it fires once */
-	session_end_stirred(end, watch);
+	session_end_ready(end, watch);
 }
 
 static void peer_writable(evutil_socket_t fd, short what, void *arg)
@@ -64,14 +62,14 @@ static void peer_writable(evutil_socket_t fd, short what, void *arg)
 	session_flush(arg);
 }
 
-static void unwatch_end(struct end *end)
+static void unwatch_end(struct endpoint *end)
 {
 	if (end->watch != WATCH_NOTHING)
 		event_del(&end->event);
 	end->watch = WATCH_NOTHING;
 }
 
-static bool watch_end(struct session *session, struct end *end, enum watch watch)
+static bool watch_end(struct session *session, struct endpoint *end, enum watch watch)
 {
 	static const struct timeval at_once = { 0, 0 };
 	struct event_base *base = session->worker->base;
@@ -83,14 +81,14 @@ static bool watch_end(struct session *session, struct end *end, enum watch watch
 
 	if (end->read_stream == SFRONT_STREAM_FILE) {
 		/* epoll refuses plain files; they are always ready: the next turn of the loop. */
-		event_assign(&end->event, base, -1, 0, stirred, end);
+		event_assign(&end->event, base, -1, 0, end_ready, end);
 		r = event_add(&end->event, &at_once);
 	} else {
 		short what = EV_READ | EV_PERSIST;
 
 		if (watch == WATCH_GONE)
 			what |= EV_ET;
-		event_assign(&end->event, base, end->read_fd, what, stirred, end);
+		event_assign(&end->event, base, end->read_fd, what, end_ready, end);
 		r = event_add(&end->event, NULL);
 	}
 	if (r < 0)
@@ -99,23 +97,23 @@ static bool watch_end(struct session *session, struct end *end, enum watch watch
 	return true;
 }
 
-static bool wait_to_write(struct session *session, struct end *from)
+static bool wait_to_write(struct session *session, struct endpoint *from)
 {
-	struct transit *transit = from->transit;
+	struct pending *pending = from->pending;
 
-	if (transit == NULL || transit->waiting)
+	if (!pending || pending->waiting)
 		return true;
-	event_assign(&transit->writable, session->worker->base, end_peer(from)->write_fd,
+	event_assign(&pending->writable, session->worker->base, end_peer(from)->write_fd,
 		     EV_WRITE | EV_PERSIST, peer_writable, from);
-	if (event_add(&transit->writable, NULL) < 0)
+	if (event_add(&pending->writable, NULL) < 0)
 		return false;
-	transit->waiting = true;
+	pending->waiting = true;
 	return true;
 }
 
-static bool unread(const struct end *end)
+static bool unread(const struct endpoint *end)
 {
-	return end->ended || end->transit != NULL;
+	return end->ended || end->pending;
 }
 
 bool session_is_unread(const struct session *session)
@@ -131,7 +129,7 @@ void session_unwatch(struct session *session)
 
 void session_watch(struct session *session)
 {
-	struct end *ends[2] = { &session->client, &session->backend };
+	struct endpoint *ends[2] = { &session->client, &session->backend };
 	bool ok = true;
 
 	for (int i = 0; i < 2; i++) {

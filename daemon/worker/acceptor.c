@@ -31,7 +31,7 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
-static struct listening_socket *socket_of(const struct accept_source *source)
+static struct listener_socket *socket_of(const struct accept_source *source)
 {
 	return proxy_socket_at(source->proxy, source->index);
 }
@@ -77,7 +77,7 @@ static void log_full(struct acceptor *acceptor)
 		return;
 	acceptor->full_said_ms = now;
 	log_line(LOG_NOTICE, "max-connections is reached, with %u up: further clients wait",
-		 slots_used(&acceptor->worker->service->slots));
+		 connection_limit_used(&acceptor->worker->process->limit));
 }
 
 /* The log hears of it once a second. */
@@ -91,7 +91,7 @@ static void log_pause(const struct acceptor *acceptor, int error)
 			 "accepting pauses with %u connection(s) up: %s; new clients wait in the "
 			 "backlog (more room: a higher limit of open files; or a lower "
 			 "max-connections)",
-			 slots_used(&acceptor->worker->service->slots), strerror(error));
+			 connection_limit_used(&acceptor->worker->process->limit), strerror(error));
 }
 
 static void pause_accepting(struct acceptor *acceptor, int error)
@@ -125,7 +125,7 @@ static void close_source(struct accept_source *source, int error)
 	if (error != -ESHUTDOWN) {
 		log_line(LOG_ERR, "%s: accepting failed: %s; this listener is given up",
 			 socket_of(source)->text, strerror(-error));
-		atomic_store(&acceptor->worker->service->exit_status, 1);
+		atomic_store(&acceptor->worker->process->exit_status, 1);
 	}
 	event_del(&source->event);
 	socket_of(source)->done = true;
@@ -161,12 +161,12 @@ static enum accept_result accept_one(struct accept_source *source)
 
 	if (!worker_can_take(acceptor->worker))
 		return accept_failed(source, -ENOMEM);
-	if (!slots_take(&acceptor->worker->service->slots)) {
+	if (!connection_limit_take(&acceptor->worker->process->limit)) {
 		log_full(acceptor);
 		enter(acceptor, ACCEPTOR_FULL);
 		return ACCEPT_STOP;
 	}
-	r = sfront_listener_accept_at(socket->listening->listener, socket->index, &connection);
+	r = sfront_listener_accept_at(socket->listener->open, socket->index, &connection);
 	if (r < 0) {
 		/* It was held for a moment only, but another worker may have wanted it just then.
 		 */
@@ -174,7 +174,7 @@ static enum accept_result accept_one(struct accept_source *source)
 		return accept_failed(source, r);
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
-	worker_hand_over(acceptor->worker, source->proxy, source->index, &connection);
+	dispatch_connection(acceptor->worker, source->proxy, source->index, &connection);
 	if (socket_of(source)->is_single)
 		close_source(source, -ESHUTDOWN); /* it was all there was */
 	return ACCEPT_TAKEN;
@@ -264,7 +264,7 @@ static void adopt(struct acceptor *acceptor, struct generation *generation)
 
 		source->acceptor = acceptor;
 		event_assign(&source->event, acceptor->worker->base,
-			     sfront_listener_fd(socket->listening->listener, socket->index),
+			     sfront_listener_fd(socket->listener->open, socket->index),
 			     EV_READ | EV_PERSIST, source_readable, source);
 	}
 }
@@ -282,7 +282,7 @@ static void take_queues(struct generation *before, const struct generation *next
 	for (size_t i = 0; i < before->n_sources; i++) {
 		struct accept_source *source = &before->sources[i];
 
-		if (source->proxy->sockets[source->index].listening->newest != next)
+		if (source->proxy->sockets[source->index].listener->newest != next)
 			take_queue(source);
 	}
 }
@@ -291,12 +291,12 @@ void acceptor_switch(struct acceptor *acceptor, struct generation *generation)
 {
 	struct generation *before = acceptor->generation;
 
-	if (before != NULL) {
+	if (before) {
 		take_queues(before, generation);
 		sources_rest(before);
 	}
 	adopt(acceptor, generation);
-	if (before == NULL) {
+	if (!before) {
 		if (!all_done(generation))
 			enter(acceptor, ACCEPTOR_OPEN);
 		else
@@ -328,7 +328,8 @@ bool acceptor_stop_if_idle(struct acceptor *acceptor)
 {
 	struct generation *generation = acceptor->generation;
 
-	if (acceptor->state != ACCEPTOR_OPEN || slots_used(&acceptor->worker->service->slots) > 0)
+	if (acceptor->state != ACCEPTOR_OPEN ||
+	    connection_limit_used(&acceptor->worker->process->limit) > 0)
 		return false;
 	for (size_t i = 0; i < generation->n_sources; i++)
 		if (!socket_of(&generation->sources[i])->done &&
@@ -345,7 +346,7 @@ int acceptor_prepare(struct generation *generation)
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		n += generation->proxies[i].n_sockets;
 	generation->sources = calloc(n, sizeof(*generation->sources));
-	if (generation->sources == NULL)
+	if (!generation->sources)
 		return -ENOMEM;
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		for (size_t j = 0; j < generation->proxies[i].n_sockets; j++)
@@ -364,7 +365,7 @@ void acceptor_init(struct acceptor *acceptor, struct worker *worker)
 
 void acceptor_clear(struct acceptor *acceptor)
 {
-	if (acceptor->generation != NULL)
+	if (acceptor->generation)
 		sources_rest(acceptor->generation);
 	event_del(&acceptor->pause);
 }

@@ -13,7 +13,7 @@
 
 #include "daemon/base/clock.h"
 
-struct slots {
+struct connection_limit {
 	atomic_uint used;
 	atomic_ullong
 		quiet_since_ms; /* when the last one came back; meaningful while none is used */
@@ -22,38 +22,38 @@ struct slots {
 };
 
 /* Takes a slot.  False: none is free, and the giver of the next one will be told. */
-static inline bool slots_take(struct slots *slots)
+static inline bool connection_limit_take(struct connection_limit *limit)
 {
 	for (int tries = 0; tries < 2; tries++) {
-		unsigned int used = atomic_load(&slots->used);
+		unsigned int used = atomic_load(&limit->used);
 
-		while (used < atomic_load(&slots->max))
-			if (atomic_compare_exchange_weak(&slots->used, &used, used + 1))
+		while (used < atomic_load(&limit->max))
+			if (atomic_compare_exchange_weak(&limit->used, &used, used + 1))
 				return true;
 		/* One may have come back before we said that we want it: look again after. */
-		atomic_store(&slots->wanted, true);
+		atomic_store(&limit->wanted, true);
 	}
 	return false;
 }
 
 /* Gives a slot back.  True: somebody wants it, wake the acceptors. */
-static inline bool slots_give(struct slots *slots)
+static inline bool connection_limit_give(struct connection_limit *limit)
 {
 	/* First: whoever sees none used must not see the time of an earlier one. */
-	atomic_store(&slots->quiet_since_ms, clock_ms());
-	atomic_fetch_sub(&slots->used, 1);
-	return atomic_load(&slots->wanted) && atomic_exchange(&slots->wanted, false);
+	atomic_store(&limit->quiet_since_ms, clock_ms());
+	atomic_fetch_sub(&limit->used, 1);
+	return atomic_load(&limit->wanted) && atomic_exchange(&limit->wanted, false);
 }
 
 /* By clock_ms(); 0 if none was ever taken. */
-static inline uint64_t slots_quiet_since(struct slots *slots)
+static inline uint64_t connection_limit_quiet_since(struct connection_limit *limit)
 {
-	return atomic_load(&slots->quiet_since_ms);
+	return atomic_load(&limit->quiet_since_ms);
 }
 
-static inline unsigned int slots_used(struct slots *slots)
+static inline unsigned int connection_limit_used(struct connection_limit *limit)
 {
-	return atomic_load(&slots->used);
+	return atomic_load(&limit->used);
 }
 
 #endif

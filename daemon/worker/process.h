@@ -17,16 +17,16 @@
 struct generation;
 struct worker;
 
-struct service {
-	struct process_config process; /* the settings in force; the main thread's */
-	struct generation *generation; /* the current one; the main thread's */
+struct process {
+	struct process_config settings; /* in force; the main thread's */
+	struct generation *generation;  /* the current one; the main thread's */
 	struct worker *workers;
 	unsigned int n_workers;
-	bool interactive;          /* stdin is the connection, and a terminal */
-	struct event_base *base;   /* the main thread's: signals, timers of the whole */
-	struct mailbox mailbox;    /* the main thread's */
-	struct slots slots;        /* changes; any thread */
-	atomic_int exit_status;    /* changes: 1 once a single connection has failed */
+	bool interactive;              /* stdin is the connection, and a terminal */
+	struct event_base *base;       /* the main thread's: signals, timers of the whole */
+	struct mailbox mailbox;        /* the main thread's */
+	struct connection_limit limit; /* changes; any thread */
+	atomic_int exit_status;        /* changes: 1 once a single connection has failed */
 	atomic_uint cut;           /* changes: connections that were cut at the end of a drain */
 	atomic_bool status_wanted; /* changes: the main thread wants to hear of the next change */
 	struct message status_change; /* to the main thread's mailbox */

@@ -25,29 +25,29 @@ static const struct timeval retry_delay = { .tv_usec = 100000 };
 static void report_if_idle(struct worker *worker)
 {
 	if (worker->accept_over && atomic_load(&worker->load) == 0)
-		mailbox_post(&worker->service->mailbox, &worker->idle);
+		mailbox_post(&worker->process->mailbox, &worker->idle);
 }
 
 void worker_give_slot(struct worker *worker)
 {
-	struct service *service = worker->service;
+	struct process *process = worker->process;
 
-	if (slots_give(&service->slots))
-		mailbox_post(&service->workers[0].mailbox, &service->workers[0].resume);
-	status_changed(service);
+	if (connection_limit_give(&process->limit))
+		mailbox_post(&process->workers[0].mailbox, &process->workers[0].resume);
+	manager_status_changed(process);
 }
 
 void worker_session_ended(struct worker *worker)
 {
 	if (atomic_fetch_sub(&worker->load, 1) == 1)
-		transit_pool_trim(&worker->transits);
+		pipe_pool_trim(&worker->pipes);
 	worker_give_slot(worker);
 	report_if_idle(worker);
 }
 
 void worker_accept_ended(struct worker *worker)
 {
-	mailbox_post(&worker->service->mailbox, &worker->accepted);
+	mailbox_post(&worker->process->mailbox, &worker->accepted);
 }
 
 /* A connection on its way from the accepting worker to another. */
@@ -62,17 +62,16 @@ struct handover {
 
 bool worker_can_take(struct worker *worker)
 {
-	if (worker->service->n_workers > 1 && worker->spare == NULL)
+	if (worker->process->n_workers > 1 && !worker->spare)
 		worker->spare = malloc(sizeof(*worker->spare));
-	return slab_ready(&worker->sessions) &&
-	       (worker->service->n_workers == 1 || worker->spare != NULL);
+	return slab_ready(&worker->sessions) && (worker->process->n_workers == 1 || worker->spare);
 }
 
 static struct handover *next_arrived(struct worker *worker)
 {
 	struct handover *handover = STAILQ_FIRST(&worker->arrived);
 
-	if (handover != NULL)
+	if (handover)
 		STAILQ_REMOVE_HEAD(&worker->arrived, link);
 	return handover;
 }
@@ -96,12 +95,12 @@ static void turn_arrived_away(struct worker *worker)
 	struct handover *handover;
 	unsigned int dropped, n = 0;
 
-	for (; (handover = next_arrived(worker)) != NULL; n++)
+	for (; (handover = next_arrived(worker)); n++)
 		turn_away(handover);
 	if (worker->cutting)
-		atomic_fetch_add(&worker->service->cut, n);
+		atomic_fetch_add(&worker->process->cut, n);
 	else if (log_limit_passes(&limit, &dropped))
-		log_line(LOG_WARNING, "%u client(s) were turned away: memory is out%s", n,
+		log_line(LOG_WARNING, "%u client(s) were turned away: out of memory%s", n,
 			 dropped > 0 ? "; similar messages were held back" : "");
 }
 
@@ -136,25 +135,25 @@ static void handover_delivered(struct message *message)
 	start_arrived(handover->worker);
 }
 
-static struct worker *least_loaded(struct service *service)
+static struct worker *least_loaded(struct process *process)
 {
-	struct worker *least = &service->workers[0];
+	struct worker *least = &process->workers[0];
 
-	for (unsigned int i = 1; i < service->n_workers; i++)
-		if (atomic_load(&service->workers[i].load) < atomic_load(&least->load))
-			least = &service->workers[i];
+	for (unsigned int i = 1; i < process->n_workers; i++)
+		if (atomic_load(&process->workers[i].load) < atomic_load(&least->load))
+			least = &process->workers[i];
 	return least;
 }
 
-void worker_hand_over(struct worker *worker, const struct proxy *proxy, size_t socket,
-		      const struct sfront_connection *connection)
+void dispatch_connection(struct worker *worker, const struct proxy *proxy, size_t socket,
+			 const struct sfront_connection *connection)
 {
-	struct worker *to = least_loaded(worker->service);
+	struct worker *to = least_loaded(worker->process);
 	struct handover *handover = worker->spare;
 
 	atomic_fetch_add(&to->load, 1);
 	generation_ref(proxy->generation);
-	status_changed(worker->service);
+	manager_status_changed(worker->process);
 	if (to == worker) {
 		session_start(worker, proxy, socket, connection);
 		return;
@@ -178,7 +177,7 @@ static void switch_delivered(struct message *message)
 	struct worker *worker = worker_of(message, switch_over);
 
 	acceptor_switch(&worker->acceptor, worker->next_generation);
-	mailbox_post(&worker->service->mailbox, &worker->switched);
+	mailbox_post(&worker->process->mailbox, &worker->switched);
 }
 
 static void drain_delivered(struct message *message)
@@ -196,14 +195,14 @@ static void stop_if_idle_delivered(struct message *message)
 	struct worker *worker = worker_of(message, stop_if_idle);
 
 	worker->stopped_idle = acceptor_stop_if_idle(&worker->acceptor);
-	mailbox_post(&worker->service->mailbox, &worker->asked_if_idle);
+	mailbox_post(&worker->process->mailbox, &worker->asked_if_idle);
 }
 
 static void ping_delivered(struct message *message)
 {
 	struct worker *worker = worker_of(message, ping);
 
-	mailbox_post(&worker->service->mailbox, &worker->pong);
+	mailbox_post(&worker->process->mailbox, &worker->pong);
 }
 
 static void finish_delivered(struct message *message)
@@ -220,7 +219,7 @@ static void cut_delivered(struct message *message)
 	struct session *session;
 
 	worker->cutting = true;
-	while ((session = slab_any(&worker->sessions)) != NULL)
+	while ((session = slab_any(&worker->sessions)))
 		session_cut(session);
 	start_arrived(worker); /* these are cut too */
 }
@@ -229,7 +228,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 
-	mailbox_post(&worker->service->mailbox, &worker->polling);
+	mailbox_post(&worker->process->mailbox, &worker->polling);
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
 }
@@ -244,7 +243,7 @@ static struct event_base *new_base(void)
 	struct event_config *config = event_config_new();
 	struct event_base *base = NULL;
 
-	if (config == NULL)
+	if (!config)
 		return NULL;
 	/* Each base is used by its one thread; other threads post to the mailbox. */
 	if (event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
@@ -260,18 +259,18 @@ static void worker_clear(struct worker *worker)
 	event_del(&worker->retry);
 	free(worker->spare);
 	mailbox_close(&worker->mailbox);
-	transit_pool_clear(&worker->transits);
+	pipe_pool_clear(&worker->pipes);
 	slab_clear(&worker->sessions);
 	slab_clear(&worker->timers);
 	event_base_free(worker->base);
 }
 
-int worker_init(struct worker *worker, struct service *service, unsigned int index,
+int worker_init(struct worker *worker, struct process *process, unsigned int index,
 		unsigned int max_pipes)
 {
 	int r;
 
-	worker->service = service;
+	worker->process = process;
 	worker->index = index;
 	worker->resume.deliver = resume_delivered;
 	worker->switch_over.deliver = switch_delivered;
@@ -282,12 +281,12 @@ int worker_init(struct worker *worker, struct service *service, unsigned int ind
 	worker->finish.deliver = finish_delivered;
 	worker->cut.deliver = cut_delivered;
 	worker->stop.deliver = stop_delivered;
-	transit_pool_init(&worker->transits, (size_t)service->process.pipe_size, max_pipes);
+	pipe_pool_init(&worker->pipes, (size_t)process->settings.pipe_size, max_pipes);
 	slab_init(&worker->sessions, sizeof(struct session));
 	slab_init(&worker->timers, sizeof(struct session_timer));
 
 	worker->base = new_base();
-	if (worker->base == NULL)
+	if (!worker->base)
 		return -ENOMEM;
 	r = mailbox_open(&worker->mailbox, worker->base);
 	if (r < 0) {

@@ -21,12 +21,12 @@
 struct generation;
 struct handover;
 struct proxy;
-struct service;
+struct process;
 struct session;
 struct sfront_connection;
 
 struct worker {
-	struct service *service;
+	struct process *process;
 	unsigned int index;
 	pthread_t thread;
 	bool started;
@@ -36,7 +36,7 @@ struct worker {
 	struct handover *spare;          /* for the next connection that goes to another worker */
 	STAILQ_HEAD(, handover) arrived; /* connections that wait for memory here */
 	struct event retry;              /* looks after them */
-	struct transit_pool transits;
+	struct pipe_pool pipes;
 	struct slab sessions;
 	struct slab timers;    /* of the sessions that have one */
 	atomic_uint load;      /* sessions, those on their way here included; any thread */
@@ -74,7 +74,7 @@ struct worker {
  * Sets up a zeroed worker, for all listeners of the service; starts nothing.
  * Returns 0 or -errno, with nothing left behind.
  */
-int worker_init(struct worker *worker, struct service *service, unsigned int index,
+int worker_init(struct worker *worker, struct process *process, unsigned int index,
 		unsigned int max_pipes);
 
 /* Starts the thread, which does not accept yet.  Returns 0 or -errno. */
@@ -114,8 +114,8 @@ bool worker_can_take(struct worker *worker);
  * Takes the connection and its slot; worker_can_take() must have said that
  * there is room.
  */
-void worker_hand_over(struct worker *worker, const struct proxy *proxy, size_t socket,
-		      const struct sfront_connection *connection);
+void dispatch_connection(struct worker *worker, const struct proxy *proxy, size_t socket,
+			 const struct sfront_connection *connection);
 
 /* Gives a connection's slot back and wakes the acceptors that wait for one. */
 void worker_give_slot(struct worker *worker);

@@ -11,17 +11,17 @@
 #include "daemon/worker/process.h"
 #include "daemon/worker/worker.h"
 
-static int init(struct service *service, unsigned int pipes_a_worker,
+static int init(struct process *process, unsigned int pipes_a_worker,
 		const struct worker_handlers *handlers)
 {
-	unsigned int n = service->process.workers;
+	unsigned int n = process->settings.workers;
 
-	service->workers = calloc(n, sizeof(*service->workers));
-	if (service->workers == NULL)
+	process->workers = calloc(n, sizeof(*process->workers));
+	if (!process->workers)
 		return -ENOMEM;
-	for (; service->n_workers < n; service->n_workers++) {
-		struct worker *worker = &service->workers[service->n_workers];
-		int r = worker_init(worker, service, service->n_workers, pipes_a_worker);
+	for (; process->n_workers < n; process->n_workers++) {
+		struct worker *worker = &process->workers[process->n_workers];
+		int r = worker_init(worker, process, process->n_workers, pipes_a_worker);
 
 		if (r < 0)
 			return r;
@@ -37,25 +37,25 @@ static int init(struct service *service, unsigned int pipes_a_worker,
  * Signals are the main thread's: workers inherit a mask that blocks them all.
  * All are set up before one starts, since they post to each other.
  */
-int workers_start(struct service *service, unsigned int pipes_a_worker,
+int workers_start(struct process *process, unsigned int pipes_a_worker,
 		  const struct worker_handlers *handlers)
 {
 	sigset_t all, before;
-	int r = init(service, pipes_a_worker, handlers);
+	int r = init(process, pipes_a_worker, handlers);
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned int i = service->n_workers; i-- > 0 && r == 0;)
-		r = worker_start(&service->workers[i]);
+	for (unsigned int i = process->n_workers; i-- > 0 && r == 0;)
+		r = worker_start(&process->workers[i]);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
 }
 
-void workers_stop(struct service *service)
+void workers_stop(struct process *process)
 {
-	for (unsigned int i = 0; i < service->n_workers; i++)
-		worker_stop(&service->workers[i]);
-	free(service->workers);
-	service->workers = NULL;
-	service->n_workers = 0;
+	for (unsigned int i = 0; i < process->n_workers; i++)
+		worker_stop(&process->workers[i]);
+	free(process->workers);
+	process->workers = NULL;
+	process->n_workers = 0;
 }

@@ -6,7 +6,7 @@
 #define DAEMON_WORKER_WORKERS_H
 
 struct message;
-struct service;
+struct process;
 
 /* What the main thread makes of the workers' messages: see worker.h. */
 struct worker_handlers {
@@ -20,10 +20,10 @@ struct worker_handlers {
  * Starts as many as the service is configured to have.  Returns 0, or -errno:
  * some may have been started then, and the process has to end.
  */
-int workers_start(struct service *service, unsigned int pipes_a_worker,
+int workers_start(struct process *process, unsigned int pipes_a_worker,
 		  const struct worker_handlers *handlers);
 
 /* Ends them; they must be idle. */
-void workers_stop(struct service *service);
+void workers_stop(struct process *process);
 
 #endif

@@ -19,10 +19,10 @@
 #define BEGIN (4 * MIB) /* a long stream */
 
 struct rig {
-	struct gather gather;
-	struct end ends[2]; /* the second is the backend, to which nothing is sent here */
-	int source;         /* what the peer of the first writes to */
-	int sink;           /* what the peer of the second would read from */
+	struct coalesce coalesce;
+	struct endpoint ends[2]; /* the second is the backend, to which nothing is sent here */
+	int source;              /* what the peer of the first writes to */
+	int sink;                /* what the peer of the second would read from */
 };
 
 /* A connection through a listener there: its accepted side, and in *ret_peer the other. */
@@ -77,7 +77,7 @@ static bool move(struct rig *rig, size_t size)
 {
 	rig->ends[0].bulk = true;
 	rig->ends[0].moved += size;
-	return gather_note(&rig->gather, &rig->ends[0], PIPE);
+	return coalesce_note(&rig->coalesce, &rig->ends[0], PIPE);
 }
 
 static void begin(struct rig *rig)
@@ -104,7 +104,7 @@ static void send_bytes(struct rig *rig, size_t size)
 
 static bool look(struct rig *rig)
 {
-	return gather_check(&rig->gather, &rig->ends[0]);
+	return coalesce_check(&rig->coalesce, &rig->ends[0]);
 }
 
 static void goes_on_while_bytes_come(void **state)
@@ -196,14 +196,14 @@ static void stream_that_rests_may_go_on(void **state)
 
 static void peer_that_reads_nothing_is_waited_for(void **state)
 {
-	struct transit transit = { .length = 1 };
+	struct pending pending = { .length = 1 };
 	struct rig rig;
 
 	(void)state;
 	set_up(&rig);
 	begin(&rig);
 	send_bytes(&rig, KIB);
-	rig.ends[0].transit = &transit;
+	rig.ends[0].pending = &pending;
 	assert_false(look(&rig));
 	assert_int_equal(low_water(&rig), PIPE);
 	tear_down(&rig);
@@ -248,7 +248,7 @@ static void option_that_was_off_stays_off(void **state)
 	tear_down(&rig);
 }
 
-/* Nothing can gather there, but on the way out. */
+/* Nothing can coalesce there, but on the way out. */
 static void unix_source(void **state)
 {
 	struct rig rig;
@@ -277,7 +277,7 @@ static void ends_with_bulk(void **state)
 	set_up(&rig);
 	begin(&rig);
 	rig.ends[0].bulk = false;
-	assert_false(gather_note(&rig.gather, &rig.ends[0], PIPE));
+	assert_false(coalesce_note(&rig.coalesce, &rig.ends[0], PIPE));
 	assert_int_equal(low_water(&rig), 1);
 	tear_down(&rig);
 }
@@ -291,10 +291,10 @@ static void only_tcp_with_pipes_gathers(void **state)
 	rig.ends[0].bulk = true;
 	rig.ends[0].moved = 100 * BEGIN;
 	for (int i = 0; i < 3; i++, rig.ends[0].moved += BEGIN)
-		assert_false(gather_note(&rig.gather, &rig.ends[0], 0));
+		assert_false(coalesce_note(&rig.coalesce, &rig.ends[0], 0));
 	rig.ends[1].write_stream = SFRONT_STREAM_UNIX;
 	for (int i = 0; i < 3; i++, rig.ends[0].moved += BEGIN)
-		assert_false(gather_note(&rig.gather, &rig.ends[0], PIPE));
+		assert_false(coalesce_note(&rig.coalesce, &rig.ends[0], PIPE));
 	assert_int_equal(low_water(&rig), 1);
 	tear_down(&rig);
 }

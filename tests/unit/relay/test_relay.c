@@ -23,10 +23,10 @@
 
 struct rig {
 	struct event_base *base;
-	struct transit_pool pool;
-	struct end ends[2]; /* bytes go from the first to the second */
-	int source;         /* what the sending peer writes to */
-	int sink;           /* what the receiving peer reads from */
+	struct pipe_pool pool;
+	struct endpoint ends[2]; /* bytes go from the first to the second */
+	int source;              /* what the sending peer writes to */
+	int sink;                /* what the receiving peer reads from */
 	bool splices;
 };
 
@@ -55,16 +55,16 @@ static void make_pair(int family, int pair[2])
 		assert_int_equal(fcntl(pair[i], F_SETFL, O_NONBLOCK), 0);
 }
 
-static void end_init(struct end *end, bool is_backend, int fd, int family)
+static void end_init(struct endpoint *end, bool is_backend, int fd, int family)
 {
 	uint8_t stream = family == AF_UNIX ? SFRONT_STREAM_UNIX : SFRONT_STREAM_TCP;
 	int one = 1;
 
-	*end = (struct end){ .is_backend = is_backend,
-			     .read_fd = fd,
-			     .write_fd = fd,
-			     .read_stream = stream,
-			     .write_stream = stream };
+	*end = (struct endpoint){ .is_backend = is_backend,
+				  .read_fd = fd,
+				  .write_fd = fd,
+				  .read_stream = stream,
+				  .write_stream = stream };
 	if (family == AF_INET)
 		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)), 0);
 }
@@ -77,7 +77,7 @@ static void rig_up(struct rig *rig, int from_family, int to_family, bool splices
 	rig->splices = splices;
 	rig->base = event_base_new();
 	assert_non_null(rig->base);
-	transit_pool_init(&rig->pool, splices ? 65536 : 0, 4);
+	pipe_pool_init(&rig->pool, splices ? 65536 : 0, 4);
 	make_pair(from_family, pair);
 	rig->source = pair[0];
 	end_init(&rig->ends[0], false, pair[1], from_family);
@@ -89,8 +89,8 @@ static void rig_up(struct rig *rig, int from_family, int to_family, bool splices
 
 static void rig_down(struct rig *rig)
 {
-	transit_give_back(&rig->pool, rig->ends[0].transit);
-	transit_pool_clear(&rig->pool);
+	pending_drop(&rig->pool, rig->ends[0].pending);
+	pipe_pool_clear(&rig->pool);
 	assert_int_equal(rig->pool.n_pipes, 0);
 	event_base_free(rig->base);
 	for (int fd = 0; fd < 4; fd++) {
@@ -130,22 +130,22 @@ static void never(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 }
 
-/* As session.c does: what is in transit waits for the destination. */
+/* As session.c does: what is pending waits for the destination. */
 static void wait_to_write(struct rig *rig)
 {
-	struct transit *transit = rig->ends[0].transit;
+	struct pending *pending = rig->ends[0].pending;
 
-	if (transit->waiting)
+	if (pending->waiting)
 		return;
-	event_assign(&transit->writable, rig->base, -1, EV_WRITE, never, NULL);
-	transit->waiting = true;
+	event_assign(&pending->writable, rig->base, -1, EV_WRITE, never, NULL);
+	pending->waiting = true;
 }
 
 static enum relay_result step(struct rig *rig, int *ret_error)
 {
-	if (rig->ends[0].transit != NULL)
+	if (rig->ends[0].pending != NULL)
 		wait_to_write(rig);
-	if (rig->ends[0].transit != NULL)
+	if (rig->ends[0].pending != NULL)
 		return ready(rig->ends[1].write_fd, POLLOUT)
 			       ? relay_flush(&rig->pool, &rig->ends[0], ret_error)
 			       : RELAY_BLOCKED;
@@ -195,7 +195,7 @@ static enum relay_result pump(struct rig *rig, const unsigned char *data, size_t
 		}
 	} while (result == RELAY_MOVED || result == RELAY_BLOCKED ||
 		 (result == RELAY_IDLE && received < size));
-	assert_null(rig->ends[0].transit);
+	assert_null(rig->ends[0].pending);
 
 	hang_up(&rig->ends[1].read_fd);
 	for (ssize_t n = 1; n > 0; received += n > 0 ? (size_t)n : 0) {
@@ -327,7 +327,7 @@ static void nothing_to_read(bool splices)
 
 	rig_up(&rig, AF_INET, AF_INET, splices);
 	assert_int_equal(relay_turn(&rig.pool, &rig.ends[0], &error), RELAY_IDLE);
-	assert_null(rig.ends[0].transit);
+	assert_null(rig.ends[0].pending);
 	assert_int_equal(rig.pool.n_pipes, rig.pool.n_idle);
 	rig_down(&rig);
 }
@@ -410,10 +410,10 @@ static void full_pipe_is_never_pooled(void **state)
 		setsockopt(rig.ends[1].write_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	while (step(&rig, &error) != RELAY_BLOCKED)
 		(void)send(rig.source, data, 65536, MSG_NOSIGNAL);
-	assert_non_null(rig.ends[0].transit);
+	assert_non_null(rig.ends[0].pending);
 	assert_int_equal(rig.pool.n_pipes, 1);
-	transit_give_back(&rig.pool, rig.ends[0].transit);
-	rig.ends[0].transit = NULL;
+	pending_drop(&rig.pool, rig.ends[0].pending);
+	rig.ends[0].pending = NULL;
 	assert_int_equal(rig.pool.n_pipes, 0);
 	assert_int_equal(rig.pool.n_idle, 0);
 	rig_down(&rig);
@@ -424,7 +424,7 @@ static void full_pipe_is_never_pooled(void **state)
 static void destination_sets_the_pace(void **state)
 {
 	unsigned char *data = pattern(65536), piece[65536];
-	const struct transit *pipe;
+	const struct pending *pipe;
 	struct rig rig;
 	int error = 0, small = 4096;
 
@@ -434,14 +434,14 @@ static void destination_sets_the_pace(void **state)
 		setsockopt(rig.ends[1].write_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	while (step(&rig, &error) != RELAY_BLOCKED)
 		(void)send(rig.source, data, 65536, MSG_NOSIGNAL);
-	pipe = rig.ends[0].transit;
+	pipe = rig.ends[0].pending;
 	wait_to_write(&rig);
 	while (rig.ends[0].moved < MANY) {
 		(void)send(rig.source, data, 65536, MSG_NOSIGNAL);
 		while (recv(rig.sink, piece, sizeof(piece), 0) > 0)
 			;
 		assert_int_equal(step(&rig, &error), RELAY_BLOCKED);
-		assert_ptr_equal(rig.ends[0].transit, pipe);
+		assert_ptr_equal(rig.ends[0].pending, pipe);
 		assert_true(pipe->waiting);
 	}
 	rig_down(&rig);

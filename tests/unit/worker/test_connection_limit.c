@@ -15,7 +15,7 @@
 #define THREADS 4
 #define ROUNDS  20000
 
-static struct slots slots;
+static struct connection_limit slots;
 static atomic_uint held, most, told, refused;
 
 static void *hammer(void *arg)
@@ -24,7 +24,7 @@ static void *hammer(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned int now;
 
-		if (!slots_take(&slots)) {
+		if (!connection_limit_take(&slots)) {
 			atomic_fetch_add(&refused, 1);
 			sched_yield();
 			continue;
@@ -34,7 +34,7 @@ static void *hammer(void *arg)
 			atomic_store(&most, now);
 		sched_yield();
 		atomic_fetch_sub(&held, 1);
-		if (slots_give(&slots))
+		if (connection_limit_give(&slots))
 			atomic_fetch_add(&told, 1);
 	}
 	return NULL;
@@ -51,22 +51,22 @@ static void never_more_than_there_are(void **state)
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_in_range(atomic_load(&most), 1, 2);
-	assert_int_equal(slots_used(&slots), 0);
+	assert_int_equal(connection_limit_used(&slots), 0);
 	assert_true(atomic_load(&refused) == 0 || atomic_load(&told) > 0);
 }
 
 static void whoever_found_none_is_told(void **state)
 {
-	struct slots one = { .max = 1 };
+	struct connection_limit one = { .max = 1 };
 
 	(void)state;
-	assert_true(slots_take(&one));
-	assert_false(slots_give(&one)); /* nobody wanted it */
-	assert_true(slots_take(&one));
-	assert_false(slots_take(&one));
-	assert_true(slots_give(&one));
-	assert_true(slots_take(&one));
-	assert_false(slots_give(&one)); /* told once */
+	assert_true(connection_limit_take(&one));
+	assert_false(connection_limit_give(&one)); /* nobody wanted it */
+	assert_true(connection_limit_take(&one));
+	assert_false(connection_limit_take(&one));
+	assert_true(connection_limit_give(&one));
+	assert_true(connection_limit_take(&one));
+	assert_false(connection_limit_give(&one)); /* told once */
 }
 
 int main(void)
