@@ -362,8 +362,28 @@ static void check_exit_idle(const struct config *config, struct problems *proble
 	}
 }
 
-void config_check(const struct config *config, struct problems *problems)
+/* How many lines before line number @line of proxy number @at have the same address. */
+static unsigned int count_same(const struct config *config, size_t at, size_t line)
 {
+	const struct sfront_address *address = &config->proxies[at].listen[line].address;
+	unsigned int n = 0;
+
+	for (size_t i = 0; i <= at; i++)
+		for (size_t j = 0; j < (i < at ? config->proxies[i].n_listen : line); j++)
+			n += sfront_address_equal(&config->proxies[i].listen[j].address, address);
+	return n;
+}
+
+static void number_lines(struct config *config)
+{
+	for (size_t i = 0; i < config->n_proxies; i++)
+		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
+			config->proxies[i].listen[j].nth = count_same(config, i, j);
+}
+
+void config_check(struct config *config, struct problems *problems)
+{
+	number_lines(config);
 	check_exit_idle(config, problems);
 
 	for (size_t i = 0; i < config->n_proxies; i++) {

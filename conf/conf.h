@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the daemon is told to do, as plain data: the same structures whether it
- * came from an INI file (load.c) or from the command line (daemon/args.c).  The
+ * came from an INI file (load.c) or from the command line (args.c).  The
  * keys stand in one table (keys.c); what spans several keys is checked in
  * check.c.
  */
@@ -16,11 +16,7 @@
 #include <sockfront/options.h>
 #include <sockfront/value.h>
 
-/* Where something was written.  @file NULL: on the command line; line 0: nowhere in particular. */
-struct place {
-	const char *file; /* borrowed */
-	unsigned int line;
-};
+#include "conf/place.h"
 
 /* The process: section [sockfront]. */
 struct process_config {
@@ -37,6 +33,11 @@ struct process_config {
 /* An address that a proxy listens on, and where that was said. */
 struct listen_config {
 	struct sfront_address address;
+	/*
+	 * Which of the listen lines with that same address this one is, from 0: two that
+	 * take a free port each are told apart by it.  Set by config_check().
+	 */
+	unsigned int nth;
 	struct place place;
 };
 
@@ -84,6 +85,9 @@ void problem(struct problems *problems, const struct place *place, const char *f
 void config_init(struct config *config);
 void config_clear(struct config *config);
 
+/* Frees what a proxy owns, and not itself. */
+void proxy_config_clear(struct proxy_config *proxy);
+
 /*
  * Adds a proxy with every setting at its default.  Copies @name.  Returns it
  * (valid until the next one is added), or NULL when out of memory.
@@ -93,12 +97,6 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 
 /* Whether a yes/no option of its listeners was set to yes. */
 bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option);
-
-/*
- * Which of the listen lines with that same address this one is, from 0: two that
- * take a free port each are told apart by it.  @listen: of @config
- */
-unsigned int config_listen_nth(const struct config *config, const struct listen_config *listen);
 
 /* Forgets the proxies; what they were said to be has no say any more. */
 void config_drop_proxies(struct config *config);
@@ -162,6 +160,6 @@ void config_load(const char *path, struct config *config, struct problems *probl
  * proxies on one address, a backend that is a listener of ours, inetd beside
  * another address, an unknown service.  Opens no socket, resolves no host.
  */
-void config_check(const struct config *config, struct problems *problems);
+void config_check(struct config *config, struct problems *problems);
 
 #endif

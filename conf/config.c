@@ -38,7 +38,7 @@ void config_init(struct config *config)
 	};
 }
 
-static void proxy_clear(struct proxy_config *proxy)
+void proxy_config_clear(struct proxy_config *proxy)
 {
 	free(proxy->name);
 	free(proxy->listen);
@@ -48,7 +48,7 @@ static void proxy_clear(struct proxy_config *proxy)
 void config_drop_proxies(struct config *config)
 {
 	for (size_t i = 0; i < config->n_proxies; i++)
-		proxy_clear(&config->proxies[i]);
+		proxy_config_clear(&config->proxies[i]);
 	free(config->proxies);
 	config->proxies = NULL;
 	config->n_proxies = 0;
@@ -80,7 +80,7 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 	proxy.name = strdup(name);
 	proxy.options = sfront_options_new();
 	if (!proxy.name || !proxy.options) {
-		proxy_clear(&proxy);
+		proxy_config_clear(&proxy);
 		return NULL;
 	}
 
@@ -95,20 +95,4 @@ bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option)
 
 	return sfront_options_get(proxy->options, option, value, sizeof(value)) > 0 &&
 	       sfront_parse_switch(value, &is_yes, NULL) == 0 && is_yes;
-}
-
-unsigned int config_listen_nth(const struct config *config, const struct listen_config *listen)
-{
-	unsigned int nth = 0;
-
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listen; j++) {
-			if (&proxy->listen[j] == listen)
-				return nth;
-			nth += sfront_address_equal(&proxy->listen[j].address, &listen->address);
-		}
-	}
-	return nth;
 }

@@ -18,11 +18,12 @@
 #include "conf/args.h"
 #include "conf/conf.h"
 #include "daemon/base/log.h"
-#include "daemon/control/descriptors.h"
+#include "daemon/control/fd_limit.h"
 #include "daemon/control/lifecycle.h"
 #include "daemon/control/reload.h"
 #include "daemon/control/signals.h"
 #include "daemon/handover/fdstore.h"
+#include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/takeover.h"
 #include "daemon/handover/upgrade_exec.h"
 #include "daemon/proxy/generation.h"
@@ -71,12 +72,14 @@ static bool stderr_is_stdin(void)
 
 static int open_generation(struct process *process, struct config *config, const char *file)
 {
+	const struct generation_source source = { .find = store_find,
+						  .home = &process->loop.mailbox };
 	struct sfront_error err;
 
 	process->settings = config->process;
 	store_receive();
 	store_close_strangers(config);
-	process->generation = generation_open(process, config, file, store_find, NULL, &err);
+	process->generation = generation_open(config, file, &source, &err);
 	store_close_rest();
 	if (!process->generation) {
 		log_line(LOG_ERR, "%s", err.message);
@@ -103,10 +106,10 @@ static void libevent_said(int severity, const char *message)
 static int open_base(struct process *process)
 {
 	event_set_log_callback(libevent_said);
-	if (!descriptors_suffice(&process->settings))
+	if (!fd_limit_suffices(&process->settings))
 		return -EMFILE;
-	process->base = event_base_new();
-	if (process->base && mailbox_open(&process->mailbox, process->base) == 0)
+	process->loop.base = event_base_new();
+	if (process->loop.base && mailbox_open(&process->loop.mailbox, process->loop.base) == 0)
 		return 0;
 	log_line(LOG_ERR, "cannot start: memory or descriptors are out");
 	return -ENOMEM;
@@ -124,12 +127,12 @@ static int run(struct process *process, struct config *config, const char *file)
 		config_clear(config);
 		return status;
 	}
-	descriptors_note_inherited();
+	inherited_fds_note();
 	log_open(config->process.log_level, stderr_is_stdin());
-	descriptors_check(config, &problems);
+	inherited_fds_check(config, &problems);
 	if (problems.count > 0)
 		return status;
-	descriptors_fill_standard(inetd);
+	inherited_fds_fill_standard(inetd);
 	process->interactive = inetd && isatty(STDIN_FILENO);
 	/* A name server that hangs is no reason to be deaf. */
 	if (!needs_resolver(config))
@@ -138,10 +141,10 @@ static int run(struct process *process, struct config *config, const char *file)
 		return status;
 	if (open_base(process) == 0) {
 		status = lifecycle_run(process);
-		mailbox_close(&process->mailbox);
+		mailbox_close(&process->loop.mailbox);
 	}
-	if (process->base)
-		event_base_free(process->base);
+	if (process->loop.base)
+		event_base_free(process->loop.base);
 	/* The old process goes on with what both have. */
 	if (takeover_is_waiting())
 		generation_give_back(process->generation);

@@ -18,7 +18,6 @@
 #include "conf/conf.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/proxy/generation.h"
 
 /* How long an answer is used before the name is looked up again. */
 #define FRESH_MS 10000
@@ -32,7 +31,8 @@ struct backend {
 	atomic_uint refs;
 	struct sfront_address address;
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	struct generation *generation;
+	struct backend_settings settings;
+	struct loop_guard *guard;
 	bool literal;
 	atomic_bool is_silent; /* the log has heard that it does not answer */
 
@@ -68,13 +68,13 @@ static struct address_list *list_new(const struct sfront_sockaddr *addresses, un
 }
 
 /* Leaves out our own listeners: a connection to one would come back to us, and again. */
-static unsigned int drop_own(const struct generation *generation, struct sfront_sockaddr *addresses,
+static unsigned int drop_own(const struct loop_guard *guard, struct sfront_sockaddr *addresses,
 			     unsigned int n)
 {
 	unsigned int kept = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		if (!generation_listens_on(generation, &addresses[i]))
+		if (!loop_guard_find(guard, &addresses[i]))
 			addresses[kept++] = addresses[i];
 	return kept;
 }
@@ -104,7 +104,7 @@ static struct address_list *resolve(const struct backend *backend, int *ret_erro
 		return NULL;
 	}
 	if (!backend->literal)
-		r = (int)drop_own(backend->generation, addresses, (unsigned int)r);
+		r = (int)drop_own(backend->guard, addresses, (unsigned int)r);
 	if (r == 0) {
 		*ret_error = -ELOOP;
 		return NULL;
@@ -115,7 +115,7 @@ static struct address_list *resolve(const struct backend *backend, int *ret_erro
 	return list;
 }
 
-struct backend *backend_new(const struct sfront_address *address, struct generation *generation,
+struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
 			    struct sfront_error *err)
 {
 	struct backend *backend = calloc(1, sizeof(*backend));
@@ -126,10 +126,17 @@ struct backend *backend_new(const struct sfront_address *address, struct generat
 		return NULL;
 	atomic_init(&backend->refs, 1);
 	pthread_mutex_init(&backend->lock, NULL);
-	backend->address = *address;
-	backend->generation = generation;
-	backend->literal = sfront_address_is_literal(address);
-	sfront_address_format(address, backend->text, sizeof(backend->text));
+	backend->address = config->backend;
+	backend->settings = (struct backend_settings){
+		.connect_timeout_ms = config->connect_timeout_ms,
+		.connect_retry = config->connect_retry,
+		.nodelay = config->backend_nodelay,
+		.keepalive = config->backend_keepalive,
+		.user_timeout_ms = config->backend_user_timeout_ms,
+	};
+	backend->guard = loop_guard_ref(guard);
+	backend->literal = sfront_address_is_literal(&backend->address);
+	sfront_address_format(&backend->address, backend->text, sizeof(backend->text));
 	if (!backend->literal)
 		return backend;
 
@@ -152,6 +159,7 @@ void backend_unref(struct backend *backend)
 	if (!backend || atomic_fetch_sub(&backend->refs, 1) != 1)
 		return;
 	address_list_unref(backend->list);
+	loop_guard_unref(backend->guard);
 	pthread_mutex_destroy(&backend->lock);
 	free(backend);
 }
@@ -159,6 +167,11 @@ void backend_unref(struct backend *backend)
 const char *backend_text(const struct backend *backend)
 {
 	return backend->text;
+}
+
+const struct backend_settings *backend_settings(const struct backend *backend)
+{
+	return &backend->settings;
 }
 
 static void answer(struct backend_wait *wait, struct address_list *list, int error)
@@ -202,7 +215,6 @@ bool backend_lookups_pending(void)
 static void *lookup_main(void *arg)
 {
 	struct backend *backend = arg;
-	struct generation *generation;
 	struct sfront_error err = { "" };
 	struct address_list *list;
 	int error = 0;
@@ -211,9 +223,7 @@ static void *lookup_main(void *arg)
 	if (!list)
 		log_line(LOG_DEBUG, "backend: %s", err.message);
 	finish_lookup(backend, list, error);
-	generation = backend->generation;
 	backend_unref(backend);
-	generation_unref(generation);
 	atomic_fetch_sub(&lookups, 1);
 	return NULL;
 }
@@ -230,20 +240,19 @@ static int start_lookup(struct backend *backend)
 	pthread_attr_setstacksize(&attributes, RESOLVER_STACK);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	atomic_fetch_add(&lookups, 1);
-	generation_ref(backend->generation);
 	r = pthread_create(&thread, &attributes, lookup_main, backend_ref(backend));
 	if (r != 0) {
-		/* Never the last ones: the session that asks holds both too. */
+		/* Never the last one: the attempt that asks holds one too. */
 		atomic_fetch_sub(&backend->refs, 1);
-		generation_unref(backend->generation);
 		atomic_fetch_sub(&lookups, 1);
 	}
 	pthread_attr_destroy(&attributes);
 	return -r;
 }
 
-void backend_note_failure(struct backend *backend, const char *reason, uint64_t patience_ms)
+void backend_note_failure(struct backend *backend, const char *reason)
 {
+	uint64_t patience_ms = backend->settings.connect_timeout_ms;
 	static struct log_limit limit;
 	unsigned int ignored;
 	char patience[64] = " without end";

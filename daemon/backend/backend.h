@@ -11,10 +11,20 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "conf/conf.h"
+#include "daemon/backend/loop_guard.h"
 #include "daemon/base/mailbox.h"
 
+/* How to connect to it: a copy, for attempts that outlive their configuration. */
+struct backend_settings {
+	uint64_t connect_timeout_ms; /* SFRONT_INFINITY_MS: without end */
+	bool connect_retry;
+	bool nodelay;
+	struct sfront_keepalive keepalive;
+	uint64_t user_timeout_ms; /* 0: the system's */
+};
+
 struct backend;
-struct generation;
 
 /* The addresses of one answer, in the resolver's order.  Shared: see address_list_unref(). */
 struct address_list {
@@ -36,24 +46,26 @@ struct backend_wait {
 };
 
 /*
- * @generation: whose backend it is; a look-up holds a reference, and asks it
- *              whether an address is one of our own listeners
+ * @config: read, not kept
+ * @guard:  which addresses are our own; shared
  *
  * Returns NULL with errno set and @err saying why, when out of memory or a literal
  * address names an interface that does not exist.
  */
-struct backend *backend_new(const struct sfront_address *address, struct generation *generation,
+struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
 			    struct sfront_error *err);
 
 /* A look-up under way holds a reference of its own. */
 struct backend *backend_ref(struct backend *backend);
 void backend_unref(struct backend *backend);
 
-/* Whether a look-up is still under way in some thread, which uses its generation. */
+/* Whether a look-up is still under way in some thread. */
 bool backend_lookups_pending(void);
 
 /* "127.0.0.1:80" */
 const char *backend_text(const struct backend *backend);
+
+const struct backend_settings *backend_settings(const struct backend *backend);
 
 /*
  * Notes that it does not answer, or does; the log hears of each change, once.
@@ -61,7 +73,7 @@ const char *backend_text(const struct backend *backend);
  *
  * @reason: in words
  */
-void backend_note_failure(struct backend *backend, const char *reason, uint64_t patience_ms);
+void backend_note_failure(struct backend *backend, const char *reason);
 void backend_note_success(struct backend *backend);
 
 /* The addresses if they are literal, borrowed; NULL: ask backend_addresses(). */

@@ -25,8 +25,7 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/base/clock.h"
-#include "daemon/proxy/generation.h"
-#include "daemon/worker/worker.h"
+#include "daemon/base/loop.h"
 
 #define BACKOFF_MIN_MS 10
 #define BACKOFF_MAX_MS 1000
@@ -35,8 +34,8 @@
 #define LOOKUP_PATIENCE_MS 1000
 
 struct attempt {
-	struct worker *worker;
-	const struct proxy *proxy;
+	struct loop *loop;       /* borrowed */
+	struct backend *backend; /* a reference */
 	attempt_done *done;
 	void *arg;
 	uint64_t deadline_ms; /* UINT64_MAX: none */
@@ -84,7 +83,7 @@ static int set(int fd, int level, int option, int value)
 }
 
 /* Urgent bytes stay in the stream: splice() and recv() would stop at them for ever otherwise. */
-static int backend_socket(const struct proxy_config *config, int family)
+static int backend_socket(const struct backend_settings *settings, int family)
 {
 	int fd, r;
 
@@ -92,12 +91,12 @@ static int backend_socket(const struct proxy_config *config, int family)
 	if (fd < 0)
 		return -errno;
 	r = set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	if (r == 0 && config->backend_nodelay)
+	if (r == 0 && settings->nodelay)
 		r = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (r == 0 && config->backend_keepalive.on)
-		r = sfront_keepalive_apply(fd, &config->backend_keepalive);
-	if (r == 0 && config->backend_user_timeout_ms > 0)
-		r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)config->backend_user_timeout_ms);
+	if (r == 0 && settings->keepalive.on)
+		r = sfront_keepalive_apply(fd, &settings->keepalive);
+	if (r == 0 && settings->user_timeout_ms > 0)
+		r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)settings->user_timeout_ms);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -191,11 +190,12 @@ static bool is_connected(int r)
  * Opens a socket and begins to connect it.  Returns 0, -ECONNRESET or
  * -EINPROGRESS with the socket in *ret_fd, or another -errno.
  */
-static int connect_begin(const struct proxy *proxy, const struct sfront_sockaddr *addr, int *ret_fd)
+static int connect_begin(const struct backend *backend, const struct sfront_sockaddr *addr,
+			 int *ret_fd)
 {
 	int fd, r;
 
-	fd = backend_socket(proxy->config, addr->sa.any.sa_family);
+	fd = backend_socket(backend_settings(backend), addr->sa.any.sa_family);
 	if (fd < 0)
 		return fd;
 	r = connect_start(fd, addr);
@@ -221,7 +221,7 @@ static void attempt_free(struct attempt *attempt)
 	drop_socket(attempt);
 	event_del(&attempt->timer);
 	address_list_unref(attempt->list);
-	generation_unref(attempt->proxy->generation);
+	backend_unref(attempt->backend);
 	free(attempt);
 }
 
@@ -229,7 +229,7 @@ void attempt_cancel(struct attempt *attempt)
 {
 	if (!attempt)
 		return;
-	if (attempt->resolving && !backend_cancel(attempt->proxy->backend, &attempt->wait)) {
+	if (attempt->resolving && !backend_cancel(attempt->backend, &attempt->wait)) {
 		event_del(&attempt->timer);
 		attempt->done = NULL; /* the answer is on its way here, and frees it */
 		return;
@@ -244,7 +244,7 @@ static void succeed(struct attempt *attempt, int r)
 	int fd = attempt->fd;
 
 	event_del(&attempt->writable);
-	backend_note_success(attempt->proxy->backend);
+	backend_note_success(attempt->backend);
 	attempt->fd = -1; /* the receiver's now */
 	attempt_free(attempt);
 	done(arg, fd, -r, NULL);
@@ -301,12 +301,12 @@ static void wait_and_retry(struct attempt *attempt)
 	uint64_t left = time_left(attempt);
 	uint64_t pause = attempt->backoff_ms;
 
-	if (!attempt->worth_retrying || !attempt->proxy->config->connect_retry || left == 0) {
+	if (!attempt->worth_retrying || !backend_settings(attempt->backend)->connect_retry ||
+	    left == 0) {
 		give_up(attempt);
 		return;
 	}
-	backend_note_failure(attempt->proxy->backend, words_of(attempt),
-			     attempt->proxy->config->connect_timeout_ms);
+	backend_note_failure(attempt->backend, words_of(attempt));
 	attempt->backoff_ms *= 2;
 	if (attempt->backoff_ms > BACKOFF_MAX_MS)
 		attempt->backoff_ms = BACKOFF_MAX_MS;
@@ -365,7 +365,7 @@ static void socket_writable(evutil_socket_t fd, short what, void *arg)
 static int await_connect(struct attempt *attempt, int fd)
 {
 	attempt->fd = fd;
-	event_assign(&attempt->writable, attempt->worker->base, fd, EV_WRITE | EV_PERSIST,
+	event_assign(&attempt->writable, attempt->loop->base, fd, EV_WRITE | EV_PERSIST,
 		     socket_writable, attempt);
 	if (event_add(&attempt->writable, NULL) < 0) {
 		drop_socket(attempt);
@@ -380,7 +380,7 @@ static void try_addresses(struct attempt *attempt)
 {
 	for (; attempt->index < attempt->list->n; attempt->index++) {
 		int fd = -1;
-		int r = connect_begin(attempt->proxy, &attempt->list->addresses[attempt->index],
+		int r = connect_begin(attempt->backend, &attempt->list->addresses[attempt->index],
 				      &fd);
 
 		if (r == -EINPROGRESS) {
@@ -411,7 +411,7 @@ static void begin_round(struct attempt *attempt)
 {
 	attempt->index = 0;
 	attempt->worth_retrying = false;
-	attempt->list = backend_addresses(attempt->proxy->backend, &attempt->wait);
+	attempt->list = backend_addresses(attempt->backend, &attempt->wait);
 	attempt->resolving = !attempt->list;
 	if (attempt->resolving)
 		await_addresses(attempt);
@@ -422,7 +422,7 @@ static void begin_round(struct attempt *attempt)
 /* The answer takes its time.  May free the attempt. */
 static void lookup_is_late(struct attempt *attempt)
 {
-	struct backend *backend = attempt->proxy->backend;
+	struct backend *backend = attempt->backend;
 	struct address_list *last = backend_last_addresses(backend);
 
 	if (!last && time_left(attempt) > 0) {
@@ -487,45 +487,44 @@ static void timer_fired(evutil_socket_t unused, short what, void *arg)
 	}
 }
 
-static struct attempt *attempt_new(struct worker *worker, const struct proxy *proxy,
-				   attempt_done *done, void *arg)
+static struct attempt *attempt_new(struct loop *loop, struct backend *backend, attempt_done *done,
+				   void *arg)
 {
 	struct attempt *attempt = calloc(1, sizeof(*attempt));
-	uint64_t timeout = proxy->config->connect_timeout_ms;
+	uint64_t timeout = backend_settings(backend)->connect_timeout_ms;
 
 	if (!attempt)
 		return NULL;
-	attempt->worker = worker;
-	attempt->proxy = proxy;
+	attempt->loop = loop;
+	attempt->backend = backend_ref(backend);
 	attempt->done = done;
 	attempt->arg = arg;
 	attempt->fd = -1;
 	attempt->backoff_ms = BACKOFF_MIN_MS;
 	attempt->deadline_ms = timeout == SFRONT_INFINITY_MS ? UINT64_MAX : clock_ms() + timeout;
-	attempt->wait.mailbox = &worker->mailbox;
+	attempt->wait.mailbox = &loop->mailbox;
 	attempt->wait.message.deliver = addresses_arrived;
-	event_assign(&attempt->timer, worker->base, -1, 0, timer_fired, attempt);
-	event_assign(&attempt->writable, worker->base, -1, EV_WRITE, socket_writable, attempt);
-	generation_ref(proxy->generation);
+	event_assign(&attempt->timer, loop->base, -1, 0, timer_fired, attempt);
+	event_assign(&attempt->writable, loop->base, -1, EV_WRITE, socket_writable, attempt);
 	return attempt;
 }
 
-int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done *done, void *arg,
+int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
 		  struct attempt **ret_attempt, int *ret_error)
 {
-	struct address_list *list = backend_literal(proxy->backend);
+	struct address_list *list = backend_literal(backend);
 	struct attempt *attempt;
 	int fd = -1, r = -EINPROGRESS;
 
 	if (list)
-		r = connect_begin(proxy, &list->addresses[0], &fd);
+		r = connect_begin(backend, &list->addresses[0], &fd);
 	if (is_connected(r)) {
-		backend_note_success(proxy->backend);
+		backend_note_success(backend);
 		*ret_error = -r;
 		return fd;
 	}
 
-	attempt = attempt_new(worker, proxy, done, arg);
+	attempt = attempt_new(loop, backend, done, arg);
 	if (!attempt) {
 		if (fd >= 0)
 			close(fd);

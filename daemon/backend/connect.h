@@ -7,8 +7,8 @@
 #define DAEMON_BACKEND_CONNECT_H
 
 struct attempt;
-struct proxy;
-struct worker;
+struct backend;
+struct loop;
 
 /*
  * Told of the outcome, once, unless the attempt is given up before.
@@ -21,7 +21,8 @@ struct worker;
 typedef void attempt_done(void *arg, int fd, int error, const char *reason);
 
 /*
- * Starts to connect.
+ * Starts to connect.  A loop and a backend are borrowed until the outcome; the
+ * attempt holds a reference to the backend.
  *
  * @ret_attempt: set with -EINPROGRESS; gone once @done was called
  * @ret_error:   set with a socket; as for @done
@@ -30,7 +31,7 @@ typedef void attempt_done(void *arg, int fd, int error, const char *reason);
  * taken then, and @done is not called); -EINPROGRESS: @done will be called
  * later; or another -errno when there is not even memory to try.
  */
-int attempt_start(struct worker *worker, const struct proxy *proxy, attempt_done *done, void *arg,
+int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
 		  struct attempt **ret_attempt, int *ret_error);
 
 /* Gives up: @done will not be called.  NULL is allowed. */

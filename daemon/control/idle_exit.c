@@ -13,8 +13,8 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/handover/takeover.h"
+#include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
-#include "daemon/worker/worker.h"
 
 /* systemd gives a unit up that is started more than five times in ten seconds. */
 #define SAFE_MS 3000
@@ -59,7 +59,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	if (left > 0)
 		arm(left);
 	else
-		worker_stop_if_idle(&idle.process->workers[0]);
+		acceptor_stop_if_idle(idle.process->acceptor);
 }
 
 static void acceptor_answered(struct message *message)
@@ -67,7 +67,7 @@ static void acceptor_answered(struct message *message)
 	uint64_t left;
 
 	/* Nothing is accepted any more: there is no way back, whatever was set meanwhile. */
-	if (worker_of(message, asked_if_idle)->stopped_idle) {
+	if (message_owner(message, struct acceptor, asked_if_idle)->stopped_idle) {
 		idle.quiet();
 		return;
 	}
@@ -93,8 +93,8 @@ void idle_exit_start(struct process *process, void (*quiet)(void))
 	idle.process = process;
 	idle.quiet = quiet;
 	idle.started = true;
-	process->workers[0].asked_if_idle.deliver = acceptor_answered;
-	event_assign(&idle.timer, process->base, -1, 0, timer_fired, NULL);
+	process->acceptor->asked_if_idle.deliver = acceptor_answered;
+	event_assign(&idle.timer, process->loop.base, -1, 0, timer_fired, NULL);
 	arm(limit);
 }
 

@@ -31,7 +31,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
-#include "daemon/control/descriptors.h"
+#include "daemon/control/fd_limit.h"
 #include "daemon/control/idle_exit.h"
 #include "daemon/control/manager_status.h"
 #include "daemon/control/path_watch.h"
@@ -42,6 +42,7 @@
 #include "daemon/handover/takeover.h"
 #include "daemon/handover/upgrade.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/worker.h"
 #include "daemon/worker/workers.h"
@@ -68,7 +69,9 @@ static struct {
 	struct message release;         /* to ourselves: say that */
 	unsigned int n_polling, n_idle; /* workers that have said so */
 	enum operation operation;
-	struct generation *next;            /* while the acceptor goes over to it */
+	struct roster *roster;   /* what is accepted from */
+	struct generation *next; /* while the acceptor goes over to it */
+	struct roster *next_roster;
 	bool reload_wanted, upgrade_wanted; /* after the operation */
 } life;
 
@@ -95,7 +98,7 @@ static bool waits_for_other(void)
 static void end_if_idle(void)
 {
 	if (life.n_idle == life.process->n_workers && !waits_for_other())
-		event_base_loopbreak(life.process->base);
+		event_base_loopbreak(life.process->loop.base);
 }
 
 static void cut(void)
@@ -159,8 +162,8 @@ static void log_drain(void)
 			 left, (double)timeout / 1000);
 }
 
-/* @stop: how the first worker ends accepting */
-static void drain(void (*stop)(struct worker *worker))
+/* @stop: how accepting ends */
+static void drain(void (*stop)(struct acceptor *acceptor))
 {
 	uint64_t timeout = life.process->settings.drain_timeout_ms;
 	struct timeval tv = timeval_from_ms(timeout);
@@ -175,7 +178,7 @@ static void drain(void (*stop)(struct worker *worker))
 	path_watch_stop();
 	if (timeout != SFRONT_INFINITY_MS)
 		event_add(&life.drain_timer, &tv);
-	stop(&life.process->workers[0]);
+	stop(life.process->acceptor);
 }
 
 static void stop_asked(evutil_socket_t signal, short what, void *arg)
@@ -198,7 +201,7 @@ static void stop_asked(evutil_socket_t signal, short what, void *arg)
 		return;
 	}
 	life.stop_asked = true;
-	drain(worker_drain);
+	drain(acceptor_drain);
 	if (signal == SIGINT && life.process->interactive) /* Ctrl-C means now */
 		cut();
 }
@@ -246,7 +249,7 @@ static void release(struct message *message)
 	life.handing_over = false;
 }
 
-static void accepting_ended(struct message *message)
+static void accepting_stopped(struct message *message)
 {
 	(void)message;
 	life.accepting_over = true;
@@ -255,7 +258,7 @@ static void accepting_ended(struct message *message)
 		log_drain();
 		manager_status_drain();
 		close_listeners();
-		mailbox_post(&life.process->mailbox, &life.release);
+		mailbox_post(&life.process->loop.mailbox, &life.release);
 	}
 	/* Behind whatever was handed over before. */
 	for (unsigned int i = 0; i < life.process->n_workers; i++)
@@ -264,7 +267,7 @@ static void accepting_ended(struct message *message)
 
 static void worker_is_idle(struct message *message)
 {
-	if (noted_by_all(&worker_of(message, idle)->is_idle, &life.n_idle))
+	if (noted_by_all(&message_owner(message, struct worker, idle)->is_idle, &life.n_idle))
 		end_if_idle();
 }
 
@@ -274,7 +277,7 @@ static void quiet(void)
 	if (life.phase != RUNNING)
 		return;
 	log_line(LOG_INFO, "no connection for exit-idle-time: ending");
-	drain(worker_stop_accepting);
+	drain(acceptor_stop);
 }
 
 /* ---- one operation at a time ---- */
@@ -338,12 +341,17 @@ static void reload_ended(void)
 
 static void reload_opened(struct generation *next)
 {
-	if (next && life.phase == RUNNING) {
+	struct roster *roster = next && life.phase == RUNNING ? roster_new(next) : NULL;
+
+	if (roster) {
 		life.next = next;
+		life.next_roster = roster;
 		generation_become_newest(next);
-		worker_switch(&life.process->workers[0], next);
+		acceptor_switch(life.process->acceptor, roster);
 		return;
 	}
+	if (next && life.phase == RUNNING)
+		log_line(LOG_ERR, "reload failed: out of memory; nothing has changed");
 	if (next)
 		reload_discard(life.process, next);
 	else
@@ -358,13 +366,15 @@ static void reload_switched(void)
 	struct generation *next = life.next;
 
 	life.next = NULL;
+	free(life.roster);
+	life.roster = life.next_roster;
 	path_watch_stop();
 	reload_commit(life.process, next);
 	/* More connections may be allowed now. */
-	worker_resume(&life.process->workers[0]);
+	acceptor_resume(life.process->acceptor);
 	if (life.phase == RUNNING) {
 		store_update(next);
-		path_watch_start(life.process->base, next);
+		path_watch_start(life.process->loop.base, next);
 	}
 	reload_ended();
 }
@@ -437,7 +447,7 @@ static void hand_over(pid_t pid)
 	if (life.reload_wanted)
 		upgrade_pass_reload();
 	/* The last clients of a listener that the new process does not have are still ours. */
-	drain(worker_drain);
+	drain(acceptor_drain);
 }
 
 static void other_accepts(pid_t pid)
@@ -487,7 +497,7 @@ static void begin_accepting(void)
 		return;
 	(void)generation_each(life.process->generation, settle, NULL);
 	life.accepting_begun = true;
-	worker_switch(&life.process->workers[0], life.process->generation);
+	acceptor_switch(life.process->acceptor, life.roster);
 }
 
 /* For a process that was asked to stop before it was told whose the listeners are. */
@@ -528,11 +538,11 @@ static void old_process_lost(void)
 	log_line(LOG_NOTICE,
 		 "upgrade: the process to take over from has ended or called it off: ending");
 	if (life.accepting_begun) { /* there may be clients already */
-		drain(worker_drain);
+		drain(acceptor_drain);
 		return;
 	}
 	atomic_store(&life.process->exit_status, EXIT_FAILURE);
-	event_base_loopbreak(life.process->base);
+	event_base_loopbreak(life.process->loop.base);
 }
 
 /* The manager took the old process for the service when it asked. */
@@ -540,7 +550,7 @@ static void stop_passed_on(void)
 {
 	if (life.phase < DRAINING) {
 		life.stop_asked = true;
-		drain(worker_drain);
+		drain(acceptor_drain);
 	}
 }
 
@@ -569,11 +579,12 @@ static void worker_polls(struct message *message)
 		.alone = old_process_ended,
 	};
 
-	if (!noted_by_all(&worker_of(message, polling)->is_polling, &life.n_polling) ||
+	if (!noted_by_all(&message_owner(message, struct worker, polling)->is_polling,
+			  &life.n_polling) ||
 	    life.phase != STARTING)
 		return;
 	if (takeover_is_waiting())
-		takeover_report_ready(life.process->base, &takeover_handlers);
+		takeover_report_ready(life.process->loop.base, &takeover_handlers);
 	else
 		begin_accepting();
 }
@@ -586,8 +597,8 @@ static void accepting_began(void)
 		return;
 	life.phase = RUNNING;
 	for (size_t i = 0; i < generation->n_proxies; i++)
-		proxy_announce(&generation->proxies[i], false);
-	path_watch_start(life.process->base, generation);
+		proxy_announce(generation->proxies[i], false);
+	path_watch_start(life.process->loop.base, generation);
 	if (takeover_is_waiting())
 		takeover_report_accepting();
 	else
@@ -606,7 +617,7 @@ static void acceptor_switched(struct message *message)
 static const struct worker_handlers worker_handlers = {
 	.polling = worker_polls,
 	.switched = acceptor_switched,
-	.accepted = accepting_ended,
+	.accepting_stopped = accepting_stopped,
 	.idle = worker_is_idle,
 };
 
@@ -617,11 +628,12 @@ static const struct signal_handlers signal_handlers = {
 static int serve(void)
 {
 	struct process *process = life.process;
-	struct descriptor_plan plan = descriptors_plan(&process->settings);
+	struct fd_plan plan = fd_limit_plan(&process->settings);
 	int r;
 
 	atomic_store(&process->limit.max, plan.max_connections);
-	r = workers_start(process, plan.pipes_a_worker, &worker_handlers);
+	life.roster = roster_new(process->generation);
+	r = life.roster ? workers_start(process, plan.pipes_a_worker, &worker_handlers) : -ENOMEM;
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", process->settings.workers,
 			 strerror(-r));
@@ -631,7 +643,7 @@ static int serve(void)
 	}
 	log_line(life_level(LOG_INFO), "at most %u connections at once, with %lu descriptors",
 		 plan.max_connections, plan.limit);
-	event_base_dispatch(process->base);
+	event_base_dispatch(process->loop.base);
 
 	if (life.phase < DRAINING)
 		notify_send("STOPPING=1");
@@ -649,7 +661,7 @@ static int serve(void)
 static void await_reload(void)
 {
 	const struct timeval most = { .tv_sec = FLUSH_S };
-	struct event_base *base = life.process->base;
+	struct event_base *base = life.process->loop.base;
 
 	life.phase = CUTTING;
 	event_base_loopexit(base, &most);
@@ -666,8 +678,8 @@ int lifecycle_run(struct process *process)
 	life.release.deliver = release;
 	if (takeover_is_waiting())
 		life.operation = TAKE_OVER;
-	event_assign(&life.drain_timer, process->base, -1, 0, drain_timer_fired, NULL);
-	if (signals_catch(process->base, &signal_handlers) == 0)
+	event_assign(&life.drain_timer, process->loop.base, -1, 0, drain_timer_fired, NULL);
+	if (signals_catch(process->loop.base, &signal_handlers) == 0)
 		status = serve();
 	else
 		log_line(LOG_ERR, "cannot catch signals: out of memory");
@@ -684,8 +696,11 @@ int lifecycle_run(struct process *process)
 	idle_exit_stop();
 	path_watch_stop();
 	workers_stop(process);
-	if (life.next)
+	if (life.next) {
 		reload_discard(process, life.next);
+		free(life.next_roster);
+	}
+	free(life.roster);
 	event_del(&life.drain_timer);
 	signals_release();
 	return status;

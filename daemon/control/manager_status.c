@@ -72,7 +72,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	/* Before the count is read: what changes after that asks again. */
-	atomic_store(&status.process->status_wanted, true);
+	atomic_store(&status.process->limit.observer.waits, true);
 	tell();
 	if (status.draining)
 		arm(INTERVAL_MS);
@@ -93,8 +93,9 @@ void manager_status_start(struct process *process)
 		return;
 	status.process = process;
 	status.started = true;
-	process->status_change.deliver = change_delivered;
-	event_assign(&status.timer, process->base, -1, 0, timer_fired, NULL);
+	process->limit.observer.mailbox = &process->loop.mailbox;
+	process->limit.observer.changed.deliver = change_delivered;
+	event_assign(&status.timer, process->loop.base, -1, 0, timer_fired, NULL);
 	arm(0);
 }
 
@@ -111,10 +112,4 @@ void manager_status_stop(void)
 	if (status.started)
 		event_del(&status.timer);
 	status.started = false;
-}
-
-void manager_status_changed(struct process *process)
-{
-	if (atomic_load(&process->status_wanted) && atomic_exchange(&process->status_wanted, false))
-		mailbox_post(&process->mailbox, &process->status_change);
 }

@@ -17,7 +17,4 @@ void manager_status_drain(void);
 
 void manager_status_stop(void);
 
-/* A connection came or went.  Any thread. */
-void manager_status_changed(struct process *process);
-
 #endif

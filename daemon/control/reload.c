@@ -16,8 +16,9 @@
 #include "conf/args.h"
 #include "conf/conf.h"
 #include "daemon/base/log.h"
-#include "daemon/control/descriptors.h"
+#include "daemon/control/fd_limit.h"
 #include "daemon/handover/fdstore.h"
+#include "daemon/handover/inherited_fds.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/process.h"
 
@@ -55,7 +56,7 @@ static bool read_config(struct config *config, const char **ret_file)
 	struct problems problems = { .report = problem_reported };
 
 	(void)args_parse(reload.argc, reload.argv, config, &problems, ret_file);
-	descriptors_check(config, &problems);
+	inherited_fds_check(config, &problems);
 	if (problems.count == 0)
 		return true;
 	config_clear(config);
@@ -73,9 +74,8 @@ static bool is_reachable(const struct listener *listener)
 
 static struct listener *find_running(void *data, const struct proxy *proxy, size_t line)
 {
-	const struct listen_config *listen = &proxy->config->listen[line];
-	struct listener *listener = generation_listener(
-		data, &listen->address, config_listen_nth(&proxy->generation->config, listen));
+	const struct listen_config *listen = &proxy->config.listen[line];
+	struct listener *listener = generation_listener(data, &listen->address, listen->nth);
 
 	if (!listener || !is_reachable(listener))
 		return NULL;
@@ -89,7 +89,7 @@ static bool has_line(const struct config *config, const struct listener *listene
 
 		for (size_t j = 0; j < proxy->n_listen; j++)
 			if (sfront_address_equal(&proxy->listen[j].address, &listener->address) &&
-			    config_listen_nth(config, &proxy->listen[j]) == listener->nth)
+			    proxy->listen[j].nth == listener->nth)
 				return true;
 	}
 	return false;
@@ -116,12 +116,12 @@ static bool take_back(struct listener *listener, void *data)
 static int change_options(struct generation *next, bool back, struct sfront_error *err)
 {
 	for (size_t i = 0; i < next->n_proxies; i++) {
-		struct proxy *proxy = &next->proxies[i];
+		struct proxy *proxy = next->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_listeners; j++) {
 			struct listener *listener = proxy->listeners[j];
 			const struct sfront_options *now = listener->options;
-			const struct sfront_options *then = proxy->config->options;
+			const struct sfront_options *then = proxy->config.options;
 			int r = sfront_listener_update(listener->open, back ? then : now,
 						       back ? now : then, err);
 
@@ -134,6 +134,11 @@ static int change_options(struct generation *next, bool back, struct sfront_erro
 
 static struct generation *open_next(struct generation *running)
 {
+	const struct generation_source source = {
+		.find = find_running,
+		.data = running,
+		.home = &reload.process->loop.mailbox,
+	};
 	struct sfront_error err, ignored;
 	struct generation *next;
 	struct config config;
@@ -142,7 +147,7 @@ static struct generation *open_next(struct generation *running)
 	if (!read_config(&config, &file))
 		return NULL;
 	(void)generation_each(running, lend_if_dropped, &config);
-	next = generation_open(reload.process, &config, file, find_running, running, &err);
+	next = generation_open(&config, file, &source, &err);
 	if (next && change_options(next, false, &err) < 0) {
 		(void)change_options(next, true, &ignored);
 		generation_give_back(next);
@@ -160,7 +165,7 @@ static void *reload_main(void *arg)
 {
 	(void)arg;
 	reload.next = open_next(reload.process->generation);
-	mailbox_post(&reload.process->mailbox, &reload.message);
+	mailbox_post(&reload.process->loop.mailbox, &reload.message);
 	return NULL;
 }
 
@@ -241,7 +246,7 @@ static void change_process(struct process *process, const struct process_config 
 	now->workers = workers;
 	now->pipe_size = pipe_size;
 	log_set_level(now->log_level);
-	atomic_store(&process->limit.max, descriptors_max_connections(now));
+	atomic_store(&process->limit.max, fd_limit_max_connections(now));
 }
 
 void reload_commit(struct process *process, struct generation *next)
@@ -251,14 +256,14 @@ void reload_commit(struct process *process, struct generation *next)
 	size_t removed = generation_each(before, close_if_dropped, next), kept = 0;
 
 	for (size_t i = 0; i < next->n_proxies; i++)
-		kept += next->proxies[i].n_listeners;
+		kept += next->proxies[i]->n_listeners;
 	kept -= added;
 	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
-		proxy_announce(&next->proxies[i], true);
+		proxy_announce(next->proxies[i], true);
 	store_warn_of_untaken();
-	generation_unref(before);
-	change_process(process, &next->config.process);
+	generation_free(before);
+	change_process(process, &next->process);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
 		 next->file, kept, added, removed);
 }

@@ -72,7 +72,7 @@ void watchdog_start(struct process *process)
 		process->workers[i].pong.deliver = worker_answered;
 	half.tv_sec = (time_t)(usec / 2 / 1000000);
 	half.tv_usec = (suseconds_t)(usec / 2 % 1000000);
-	event_assign(&watchdog.timer, process->base, -1, EV_PERSIST, timer_fired, NULL);
+	event_assign(&watchdog.timer, process->loop.base, -1, EV_PERSIST, timer_fired, NULL);
 	event_add(&watchdog.timer, &half);
 	timer_fired(-1, 0, NULL);
 }

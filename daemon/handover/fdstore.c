@@ -73,14 +73,13 @@ void store_format_name(const struct listener *listener, char *buf)
 }
 
 /* What a socket for that line would be called, if it is the one at the path now. */
-static void format_wanted(const struct config *config, const struct listen_config *listen,
-			  char *buf)
+static void format_wanted(const struct listen_config *listen, char *buf)
 {
 	struct stat st = { 0 };
 
 	if (listen->address.kind == SFRONT_UNIX && lstat(listen->address.u.local.name, &st) < 0)
 		st.st_dev = st.st_ino = 0;
-	format_name(&listen->address, config_listen_nth(config, listen), st.st_dev, st.st_ino, buf);
+	format_name(&listen->address, listen->nth, st.st_dev, st.st_ino, buf);
 }
 
 bool store_is_name(const char *name)
@@ -143,8 +142,7 @@ static struct name *wanted_names(const struct config *config, size_t *ret_n)
 	*ret_n = 0;
 	for (size_t i = 0; i < config->n_proxies; i++)
 		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
-			format_wanted(config, &config->proxies[i].listen[j],
-				      names[(*ret_n)++].text);
+			format_wanted(&config->proxies[i].listen[j], names[(*ret_n)++].text);
 	return names;
 }
 
@@ -178,7 +176,7 @@ static void remove_path(const struct kept *kept)
 	if (sfront_address_parse(text, &listen.address, &ignored) < 0 ||
 	    listen.address.kind != SFRONT_UNIX)
 		return;
-	format_wanted(&(struct config){ 0 }, &listen, name);
+	format_wanted(&listen, name);
 	if (strcmp(name, kept->name) == 0)
 		(void)unlink(listen.address.u.local.name);
 }
@@ -229,7 +227,7 @@ static size_t find(const char *name, struct kept **found)
 }
 
 /* Whoever handed them over goes on with the options that they have, if this process fails. */
-static struct listener *adopt(const struct listen_config *listen, unsigned int nth,
+static struct listener *adopt(const struct listen_config *listen,
 			      const struct sfront_options *options, struct kept **found, size_t n)
 {
 	struct sfront_listener *open;
@@ -243,7 +241,7 @@ static struct listener *adopt(const struct listen_config *listen, unsigned int n
 		log_line(LOG_WARNING, "%s; it is opened anew", err.message);
 		return NULL;
 	}
-	listener = listener_new(&listen->address, nth, options, open);
+	listener = listener_new(&listen->address, listen->nth, options, open);
 	if (!listener) {
 		listener_close_unshared(open);
 	} else {
@@ -259,20 +257,18 @@ static struct listener *adopt(const struct listen_config *listen, unsigned int n
 
 struct listener *store_find(void *data, const struct proxy *proxy, size_t line)
 {
-	const struct config *config = &proxy->generation->config;
-	const struct listen_config *listen = &proxy->config->listen[line];
+	const struct listen_config *listen = &proxy->config.listen[line];
 	struct kept *found[SOCKETS_MAX];
 	struct listener *listener;
 	char name[STORE_NAME_SIZE];
 	size_t n;
 
 	(void)data;
-	format_wanted(config, listen, name);
+	format_wanted(listen, name);
 	n = find(name, found);
 	if (n == 0)
 		return NULL;
-	listener =
-		adopt(listen, config_listen_nth(config, listen), proxy->config->options, found, n);
+	listener = adopt(listen, proxy->config.options, found, n);
 	if (listener)
 		return listener;
 	make_systemd_forget(found[0]);

@@ -166,9 +166,9 @@ static int start(void)
 	(void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	upgrade.control = pair[0];
 	upgrade.pending = true;
-	event_assign(&upgrade.event, upgrade.process->base, pair[0], EV_READ | EV_PERSIST,
+	event_assign(&upgrade.event, upgrade.process->loop.base, pair[0], EV_READ | EV_PERSIST,
 		     note_arrived, NULL);
-	event_assign(&upgrade.timer, upgrade.process->base, -1, 0, timer_fired, NULL);
+	event_assign(&upgrade.timer, upgrade.process->loop.base, -1, 0, timer_fired, NULL);
 	event_add(&upgrade.event, NULL);
 	event_add(&upgrade.timer, &patience);
 	return 0;

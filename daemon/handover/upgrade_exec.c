@@ -22,8 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/control/descriptors.h"
 #include "daemon/handover/fdstore.h"
+#include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/upgrade_protocol.h"
 #include "daemon/proxy/generation.h"
 
@@ -205,7 +205,7 @@ static void pass_unannounced(struct exec_plan *plan, struct generation *generati
 {
 	int fd;
 
-	for (size_t i = 0; (fd = descriptors_inherited_at(i)) >= 0; i++)
+	for (size_t i = 0; (fd = inherited_fds_at(i)) >= 0; i++)
 		if (is_listening(fd) && generation_each(generation, is_own_descriptor, &fd) == 0)
 			add_descriptor(plan, fd);
 }

@@ -10,9 +10,8 @@
 #include <stdlib.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/backend/loop_guard.h"
 #include "daemon/base/log.h"
-#include "daemon/worker/acceptor.h"
-#include "daemon/worker/process.h"
 
 static void listener_warned(void *data, const char *message)
 {
@@ -20,23 +19,26 @@ static void listener_warned(void *data, const char *message)
 	log_line(LOG_WARNING, "%s", message);
 }
 
-/* A connection to one would come back to us, and again. */
+static int out_of_memory(struct sfront_error *err)
+{
+	snprintf(err->message, sizeof(err->message), "out of memory");
+	return -ENOMEM;
+}
+
+/* A connection to one of our own would come back to us, and again. */
 static int check_loop(const struct generation *generation, const struct proxy *proxy,
 		      struct sfront_error *err)
 {
 	const struct address_list *list = backend_literal(proxy->backend);
-	const struct listener_socket *socket = NULL;
+	const char *listener =
+		list ? loop_guard_find(generation->guard, &list->addresses[0]) : NULL;
 
-	if (!list)
-		return 0;
-	for (size_t i = 0; i < generation->n_proxies && !socket; i++)
-		socket = proxy_reached(&generation->proxies[i], &list->addresses[0]);
-	if (!socket)
+	if (!listener)
 		return 0;
 	snprintf(err->message, sizeof(err->message),
 		 "backend %s is our own listener %s: connections would go round for ever; name the "
 		 "service behind the proxy",
-		 backend_text(proxy->backend), socket->text);
+		 backend_text(proxy->backend), listener);
 	return -ELOOP;
 }
 
@@ -51,108 +53,96 @@ static int failed_in(const struct proxy_config *proxy, int error, struct sfront_
 	return error;
 }
 
-static int open_proxies(struct generation *generation, proxy_finder *find, void *data,
-			struct sfront_error *err)
+static int note_bound(struct generation *generation, const struct proxy *proxy,
+		      struct sfront_error *err)
 {
-	const struct config *config = &generation->config;
+	for (size_t i = 0; i < proxy->n_sockets; i++) {
+		const struct listener_socket *socket = proxy_socket_at(proxy, i);
+
+		if (loop_guard_add(generation->guard, &socket->addr, socket->takes_ipv4,
+				   socket->text) < 0)
+			return out_of_memory(err);
+	}
+	return 0;
+}
+
+static int open_proxy(struct generation *generation, struct proxy_config *config,
+		      const struct generation_source *source, struct sfront_error *err)
+{
+	struct proxy *proxy;
+
+	sfront_options_on_warning(config->options, listener_warned, NULL);
+	proxy = proxy_open(config, generation->process.access_log, generation->guard, source->find,
+			   source->data, source->home, err);
+	if (!proxy)
+		return failed_in(config, -EIO, err);
+	generation->proxies[generation->n_proxies++] = proxy;
+	return note_bound(generation, proxy, err);
+}
+
+static int open_proxies(struct generation *generation, struct config *config,
+			const struct generation_source *source, struct sfront_error *err)
+{
 	int r;
 
 	for (size_t i = 0; i < config->n_proxies; i++) {
-		sfront_options_on_warning(config->proxies[i].options, listener_warned, NULL);
-		r = proxy_open(&generation->proxies[generation->n_proxies++], &config->proxies[i],
-			       generation, find, data, err);
+		r = open_proxy(generation, &config->proxies[i], source, err);
 		if (r < 0)
-			return failed_in(&config->proxies[i], r, err);
+			return r;
 	}
 	for (size_t i = 0; i < generation->n_proxies; i++) {
-		r = check_loop(generation, &generation->proxies[i], err);
+		r = check_loop(generation, generation->proxies[i], err);
 		if (r < 0)
-			return failed_in(&config->proxies[i], r, err);
+			return failed_in(&generation->proxies[i]->config, r, err);
 	}
 	return 0;
+}
+
+static struct generation *generation_new(const struct config *config, const char *file)
+{
+	struct generation *generation = calloc(1, sizeof(*generation));
+
+	if (!generation)
+		return NULL;
+	generation->process = config->process;
+	generation->file = file;
+	generation->guard = loop_guard_new();
+	generation->proxies = calloc(config->n_proxies, sizeof(struct proxy *));
+	if (generation->guard && generation->proxies)
+		return generation;
+	generation_free(generation);
+	return NULL;
+}
+
+struct generation *generation_open(struct config *config, const char *file,
+				   const struct generation_source *source, struct sfront_error *err)
+{
+	struct generation *generation = generation_new(config, file);
+
+	if (!generation) {
+		out_of_memory(err);
+	} else if (open_proxies(generation, config, source, err) < 0) {
+		generation_give_back(generation);
+		generation_free(generation);
+		generation = NULL;
+	}
+	config_clear(config);
+	return generation;
+}
+
+void generation_give_back(struct generation *generation)
+{
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		proxy_give_back(generation->proxies[i]);
 }
 
 void generation_free(struct generation *generation)
 {
 	for (size_t i = 0; i < generation->n_proxies; i++)
-		proxy_close(&generation->proxies[i]);
+		proxy_drop(generation->proxies[i]);
 	free(generation->proxies);
-	free(generation->sources);
-	config_clear(&generation->config);
+	loop_guard_unref(generation->guard);
 	free(generation);
-}
-
-static void unused_delivered(struct message *message)
-{
-	generation_free(
-		(struct generation *)((char *)message - offsetof(struct generation, unused)));
-}
-
-/* With the options that it had, which its owner goes on with. */
-static void give_back(struct listener *listener)
-{
-	struct sfront_error ignored;
-
-	if (listener_is_own(listener) || !listener->open)
-		return;
-	(void)sfront_listener_update(listener->open, listener->options, NULL, &ignored);
-	sfront_listener_lend(listener->open);
-}
-
-void generation_give_back(struct generation *generation)
-{
-	for (size_t i = 0; i < generation->n_proxies; i++) {
-		struct proxy *proxy = &generation->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listeners; j++)
-			if (proxy->listeners[j] && atomic_load(&proxy->listeners[j]->refs) == 1)
-				give_back(proxy->listeners[j]);
-	}
-}
-
-struct generation *generation_open(struct process *process, struct config *config, const char *file,
-				   proxy_finder *find, void *data, struct sfront_error *err)
-{
-	struct generation *generation = calloc(1, sizeof(*generation));
-
-	snprintf(err->message, sizeof(err->message), "out of memory");
-	if (!generation) {
-		config_clear(config);
-		return NULL;
-	}
-	atomic_init(&generation->refs, 1);
-	generation->process = process;
-	generation->unused.deliver = unused_delivered;
-	generation->config = *config;
-	generation->file = file;
-	*config = (struct config){ 0 };
-	generation->proxies = calloc(generation->config.n_proxies, sizeof(*generation->proxies));
-	if (!generation->proxies) {
-		generation_free(generation);
-		return NULL;
-	}
-	if (open_proxies(generation, find, data, err) < 0)
-		goto fail;
-	if (acceptor_prepare(generation) == 0)
-		return generation;
-	snprintf(err->message, sizeof(err->message), "out of memory");
-
-fail:
-	generation_give_back(generation);
-	generation_free(generation);
-	return NULL;
-}
-
-struct generation *generation_ref(struct generation *generation)
-{
-	atomic_fetch_add(&generation->refs, 1);
-	return generation;
-}
-
-void generation_unref(struct generation *generation)
-{
-	if (generation && atomic_fetch_sub(&generation->refs, 1) == 1)
-		mailbox_post(&generation->process->mailbox, &generation->unused);
 }
 
 struct wanted {
@@ -186,27 +176,19 @@ size_t generation_each(struct generation *generation,
 	size_t n = 0;
 
 	for (size_t i = 0; i < generation->n_proxies; i++)
-		for (size_t j = 0; j < generation->proxies[i].n_listeners; j++)
-			n += visit(generation->proxies[i].listeners[j], data);
+		for (size_t j = 0; j < generation->proxies[i]->n_listeners; j++)
+			n += visit(generation->proxies[i]->listeners[j], data);
 	return n;
 }
 
 void generation_become_newest(struct generation *generation)
 {
 	for (size_t i = 0; i < generation->n_proxies; i++) {
-		struct proxy *proxy = &generation->proxies[i];
+		struct proxy *proxy = generation->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_listeners; j++) {
 			proxy->listeners[j]->newest = generation;
-			proxy->listeners[j]->options = proxy->config->options;
+			proxy->listeners[j]->options = proxy->config.options;
 		}
 	}
-}
-
-bool generation_listens_on(const struct generation *generation, const struct sfront_sockaddr *addr)
-{
-	for (size_t i = 0; i < generation->n_proxies; i++)
-		if (proxy_reached(&generation->proxies[i], addr))
-			return true;
-	return false;
 }

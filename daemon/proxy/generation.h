@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A configuration at work.  The first is opened at the start; each reload opens
- * another, which shares the listeners that did not change.  A session stays with
- * the generation that accepted it, which therefore lives until the last of them
- * has ended.
+ * A configuration at work: its proxies, and what they share.  The first is opened at
+ * the start; each reload opens another, which shares the listeners that did not change.
+ * All of it is the main thread's: a session stays with the proxy that accepted it,
+ * and needs nothing else of its generation.
  */
 #ifndef DAEMON_PROXY_GENERATION_H
 #define DAEMON_PROXY_GENERATION_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,39 +15,34 @@
 #include "daemon/base/mailbox.h"
 #include "daemon/proxy/proxy.h"
 
-struct accept_source;
-struct process;
+struct loop_guard;
 
 struct generation {
-	struct process *process;
-	struct config
-		config;   /* the strings of the command line and of the file's name stay alive */
-	const char *file; /* NULL: the command line alone */
-	struct proxy *proxies;
+	struct process_config process;
+	const char *file;       /* NULL: the command line alone; its text stays alive */
+	struct proxy **proxies; /* owned array; a reference each */
 	size_t n_proxies;
-	struct accept_source *sources; /* owned array; in use by the acceptor */
-	size_t n_sources;
-	atomic_uint refs; /* being the current one, each session, each look-up */
-	struct message unused;
+	struct loop_guard *guard; /* every address that they listen on */
+};
+
+/* What a generation is opened with, beside its configuration. */
+struct generation_source {
+	proxy_finder *find; /* gives the listeners that are open already: see proxy.h */
+	void *data;
+	struct mailbox *home; /* the main thread's */
 };
 
 /*
  * Makes a generation of a configuration.
  *
  * @config: its contents are taken, in any case
- * @find:   gives the listeners that are open already: see proxy.h
  *
- * Returns it with one reference, or NULL with @err saying why; what it opened is
- * closed again then, and inherited descriptors are left to others.
+ * Returns it, or NULL with @err saying why; what it opened is closed again then, and
+ * inherited descriptors are left to others.
  */
-struct generation *generation_open(struct process *process, struct config *config, const char *file,
-				   proxy_finder *find, void *data, struct sfront_error *err);
-
-/* Any thread. */
-struct generation *generation_ref(struct generation *generation);
-
-/* Any thread; the main thread frees it after the last one. */
-void generation_unref(struct generation *generation);
+struct generation *generation_open(struct config *config, const char *file,
+				   const struct generation_source *source,
+				   struct sfront_error *err);
 
 /*
  * Lets go of the inherited descriptors that no other generation has, for one that
@@ -56,7 +50,7 @@ void generation_unref(struct generation *generation);
  */
 void generation_give_back(struct generation *generation);
 
-/* One that was never used; or at the end, when no other thread is left. */
+/* The proxies that sessions still have live on. */
 void generation_free(struct generation *generation);
 
 /* The open listener of that address, borrowed; NULL without one. */
@@ -69,11 +63,8 @@ size_t generation_each(struct generation *generation,
 
 /*
  * From now on this is the newest generation that has those listeners, and its
- * options are the ones in force.  The main thread's.
+ * options are the ones in force.
  */
 void generation_become_newest(struct generation *generation);
-
-/* Whether @addr leads back to a listener of the generation.  Any thread. */
-bool generation_listens_on(const struct generation *generation, const struct sfront_sockaddr *addr);
 
 #endif

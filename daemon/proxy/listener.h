@@ -25,11 +25,11 @@ struct listener_socket {
 };
 
 struct listener {
-	atomic_uint refs; /* a generation each */
+	atomic_uint refs; /* a proxy each */
 	struct sfront_address address;
 	unsigned int nth; /* of that address in its configuration: free ports may repeat */
 	const struct generation *newest;      /* of those that have it; the main thread's */
-	const struct sfront_options *options; /* what is in force; borrowed from the newest */
+	const struct sfront_options *options; /* what is in force; borrowed from that */
 	struct sfront_listener *open;         /* NULL once it is closed */
 	struct listener_socket *sockets;      /* owned array */
 	size_t n_sockets;
@@ -75,9 +75,5 @@ void listener_refuse(const struct listener *listener);
 
 /* Whether the socket is of our own making: not inherited, not a connection. */
 bool listener_is_own(const struct listener *listener);
-
-/* Whether a connection to @addr arrives at this socket. */
-bool listener_socket_reached(const struct listener_socket *socket,
-			     const struct sfront_sockaddr *addr);
 
 #endif

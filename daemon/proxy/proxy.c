@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/backend/loop_guard.h"
 #include "daemon/base/log.h"
-#include "daemon/proxy/generation.h"
+#include "daemon/base/loop.h"
 
 static int out_of_memory(struct sfront_error *err)
 {
@@ -31,7 +32,7 @@ static void find_open(struct proxy *proxy, struct opening *opening, proxy_finder
 	for (size_t i = 0; i < proxy->n_listeners; i++) {
 		struct listener *found = find(data, proxy, i);
 
-		opening->addresses[i] = proxy->config->listen[i].address;
+		opening->addresses[i] = proxy->config.listen[i].address;
 		proxy->listeners[i] = found;
 		opening->listeners[i] = found ? found->open : NULL;
 	}
@@ -44,10 +45,9 @@ static int note_opened(struct proxy *proxy, struct opening *opening, struct sfro
 	for (size_t i = 0; i < proxy->n_listeners; i++) {
 		if (proxy->listeners[i])
 			continue;
-		proxy->listeners[i] = listener_new(
-			&opening->addresses[i],
-			config_listen_nth(&proxy->generation->config, &proxy->config->listen[i]),
-			proxy->config->options, opening->listeners[i]);
+		proxy->listeners[i] =
+			listener_new(&opening->addresses[i], proxy->config.listen[i].nth,
+				     proxy->config.options, opening->listeners[i]);
 		if (!proxy->listeners[i]) {
 			sfront_listener_lend(opening->listeners[i]);
 			sfront_listener_close(opening->listeners[i]);
@@ -60,7 +60,7 @@ static int note_opened(struct proxy *proxy, struct opening *opening, struct sfro
 static int open_listeners(struct proxy *proxy, proxy_finder *find, void *data,
 			  struct sfront_error *err)
 {
-	const struct proxy_config *config = proxy->config;
+	const struct proxy_config *config = &proxy->config;
 	struct opening opening = {
 		.addresses = calloc(config->n_listen, sizeof(*opening.addresses)),
 		.listeners = calloc(config->n_listen, sizeof(struct sfront_listener *)),
@@ -99,27 +99,92 @@ static int list_sockets(struct proxy *proxy, struct sfront_error *err)
 	return 0;
 }
 
-int proxy_open(struct proxy *proxy, const struct proxy_config *config,
-	       struct generation *generation, proxy_finder *find, void *data,
-	       struct sfront_error *err)
+static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder *find, void *data,
+		    struct sfront_error *err)
 {
 	int r;
 
-	*proxy = (struct proxy){ .config = config, .generation = generation };
-	proxy->backend = backend_new(&config->backend, generation, err);
+	proxy->backend = backend_new(&proxy->config, guard, err);
 	if (!proxy->backend)
 		return -errno;
 	r = open_listeners(proxy, find, data, err);
 	return r < 0 ? r : list_sockets(proxy, err);
 }
 
-void proxy_close(struct proxy *proxy)
+static void proxy_free(struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->n_listeners; i++)
 		listener_unref(proxy->listeners[i]);
 	backend_unref(proxy->backend);
 	free(proxy->listeners);
 	free(proxy->sockets);
+	proxy_config_clear(&proxy->config);
+	free(proxy);
+}
+
+static void give_back(struct listener *listener)
+{
+	struct sfront_error ignored;
+
+	if (listener_is_own(listener) || !listener->open)
+		return;
+	(void)sfront_listener_update(listener->open, listener->options, NULL, &ignored);
+	sfront_listener_lend(listener->open);
+}
+
+void proxy_give_back(struct proxy *proxy)
+{
+	for (size_t i = 0; i < proxy->n_listeners; i++)
+		if (proxy->listeners[i] && atomic_load(&proxy->listeners[i]->refs) == 1)
+			give_back(proxy->listeners[i]);
+}
+
+static void unused_delivered(struct message *message)
+{
+	proxy_free(message_owner(message, struct proxy, unused));
+}
+
+struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
+			 proxy_finder *find, void *data, struct mailbox *home,
+			 struct sfront_error *err)
+{
+	struct proxy *proxy = calloc(1, sizeof(*proxy));
+
+	if (!proxy) {
+		out_of_memory(err);
+		return NULL;
+	}
+	proxy->config = *config;
+	proxy->access_log = access_log;
+	proxy->home = home;
+	proxy->unused.deliver = unused_delivered;
+	atomic_init(&proxy->refs, 1);
+	if (open_all(proxy, guard, find, data, err) < 0) {
+		proxy->config = (struct proxy_config){ 0 }; /* the caller's still */
+		proxy_give_back(proxy);
+		proxy_free(proxy);
+		return NULL;
+	}
+	*config = (struct proxy_config){ 0 };
+	return proxy;
+}
+
+struct proxy *proxy_ref(struct proxy *proxy)
+{
+	atomic_fetch_add(&proxy->refs, 1);
+	return proxy;
+}
+
+void proxy_unref(struct proxy *proxy)
+{
+	if (atomic_fetch_sub(&proxy->refs, 1) == 1)
+		mailbox_post(proxy->home, &proxy->unused);
+}
+
+void proxy_drop(struct proxy *proxy)
+{
+	if (proxy && atomic_fetch_sub(&proxy->refs, 1) == 1)
+		proxy_free(proxy);
 }
 
 void proxy_announce(const struct proxy *proxy, bool only_new)
@@ -134,13 +199,4 @@ void proxy_announce(const struct proxy *proxy, bool only_new)
 			 socket->is_single ? "serving" : "listening on", socket->text,
 			 backend_text(proxy->backend));
 	}
-}
-
-const struct listener_socket *proxy_reached(const struct proxy *proxy,
-					    const struct sfront_sockaddr *addr)
-{
-	for (size_t i = 0; i < proxy->n_sockets; i++)
-		if (listener_socket_reached(proxy_socket_at(proxy, i), addr))
-			return proxy_socket_at(proxy, i);
-	return NULL;
 }

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A proxy at work: its configuration, what it listens on and its backend.  Opened
- * and closed by the main thread, read by every worker.
+ * A proxy at work: its settings, what it listens on and its backend.  Opened and
+ * freed by the main thread, read by every worker.  It lives as long as a generation
+ * or a session has a reference to it.
  */
 #ifndef DAEMON_PROXY_PROXY_H
 #define DAEMON_PROXY_PROXY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "daemon/base/mailbox.h"
 #include "daemon/proxy/listener.h"
 
 struct backend;
-struct generation;
+struct loop_guard;
 
 /* One of the descriptors that a proxy accepts from. */
 struct proxy_socket {
@@ -22,13 +25,16 @@ struct proxy_socket {
 };
 
 struct proxy {
-	struct generation *generation;
-	const struct proxy_config *config; /* borrowed from the generation's */
+	struct proxy_config config; /* owned */
+	bool access_log;            /* the process's setting at that time */
 	struct backend *backend;
 	struct listener **listeners; /* one for each listen line; a reference each */
 	size_t n_listeners;
 	struct proxy_socket *sockets; /* those of all lines */
 	size_t n_sockets;
+	atomic_uint refs;     /* its generation's, each session's */
+	struct mailbox *home; /* the main thread's; borrowed */
+	struct message unused;
 };
 
 /*
@@ -39,17 +45,32 @@ typedef struct listener *proxy_finder(void *data, const struct proxy *proxy, siz
 
 /*
  * Opens every listen line that @find does not know and, for a literal one,
- * knows the backend's address.  proxy_close() is owed in any case.
+ * knows the backend's address.
  *
- * @config, @generation: borrowed for as long as the proxy lives
+ * @config: its contents are taken on success
+ * @guard:  for the backend; the caller adds the addresses
+ * @home:   the main thread's mailbox, by which it is freed
  *
- * Returns 0, or -errno with @err saying why.
+ * Returns it with one reference, or NULL with @err saying why.
  */
-int proxy_open(struct proxy *proxy, const struct proxy_config *config,
-	       struct generation *generation, proxy_finder *find, void *data,
-	       struct sfront_error *err);
+struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
+			 proxy_finder *find, void *data, struct mailbox *home,
+			 struct sfront_error *err);
 
-void proxy_close(struct proxy *proxy);
+/*
+ * Lets go of the inherited descriptors that no other proxy has, with the options that
+ * they had, for one that will not be used: whoever had them before goes on with them.
+ */
+void proxy_give_back(struct proxy *proxy);
+
+/* Any thread. */
+struct proxy *proxy_ref(struct proxy *proxy);
+
+/* Any thread but the main one, which frees it after the last one. */
+void proxy_unref(struct proxy *proxy);
+
+/* The main thread's: frees it at once if that was the last one.  NULL is allowed. */
+void proxy_drop(struct proxy *proxy);
 
 static inline struct listener_socket *proxy_socket_at(const struct proxy *proxy, size_t index)
 {
@@ -61,9 +82,5 @@ static inline struct listener_socket *proxy_socket_at(const struct proxy *proxy,
  * older generation did.
  */
 void proxy_announce(const struct proxy *proxy, bool only_new);
-
-/* The socket of the proxy that a connection to @addr arrives at, or NULL. */
-const struct listener_socket *proxy_reached(const struct proxy *proxy,
-					    const struct sfront_sockaddr *addr);
 
 #endif

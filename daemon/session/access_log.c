@@ -13,7 +13,7 @@
 #include "daemon/backend/backend.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/proxy/generation.h"
+#include "daemon/proxy/proxy.h"
 #include "daemon/session/session.h"
 
 struct access_note *access_log_begin(const struct session *session,
@@ -22,7 +22,7 @@ struct access_note *access_log_begin(const struct session *session,
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	struct access_note *note;
 
-	if (!session->proxy->generation->config.process.access_log)
+	if (!session->proxy->access_log)
 		return NULL;
 	sfront_connection_format(connection, text, sizeof(text));
 	note = malloc(sizeof(*note) + strlen(text) + 1);
@@ -59,7 +59,7 @@ void access_log_session(const struct session *session, const char *reason)
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
 	uint64_t ms = 0;
 
-	if (!session->proxy->generation->config.process.access_log)
+	if (!session->proxy->access_log)
 		return;
 	access_log_format_client(session, client, sizeof(client));
 	if (session->note)

@@ -22,12 +22,11 @@
 #include "daemon/backend/connect.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/proxy/generation.h"
+#include "daemon/proxy/proxy.h"
 #include "daemon/session/access_log.h"
+#include "daemon/session/host.h"
 #include "daemon/session/timers.h"
 #include "daemon/session/watch.h"
-#include "daemon/worker/process.h"
-#include "daemon/worker/worker.h"
 
 /* A reset waits this long at most for what was sent before it to be acknowledged. */
 #define ABORT_MS      1000
@@ -58,7 +57,7 @@ static void close_write_side(struct endpoint *end)
 
 static void drop_pending(struct session *session, struct endpoint *end)
 {
-	pending_drop(&session->worker->pipes, end->pending);
+	pending_drop(&session->host->pipes, end->pending);
 	end->pending = NULL;
 }
 
@@ -81,8 +80,8 @@ enum close_how {
 
 static void session_close(struct session *session, enum close_how how, const char *reason)
 {
-	struct worker *worker = session->worker;
-	struct generation *generation = session->proxy->generation;
+	struct session_host *host = session->host;
+	struct proxy *proxy = session->proxy;
 	bool survivor_is_backend = session->client_broke;
 
 	if (session->state == SESSION_CONNECTING)
@@ -99,9 +98,9 @@ static void session_close(struct session *session, enum close_how how, const cha
 		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
 
 	free(session->note);
-	slab_give(&worker->sessions, session);
-	generation_unref(generation);
-	worker_session_ended(worker);
+	slab_give(&host->sessions, session);
+	proxy_unref(proxy);
+	host->ops->ended(host);
 }
 
 /*
@@ -116,7 +115,7 @@ static void report_failure(struct session *session, const char *reason)
 	unsigned int dropped;
 
 	if (session->single) {
-		atomic_store(&session->worker->process->exit_status, 1);
+		session->host->ops->failed(session->host);
 		log_line(LOG_ERR, "connection to %s: %s", backend_text(session->proxy->backend),
 			 reason);
 		return;
@@ -138,7 +137,7 @@ static void session_fail(struct session *session, const char *reason)
 
 void session_cut(struct session *session)
 {
-	atomic_fetch_add(&session->worker->process->cut, 1);
+	session->host->ops->cut(session->host);
 	session_close(session, CLOSE_RESET, "cut");
 }
 
@@ -338,7 +337,7 @@ static void session_turn(struct session *session, struct endpoint *from)
 {
 	uint64_t before = from->moved;
 	int error = 0;
-	enum relay_result result = relay_turn(&session->worker->pipes, from, &error);
+	enum relay_result result = relay_turn(&session->host->pipes, from, &error);
 
 	bytes_handled(session, from, result, error, before);
 }
@@ -350,7 +349,7 @@ void session_flush(struct endpoint *from)
 	enum relay_result result;
 	int error = 0;
 
-	result = relay_flush(&session->worker->pipes, from, &error);
+	result = relay_flush(&session->host->pipes, from, &error);
 	bytes_handled(session, from, result, error, before);
 }
 
@@ -467,8 +466,8 @@ static void init_ends(struct session *session, const struct sfront_connection *c
 static void connect_backend(struct session *session)
 {
 	int error = 0;
-	int fd = attempt_start(session->worker, session->proxy, backend_answered, session,
-			       &session->attempt, &error);
+	int fd = attempt_start(&session->host->loop, session->proxy->backend, backend_answered,
+			       session, &session->attempt, &error);
 
 	if (fd >= 0)
 		begin_relay(session, fd, error);
@@ -496,19 +495,19 @@ void session_timer_fired(struct session *session)
 	}
 }
 
-void session_start(struct worker *worker, const struct proxy *proxy, size_t socket,
+void session_start(struct session_host *host, struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection)
 {
-	struct session *session = slab_take(&worker->sessions);
+	struct session *session = slab_take(&host->sessions);
 
-	session->worker = worker;
+	session->host = host;
 	session->proxy = proxy;
 	session->socket = (uint16_t)socket;
 	session->single = proxy_socket_at(proxy, socket)->is_single;
 	session->state = SESSION_CONNECTING;
 	init_ends(session, connection);
 	session->note = access_log_begin(session, connection);
-	if (worker->cutting) {
+	if (host->cutting) {
 		session_cut(session);
 		return;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A session: one client, its backend, and the way from accept to close.  It
- * knows its worker, its proxy and its two ends; it does not know what kind of
+ * knows its host, its proxy and its two ends; it does not know what kind of
  * listener the client came through.
  */
 #ifndef DAEMON_SESSION_SESSION_H
@@ -18,7 +18,7 @@ struct attempt;
 struct proxy;
 struct session_timer;
 struct sfront_connection;
-struct worker;
+struct session_host;
 
 /*
  *	             connected                   end of stream both ways
@@ -35,8 +35,8 @@ enum session_state { SESSION_CONNECTING, SESSION_RELAYING, SESSION_ABORTING };
 
 /* There are thousands of them, most of them idle: each byte here counts. */
 struct session {
-	struct worker *worker;
-	const struct proxy *proxy;
+	struct session_host *host;
+	struct proxy *proxy;    /* a reference */
 	struct endpoint client; /* the backend stands behind it: see end_peer() */
 	struct endpoint backend;
 	union {
@@ -55,10 +55,10 @@ struct session {
 
 /*
  * Serves a client that was just accepted and for which a slot is taken.  Takes
- * the connection, the slot, and a reference to the proxy's generation.  There must be memory for a
- * session: see slab_ready().
+ * the connection, its slot and a reference to the proxy.  There must be memory for a
+ * session: see session_host_is_ready().
  */
-void session_start(struct worker *worker, const struct proxy *proxy, size_t socket,
+void session_start(struct session_host *host, struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection);
 
 static inline struct session *session_of(struct endpoint *end)

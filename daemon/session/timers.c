@@ -11,9 +11,9 @@
 #include <sys/ioctl.h>
 
 #include "daemon/base/clock.h"
-#include "daemon/proxy/generation.h"
+#include "daemon/proxy/proxy.h"
+#include "daemon/session/host.h"
 #include "daemon/session/session.h"
-#include "daemon/worker/worker.h"
 
 static void fired(evutil_socket_t fd, short what, void *arg)
 {
@@ -31,10 +31,10 @@ struct session_timer *session_timer(struct session *session)
 
 	if (timer)
 		return timer;
-	if (!slab_ready(&session->worker->timers))
+	if (!slab_ready(&session->host->timers))
 		return NULL;
-	timer = slab_take(&session->worker->timers);
-	event_assign(&timer->event, session->worker->base, -1, 0, fired, session);
+	timer = slab_take(&session->host->timers);
+	event_assign(&timer->event, session->host->loop.base, -1, 0, fired, session);
 	timer->active_ms = clock_ms();
 	session->timer = timer;
 	return timer;
@@ -64,7 +64,7 @@ void session_timer_stop(struct session *session)
 	coalesce_stop(&session->timer->coalesce[0], &session->client);
 	coalesce_stop(&session->timer->coalesce[1], &session->backend);
 	event_del(&session->timer->event);
-	slab_give(&session->worker->timers, session->timer);
+	slab_give(&session->host->timers, session->timer);
 	session->timer = NULL;
 }
 
@@ -86,7 +86,7 @@ static void note_bulk(struct session *session, struct endpoint *from)
 {
 	if ((from->bulk || from->coalesces) && session_timer(session) &&
 	    coalesce_note(&session->timer->coalesce[from->is_backend], from,
-			  session->worker->pipes.pipe_capacity))
+			  session->host->pipes.pipe_capacity))
 		look_soon(session);
 }
 
@@ -106,7 +106,7 @@ static void check_bulk(struct session *session)
 /* A timer that could not be set for want of memory is set with the next bytes. */
 static void note_activity(struct session *session)
 {
-	uint64_t limit = session->proxy->config->idle_timeout_ms;
+	uint64_t limit = session->proxy->config.idle_timeout_ms;
 
 	if (limit == SFRONT_INFINITY_MS || !session_timer(session))
 		return;
@@ -117,7 +117,7 @@ static void note_activity(struct session *session)
 
 void session_timer_begin(struct session *session)
 {
-	uint64_t limit = session->proxy->config->idle_timeout_ms;
+	uint64_t limit = session->proxy->config.idle_timeout_ms;
 
 	note_activity(session);
 	if (limit != SFRONT_INFINITY_MS)
@@ -151,7 +151,7 @@ static bool is_draining(struct session *session)
 /* Once; where memory was short then, with the next bytes. */
 static void begin_half_close(struct session *session)
 {
-	uint64_t limit = session->proxy->config->half_close_timeout_ms;
+	uint64_t limit = session->proxy->config.half_close_timeout_ms;
 
 	if (limit == SFRONT_INFINITY_MS || !session_timer(session) ||
 	    session->timer->half_closed_ms != 0)
@@ -184,7 +184,7 @@ static uint64_t time_left(uint64_t limit_ms, uint64_t since_ms, uint64_t now)
 
 const char *session_timer_check(struct session *session)
 {
-	const struct proxy_config *config = session->proxy->config;
+	const struct proxy_config *config = &session->proxy->config;
 	const struct session_timer *timer = session->timer;
 	uint64_t now = clock_ms(), idle, half_close = SFRONT_INFINITY_MS;
 

@@ -9,9 +9,9 @@
 #include <sockfront/listener.h>
 #include <stddef.h>
 
+#include "daemon/session/host.h"
 #include "daemon/session/session.h"
 #include "daemon/session/timers.h"
-#include "daemon/worker/worker.h"
 
 /* An end that nobody reads is watched for its reset after this long. */
 #define WATCH_GONE_AFTER_MS 1000
@@ -72,7 +72,7 @@ static void unwatch_end(struct endpoint *end)
 static bool watch_end(struct session *session, struct endpoint *end, enum watch watch)
 {
 	static const struct timeval at_once = { 0, 0 };
-	struct event_base *base = session->worker->base;
+	struct event_base *base = session->host->loop.base;
 	int r;
 
 	unwatch_end(end);
@@ -103,7 +103,7 @@ static bool wait_to_write(struct session *session, struct endpoint *from)
 
 	if (!pending || pending->waiting)
 		return true;
-	event_assign(&pending->writable, session->worker->base, end_peer(from)->write_fd,
+	event_assign(&pending->writable, session->host->loop.base, end_peer(from)->write_fd,
 		     EV_WRITE | EV_PERSIST, peer_writable, from);
 	if (event_add(&pending->writable, NULL) < 0)
 		return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Accepts connections and hands them to the workers.  Between the library's
- * listeners and worker.c.
+ * listeners and dispatch.c.
  */
 #include "daemon/worker/acceptor.h"
 
@@ -11,8 +11,8 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/base/loop.h"
 #include "daemon/proxy/generation.h"
-#include "daemon/proxy/proxy.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/worker.h"
 
@@ -37,20 +37,20 @@ static struct listener_socket *socket_of(const struct accept_source *source)
 }
 
 /* False: one of them at least cannot be polled. */
-static bool sources_listen(struct generation *generation)
+static bool sources_listen(struct roster *roster)
 {
 	bool ok = true;
 
-	for (size_t i = 0; i < generation->n_sources; i++)
-		if (!socket_of(&generation->sources[i])->done)
-			ok &= event_add(&generation->sources[i].event, NULL) == 0;
+	for (size_t i = 0; i < roster->n; i++)
+		if (!socket_of(&roster->sources[i])->done)
+			ok &= event_add(&roster->sources[i].event, NULL) == 0;
 	return ok;
 }
 
-static void sources_rest(struct generation *generation)
+static void sources_rest(struct roster *roster)
 {
-	for (size_t i = 0; i < generation->n_sources; i++)
-		event_del(&generation->sources[i].event);
+	for (size_t i = 0; i < roster->n; i++)
+		event_del(&roster->sources[i].event);
 }
 
 static void pause_accepting(struct acceptor *acceptor, int error);
@@ -60,11 +60,11 @@ static void enter(struct acceptor *acceptor, enum acceptor_state state)
 	if (acceptor->state == state)
 		return;
 	if (acceptor->state == ACCEPTOR_OPEN)
-		sources_rest(acceptor->generation);
+		sources_rest(acceptor->roster);
 	if (acceptor->state == ACCEPTOR_PAUSED)
 		event_del(&acceptor->pause);
 	acceptor->state = state;
-	if (state == ACCEPTOR_OPEN && !sources_listen(acceptor->generation))
+	if (state == ACCEPTOR_OPEN && !sources_listen(acceptor->roster))
 		pause_accepting(acceptor, ENOMEM);
 }
 
@@ -77,7 +77,7 @@ static void log_full(struct acceptor *acceptor)
 		return;
 	acceptor->full_said_ms = now;
 	log_line(LOG_NOTICE, "max-connections is reached, with %u up: further clients wait",
-		 connection_limit_used(&acceptor->worker->process->limit));
+		 connection_limit_used(&acceptor->process->limit));
 }
 
 /* The log hears of it once a second. */
@@ -91,7 +91,7 @@ static void log_pause(const struct acceptor *acceptor, int error)
 			 "accepting pauses with %u connection(s) up: %s; new clients wait in the "
 			 "backlog (more room: a higher limit of open files; or a lower "
 			 "max-connections)",
-			 connection_limit_used(&acceptor->worker->process->limit), strerror(error));
+			 connection_limit_used(&acceptor->process->limit), strerror(error));
 }
 
 static void pause_accepting(struct acceptor *acceptor, int error)
@@ -103,17 +103,23 @@ static void pause_accepting(struct acceptor *acceptor, int error)
 	delay = timeval_from_ms(acceptor->pause_ms);
 	if (event_add(&acceptor->pause, &delay) < 0) { /* busy, but not stuck */
 		enter(acceptor, ACCEPTOR_FULL);
-		mailbox_post(&acceptor->worker->mailbox, &acceptor->worker->resume);
+		mailbox_post(&acceptor->loop->mailbox, &acceptor->resume);
 	}
 	acceptor->pause_ms *= 2;
 	if (acceptor->pause_ms > PAUSE_MAX_MS)
 		acceptor->pause_ms = PAUSE_MAX_MS;
 }
 
-static bool all_done(const struct generation *generation)
+static void stop(struct acceptor *acceptor)
 {
-	for (size_t i = 0; i < generation->n_sources; i++)
-		if (!socket_of(&generation->sources[i])->done)
+	enter(acceptor, ACCEPTOR_STOPPED);
+	mailbox_post(&acceptor->process->loop.mailbox, &acceptor->stopped);
+}
+
+static bool all_done(const struct roster *roster)
+{
+	for (size_t i = 0; i < roster->n; i++)
+		if (!socket_of(&roster->sources[i])->done)
 			return false;
 	return true;
 }
@@ -125,13 +131,12 @@ static void close_source(struct accept_source *source, int error)
 	if (error != -ESHUTDOWN) {
 		log_line(LOG_ERR, "%s: accepting failed: %s; this listener is given up",
 			 socket_of(source)->text, strerror(-error));
-		atomic_store(&acceptor->worker->process->exit_status, 1);
+		atomic_store(&acceptor->process->exit_status, 1);
 	}
 	event_del(&source->event);
 	socket_of(source)->done = true;
-	if (all_done(acceptor->generation)) {
-		enter(acceptor, ACCEPTOR_STOPPED);
-		worker_accept_ended(acceptor->worker);
+	if (all_done(acceptor->roster)) {
+		stop(acceptor);
 	}
 }
 
@@ -159,9 +164,9 @@ static enum accept_result accept_one(struct accept_source *source)
 	struct sfront_connection connection;
 	int r;
 
-	if (!worker_can_take(acceptor->worker))
+	if (!dispatch_is_ready(&acceptor->dispatch))
 		return accept_failed(source, -ENOMEM);
-	if (!connection_limit_take(&acceptor->worker->process->limit)) {
+	if (!connection_limit_take(&acceptor->process->limit)) {
 		log_full(acceptor);
 		enter(acceptor, ACCEPTOR_FULL);
 		return ACCEPT_STOP;
@@ -170,11 +175,11 @@ static enum accept_result accept_one(struct accept_source *source)
 	if (r < 0) {
 		/* It was held for a moment only, but another worker may have wanted it just then.
 		 */
-		worker_give_slot(acceptor->worker);
+		process_give_slot(acceptor->process);
 		return accept_failed(source, r);
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
-	dispatch_connection(acceptor->worker, source->proxy, source->index, &connection);
+	dispatch_connection(&acceptor->dispatch, source->proxy, source->index, &connection);
 	if (socket_of(source)->is_single)
 		close_source(source, -ESHUTDOWN); /* it was all there was */
 	return ACCEPT_TAKEN;
@@ -215,14 +220,14 @@ static void source_readable(evutil_socket_t fd, short what, void *arg)
  */
 static bool accept_in_turns(struct acceptor *acceptor, size_t most)
 {
-	const struct generation *generation = acceptor->generation;
+	const struct roster *roster = acceptor->roster;
 	size_t in_vain = 0, taken = 0;
 
-	while (in_vain < generation->n_sources && taken < most) {
-		struct accept_source *source = &generation->sources[acceptor->next];
+	while (in_vain < roster->n && taken < most) {
+		struct accept_source *source = &acceptor->roster->sources[acceptor->next];
 		enum accept_result result = ACCEPT_NOBODY;
 
-		acceptor->next = (acceptor->next + 1) % generation->n_sources;
+		acceptor->next = (acceptor->next + 1) % roster->n;
 		if (!socket_of(source)->done)
 			result = accept_one(source);
 		if (result == ACCEPT_STOP)
@@ -236,15 +241,9 @@ static bool accept_in_turns(struct acceptor *acceptor, size_t most)
 /* While there are more clients than slots, the listeners are not even polled. */
 static void reopen(struct acceptor *acceptor)
 {
-	if (accept_in_turns(acceptor, BURST_MAX * acceptor->generation->n_sources) &&
+	if (accept_in_turns(acceptor, BURST_MAX * acceptor->roster->n) &&
 	    acceptor->state != ACCEPTOR_STOPPED)
 		enter(acceptor, ACCEPTOR_OPEN);
-}
-
-void acceptor_resume(struct acceptor *acceptor)
-{
-	if (acceptor->state == ACCEPTOR_FULL)
-		reopen(acceptor);
 }
 
 static void pause_over(evutil_socket_t fd, short what, void *arg)
@@ -254,16 +253,16 @@ static void pause_over(evutil_socket_t fd, short what, void *arg)
 	reopen(arg);
 }
 
-static void adopt(struct acceptor *acceptor, struct generation *generation)
+static void use_roster(struct acceptor *acceptor, struct roster *roster)
 {
-	acceptor->generation = generation;
+	acceptor->roster = roster;
 	acceptor->next = 0;
-	for (size_t i = 0; i < generation->n_sources; i++) {
-		struct accept_source *source = &generation->sources[i];
+	for (size_t i = 0; i < roster->n; i++) {
+		struct accept_source *source = &roster->sources[i];
 		const struct proxy_socket *socket = &source->proxy->sockets[source->index];
 
 		source->acceptor = acceptor;
-		event_assign(&source->event, acceptor->worker->base,
+		event_assign(&source->event, acceptor->loop->base,
 			     sfront_listener_fd(socket->listener->open, socket->index),
 			     EV_READ | EV_PERSIST, source_readable, source);
 	}
@@ -277,95 +276,193 @@ static void take_queue(struct accept_source *source)
 			return;
 }
 
-static void take_queues(struct generation *before, const struct generation *next)
+static void take_queues(struct roster *roster)
 {
-	for (size_t i = 0; i < before->n_sources; i++) {
-		struct accept_source *source = &before->sources[i];
-
-		if (source->proxy->sockets[source->index].listener->newest != next)
-			take_queue(source);
-	}
+	for (size_t i = 0; i < roster->n; i++)
+		if (roster->sources[i].leaves)
+			take_queue(&roster->sources[i]);
 }
 
-void acceptor_switch(struct acceptor *acceptor, struct generation *generation)
-{
-	struct generation *before = acceptor->generation;
+/* ---- messages from the main thread ---- */
 
-	if (before) {
-		take_queues(before, generation);
-		sources_rest(before);
-	}
-	adopt(acceptor, generation);
-	if (!before) {
-		if (!all_done(generation))
-			enter(acceptor, ACCEPTOR_OPEN);
-		else
-			worker_accept_ended(acceptor->worker);
-	} else if (acceptor->state == ACCEPTOR_OPEN && !sources_listen(generation)) {
+static void begin(struct acceptor *acceptor, struct roster *roster)
+{
+	use_roster(acceptor, roster);
+	if (all_done(roster))
+		stop(acceptor);
+	else
+		enter(acceptor, ACCEPTOR_OPEN);
+}
+
+static void go_over(struct acceptor *acceptor, struct roster *roster)
+{
+	take_queues(acceptor->roster);
+	sources_rest(acceptor->roster);
+	use_roster(acceptor, roster);
+	if (acceptor->state == ACCEPTOR_OPEN && !sources_listen(roster))
 		pause_accepting(acceptor, ENOMEM);
-	}
 }
 
-static void stop(struct acceptor *acceptor)
+static void switch_delivered(struct message *message)
 {
-	enter(acceptor, ACCEPTOR_STOPPED);
-	worker_accept_ended(acceptor->worker);
+	struct acceptor *acceptor = message_owner(message, struct acceptor, switch_over);
+
+	if (acceptor->roster)
+		go_over(acceptor, acceptor->next_roster);
+	else
+		begin(acceptor, acceptor->next_roster);
+	mailbox_post(&acceptor->process->loop.mailbox, &acceptor->switched);
 }
 
-void acceptor_drain(struct acceptor *acceptor)
+static void resume(struct acceptor *acceptor)
 {
+	if (acceptor->state == ACCEPTOR_FULL)
+		reopen(acceptor);
+}
+
+static void resume_delivered(struct message *message)
+{
+	resume(message_owner(message, struct acceptor, resume));
+}
+
+static void slot_free_delivered(struct message *message)
+{
+	resume(message_owner(message, struct process, limit.slot_free)->acceptor);
+}
+
+static void drain_delivered(struct message *message)
+{
+	struct acceptor *acceptor = message_owner(message, struct acceptor, drain);
+
 	if (acceptor->state == ACCEPTOR_OPEN || acceptor->state == ACCEPTOR_PAUSED)
 		(void)accept_in_turns(acceptor, DRAIN_MAX);
 	stop(acceptor);
 }
 
-void acceptor_stop(struct acceptor *acceptor)
+static void stop_delivered(struct message *message)
 {
-	stop(acceptor);
+	stop(message_owner(message, struct acceptor, stop));
 }
 
-bool acceptor_stop_if_idle(struct acceptor *acceptor)
+static bool stops_idle(struct acceptor *acceptor)
 {
-	struct generation *generation = acceptor->generation;
+	struct roster *roster = acceptor->roster;
 
 	if (acceptor->state != ACCEPTOR_OPEN ||
-	    connection_limit_used(&acceptor->worker->process->limit) > 0)
+	    connection_limit_used(&acceptor->process->limit) > 0)
 		return false;
-	for (size_t i = 0; i < generation->n_sources; i++)
-		if (!socket_of(&generation->sources[i])->done &&
-		    accept_one(&generation->sources[i]) != ACCEPT_NOBODY)
+	for (size_t i = 0; i < roster->n; i++)
+		if (!socket_of(&roster->sources[i])->done &&
+		    accept_one(&roster->sources[i]) != ACCEPT_NOBODY)
 			return false;
 	enter(acceptor, ACCEPTOR_STOPPED);
 	return true;
 }
 
-int acceptor_prepare(struct generation *generation)
+static void stop_if_idle_delivered(struct message *message)
+{
+	struct acceptor *acceptor = message_owner(message, struct acceptor, stop_if_idle);
+
+	acceptor->stopped_idle = stops_idle(acceptor);
+	mailbox_post(&acceptor->process->loop.mailbox, &acceptor->asked_if_idle);
+}
+
+/* ---- on the main thread ---- */
+
+static size_t count_sockets(const struct generation *generation)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < generation->n_proxies; i++)
-		n += generation->proxies[i].n_sockets;
-	generation->sources = calloc(n, sizeof(*generation->sources));
-	if (!generation->sources)
-		return -ENOMEM;
+		n += generation->proxies[i]->n_sockets;
+	return n;
+}
+
+struct roster *roster_new(const struct generation *generation)
+{
+	size_t n = count_sockets(generation);
+	struct roster *roster = calloc(1, sizeof(*roster) + n * sizeof(*roster->sources));
+
+	if (!roster)
+		return NULL;
 	for (size_t i = 0; i < generation->n_proxies; i++)
-		for (size_t j = 0; j < generation->proxies[i].n_sockets; j++)
-			generation->sources[generation->n_sources++] = (struct accept_source){
-				.proxy = &generation->proxies[i], .index = j, .burst = 1
+		for (size_t j = 0; j < generation->proxies[i]->n_sockets; j++)
+			roster->sources[roster->n++] = (struct accept_source){
+				.proxy = generation->proxies[i], .index = j, .burst = 1
 			};
-	return 0;
+	return roster;
 }
 
-void acceptor_init(struct acceptor *acceptor, struct worker *worker)
+static void note_leaving(struct roster *before, const struct roster *next)
 {
-	*acceptor = (struct acceptor){ .worker = worker, .pause_ms = PAUSE_MIN_MS };
+	const struct generation *newest = NULL;
+
+	if (next->n > 0)
+		newest = next->sources[0].proxy->sockets[next->sources[0].index].listener->newest;
+	for (size_t i = 0; i < before->n; i++) {
+		struct accept_source *source = &before->sources[i];
+
+		source->leaves = source->proxy->sockets[source->index].listener->newest != newest;
+	}
+}
+
+void acceptor_switch(struct acceptor *acceptor, struct roster *roster)
+{
+	if (acceptor->next_roster)
+		note_leaving(acceptor->next_roster, roster);
+	acceptor->next_roster = roster;
+	mailbox_post(&acceptor->loop->mailbox, &acceptor->switch_over);
+}
+
+void acceptor_resume(struct acceptor *acceptor)
+{
+	mailbox_post(&acceptor->loop->mailbox, &acceptor->resume);
+}
+
+void acceptor_drain(struct acceptor *acceptor)
+{
+	mailbox_post(&acceptor->loop->mailbox, &acceptor->drain);
+}
+
+void acceptor_stop(struct acceptor *acceptor)
+{
+	mailbox_post(&acceptor->loop->mailbox, &acceptor->stop);
+}
+
+void acceptor_stop_if_idle(struct acceptor *acceptor)
+{
+	mailbox_post(&acceptor->loop->mailbox, &acceptor->stop_if_idle);
+}
+
+struct acceptor *acceptor_new(struct process *process)
+{
+	struct acceptor *acceptor = calloc(1, sizeof(*acceptor));
+
+	if (!acceptor)
+		return NULL;
+	acceptor->process = process;
+	acceptor->loop = &process->workers[0].host.loop;
+	acceptor->dispatch.process = process;
 	acceptor->state = ACCEPTOR_STOPPED;
-	event_assign(&acceptor->pause, worker->base, -1, 0, pause_over, acceptor);
+	acceptor->pause_ms = PAUSE_MIN_MS;
+	acceptor->switch_over.deliver = switch_delivered;
+	acceptor->resume.deliver = resume_delivered;
+	acceptor->drain.deliver = drain_delivered;
+	acceptor->stop.deliver = stop_delivered;
+	acceptor->stop_if_idle.deliver = stop_if_idle_delivered;
+	process->limit.waiter = &acceptor->loop->mailbox;
+	process->limit.slot_free.deliver = slot_free_delivered;
+	event_assign(&acceptor->pause, acceptor->loop->base, -1, 0, pause_over, acceptor);
+	return acceptor;
 }
 
-void acceptor_clear(struct acceptor *acceptor)
+void acceptor_free(struct acceptor *acceptor)
 {
-	if (acceptor->generation)
-		sources_rest(acceptor->generation);
+	if (!acceptor)
+		return;
+	if (acceptor->roster)
+		sources_rest(acceptor->roster);
 	event_del(&acceptor->pause);
+	dispatch_clear(&acceptor->dispatch);
+	free(acceptor);
 }

@@ -16,8 +16,9 @@
  *	  |  drain, hand-over, or every single connection taken
  *	  '---------------------------> STOPPED
  *
- * What it accepts from is a generation's; on a reload it goes over to the next
- * one's between two turns.
+ * What it accepts from is a roster, made by whoever opened the listeners; on a reload it
+ * goes over to the next one between two turns.  It runs on the first worker's thread,
+ * and the main thread speaks to it by messages.
  */
 #ifndef DAEMON_WORKER_ACCEPTOR_H
 #define DAEMON_WORKER_ACCEPTOR_H
@@ -28,61 +29,90 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/mailbox.h"
+#include "daemon/worker/dispatch.h"
+
 struct generation;
-struct proxy;
-struct worker;
+struct loop;
+struct process;
 
 enum acceptor_state { ACCEPTOR_OPEN, ACCEPTOR_FULL, ACCEPTOR_PAUSED, ACCEPTOR_STOPPED };
 
 /* One descriptor of one listener. */
 struct accept_source {
 	struct acceptor *acceptor;
-	const struct proxy *proxy;
-	size_t index;            /* of the descriptor in the proxy's listener */
+	struct proxy *proxy;
+	size_t index;            /* of the descriptor in the proxy's listeners */
+	bool leaves;             /* the next roster lacks it; set before the switch */
 	unsigned int burst;      /* how many clients a turn asks for */
 	unsigned int full_turns; /* turns in a row that got them all */
 	struct event event;
 };
 
+/* All that is accepted from. */
+struct roster {
+	size_t n;
+	struct accept_source sources[];
+};
+
+/*
+ * Makes the roster of a generation, which must outlive it.  NULL: out of memory.  free()
+ * frees it.  The main thread's.
+ */
+struct roster *roster_new(const struct generation *generation);
+
 struct acceptor {
-	struct worker *worker;
-	struct generation *generation; /* whose sources it accepts from */
-	size_t next;                   /* whose turn it is when a slot comes free */
+	struct process *process;
+	struct loop *loop; /* the first worker's */
+	struct dispatch dispatch;
+	struct roster *roster; /* borrowed */
+	size_t next;           /* whose turn it is when a slot comes free */
 	enum acceptor_state state;
 	struct event pause;
 	unsigned int pause_ms;
 	uint64_t full_said_ms; /* when the log last heard that clients wait for a slot; 0: never */
+	/* What the main thread asks of it. */
+	struct message switch_over;
+	struct message resume;
+	struct message drain;
+	struct message stop;
+	struct message stop_if_idle;
+	struct roster *next_roster;
+	/* What it answers; deliver: set there. */
+	struct message switched;      /* .next_roster is in use */
+	struct message stopped;       /* nobody accepts any more: the listeners may be closed */
+	struct message asked_if_idle; /* .stopped_idle says whether it has stopped */
+	bool stopped_idle;
 };
 
-/* Makes the sources of a generation, for all its listeners.  Returns 0 or -ENOMEM. */
-int acceptor_prepare(struct generation *generation);
+/* Sets one up on the loop of the first worker.  NULL: out of memory. */
+struct acceptor *acceptor_new(struct process *process);
 
-/* Sets up a zeroed acceptor; nothing is accepted yet. */
-void acceptor_init(struct acceptor *acceptor, struct worker *worker);
+/* Its thread has ended, and its loop is there still.  Closes no listener.  NULL is allowed. */
+void acceptor_free(struct acceptor *acceptor);
 
-/* Forgets the sources; nothing is closed. */
-void acceptor_clear(struct acceptor *acceptor);
+/* ---- what the main thread asks of it ---- */
 
 /*
- * Begins to accept; or goes on with another generation's listeners.  Clients that
- * are queued at those which it lacks are accepted first, as far as there are
- * slots: these will be closed.
+ * Begins to accept; or goes on with another roster ("switched").  Clients that are queued
+ * at listeners which that one lacks are accepted first, as far as there are slots:
+ * these will be closed.
  */
-void acceptor_switch(struct acceptor *acceptor, struct generation *generation);
+void acceptor_switch(struct acceptor *acceptor, struct roster *roster);
 
-/* A slot is free again. */
+/* More slots may be free. */
 void acceptor_resume(struct acceptor *acceptor);
 
-/* Accepts what is queued now, as far as there are slots, and stops for good. */
+/* Accepts what is queued now, as far as there are slots, and stops for good ("stopped"). */
 void acceptor_drain(struct acceptor *acceptor);
 
-/* Stops for good and leaves the queues to others who have the same sockets. */
+/* Stops for good and leaves the queues to others who have the same sockets ("stopped"). */
 void acceptor_stop(struct acceptor *acceptor);
 
 /*
- * Stops if nobody is there and nobody waits in any queue, and says whether it has:
- * whoever comes later finds a socket that is not polled here any more.
+ * Stops if nobody is there and nobody waits in any queue ("asked_if_idle"): whoever comes
+ * later finds a socket that is not polled here any more.
  */
-bool acceptor_stop_if_idle(struct acceptor *acceptor);
+void acceptor_stop_if_idle(struct acceptor *acceptor);
 
 #endif

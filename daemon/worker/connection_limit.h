@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/mailbox.h"
 
 struct connection_limit {
 	atomic_uint used;
@@ -19,6 +20,15 @@ struct connection_limit {
 		quiet_since_ms; /* when the last one came back; meaningful while none is used */
 	atomic_bool wanted;     /* somebody found none since the last one was given back */
 	atomic_uint max;        /* changes: a reload may set another */
+	/* Who is told when a slot is free again that somebody found none of: the acceptor. */
+	struct mailbox *waiter;
+	struct message slot_free;
+	/* Somebody who wants to hear of the next change, once. */
+	struct {
+		atomic_bool waits;
+		struct mailbox *mailbox;
+		struct message changed;
+	} observer;
 };
 
 /* Takes a slot.  False: none is free, and the giver of the next one will be told. */
@@ -43,6 +53,13 @@ static inline bool connection_limit_give(struct connection_limit *limit)
 	atomic_store(&limit->quiet_since_ms, clock_ms());
 	atomic_fetch_sub(&limit->used, 1);
 	return atomic_load(&limit->wanted) && atomic_exchange(&limit->wanted, false);
+}
+
+/* A slot was taken for good, or given back: tells the observer, if it waits for that. */
+static inline void connection_limit_changed(struct connection_limit *limit)
+{
+	if (atomic_load(&limit->observer.waits) && atomic_exchange(&limit->observer.waits, false))
+		mailbox_post(limit->observer.mailbox, &limit->observer.changed);
 }
 
 /* By clock_ms(); 0 if none was ever taken. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole running process: what its threads share.  main.c and lifecycle.c set it up before
- * the workers start; afterwards only the members marked so change.
+ * The whole running process: what its threads share.  main.c and lifecycle.c set it up
+ * before the workers start; afterwards only the members marked so change.
  */
 #ifndef DAEMON_WORKER_PROCESS_H
 #define DAEMON_WORKER_PROCESS_H
@@ -11,9 +11,10 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
-#include "daemon/base/mailbox.h"
+#include "daemon/base/loop.h"
 #include "daemon/worker/connection_limit.h"
 
+struct acceptor;
 struct generation;
 struct worker;
 
@@ -22,14 +23,12 @@ struct process {
 	struct generation *generation;  /* the current one; the main thread's */
 	struct worker *workers;
 	unsigned int n_workers;
+	struct acceptor *acceptor;     /* runs on the first worker's thread */
 	bool interactive;              /* stdin is the connection, and a terminal */
-	struct event_base *base;       /* the main thread's: signals, timers of the whole */
-	struct mailbox mailbox;        /* the main thread's */
+	struct loop loop;              /* the main thread's: signals, timers of the whole */
 	struct connection_limit limit; /* changes; any thread */
 	atomic_int exit_status;        /* changes: 1 once a single connection has failed */
-	atomic_uint cut;           /* changes: connections that were cut at the end of a drain */
-	atomic_bool status_wanted; /* changes: the main thread wants to hear of the next change */
-	struct message status_change; /* to the main thread's mailbox */
+	atomic_uint cut;               /* changes: connections that were cut at a drain's end */
 };
 
 #endif

@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker thread: its event base, its mailbox, its connections.  Between
- * lifecycle.c, which starts and stops it, and acceptor.c and session.c, which run
- * on it.
+ * A worker thread: its loop, its sessions and the connections that wait to become some.
+ * Between dispatch.c, which sends it connections, and session.c, which serves them.
  */
 #include "daemon/worker/worker.h"
 
 #include <errno.h>
-#include <sockfront/listener.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "daemon/base/log.h"
-#include "daemon/control/manager_status.h"
-#include "daemon/proxy/generation.h"
+#include "daemon/proxy/proxy.h"
 #include "daemon/session/session.h"
 #include "daemon/session/timers.h"
 #include "daemon/worker/process.h"
@@ -24,80 +20,88 @@ static const struct timeval retry_delay = { .tv_usec = 100000 };
 
 static void report_if_idle(struct worker *worker)
 {
-	if (worker->accept_over && atomic_load(&worker->load) == 0)
-		mailbox_post(&worker->process->mailbox, &worker->idle);
+	if (worker->finishing && atomic_load(&worker->load) == 0)
+		mailbox_post(&worker->process->loop.mailbox, &worker->idle);
 }
 
-void worker_give_slot(struct worker *worker)
+void process_give_slot(struct process *process)
 {
-	struct process *process = worker->process;
+	struct connection_limit *limit = &process->limit;
 
-	if (connection_limit_give(&process->limit))
-		mailbox_post(&process->workers[0].mailbox, &process->workers[0].resume);
-	manager_status_changed(process);
+	if (connection_limit_give(limit))
+		mailbox_post(limit->waiter, &limit->slot_free);
+	connection_limit_changed(limit);
 }
 
-void worker_session_ended(struct worker *worker)
+/* ---- what its sessions tell ---- */
+
+static void connection_ended(struct worker *worker)
 {
 	if (atomic_fetch_sub(&worker->load, 1) == 1)
-		pipe_pool_trim(&worker->pipes);
-	worker_give_slot(worker);
+		pipe_pool_trim(&worker->host.pipes);
+	process_give_slot(worker->process);
 	report_if_idle(worker);
 }
 
-void worker_accept_ended(struct worker *worker)
+static struct worker *worker_of(struct session_host *host)
 {
-	mailbox_post(&worker->process->mailbox, &worker->accepted);
+	return (struct worker *)((char *)host - offsetof(struct worker, host));
 }
 
-/* A connection on its way from the accepting worker to another. */
-struct handover {
-	struct message message;
-	STAILQ_ENTRY(handover) link; /* in worker->arrived */
-	struct worker *worker;
-	const struct proxy *proxy;
-	size_t socket;
-	struct sfront_connection connection;
+static void session_ended(struct session_host *host)
+{
+	connection_ended(worker_of(host));
+}
+
+static void session_failed(struct session_host *host)
+{
+	atomic_store(&worker_of(host)->process->exit_status, 1);
+}
+
+static void session_was_cut(struct session_host *host)
+{
+	atomic_fetch_add(&worker_of(host)->process->cut, 1);
+}
+
+static const struct session_host_ops host_ops = {
+	.ended = session_ended,
+	.failed = session_failed,
+	.cut = session_was_cut,
 };
 
-bool worker_can_take(struct worker *worker)
-{
-	if (worker->process->n_workers > 1 && !worker->spare)
-		worker->spare = malloc(sizeof(*worker->spare));
-	return slab_ready(&worker->sessions) && (worker->process->n_workers == 1 || worker->spare);
-}
+/* ---- connections that come ---- */
 
-static struct handover *next_arrived(struct worker *worker)
+static struct arrival *next_arrived(struct worker *worker)
 {
-	struct handover *handover = STAILQ_FIRST(&worker->arrived);
+	struct arrival *arrival = STAILQ_FIRST(&worker->arrived);
 
-	if (handover)
+	if (arrival)
 		STAILQ_REMOVE_HEAD(&worker->arrived, link);
-	return handover;
+	return arrival;
 }
 
-static void turn_away(struct handover *handover)
+static void turn_away(struct arrival *arrival)
 {
 	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-	(void)setsockopt(handover->connection.write_fd, SOL_SOCKET, SO_LINGER, &reset,
+	(void)setsockopt(arrival->connection.write_fd, SOL_SOCKET, SO_LINGER, &reset,
 			 sizeof(reset));
-	sfront_connection_close(&handover->connection);
-	generation_unref(handover->proxy->generation);
-	worker_session_ended(handover->worker);
-	free(handover);
+	sfront_connection_close(&arrival->connection);
+	proxy_unref(arrival->proxy);
+	connection_ended(arrival->worker);
+	free(arrival);
 }
 
 /* The end is near, or there is not even memory to wait for some. */
 static void turn_arrived_away(struct worker *worker)
 {
 	static struct log_limit limit;
-	struct handover *handover;
+	struct arrival *arrival;
 	unsigned int dropped, n = 0;
 
-	for (; (handover = next_arrived(worker)); n++)
-		turn_away(handover);
-	if (worker->cutting)
+	for (; (arrival = next_arrived(worker)); n++)
+		turn_away(arrival);
+	if (worker->host.cutting)
 		atomic_fetch_add(&worker->process->cut, n);
 	else if (log_limit_passes(&limit, &dropped))
 		log_line(LOG_WARNING, "%u client(s) were turned away: out of memory%s", n,
@@ -107,15 +111,15 @@ static void turn_arrived_away(struct worker *worker)
 /* Who cannot be served for want of memory waits here, as others do in the listener's queue. */
 static void start_arrived(struct worker *worker)
 {
-	struct handover *handover;
+	struct arrival *arrival;
 
-	while (!STAILQ_EMPTY(&worker->arrived) && slab_ready(&worker->sessions)) {
-		handover = next_arrived(worker);
-		session_start(worker, handover->proxy, handover->socket, &handover->connection);
-		free(handover);
+	while (!STAILQ_EMPTY(&worker->arrived) && session_host_is_ready(&worker->host)) {
+		arrival = next_arrived(worker);
+		session_start(&worker->host, arrival->proxy, arrival->socket, &arrival->connection);
+		free(arrival);
 	}
 	if (!STAILQ_EMPTY(&worker->arrived) &&
-	    (worker->cutting || event_add(&worker->retry, &retry_delay) < 0))
+	    (worker->host.cutting || event_add(&worker->retry, &retry_delay) < 0))
 		turn_arrived_away(worker);
 }
 
@@ -126,116 +130,84 @@ static void retry_fired(evutil_socket_t fd, short what, void *arg)
 	start_arrived(arg);
 }
 
-static void handover_delivered(struct message *message)
+static void arrival_delivered(struct message *message)
 {
-	struct handover *handover =
-		(struct handover *)((char *)message - offsetof(struct handover, message));
+	struct arrival *arrival = message_owner(message, struct arrival, message);
 
-	STAILQ_INSERT_TAIL(&handover->worker->arrived, handover, link);
-	start_arrived(handover->worker);
+	STAILQ_INSERT_TAIL(&arrival->worker->arrived, arrival, link);
+	start_arrived(arrival->worker);
 }
 
-static struct worker *least_loaded(struct process *process)
+void worker_send(struct worker *worker, struct arrival *arrival)
 {
-	struct worker *least = &process->workers[0];
-
-	for (unsigned int i = 1; i < process->n_workers; i++)
-		if (atomic_load(&process->workers[i].load) < atomic_load(&least->load))
-			least = &process->workers[i];
-	return least;
+	arrival->worker = worker;
+	arrival->message = (struct message){ .deliver = arrival_delivered };
+	mailbox_post(&worker->host.loop.mailbox, &arrival->message);
 }
 
-void dispatch_connection(struct worker *worker, const struct proxy *proxy, size_t socket,
-			 const struct sfront_connection *connection)
+void worker_serve(struct worker *worker, struct proxy *proxy, size_t socket,
+		  const struct sfront_connection *connection)
 {
-	struct worker *to = least_loaded(worker->process);
-	struct handover *handover = worker->spare;
-
-	atomic_fetch_add(&to->load, 1);
-	generation_ref(proxy->generation);
-	manager_status_changed(worker->process);
-	if (to == worker) {
-		session_start(worker, proxy, socket, connection);
-		return;
-	}
-	*handover = (struct handover){ .message.deliver = handover_delivered,
-				       .worker = to,
-				       .proxy = proxy,
-				       .socket = socket,
-				       .connection = *connection };
-	worker->spare = NULL;
-	mailbox_post(&to->mailbox, &handover->message);
+	session_start(&worker->host, proxy, socket, connection);
 }
 
-static void resume_delivered(struct message *message)
-{
-	acceptor_resume(&worker_of(message, resume)->acceptor);
-}
-
-static void switch_delivered(struct message *message)
-{
-	struct worker *worker = worker_of(message, switch_over);
-
-	acceptor_switch(&worker->acceptor, worker->next_generation);
-	mailbox_post(&worker->process->mailbox, &worker->switched);
-}
-
-static void drain_delivered(struct message *message)
-{
-	acceptor_drain(&worker_of(message, drain)->acceptor);
-}
-
-static void stop_accepting_delivered(struct message *message)
-{
-	acceptor_stop(&worker_of(message, stop_accepting)->acceptor);
-}
-
-static void stop_if_idle_delivered(struct message *message)
-{
-	struct worker *worker = worker_of(message, stop_if_idle);
-
-	worker->stopped_idle = acceptor_stop_if_idle(&worker->acceptor);
-	mailbox_post(&worker->process->mailbox, &worker->asked_if_idle);
-}
+/* ---- messages from the main thread ---- */
 
 static void ping_delivered(struct message *message)
 {
-	struct worker *worker = worker_of(message, ping);
+	struct worker *worker = message_owner(message, struct worker, ping);
 
-	mailbox_post(&worker->process->mailbox, &worker->pong);
+	mailbox_post(&worker->process->loop.mailbox, &worker->pong);
 }
 
 static void finish_delivered(struct message *message)
 {
-	struct worker *worker = worker_of(message, finish);
+	struct worker *worker = message_owner(message, struct worker, finish);
 
-	worker->accept_over = true;
+	worker->finishing = true;
 	report_if_idle(worker);
 }
 
 static void cut_delivered(struct message *message)
 {
-	struct worker *worker = worker_of(message, cut);
+	struct worker *worker = message_owner(message, struct worker, cut);
 	struct session *session;
 
-	worker->cutting = true;
-	while ((session = slab_any(&worker->sessions)))
+	worker->host.cutting = true;
+	while ((session = slab_any(&worker->host.sessions)))
 		session_cut(session);
 	start_arrived(worker); /* these are cut too */
 }
+
+static void stop_delivered(struct message *message)
+{
+	event_base_loopbreak(message_owner(message, struct worker, stop)->host.loop.base);
+}
+
+void worker_ping(struct worker *worker)
+{
+	mailbox_post(&worker->host.loop.mailbox, &worker->ping);
+}
+
+void worker_finish(struct worker *worker)
+{
+	mailbox_post(&worker->host.loop.mailbox, &worker->finish);
+}
+
+void worker_cut(struct worker *worker)
+{
+	mailbox_post(&worker->host.loop.mailbox, &worker->cut);
+}
+
+/* ---- the thread ---- */
 
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 
-	mailbox_post(&worker->process->mailbox, &worker->polling);
-	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	mailbox_post(&worker->process->loop.mailbox, &worker->polling);
+	event_base_loop(worker->host.loop.base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;
-}
-
-static void stop_delivered(struct message *message)
-{
-	event_base_loopbreak(worker_of(message, stop)->base);
 }
 
 static struct event_base *new_base(void)
@@ -252,54 +224,48 @@ static struct event_base *new_base(void)
 	return base;
 }
 
-static void worker_clear(struct worker *worker)
-{
-	if (worker->index == 0)
-		acceptor_clear(&worker->acceptor);
-	event_del(&worker->retry);
-	free(worker->spare);
-	mailbox_close(&worker->mailbox);
-	pipe_pool_clear(&worker->pipes);
-	slab_clear(&worker->sessions);
-	slab_clear(&worker->timers);
-	event_base_free(worker->base);
-}
-
-int worker_init(struct worker *worker, struct process *process, unsigned int index,
-		unsigned int max_pipes)
+static int host_init(struct session_host *host, size_t pipe_size, unsigned int max_pipes)
 {
 	int r;
 
+	host->ops = &host_ops;
+	pipe_pool_init(&host->pipes, pipe_size, max_pipes);
+	slab_init(&host->sessions, sizeof(struct session));
+	slab_init(&host->timers, sizeof(struct session_timer));
+	host->loop.base = new_base();
+	if (!host->loop.base)
+		return -ENOMEM;
+	r = mailbox_open(&host->loop.mailbox, host->loop.base);
+	if (r < 0)
+		event_base_free(host->loop.base);
+	return r;
+}
+
+static void host_clear(struct session_host *host)
+{
+	mailbox_close(&host->loop.mailbox);
+	pipe_pool_clear(&host->pipes);
+	slab_clear(&host->sessions);
+	slab_clear(&host->timers);
+	event_base_free(host->loop.base);
+}
+
+int worker_init(struct worker *worker, struct process *process, unsigned int max_pipes)
+{
+	int r = host_init(&worker->host, (size_t)process->settings.pipe_size, max_pipes);
+
+	if (r < 0)
+		return r;
 	worker->process = process;
-	worker->index = index;
-	worker->resume.deliver = resume_delivered;
-	worker->switch_over.deliver = switch_delivered;
-	worker->drain.deliver = drain_delivered;
-	worker->stop_accepting.deliver = stop_accepting_delivered;
-	worker->stop_if_idle.deliver = stop_if_idle_delivered;
 	worker->ping.deliver = ping_delivered;
 	worker->finish.deliver = finish_delivered;
 	worker->cut.deliver = cut_delivered;
 	worker->stop.deliver = stop_delivered;
-	pipe_pool_init(&worker->pipes, (size_t)process->settings.pipe_size, max_pipes);
-	slab_init(&worker->sessions, sizeof(struct session));
-	slab_init(&worker->timers, sizeof(struct session_timer));
-
-	worker->base = new_base();
-	if (!worker->base)
-		return -ENOMEM;
-	r = mailbox_open(&worker->mailbox, worker->base);
-	if (r < 0) {
-		event_base_free(worker->base);
-		return r;
-	}
 	STAILQ_INIT(&worker->arrived);
-	event_assign(&worker->retry, worker->base, -1, 0, retry_fired, worker);
+	event_assign(&worker->retry, worker->host.loop.base, -1, 0, retry_fired, worker);
 	/* libevent keeps the room for it, which could not be had when it is wanted. */
 	(void)event_add(&worker->retry, &retry_delay);
 	event_del(&worker->retry);
-	if (index == 0)
-		acceptor_init(&worker->acceptor, worker);
 	return 0;
 }
 
@@ -311,52 +277,16 @@ int worker_start(struct worker *worker)
 	return -r;
 }
 
-void worker_switch(struct worker *worker, struct generation *generation)
+void worker_join(struct worker *worker)
 {
-	worker->next_generation = generation;
-	mailbox_post(&worker->mailbox, &worker->switch_over);
+	if (!worker->started)
+		return;
+	mailbox_post(&worker->host.loop.mailbox, &worker->stop);
+	pthread_join(worker->thread, NULL);
 }
 
-void worker_resume(struct worker *worker)
+void worker_clear(struct worker *worker)
 {
-	mailbox_post(&worker->mailbox, &worker->resume);
-}
-
-void worker_drain(struct worker *worker)
-{
-	mailbox_post(&worker->mailbox, &worker->drain);
-}
-
-void worker_stop_accepting(struct worker *worker)
-{
-	mailbox_post(&worker->mailbox, &worker->stop_accepting);
-}
-
-void worker_stop_if_idle(struct worker *worker)
-{
-	mailbox_post(&worker->mailbox, &worker->stop_if_idle);
-}
-
-void worker_ping(struct worker *worker)
-{
-	mailbox_post(&worker->mailbox, &worker->ping);
-}
-
-void worker_finish(struct worker *worker)
-{
-	mailbox_post(&worker->mailbox, &worker->finish);
-}
-
-void worker_cut(struct worker *worker)
-{
-	mailbox_post(&worker->mailbox, &worker->cut);
-}
-
-void worker_stop(struct worker *worker)
-{
-	if (worker->started) {
-		mailbox_post(&worker->mailbox, &worker->stop);
-		pthread_join(worker->thread, NULL);
-	}
-	worker_clear(worker);
+	event_del(&worker->retry);
+	host_clear(&worker->host);
 }

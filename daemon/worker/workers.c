@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/worker.h"
 
@@ -21,15 +22,18 @@ static int init(struct process *process, unsigned int pipes_a_worker,
 		return -ENOMEM;
 	for (; process->n_workers < n; process->n_workers++) {
 		struct worker *worker = &process->workers[process->n_workers];
-		int r = worker_init(worker, process, process->n_workers, pipes_a_worker);
+		int r = worker_init(worker, process, pipes_a_worker);
 
 		if (r < 0)
 			return r;
 		worker->polling.deliver = handlers->polling;
-		worker->switched.deliver = handlers->switched;
-		worker->accepted.deliver = handlers->accepted;
 		worker->idle.deliver = handlers->idle;
 	}
+	process->acceptor = acceptor_new(process);
+	if (!process->acceptor)
+		return -ENOMEM;
+	process->acceptor->switched.deliver = handlers->switched;
+	process->acceptor->stopped.deliver = handlers->accepting_stopped;
 	return 0;
 }
 
@@ -54,7 +58,11 @@ int workers_start(struct process *process, unsigned int pipes_a_worker,
 void workers_stop(struct process *process)
 {
 	for (unsigned int i = 0; i < process->n_workers; i++)
-		worker_stop(&process->workers[i]);
+		worker_join(&process->workers[i]);
+	acceptor_free(process->acceptor);
+	process->acceptor = NULL;
+	for (unsigned int i = 0; i < process->n_workers; i++)
+		worker_clear(&process->workers[i]);
 	free(process->workers);
 	process->workers = NULL;
 	process->n_workers = 0;

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Arrows point one way: daemon -> conf -> lib, and each header stands alone."""
+"""Arrows point one way: daemon -> conf -> lib, and from room to room within the daemon; no two
+files include each other; each header stands alone."""
 
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from headers import ROOMS  # noqa: E402
+
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD", TOP / "build"))
 PUBLIC = sorted((TOP / "lib/include").rglob("*.h"))
+
 C_FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror", "-fsyntax-only"]
 CXX_FLAGS = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
 
@@ -82,10 +88,96 @@ def test_conf_includes_nothing_of_daemon_and_no_inside_of_lib():
     assert not foreign(pairs, r"^event", r"daemon/", r"^(\.\./)?lib/", r"internal\.h")
 
 
+def room_of(name):
+    found = re.match(r"daemon/(\w+)/", name)
+    return ROOMS.index(found[1]) if found else len(ROOMS)  # main.c stands right of all
+
+
+def daemon_includes():
+    return includes("daemon/*.c", "daemon/*.h", "daemon/*/*.c", "daemon/*/*.h")
+
+
+def test_every_file_of_the_daemon_is_in_a_room():
+    rooms = {path.name for path in (TOP / "daemon").iterdir() if path.is_dir()}
+    assert rooms == set(ROOMS)
+    for room in ROOMS:
+        assert list((TOP / "daemon" / room).glob("*.c")), room
+    assert {path.name for path in (TOP / "daemon").glob("*.[ch]")} <= {"main.c", "help.c", "help.h"}
+
+
+def test_no_room_includes_one_to_its_right():
+    up = [(file, name) for file, name in daemon_includes()
+          if name.startswith("daemon/") and room_of(name) > room_of(file)]
+    assert not up
+
+
+def test_base_knows_nothing_of_proxying():
+    """One plain struct of conf/ aside: where in a file something stands, for the log."""
+    pairs = includes("daemon/base/*.c", "daemon/base/*.h")
+    assert not foreign(pairs, r"^conf/(?!place\.h)", r"^sockfront/")
+
+
+def circles(pairs):
+    """Files that reach themselves over their includes; a .c file and its .h are one."""
+    edges = {}
+    for file, name in pairs:
+        one, other = re.sub(r"\.[ch]$", "", file), re.sub(r"\.[ch]$", "", name)
+        if one != other:
+            edges.setdefault(one, set()).add(other)
+    found = []
+
+    def visit(node, way):
+        if node in way:
+            found.append(" -> ".join([*way[way.index(node):], node]))
+            return
+        if node in done:
+            return
+        for following in sorted(edges.get(node, ())):
+            visit(following, [*way, node])
+        done.add(node)
+
+    done = set()
+    for node in sorted(edges):
+        visit(node, [])
+    return found
+
+
+# Only ever fewer; to be gone.
+CIRCLES_LEFT = [f"daemon/session/session -> daemon/session/{name} -> daemon/session/session"
+                for name in ("access_log", "timers", "watch")]
+
+
+def test_no_two_files_of_the_daemon_include_each_other():
+    assert circles(daemon_includes()) == CIRCLES_LEFT
+
+
+def test_no_two_files_of_conf_include_each_other():
+    assert not circles(includes("conf/*.c", "conf/*.h"))
+
+
+def test_circles_are_found():
+    assert circles([("a.c", "b.h"), ("b.c", "c.h"), ("c.h", "a.h")]) == ["a -> b -> c -> a"]
+    assert not circles([("a.c", "a.h"), ("a.c", "b.h"), ("b.c", "b.h")])
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_links_with_nothing_to_its_right(room, tmp_path):
+    """The whole of it, not only what some test happens to call."""
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
+    left = [BUILD / f"daemon/{name}.a" for name in reversed(ROOMS[:ROOMS.index(room)])]
+    done = subprocess.run(
+        ["cc", "-o", tmp_path / "alone", tmp_path / "main.c",
+         "-Wl,--whole-archive", BUILD / f"daemon/{room}.a", "-Wl,--no-whole-archive",
+         *left, BUILD / "conf.a", BUILD / "libsockfront.a", "-levent_extra", "-levent_core",
+         "-linih", "-lsystemd", "-pthread", *os.environ.get("LDFLAGS", "").split()],
+        capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_daemon_and_examples_include_only_public_headers_of_lib():
-    pairs = includes("daemon/**/*.c", "daemon/**/*.h", "lib/examples/*.c")
+    pairs = [*daemon_includes(), *includes("lib/examples/*.c")]
     assert not foreign(pairs, r"^(\.\./)*lib/", r"^\.\./", r"internal\.h")
-    assert not foreign(includes("daemon/**/*.c", "daemon/**/*.h"), r"^ini\.h")
+    assert not foreign(daemon_includes(), r"^ini\.h")
 
 
 @pytest.mark.parametrize("header", PUBLIC, ids=lambda path: path.name)
@@ -100,10 +192,11 @@ def test_public_header_compiles_alone(header, compiler, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-INNER = sorted(TOP.glob("conf/*.h")) + sorted(TOP.glob("daemon/**/*.h")) + sorted(TOP.glob("lib/*.h"))
+INNER = sorted(path for folder in ("conf", "daemon", "lib") for path in (TOP / folder).rglob("*.h")
+               if path not in PUBLIC)
 
 
-@pytest.mark.parametrize("header", INNER, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("header", INNER, ids=lambda path: str(path.relative_to(TOP)))
 def test_inner_header_compiles_alone(header, tmp_path):
     source = tmp_path / "alone.c"
     source.write_text(f'#include "{header}"\n')

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a thread of the daemon runs: libevent's loop, and the mailbox by which others
+ * reach it.
+ */
+#ifndef DAEMON_BASE_LOOP_H
+#define DAEMON_BASE_LOOP_H
+
+#include <event2/event.h>
+
+#include "daemon/base/mailbox.h"
+
+struct loop {
+	struct event_base *base;
+	struct mailbox mailbox; /* any thread may post to it */
+};
+
+/* The object that has @message as its member @member. */
+#define message_owner(message, type, member) ((type *)((char *)(message)-offsetof(type, member)))
+
+#endif

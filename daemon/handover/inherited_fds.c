@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which descriptors the process was started with: see inherited_fds.h.
+ */
+#include "daemon/handover/inherited_fds.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+
+/* Nobody passes higher numbers. */
+#define ASKED_WITHOUT_PROC 4096
+
+/* The first of those that systemd passes. */
+#define FIRST_PASSED 3
+
+void inherited_fds_fill_standard(bool inetd)
+{
+	for (int fd = inetd ? STDERR_FILENO : STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int null;
+
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		null = open("/dev/null", O_RDWR);
+		if (null >= 0 && null != fd) {
+			(void)dup2(null, fd);
+			close(null);
+		}
+	}
+}
+
+/* The numbers that were open at the start. */
+static struct {
+	int *fds;
+	size_t n;
+} inherited;
+
+/* exec() would have closed those that are to be closed: they are ours. */
+static void note_if_inherited(int fd)
+{
+	int flags = fcntl(fd, F_GETFD), *grown;
+
+	if (flags < 0 || (flags & FD_CLOEXEC))
+		return;
+	grown = reallocarray(inherited.fds, inherited.n + 1, sizeof(*grown));
+	if (!grown)
+		return;
+	inherited.fds = grown;
+	inherited.fds[inherited.n++] = fd;
+}
+
+void inherited_fds_note(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (!dir) { /* not every container has it */
+		for (int fd = 0; fd < ASKED_WITHOUT_PROC; fd++)
+			note_if_inherited(fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			note_if_inherited(atoi(entry->d_name));
+	closedir(dir);
+}
+
+static bool is_inherited(int fd)
+{
+	for (size_t i = 0; i < inherited.n; i++)
+		if (inherited.fds[i] == fd)
+			return true;
+	return false;
+}
+
+/* The descriptor that @listen takes whoever says that it was passed; -1: none. */
+static int number_of(const struct proxy_config *proxy, const struct listen_config *listen)
+{
+	const struct sfront_address *address = &listen->address;
+
+	if (address->kind == SFRONT_FD)
+		return address->u.fd.number;
+	if (address->kind == SFRONT_SD_LISTEN &&
+	    address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST &&
+	    proxy_config_is_yes(proxy, "sd-accept-ignore-environment"))
+		return FIRST_PASSED;
+	return -1;
+}
+
+static void check_descriptor(const struct proxy_config *proxy, const struct listen_config *listen,
+			     struct problems *problems)
+{
+	int fd = number_of(proxy, listen);
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+
+	if (fd < 0 || is_inherited(fd))
+		return;
+	sfront_address_format(&listen->address, text, sizeof(text));
+	problem(problems, &listen->place,
+		"listen: \"%s\": descriptor %d was not open when the process started, so that "
+		"nobody can have passed it",
+		text, fd);
+}
+
+void inherited_fds_check(const struct config *config, struct problems *problems)
+{
+	for (size_t i = 0; i < config->n_proxies; i++)
+		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
+			check_descriptor(&config->proxies[i], &config->proxies[i].listen[j],
+					 problems);
+}
+
+int inherited_fds_at(size_t index)
+{
+	return index < inherited.n ? inherited.fds[index] : -1;
+}

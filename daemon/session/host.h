@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a session needs of whoever runs it: a loop, memory, pipes, and somebody to tell
+ * what becomes of it.  A worker is one; a test may be another.
+ */
+#ifndef DAEMON_SESSION_HOST_H
+#define DAEMON_SESSION_HOST_H
+
+#include <stdbool.h>
+
+#include "daemon/base/loop.h"
+#include "daemon/base/slab.h"
+#include "daemon/relay/pipe_pool.h"
+
+struct session_host;
+
+/* Each is called on the host's thread. */
+struct session_host_ops {
+	void (*ended)(struct session_host *host);  /* a session was freed; its slot is free */
+	void (*failed)(struct session_host *host); /* the only connection of the process failed */
+	void (*cut)(struct session_host *host);    /* a session was cut, and will end */
+};
+
+struct session_host {
+	struct loop loop;
+	struct pipe_pool pipes;
+	struct slab sessions;
+	struct slab timers; /* of the sessions that have one */
+	const struct session_host_ops *ops;
+	bool cutting; /* those that start now are cut at once */
+};
+
+/* Whether there is memory for one session more. */
+static inline bool session_host_is_ready(struct session_host *host)
+{
+	return slab_ready(&host->sessions);
+}
+
+#endif
