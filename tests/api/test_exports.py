@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from headers import (BUILD, HEADERS, LIBRARIES, TOP, constants, normal, prototypes,  # noqa: E402
                      structures)
 
-PAGES = sorted((TOP / "lib").glob("*.[37]"))
+PAGES = sorted((TOP / "lib").rglob("*.[37]"))
 
 
 def names_of_map(library):

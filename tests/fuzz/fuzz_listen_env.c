@@ -2,10 +2,10 @@
 /*
  * LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES and an sd-listen address, a line each,
  * against three descriptors that are really there.  The source is included
- * (lib/sd_listen.c): what it read stays for the life of a process, and has to
+ * (lib/kind/sd_listen.c): what it read stays for the life of a process, and has to
  * be forgotten between two inputs.
  */
-#include "lib/sd_listen.c"
+#include "lib/kind/sd_listen.c"
 
 #include "fuzz.h"
 

@@ -8,7 +8,7 @@
 
 #include <sockfront/argp.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 /* Keys of this group, which no letter has; argp keeps those of other groups apart. */
 #define KEY_OPTION 0x1000

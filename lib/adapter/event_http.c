@@ -28,7 +28,7 @@
 
 #include <sockfront/event.h>
 
-#include "lib/event_bridge.h"
+#include "lib/adapter/event_bridge.h"
 
 #define RETRY_MS 100
 

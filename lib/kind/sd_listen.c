@@ -11,7 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 /* What was passed; read once, since reading removes it from the environment. */
 static struct {

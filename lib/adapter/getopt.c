@@ -8,7 +8,7 @@
 
 #include <sockfront/getopt.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 size_t sfront_getopt_fill(struct option *rows, size_t max, int first)
 {

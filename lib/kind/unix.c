@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 #define LOCK_WAIT_MS 5000
 #define LOCK_POLL_MS 20

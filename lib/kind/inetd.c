@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 static const char *const names[] = { "stdin", "stdout" };
 
