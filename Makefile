@@ -20,8 +20,8 @@
 #
 # UNIX=0 VSOCK=0 SYSTEMD=0 INETD=0 OPTIONS=0 MULTI=0 each leave a part out of the
 # library: UNIX sockets; vsock; sd-listen and accept-from-fd, and with them
-# libsystemd; stdin and stdout; the table of options; listeners of several
-# addresses.  ARGP=0 is for a C library without argp.  The daemon can do without
+# libsystemd; stdin and stdout; the table of options; several addresses in one
+# call.  ARGP=0 is for a C library without argp.  The daemon can do without
 # vsock alone: without any other, only the library is built.
 #
 # Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; V=1 shows the commands,
