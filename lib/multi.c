@@ -39,6 +39,14 @@ static int open_missing(const struct sfront_address *addresses, size_t n,
 	return 0;
 }
 
+static void undo(struct sfront_listener *listener)
+{
+	if (!listener)
+		return;
+	sfront_listener_undo(listener, 0);
+	sfront_listener_free(listener);
+}
+
 int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
 			      const struct sfront_options *options,
 			      struct sfront_listener **listeners, struct sfront_error *err)
@@ -58,7 +66,7 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
 	r = open_missing(addresses, n, options, listeners, fresh, err);
 	for (size_t i = 0; i < n; i++) {
 		if (r < 0) {
-			sfront_listener_discard(fresh[i]);
+			undo(fresh[i]);
 			continue;
 		}
 		if (fresh[i])

@@ -73,7 +73,7 @@ static void set_variable(const char *name, const char *value)
 static void forget(void)
 {
 	for (int i = 0; i < PASSED; i++)
-		sfront_claim_release(SD_LISTEN_FDS_START + i);
+		sfront_unclaim(SD_LISTEN_FDS_START + i);
 	for (char **name = passed.names; name && *name; name++)
 		free(*name);
 	free(passed.names);
