@@ -26,7 +26,7 @@ static void fill_rows(void)
 {
 	const struct sfront_option *option;
 
-	for (size_t i = 0; (option = sfront_option_at(i)) != NULL; i++)
+	for (size_t i = 0; (option = sfront_option_at(i)); i++)
 		rows[1 + i] = (struct argp_option){
 			.name = option->name,
 			.key = KEY_OPTION + (int)i,

@@ -33,11 +33,11 @@ const struct sfront_option *sfront_option_find(const char *name);
 
 /*
  * A set of options, every one at its default.  The caller frees it.
- * Returns NULL when memory is out.
+ * Returns NULL when out of memory.
  */
 struct sfront_options *sfront_options_new(void);
 
-/* An independent copy, warning function included; NULL when memory is out. */
+/* An independent copy, warning function included; NULL when out of memory. */
 struct sfront_options *sfront_options_copy(const struct sfront_options *options);
 
 /* NULL is allowed. */
