@@ -19,7 +19,7 @@ static struct {
 	size_t lent; /* claims that may come back */
 } claims = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* Where in the claims @fd stands, or claims.n.  With the lock held. */
+/* The place of @fd in the claims, or claims.n.  With the lock held. */
 static size_t claim_of(int fd)
 {
 	size_t i = 0;
@@ -29,7 +29,7 @@ static size_t claim_of(int fd)
 	return i;
 }
 
-/* Room for one more claim beside those that may come back.  With the lock held. */
+/* Room for one more claim, and for those that may come back.  With the lock held. */
 static int make_room(void)
 {
 	size_t wanted = claims.n + claims.lent + 1;

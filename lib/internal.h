@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of lib/ share and nobody else sees: a listener and its
- * sockets, the class that stands behind each kind of address, the options as
+ * sockets, the class of each kind of address, the options as a
  * structure.  The public headers are below this one, lib/kind/ and lib/adapter/
  * above it; of the kinds the core knows their classes alone.
  */
@@ -30,7 +30,7 @@
 #define KIND_PATH      (1u << 2)
 #define KIND_ABSTRACT  (1u << 3)
 #define KIND_VSOCK     (1u << 4)
-#define KIND_SD_LISTEN (1u << 5) /* beside another one: from LISTEN_FDS */
+#define KIND_SD_LISTEN (1u << 5) /* together with another one: from LISTEN_FDS */
 #define KIND_TCP       (KIND_TCP4 | KIND_TCP6)
 #define KIND_UNIX      (KIND_PATH | KIND_ABSTRACT)
 
@@ -134,7 +134,7 @@ struct sfront_socket {
 	/* Of sfront_listener_new(): the program's own operations. */
 	struct sfront_listener_ops ops;
 	void *data; /* theirs */
-	/* A UNIX path of our making: the directory that it stands in (owned), and what we bound. */
+	/* A UNIX path of our making: its directory (owned), and what we bound. */
 	struct {
 		int dir_fd;
 		dev_t dev;

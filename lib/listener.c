@@ -98,7 +98,7 @@ int sfront_check_together(const struct sfront_address *addresses, size_t n,
 			return sfront_fail(
 				err, -EINVAL,
 				"-: stdin and stdout are one connection, no other address "
-				"may stand beside them");
+				"can be combined with them");
 		class = sfront_class_of(addresses[i].kind);
 		if (class && class->find)
 			r = class->find(&addresses[i], options, err);

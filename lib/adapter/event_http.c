@@ -2,7 +2,7 @@
 /*
  * Hands the connections of any listener to an evhttp, which by itself takes
  * them from accept() alone.  Of libsockfront-event, above event.c and
- * event_bridge.c; how it is done stands in the public header.
+ * event_bridge.c; the public header says how.
  *
  * The private socket, here the door, has a backlog of one, which our own
  * connection fills before evhttp is shown it: nobody else can come in.

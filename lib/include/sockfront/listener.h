@@ -160,7 +160,7 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
  *   -ENOTSOCK,
  *   -EPROTOTYPE  it is no listening stream socket
  *   -EBUSY       a listener has it
- *   -ESTALE      the path is gone, or something stands there that is no socket
+ *   -ESTALE      the path is gone, or is not a socket
  *   other -errno
  * with @err naming the address and the descriptor.
  */
@@ -274,7 +274,7 @@ bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t
  *
  * Returns 0 (for every other kind of address, always), or
  *   -ENOENT  the path is gone
- *   -ESTALE  something else stands there
+ *   -ESTALE  something else is there
  *   -EINVAL  past the last
  *   other -errno if it cannot be told
  */

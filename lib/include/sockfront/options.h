@@ -22,7 +22,7 @@ struct sfront_option {
 	const char *name;     /* "tcp-nodelay" */
 	const char *argument; /* "BYTES", for help texts; "yes|no" for a switch */
 	const char *help;     /* one line without a full stop */
-	bool is_switch;       /* a yes/no: stands alone on a command line */
+	bool is_switch;       /* a yes/no: needs no value on a command line */
 };
 
 /* Row number @index, or NULL past the last.  Rows are static. */
