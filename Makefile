@@ -20,8 +20,8 @@
 #
 # UNIX=0 VSOCK=0 SYSTEMD=0 INETD=0 OPTIONS=0 MULTI=0 each leave a part out of the
 # library: UNIX sockets; vsock; sd-listen and accept-from-fd, and with them
-# libsystemd; stdin and stdout; the table of options; listeners of several
-# addresses.  ARGP=0 is for a C library without argp.  The daemon can do without
+# libsystemd; stdin and stdout; the table of options; several addresses in one
+# call.  ARGP=0 is for a C library without argp.  The daemon can do without
 # vsock alone: without any other, only the library is built.
 #
 # Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; V=1 shows the commands,
@@ -83,17 +83,17 @@ MULTI   := 1
 ARGP    := 1
 
 part = $(if $(filter 1,$($(1))),$(2:%=lib/%.c),lib/absent/$(3).c)
-optional := unix vsock sd_listen fd inherited inetd single option_table socket_options \
-            multi argp
-lib_sources := $(filter-out $(optional:%=lib/%.c) lib/event%,$(sort $(wildcard lib/*.c))) \
-               $(call part,UNIX,unix,unix) $(call part,VSOCK,vsock,vsock) \
-               $(call part,SYSTEMD,sd_listen fd inherited,systemd) \
-               $(call part,INETD,inetd,inetd) $(call part,MULTI,multi,multi) \
+optional := option_table socket_options multi
+lib_sources := $(filter-out $(optional:%=lib/%.c),$(sort $(wildcard lib/*.c))) \
+               lib/kind/tcp.c lib/adapter/getopt.c lib/adapter/inih.c \
+               $(call part,UNIX,kind/unix,unix) $(call part,VSOCK,kind/vsock,vsock) \
+               $(call part,SYSTEMD,kind/sd_listen kind/fd kind/inherited,systemd) \
+               $(call part,INETD,kind/inetd,inetd) $(call part,MULTI,multi,multi) \
                $(call part,OPTIONS,option_table socket_options,option_table) \
-               $(if $(filter 1,$(SYSTEMD) $(INETD)),lib/single.c) \
-               $(if $(filter 1,$(ARGP)),lib/argp.c)
+               $(if $(filter 1,$(SYSTEMD) $(INETD)),lib/kind/single.c) \
+               $(if $(filter 1,$(ARGP)),lib/adapter/argp.c)
 lib_objects := $(lib_sources:%.c=$(OBJ)/%.o)
-event_objects := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard lib/event*.c)))
+event_objects := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard lib/adapter/event*.c)))
 switches    := $(foreach s,UNIX VSOCK SYSTEMD INETD OPTIONS MULTI ARGP,$(s)=$($(s)))
 # The daemon can do without vsock alone.
 whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULTI)),,yes)
@@ -260,7 +260,8 @@ c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | 
 c_sources    := $(filter %.c,$(c_files))
 shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
-man_pages    := $(wildcard daemon/*.8 conf/*.5 lib/*.3 lib/*.7)
+lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3))
+man_pages    := $(wildcard daemon/*.8 conf/*.5) $(lib_pages)
 lint_targets := lint-format lint-tidy lint-cppcheck lint-shell lint-man lint-python
 
 lint: $(lint_targets)
@@ -310,7 +311,6 @@ unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
 with_bindir    = sed 's|/usr/bin/sockfront|$(BINDIR)/sockfront|g'
 
 headers   := $(filter-out $(if $(filter 1,$(ARGP)),,%/argp.h),$(wildcard lib/include/sockfront/*.h))
-lib_pages := $(wildcard lib/*.[37])
 page_dir   = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))
 under_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 

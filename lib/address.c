@@ -51,7 +51,7 @@ static int parse_local(const char *text, const char *name, const char *what, enu
 	size_t len = strlen(name);
 
 	if (len == 0)
-		return refuse(err, -EINVAL, text, "an abstract socket needs a name behind the @");
+		return refuse(err, -EINVAL, text, "an abstract socket needs a name after the @");
 	if (len > SFRONT_PATH_MAX)
 		return refuse(err, -ENAMETOOLONG, text, "%s has at most %d bytes, this one has %zu",
 			      what, SFRONT_PATH_MAX, len);
@@ -87,8 +87,8 @@ static int parse_inetd(const char *text, struct sfront_address *ret, struct sfro
 	return 0;
 }
 
-/* What stands behind @word and a colon; the end of @text for the word alone; NULL for neither. */
-static const char *behind(const char *text, const char *word)
+/* What follows @word and a colon; the end of @text for the word alone; NULL for neither. */
+static const char *after(const char *text, const char *word)
 {
 	size_t len = strlen(word);
 
@@ -106,7 +106,7 @@ static int parse_sd_name(const char *text, const char *name, struct sfront_addre
 
 	if (len == 0)
 		return refuse(err, -EINVAL, text,
-			      "a name is missing behind the colon: sd-listen:NAME, or sd-listen:* "
+			      "a name is missing after the colon: sd-listen:NAME, or sd-listen:* "
 			      "for every inherited descriptor");
 	if (len >= SFRONT_NAME_SIZE)
 		return refuse(err, -ENAMETOOLONG, text,
@@ -136,7 +136,7 @@ static int parse_sd_listen(const char *text, struct sfront_address *ret, struct 
 	};
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		const char *name = behind(text, forms[i].word);
+		const char *name = after(text, forms[i].word);
 
 		if (!name)
 			continue;
@@ -154,7 +154,7 @@ static int parse_sd_listen(const char *text, struct sfront_address *ret, struct 
 
 static int parse_fd(const char *text, struct sfront_address *ret, struct sfront_error *err)
 {
-	const char *number = behind(text, "accept-from-fd");
+	const char *number = after(text, "accept-from-fd");
 	uint64_t fd;
 
 	if (!number)
@@ -196,7 +196,7 @@ static int parse_cid(const char *cid, size_t len, uint32_t *ret)
 
 static int parse_vsock(const char *text, struct sfront_address *ret, struct sfront_error *err)
 {
-	const char *cid = behind(text, "vsock"), *port;
+	const char *cid = after(text, "vsock"), *port;
 	uint32_t number;
 	uint64_t value;
 
@@ -247,7 +247,7 @@ static int parse_service(const char *text, const char *service, struct sfront_ad
 
 	if (len == 0)
 		return refuse(err, -EINVAL, text,
-			      "a port is missing behind the last colon: 0 to 65535, or a service");
+			      "a port is missing after the last colon: 0 to 65535, or a service");
 
 	r = sfront_parse_digits(service, len, &port);
 	if (r == -ERANGE || (r == 0 && port > 65535))
@@ -270,13 +270,13 @@ static int parse_service(const char *text, const char *service, struct sfront_ad
 	return 0;
 }
 
-/* The interface behind the '%' of an IPv6 address. */
+/* The interface after the '%' of an IPv6 address. */
 static int parse_scope(const char *text, const char *scope, size_t len, struct sfront_address *ret,
 		       struct sfront_error *err)
 {
 	if (len == 0 || len >= SFRONT_SCOPE_SIZE)
 		return refuse(err, -EINVAL, text,
-			      "an interface's name of 1 to %d bytes stands behind the %%",
+			      "an interface's name of 1 to %d bytes belongs after the %%",
 			      SFRONT_SCOPE_SIZE - 1);
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)scope[i] <= ' ' || strchr("/%[]", scope[i]))
@@ -298,7 +298,7 @@ static int parse_bracketed(const char *text, struct sfront_address *ret, struct 
 		return refuse(err, -EINVAL, text, "the ] is missing: [IPV6]:PORT");
 	if (end[1] != ':')
 		return refuse(err, -EINVAL, text,
-			      "a port is missing behind the ]: [IPV6]:PORT, as in [::1]:8080");
+			      "a port is missing after the ]: [IPV6]:PORT, as in [::1]:8080");
 
 	len = (size_t)(end - text) - 1;
 	percent = memchr(text + 1, '%', len);
@@ -314,7 +314,7 @@ static int parse_bracketed(const char *text, struct sfront_address *ret, struct 
 	}
 	if (len >= SFRONT_HOST_SIZE || !is_ipv6(ret->u.tcp.host))
 		return refuse(err, -EINVAL, text,
-			      "what stands in brackets is not an IPv6 address (names and IPv4 "
+			      "what is in brackets is not an IPv6 address (names and IPv4 "
 			      "addresses have none)");
 
 	return parse_service(text, end + 2, ret, err);
@@ -389,7 +389,7 @@ static int parse_tcp(const char *text, struct sfront_address *ret, struct sfront
 		return parse_bracketed(text, ret, err);
 	if (is_ipv6(text))
 		return refuse(err, -EINVAL, text,
-			      "an IPv6 address stands in brackets, and a port follows: [%s]:PORT",
+			      "an IPv6 address belongs in brackets, followed by a port: [%s]:PORT",
 			      text);
 	if (!colon)
 		return refuse_portless(text, err);
@@ -397,7 +397,7 @@ static int parse_tcp(const char *text, struct sfront_address *ret, struct sfront
 	len = (size_t)(colon - text);
 	if (memchr(text, ':', len))
 		return refuse(err, -EINVAL, text,
-			      "too many colons: an IPv6 address stands in brackets, as in "
+			      "too many colons: an IPv6 address belongs in brackets, as in "
 			      "[::1]:8080");
 	if (len > HOST_NAME_MAX_BYTES + 1 || (len > HOST_NAME_MAX_BYTES && colon[-1] != '.'))
 		return refuse(err, -ENAMETOOLONG, text, "a host name has at most %d bytes",

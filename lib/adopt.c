@@ -91,7 +91,7 @@ static int take(const struct adoption *adoption, struct sfront_listener *listene
 	return 0;
 
 fail:
-	sfront_claim_release(fd);
+	sfront_unclaim(fd);
 	return r;
 }
 
@@ -116,8 +116,8 @@ static int set_options(const struct adoption *adoption, struct sfront_socket *so
 	return 0;
 }
 
-static int settle(const struct adoption *adoption, struct sfront_socket *socket,
-		  struct sfront_error *err)
+static int prepare(const struct adoption *adoption, struct sfront_socket *socket,
+		   struct sfront_error *err)
 {
 	int r = adoption->keeps ? 0 : set_options(adoption, socket, err);
 
@@ -142,20 +142,21 @@ static int adopt_all(const struct adoption *adoption, struct sfront_listener *li
 	for (size_t i = 0; i < n_fds && r == 0; i++)
 		r = take(adoption, listener, fds[i], err);
 	for (size_t i = 0; i < listener->n_sockets && r == 0; i++)
-		r = settle(adoption, &listener->sockets[i], err);
+		r = prepare(adoption, &listener->sockets[i], err);
 	return r;
 }
 
 /* The descriptors stay the caller's. */
-static void give_up(struct sfront_listener *listener)
+static void undo(struct sfront_listener *listener)
 {
 	for (size_t i = 0; i < listener->n_sockets; i++) {
 		struct sfront_socket *socket = &listener->sockets[i];
+		int fd = socket->class->release(socket);
 
-		sfront_claim_give_back(socket->class->release(socket), socket->was_blocking);
+		sfront_restore_blocking(fd, socket->was_blocking);
+		sfront_unclaim(fd);
 	}
-	free(listener->sockets);
-	free(listener);
+	sfront_listener_free(listener);
 }
 
 int sfront_listener_adopt(const struct sfront_address *address, const int *fds, size_t n_fds,
@@ -191,7 +192,7 @@ int sfront_listener_adopt(const struct sfront_address *address, const int *fds, 
 
 	r = adopt_all(&adoption, listener, fds, n_fds, err);
 	if (r < 0) {
-		give_up(listener);
+		undo(listener);
 		return r;
 	}
 	*ret_listener = listener;

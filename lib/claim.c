@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who has taken which inherited descriptor: inherited.c, inetd.c and adopt.c ask
- * before they take one, so that no two listeners ever share a number, but for
- * those that listener.c lends.
+ * Which descriptors listeners have that they did not open: whoever takes one
+ * claims its number first, so that two listeners never share it, except while
+ * listener.c lends it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "internal.h"
 
-/* The numbers that were claimed, in no order. */
+/* The numbers that are claimed, in no order. */
 static struct {
 	pthread_mutex_t lock;
 	int *fds;
@@ -20,7 +19,7 @@ static struct {
 	size_t lent; /* claims that may come back */
 } claims = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* Where in the claims @fd stands, or claims.n.  With the lock held. */
+/* The place of @fd in the claims, or claims.n.  With the lock held. */
 static size_t claim_of(int fd)
 {
 	size_t i = 0;
@@ -30,7 +29,7 @@ static size_t claim_of(int fd)
 	return i;
 }
 
-/* Room for one more claim beside those that may come back.  With the lock held. */
+/* Room for one more claim, and for those that may come back.  With the lock held. */
 static int make_room(void)
 {
 	size_t wanted = claims.n + claims.lent + 1;
@@ -59,7 +58,7 @@ int sfront_claim(int fd)
 }
 
 /* With the lock held. */
-static void release(int fd)
+static void unclaim(int fd)
 {
 	size_t i = claim_of(fd);
 
@@ -67,31 +66,22 @@ static void release(int fd)
 		claims.fds[i] = claims.fds[--claims.n];
 }
 
-void sfront_claim_release(int fd)
+void sfront_unclaim(int fd)
 {
 	pthread_mutex_lock(&claims.lock);
-	release(fd);
+	unclaim(fd);
 	pthread_mutex_unlock(&claims.lock);
-}
-
-void sfront_claim_give_back(int fd, bool was_blocking)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (was_blocking && flags >= 0)
-		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-	sfront_claim_release(fd);
 }
 
 void sfront_claim_lend(int fd)
 {
 	pthread_mutex_lock(&claims.lock);
-	release(fd);
+	unclaim(fd);
 	claims.lent++;
 	pthread_mutex_unlock(&claims.lock);
 }
 
-int sfront_claim_return(int fd)
+int sfront_claim_take_back(int fd)
 {
 	int r = 0;
 
@@ -106,7 +96,7 @@ int sfront_claim_return(int fd)
 	return r;
 }
 
-void sfront_claim_forget(void)
+void sfront_claim_drop(void)
 {
 	pthread_mutex_lock(&claims.lock);
 	claims.lent--;

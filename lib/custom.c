@@ -40,7 +40,7 @@ int sfront_listener_new(const struct sfront_listener_ops *ops, void *data, int f
 	struct sfront_listener *listener;
 	int r;
 
-	/* A program built against a shorter structure does not have what stands behind it. */
+	/* A program built against a shorter structure lacks what comes after it. */
 	memcpy(&socket.ops, ops, ops->size < sizeof(socket.ops) ? ops->size : sizeof(socket.ops));
 	if (ops->size < offsetof(struct sfront_listener_ops, close) || !socket.ops.accept || fd < 0)
 		return sfront_fail(err, -EINVAL,

@@ -168,3 +168,11 @@ int sfront_set_nonblocking(int fd, bool *ret_was_blocking)
 		return -errno;
 	return 0;
 }
+
+void sfront_restore_blocking(int fd, bool was_blocking)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (was_blocking && flags >= 0)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of lib/ share and nobody else sees: a listener and its
- * sockets, the class that stands behind each kind of address, the options as
- * structure.  The public headers are below this one; lib/<kind>.c above it.
+ * sockets, the class of each kind of address, the options as a
+ * structure.  The public headers are below this one, lib/kind/ and lib/adapter/
+ * above it; of the kinds the core knows their classes alone.
  */
 #ifndef SOCKFRONT_INTERNAL_H
 #define SOCKFRONT_INTERNAL_H
@@ -29,7 +30,7 @@
 #define KIND_PATH      (1u << 2)
 #define KIND_ABSTRACT  (1u << 3)
 #define KIND_VSOCK     (1u << 4)
-#define KIND_SD_LISTEN (1u << 5) /* beside another one: from LISTEN_FDS */
+#define KIND_SD_LISTEN (1u << 5) /* together with another one: from LISTEN_FDS */
 #define KIND_TCP       (KIND_TCP4 | KIND_TCP6)
 #define KIND_UNIX      (KIND_PATH | KIND_ABSTRACT)
 
@@ -133,7 +134,7 @@ struct sfront_socket {
 	/* Of sfront_listener_new(): the program's own operations. */
 	struct sfront_listener_ops ops;
 	void *data; /* theirs */
-	/* A UNIX path of our making: the directory that it stands in (owned), and what we bound. */
+	/* A UNIX path of our making: its directory (owned), and what we bound. */
 	struct {
 		int dir_fd;
 		dev_t dev;
@@ -293,8 +294,8 @@ int sfront_listener_add(struct sfront_listener *listener, const struct sfront_so
 /* Undoes every socket but the first @count. */
 void sfront_listener_undo(struct sfront_listener *listener, size_t count);
 
-/* Undoes every socket and frees the listener, which may be NULL. */
-void sfront_listener_discard(struct sfront_listener *listener);
+/* Frees the listener, whose sockets are closed, released or undone. */
+void sfront_listener_free(struct sfront_listener *listener);
 
 /* What the sockets of the listener are, for sfront_option_applies(). */
 unsigned int sfront_listener_targets(const struct sfront_listener *listener);
@@ -361,16 +362,6 @@ int sfront_socket_change(struct sfront_socket *socket, const struct sfront_optio
 void sfront_socket_compare(int fd, unsigned int target, const char *text,
 			   const struct sfront_options *options);
 
-/* single.c */
-
-/*
- * Makes @socket one that gives @only, once: gives it a descriptor to poll that
- * is readable until then.  Takes @only's descriptors on success.
- */
-int sfront_single_init(struct sfront_socket *socket, const struct sfront_connection *only);
-int sfront_single_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
-void sfront_single_close(struct sfront_socket *socket);
-
 /* claim.c */
 
 /*
@@ -378,25 +369,25 @@ void sfront_single_close(struct sfront_socket *socket);
  * be claimed once in a process.  Returns 0, -EBUSY or -ENOMEM.
  */
 int sfront_claim(int fd);
-void sfront_claim_release(int fd);
+void sfront_unclaim(int fd);
 bool sfront_is_claimed(int fd);
 
-/* Releases the claim, and makes @fd blocking again if it was: for whoever tries next. */
-void sfront_claim_give_back(int fd, bool was_blocking);
-
 /*
- * Releases a claim and keeps its place, so that it can be had again without
- * memory.  The place is given up by one of the next two.
+ * Lends a claim: another listener may have it meanwhile.  Its place is kept, so
+ * that taking it back needs no memory; a listener that closes drops the place.
  */
 void sfront_claim_lend(int fd);
 /* Returns 0, or -EBUSY if somebody else has claimed it: it stays lent then. */
-int sfront_claim_return(int fd);
-void sfront_claim_forget(void);
+int sfront_claim_take_back(int fd);
+void sfront_claim_drop(void);
 
 /* identify.c */
 
 /* Makes @fd non-blocking; *ret_was_blocking tells whether it was not.  Returns 0 or -errno. */
 int sfront_set_nonblocking(int fd, bool *ret_was_blocking);
+
+/* Makes @fd blocking again if it was. */
+void sfront_restore_blocking(int fd, bool was_blocking);
 
 /* What a socket of a stream type is.  Filled by sfront_identify(). */
 struct sfront_identity {
@@ -422,27 +413,6 @@ int sfront_identify(int fd, struct sfront_identity *ret, char *ret_what);
  * Returns 0, -EISDIR, or another -errno where epoll cannot be asked.
  */
 int sfront_identify_file(int fd, mode_t mode, enum sfront_stream *ret);
-
-/* inherited.c */
-
-/*
- * Claims descriptor @fd and adds it to the listener.
- *
- * @typed: the address as the user gave it
- * @name:  of the descriptor, or NULL
- * @extra: further KIND_ bits of the target
- */
-int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_class *class,
-			  int fd, const char *typed, const char *name, unsigned int extra,
-			  const struct sfront_options *options, struct sfront_error *err);
-
-/* Whether descriptor @fd is open, or was taken.  Returns 0, or -EBADF with @err. */
-int sfront_inherited_find(int fd, const char *typed, struct sfront_error *err);
-
-int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
-void sfront_inherited_close(struct sfront_socket *socket);
-int sfront_inherited_release(struct sfront_socket *socket);
-void sfront_inherited_undo(struct sfront_socket *socket);
 
 /* custom.c */
 

@@ -98,7 +98,7 @@ int sfront_check_together(const struct sfront_address *addresses, size_t n,
 			return sfront_fail(
 				err, -EINVAL,
 				"-: stdin and stdout are one connection, no other address "
-				"may stand beside them");
+				"can be combined with them");
 		class = sfront_class_of(addresses[i].kind);
 		if (class && class->find)
 			r = class->find(&addresses[i], options, err);
@@ -106,11 +106,8 @@ int sfront_check_together(const struct sfront_address *addresses, size_t n,
 	return r;
 }
 
-void sfront_listener_discard(struct sfront_listener *listener)
+void sfront_listener_free(struct sfront_listener *listener)
 {
-	if (!listener)
-		return;
-	sfront_listener_undo(listener, 0);
 	free(listener->sockets);
 	free(listener);
 }
@@ -140,7 +137,8 @@ int sfront_listener_open(const struct sfront_address *addresses, size_t n_addres
 	return 0;
 
 fail:
-	sfront_listener_discard(listener);
+	sfront_listener_undo(listener, 0);
+	sfront_listener_free(listener);
 	return r;
 }
 
@@ -151,8 +149,7 @@ void sfront_listener_close(struct sfront_listener *listener)
 
 	for (size_t i = 0; i < listener->n_sockets; i++)
 		listener->sockets[i].class->close(&listener->sockets[i]);
-	free(listener->sockets);
-	free(listener);
+	sfront_listener_free(listener);
 }
 
 static struct sfront_socket *socket_at(const struct sfront_listener *listener, size_t index)
@@ -339,7 +336,7 @@ int sfront_listener_take_back(struct sfront_listener *listener)
 
 		if (!socket->lent)
 			continue;
-		if (sfront_claim_return(socket->fd) == 0)
+		if (sfront_claim_take_back(socket->fd) == 0)
 			socket->lent = false;
 		else
 			r = -EBUSY;

@@ -514,7 +514,7 @@ bool sfront_option_given(const struct sfront_options *options, enum sfront_optio
 	return options->given >> option & 1;
 }
 
-/* As text, which has no bytes behind the end of a word, nor parts of what is off. */
+/* As text, which has no bytes after the end of a word, nor parts of what is off. */
 static bool same_value(size_t i, const struct sfront_options *a, const struct sfront_options *b)
 {
 	char text_a[64], text_b[64];

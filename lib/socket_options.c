@@ -179,7 +179,7 @@ int sfront_socket_apply(int fd, unsigned int target, const char *text,
 {
 	int r;
 
-	/* Whatever relays the stream must never meet a byte that stands outside of it. */
+	/* Whatever relays the stream must never meet a byte outside of it. */
 	if (target & EVERY(KIND_TCP | KIND_UNIX))
 		set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 

@@ -105,7 +105,7 @@ int sfront_parse_switch(const char *text, bool *ret, struct sfront_error *err)
 	return 0;
 }
 
-/* The factor that a size's last letter stands for; 0: none. */
+/* The factor that a size's last letter means; 0: none. */
 static unsigned int size_shift(char letter)
 {
 	switch (letter) {
@@ -224,7 +224,7 @@ static struct span take_unit(struct span *rest)
 	return unit;
 }
 
-/* What the digits behind the point are of @unit, rounded up. */
+/* What the digits after the point are of @unit, rounded up. */
 static uint64_t fraction_ns(struct span digits, uint64_t unit)
 {
 	unsigned __int128 numerator = 0, denominator = 1;

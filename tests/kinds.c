@@ -185,12 +185,17 @@ static void check_inetd(bool there)
 
 static void check_several(bool there)
 {
-	struct sfront_listener *listener;
+	struct sfront_listener *listener, *each[2] = { NULL };
 	struct sfront_address address[2];
 	int r;
 
 	sfront_address_parse("127.0.0.1:0", &address[0], NULL);
 	address[1] = address[0];
+	CHECK(sfront_listener_open_each(address, 1, NULL, each, &why) == 0);
+	r = sfront_listener_open_each(address, 2, NULL, each, &why);
+	CHECK(there ? r == 0 && each[1] : r == -ENOTSUP && says("2 addresses") && !each[1]);
+	sfront_listener_close(each[0]);
+	sfront_listener_close(each[1]);
 	r = sfront_listener_open(address, 2, NULL, &listener, &why);
 	if (there) {
 		CHECK(r == 0 && sfront_listener_count(listener) == 2);

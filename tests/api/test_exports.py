@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from headers import (BUILD, HEADERS, LIBRARIES, ROOMS, TOP, constants, normal, prototypes,  # noqa: E402
                      structures)
 
-PAGES = sorted((TOP / "lib").glob("*.[37]"))
+PAGES = sorted((TOP / "lib").rglob("*.[37]"))
 
 
 def names_of_map(library):
@@ -77,6 +77,19 @@ def test_every_function_is_in_one_page_as_it_is_declared():
     assert sorted(set(declared) - set(documented)) == [], "in no page's SYNOPSIS"
     assert sorted(set(documented) - set(declared)) == [], "in a page, but in no header"
     assert documented == declared
+
+
+def test_the_index_of_a_header_lists_its_sections_and_functions():
+    text = (TOP / "lib/include/sockfront/listener.h").read_text()
+    index = re.search(r"Sections of this file:\n \*\n(.*?)\n \*\n", text, re.DOTALL)[1]
+    rows = re.findall(r"^ \*\t(\S.*?) {2,}(.*(?:\n \*\t {5,}.*)*)", index, re.MULTILINE)
+    listed = {name: set(re.findall(r"\w+", functions)) for name, functions in rows}
+    sections = re.split(r"^/\* --- (.*) --- \*/$", text, flags=re.MULTILINE)[1:]
+    assert list(listed) == sections[::2]
+    for name, section in zip(sections[::2], sections[1::2]):
+        there = {re.sub("^sfront_(listener|connection)_", "", function) for function in
+                 re.findall(r"^\w[\w ]*[ *](sfront_\w+)\(", section, re.MULTILINE)}
+        assert there <= listed[name], name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

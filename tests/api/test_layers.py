@@ -15,8 +15,10 @@ from headers import ROOMS  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD", TOP / "build"))
+# Its examples aside, which are programs.
+LIBRARY = [f"lib/{folder}*.[ch]" for folder in ("", "kind/", "adapter/", "absent/",
+                                                "include/sockfront/")]
 PUBLIC = sorted((TOP / "lib/include").rglob("*.h"))
-
 C_FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror", "-fsyntax-only"]
 CXX_FLAGS = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
 
@@ -68,14 +70,72 @@ def test_what_the_library_defines_for_others_has_its_prefix():
 
 
 def test_lib_includes_nothing_of_conf_or_daemon():
-    pairs = includes("lib/*.c", "lib/absent/*.c", "lib/*.h", "lib/include/sockfront/*.h")
+    pairs = includes(*LIBRARY)
     assert not foreign(pairs, r"^ini\.h", r"^(\.\./)?(conf|daemon)/")
-    core = [pair for pair in pairs if not pair[0].startswith("lib/event")]
+    core = [pair for pair in pairs if not pair[0].startswith("lib/adapter/event")]
     assert not foreign(core, r"^event")
 
 
+def room(name):
+    """Of a file of lib/: kind, adapter, or core, which absent/ and internal.h belong to."""
+    found = re.match(r"lib/(kind|adapter)/", name)
+    return found[1] if found else "core"
+
+
+def lib_arrows():
+    """Of each file of lib/, what it includes of lib/, as paths from the top."""
+    arrows = {}
+    for path in (path for pattern in LIBRARY for path in sorted(TOP.glob(pattern))):
+        file = str(path.relative_to(TOP))
+        arrows[file] = set()
+        for quote, name in re.findall(r'^\s*#\s*include\s+([<"])([^>"]+)', path.read_text(),
+                                      re.MULTILINE):
+            places = [TOP / "lib/include", *([path.parent, TOP] if quote == '"' else [])]
+            arrows[file] |= {str((place / name).relative_to(TOP)) for place in places
+                             if (place / name).exists()}
+    return arrows
+
+
+def circle(arrows):
+    """The files of a circle of includes, or none."""
+    left = {file: set(names) for file, names in arrows.items()}
+    while True:
+        ends = [file for file, names in left.items() if not names & set(left)]
+        if not ends:
+            return sorted(left)
+        for file in ends:
+            del left[file]
+
+
+def test_a_circle_of_includes_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"d"}}) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"e"}}) == ["a", "b", "c"]
+
+
+def test_lib_core_includes_no_kind_and_no_adapter_and_those_not_each_other():
+    arrows = lib_arrows()
+    assert {room(file) for file in arrows} == {"core", "kind", "adapter"}
+    wrong = [(file, name) for file, names in arrows.items() for name in names
+             if room(name) not in ("core", room(file))]
+    assert wrong == []
+    assert circle(arrows) == []
+
+
+def test_lib_core_knows_of_the_kinds_their_classes_alone():
+    def of(folder, *options):
+        sources = [path.stem for path in sorted((TOP / "lib" / folder).glob("*.c"))]
+        assert sources, folder
+        return {stem: symbols(f"lib/{folder}/{stem}.o", *options) for stem in sources}
+
+    above = set().union(*of("kind", "-g", "--defined-only").values(),
+                        *of("adapter", "-g", "--defined-only").values())
+    used = {file: sorted(names & above) for file, names in of("", "-u").items() if names & above}
+    assert list(used) == ["listener"]
+    assert all(re.fullmatch(r"sfront_\w+_class", name) for name in used["listener"])
+
+
 def test_the_libevent_adapter_uses_the_library_as_others_do():
-    pairs = includes("lib/event*.c", "lib/event*.h")
+    pairs = includes("lib/adapter/event*.c", "lib/adapter/event*.h")
     assert not foreign(pairs, r"internal\.h")
     undefined = symbols("libsockfront-event.a", "-u")
     public = set(re.findall(r"\b(sfront_\w+)\s*\(", "".join(h.read_text() for h in PUBLIC)))

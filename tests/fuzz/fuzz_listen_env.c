@@ -2,10 +2,10 @@
 /*
  * LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES and an sd-listen address, a line each,
  * against three descriptors that are really there.  The source is included
- * (lib/sd_listen.c): what it read stays for the life of a process, and has to
+ * (lib/kind/sd_listen.c): what it read stays for the life of a process, and has to
  * be forgotten between two inputs.
  */
-#include "lib/sd_listen.c"
+#include "lib/kind/sd_listen.c"
 
 #include "fuzz.h"
 
@@ -73,7 +73,7 @@ static void set_variable(const char *name, const char *value)
 static void forget(void)
 {
 	for (int i = 0; i < PASSED; i++)
-		sfront_claim_release(SD_LISTEN_FDS_START + i);
+		sfront_unclaim(SD_LISTEN_FDS_START + i);
 	for (char **name = passed.names; name && *name; name++)
 		free(*name);
 	free(passed.names);

@@ -182,7 +182,7 @@ def test_every_page_and_header_is_installed(installed):
     front = installed / "opt/front"
     headers = {path.name for path in (TOP / "lib/include/sockfront").glob("*.h")}
     assert {path.name for path in (front / "include/sockfront").iterdir()} == headers
-    pages = {path.name for path in (TOP / "lib").glob("*.[37]")}
+    pages = {path.name for path in (TOP / "lib").rglob("*.[37]")}
     assert len(pages) >= 10
     assert {path.name for number in "37"
             for path in (front / f"share/man/man{number}").iterdir()} == pages

@@ -229,7 +229,7 @@ static void a_path_that_is_lost(void)
 	CHECK(unlink("./dir/app.sock") == 0);
 	refuses("./dir/app.sock", fd, -ESTALE, "the path is gone");
 	file = open("./dir/app.sock", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	refuses("./dir/app.sock", fd, -ESTALE, "a regular file stands where");
+	refuses("./dir/app.sock", fd, -ESTALE, "a regular file is where");
 	CHECK(close(file) == 0 && unlink("./dir/app.sock") == 0);
 	CHECK(symlink("../elsewhere", "./dir/app.sock") == 0);
 	refuses("./dir/app.sock", fd, -ESTALE, "a symbolic link stands where");
@@ -640,10 +640,10 @@ static void mode_of_another(void)
 	updates(listener, "", "unix-listen-chmod=600", "mode and owner stay: the path is gone");
 	file = open("./precious", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 	CHECK(close(file) == 0 && symlink("./precious", ME) == 0);
-	updates(listener, "", "unix-listen-chmod=600", "something else stands at the path now");
+	updates(listener, "", "unix-listen-chmod=600", "something else is at the path now");
 	CHECK(has_access("./precious", 0644, getuid(), getgid()));
 	CHECK(unlink(ME) == 0 && rename("./precious", ME) == 0);
-	updates(listener, "", "unix-listen-chmod=600", "something else stands at the path now");
+	updates(listener, "", "unix-listen-chmod=600", "something else is at the path now");
 	CHECK(has_access(ME, 0644, getuid(), getgid()));
 	CHECK(unlink(ME) == 0);
 	sfront_listener_close(listener);

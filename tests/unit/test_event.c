@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The libevent adapter: lib/event.c, lib/event_http.c, lib/event_bridge.c.
+ * The libevent adapter: event.c, event_http.c and event_bridge.c of lib/adapter/.
  * Clients are blocking sockets, or threads where they have to wait for the loop.
  */
 #include "sockets.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stdin and stdout as the one connection: lib/inetd.c.  Each test is a child
+ * stdin and stdout as the one connection: lib/kind/inetd.c.  Each test is a child
  * process whose descriptors 0 and 1 are what inetd, a shell or systemd gives.
  */
 #include "sockets.h"

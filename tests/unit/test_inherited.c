@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that were handed over: lib/inherited.c, lib/sd_listen.c, lib/fd.c.
+ * Descriptors that were handed over: inherited.c, sd_listen.c and fd.c of lib/kind/.
  * Each test is a child process that puts descriptors at 3, 4, ... and sets the
  * variables as systemd would.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listeners in general and over TCP: lib/listener.c, lib/socket.c, lib/tcp.c.
+ * Listeners in general and over TCP: lib/listener.c, lib/socket.c, lib/kind/tcp.c.
  * Host names are answered by this file, so that there are some with several
  * addresses; accept4() fails when it is told to.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The readers of the option table: lib/getopt.c, lib/argp.c, lib/inih.c, and
+ * The readers of the option table: getopt.c, argp.c and inih.c of lib/adapter/, and
  * what is written so that it is read back.
  */
 #include "descriptors.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * UNIX sockets: lib/unix.c.  Everything happens in a directory of its own,
+ * UNIX sockets: lib/kind/unix.c.  Everything happens in a directory of its own,
  * which has to be empty again after every test.
  */
 #include "sockets.h"

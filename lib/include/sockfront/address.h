@@ -41,7 +41,7 @@ enum sfront_sd_listen {
 #define SFRONT_HOST_SIZE    256
 #define SFRONT_SCOPE_SIZE   16
 #define SFRONT_SERVICE_SIZE 64
-#define SFRONT_PATH_MAX     107 /* bytes of a UNIX path, or of an abstract name behind its '@' */
+#define SFRONT_PATH_MAX     107 /* bytes of a UNIX path, or of an abstract name after its '@' */
 #define SFRONT_NAME_SIZE    256
 #define SFRONT_CID_ANY      UINT32_MAX
 
@@ -58,7 +58,7 @@ struct sfront_address {
 		struct {
 			char host[SFRONT_HOST_SIZE];   /* without brackets; "" or "*": every address
 							*/
-			char scope[SFRONT_SCOPE_SIZE]; /* interface behind '%', or "" */
+			char scope[SFRONT_SCOPE_SIZE]; /* interface after '%', or "" */
 			char service[SFRONT_SERVICE_SIZE]; /* digits or a service's name */
 		} tcp;
 		struct {
@@ -147,7 +147,7 @@ bool sfront_address_is_literal(const struct sfront_address *address);
  * @ret: filled with at most @max addresses; "every address" gives [::] alone
  *
  * Returns how many there are (at least 1), or
- *   -EAGAIN   the resolver failed for now (EAI_AGAIN): try again
+ *   -EAGAIN   the resolver failed at the moment (EAI_AGAIN): try again
  *   -ENOENT   no such host or service
  *   -ENODEV   no such interface (the scope)
  *   -EINVAL   not a TCP address

@@ -13,7 +13,7 @@
  *
  *	state->child_inputs[0] = &listen;
  *
- * It may stand alone as well: argp_parse(sfront_argp(...), argc, argv, 0, NULL,
+ * It may be used alone as well: argp_parse(sfront_argp(...), argc, argv, 0, NULL,
  * &listen).  What is wrong is said through argp_error(), which ends the program
  * with argp_err_exit_status unless flags say otherwise.
  *

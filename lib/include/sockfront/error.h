@@ -17,7 +17,7 @@ extern "C" {
  * Lives in the caller's memory; needs no initialisation and holds nothing that
  * has to be freed.  The message is one line without a full stop: what was
  * wrong, with which address or value, and what would be right.  Bytes of the
- * user's text stand in it as they came (a program that logs it escapes them).
+ * user's text are in it as they came (a program that logs it escapes them).
  * Untouched when the call succeeds.  Every function takes NULL for it.
  */
 struct sfront_error {

@@ -99,7 +99,7 @@ struct sfront_evhttp_calls {
  * evhttp takes its connections by accept() alone, and its public interface has
  * no other way in.  So for each client it is shown a private socket with one
  * connection waiting.  Where the client is a socket, that one's descriptor is
- * then replaced by the client's with dup3(), and nothing stands in between.
+ * then replaced by the client's with dup3(), and nothing is in between.
  * Where it is stdin and stdout, or was handed over connected, bytes are carried
  * between the two, so that pipes, terminals and files are served too and their
  * blocking mode is restored in the end.  (A program that would rather hand

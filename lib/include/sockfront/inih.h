@@ -51,7 +51,7 @@ struct sfront_ini {
  * An ini_handler; @ini is a struct sfront_ini.  Copies what it keeps.  Returns
  * 1, or 0 with ini->error filled (unless ini->other returned 0).
  *
- * inih goes on behind an error, and returns the number of the first line that had
+ * inih goes on after an error, and returns the number of the first line that had
  * one, which is what ini->error is about.
  */
 int sfront_ini_handler(void *ini, const char *section, const char *name, const char *value);

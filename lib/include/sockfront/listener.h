@@ -10,8 +10,35 @@
  *	    sfront_listener_open(&address, 1, NULL, &listener, &err) < 0)
  *		errx(1, "%s", err.message);
  *
- * One listener is for one thread at a time, sfront_listener_accept_at() aside;
- * so is one connection.  Different ones may be used by different threads.
+ * One thread at a time uses a listener, sfront_listener_accept_at() aside, or a
+ * connection.  Different ones may be used by different threads.
+ *
+ * Sections of this file:
+ *
+ *	Types               enum sfront_stream, struct sfront_connection
+ *	Opening, closing    open, open_each, adopt, update, close
+ *	Lending             lend, take_back
+ *	Asking              count, fd, format, local, kind, stream, is_single,
+ *	                    is_inherited, check, path_id
+ *	Taking out          release
+ *	Accepting           accept, accept_at, sfront_accept_should_pause
+ *	Connections         sfront_connection_*: format, from_fds, credentials,
+ *	                    pidfd, close
+ *	Other transports    struct sfront_listener_ops, new
+ *	Passed descriptors  sfront_inherited_at, sfront_inherited_reserve
+ *
+ * Who owns a listening descriptor, and closes it in the end:
+ *
+ *	an address --open-->  +----------+  --lend------->  +----------------------+
+ *	                      | listener |                  | listener, and others |
+ *	the caller --adopt->  +----------+  <--take_back--  | may open it as well  |
+ *	                       |   |   |                    +----------------------+
+ *	       close: nobody,  |   |   |  release:                     | close:
+ *	       it is closed  <-+   |   +-> the caller,                 v
+ *	                           |       it listens       whoever passed it here,
+ *	                           | accept                 it listens
+ *	                           v
+ *	              a connection, the caller's
  */
 #ifndef SOCKFRONT_LISTENER_H
 #define SOCKFRONT_LISTENER_H
@@ -30,6 +57,8 @@ extern "C" {
 #endif
 
 struct sfront_listener;
+
+/* --- Types --- */
 
 /* What a descriptor of a connection is: which calls it takes, and what its end can express. */
 enum sfront_stream {
@@ -59,6 +88,8 @@ struct sfront_connection {
 	bool restore_write;
 	struct sfront_sockaddr peer; /* len 0 where there is none */
 };
+
+/* --- Opening, closing --- */
 
 /*
  * Opens one listener over all of @addresses: all or none.
@@ -129,7 +160,7 @@ int sfront_listener_open_each(const struct sfront_address *addresses, size_t n,
  *   -ENOTSOCK,
  *   -EPROTOTYPE  it is no listening stream socket
  *   -EBUSY       a listener has it
- *   -ESTALE      the path is gone, or something stands there that is no socket
+ *   -ESTALE      the path is gone, or is not a socket
  *   other -errno
  * with @err naming the address and the descriptor.
  */
@@ -166,6 +197,8 @@ int sfront_listener_update(struct sfront_listener *listener, const struct sfront
  */
 void sfront_listener_close(struct sfront_listener *listener);
 
+/* --- Lending --- */
+
 /*
  * Lets go of the inherited listening descriptors, so that another listener can
  * be opened on them while this one goes on accepting: for a program that reads
@@ -188,6 +221,8 @@ void sfront_listener_lend(struct sfront_listener *listener);
  * it without lending: that one stays lent, and the others are taken back.
  */
 int sfront_listener_take_back(struct sfront_listener *listener);
+
+/* --- Asking --- */
 
 /*
  * How many descriptors there are to poll, and the one at @index (-1 past the
@@ -239,7 +274,7 @@ bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t
  *
  * Returns 0 (for every other kind of address, always), or
  *   -ENOENT  the path is gone
- *   -ESTALE  something else stands there
+ *   -ESTALE  something else is there
  *   -EINVAL  past the last
  *   other -errno if it cannot be told
  */
@@ -252,6 +287,8 @@ int sfront_listener_check(const struct sfront_listener *listener, size_t index);
  */
 int sfront_listener_path_id(const struct sfront_listener *listener, size_t index, dev_t *ret_device,
 			    ino_t *ret_inode);
+
+/* --- Taking out --- */
 
 /*
  * Takes the listening descriptor @index out of the listener, for a program that
@@ -269,6 +306,8 @@ int sfront_listener_path_id(const struct sfront_listener *listener, size_t index
  *   -EINVAL      past the last
  */
 int sfront_listener_release(struct sfront_listener *listener, size_t index);
+
+/* --- Accepting --- */
 
 /*
  * Takes one pending connection.  Never blocks.  Descriptors take turns: none is
@@ -298,6 +337,8 @@ int sfront_listener_accept_at(struct sfront_listener *listener, size_t index,
 
 /* Whether @error (negative) of an accept says that there is no room now. */
 bool sfront_accept_should_pause(int error);
+
+/* --- Connections --- */
 
 /*
  * Writes who is at the other end: the peer's address; "unix(pid=1,uid=2,gid=3)"
@@ -355,6 +396,8 @@ int sfront_connection_pidfd(const struct sfront_connection *connection);
 /* Closes both descriptors, restoring their blocking mode where that is owed. */
 void sfront_connection_close(struct sfront_connection *connection);
 
+/* --- Other transports --- */
+
 /*
  * What a listener of the program's own does, for a transport that this library
  * does not know or for a test.  @data is what sfront_listener_new() was given.
@@ -390,6 +433,8 @@ struct sfront_listener_ops {
  */
 int sfront_listener_new(const struct sfront_listener_ops *ops, void *data, int fd, const char *text,
 			struct sfront_listener **ret_listener, struct sfront_error *err);
+
+/* --- Passed descriptors --- */
 
 /* A descriptor that this process inherited through LISTEN_FDS. */
 struct sfront_inherited {

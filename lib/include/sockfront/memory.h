@@ -2,7 +2,7 @@
 /*
  * A listener without an address, for unit tests of servers: the test connects
  * to it from within the process.  Nothing is bound, so that no port can be
- * taken and tests may run beside each other.
+ * taken and tests may run at the same time.
  */
 #ifndef SOCKFRONT_MEMORY_H
 #define SOCKFRONT_MEMORY_H
@@ -28,7 +28,7 @@ int sfront_memory_listener_new(struct sfront_listener **ret_listener, struct sfr
 /*
  * Connects to @listener, which sfront_memory_listener_new() made.  Never
  * blocks: the connection waits until it is accepted, however many there are.
- * May be called by several threads at once, beside those that accept.
+ * May be called by several threads at once, while others accept.
  *
  * Returns the client's descriptor, blocking and close-on-exec, which the caller
  * closes; or -EINVAL (another kind of listener), -EMFILE, -ENFILE, -ENOMEM.

@@ -22,7 +22,7 @@ struct sfront_option {
 	const char *name;     /* "tcp-nodelay" */
 	const char *argument; /* "BYTES", for help texts; "yes|no" for a switch */
 	const char *help;     /* one line without a full stop */
-	bool is_switch;       /* a yes/no: stands alone on a command line */
+	bool is_switch;       /* a yes/no: needs no value on a command line */
 };
 
 /* Row number @index, or NULL past the last.  Rows are static. */
@@ -33,11 +33,11 @@ const struct sfront_option *sfront_option_find(const char *name);
 
 /*
  * A set of options, every one at its default.  The caller frees it.
- * Returns NULL when memory is out.
+ * Returns NULL when out of memory.
  */
 struct sfront_options *sfront_options_new(void);
 
-/* An independent copy, warning function included; NULL when memory is out. */
+/* An independent copy, warning function included; NULL when out of memory. */
 struct sfront_options *sfront_options_copy(const struct sfront_options *options);
 
 /* NULL is allowed. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The values that people write behind an option: switches, sizes, durations,
+ * The values that people give options: switches, sizes, durations,
  * counts and keepalive settings.  Pure text, no system calls.
  */
 #ifndef SOCKFRONT_VALUE_H

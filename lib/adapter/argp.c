@@ -8,7 +8,7 @@
 
 #include <sockfront/argp.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 /* Keys of this group, which no letter has; argp keeps those of other groups apart. */
 #define KEY_OPTION 0x1000
@@ -26,7 +26,7 @@ static void fill_rows(void)
 {
 	const struct sfront_option *option;
 
-	for (size_t i = 0; (option = sfront_option_at(i)) != NULL; i++)
+	for (size_t i = 0; (option = sfront_option_at(i)); i++)
 		rows[1 + i] = (struct argp_option){
 			.name = option->name,
 			.key = KEY_OPTION + (int)i,

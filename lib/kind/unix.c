@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 #define LOCK_WAIT_MS 5000
 #define LOCK_POLL_MS 20
@@ -488,7 +488,7 @@ static int find_file(const struct place *place, struct stat *ret, struct sfront_
 	}
 	if (!S_ISSOCK(ret->st_mode))
 		return sfront_fail(err, -ESTALE,
-				   "%s: %s stands where the socket that was passed on was bound",
+				   "%s: %s is where the socket that was passed on was bound",
 				   place->path, file_type(ret->st_mode));
 	return 0;
 }
@@ -557,7 +557,7 @@ static int update_file(int file_fd, const struct sfront_socket *socket, struct s
 	struct stat st;
 
 	if (fstat(file_fd, &st) < 0 || !is_bound_file(socket, &st)) {
-		sfront_warn(to, "%s: mode and owner stay: something else stands at the path now",
+		sfront_warn(to, "%s: mode and owner stay: something else is at the path now",
 			    socket->text);
 		return 0;
 	}

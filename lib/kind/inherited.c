@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/kind/inherited.h"
 
 /* A descriptor that is being taken. */
 struct taking {
@@ -104,7 +104,7 @@ static void show(int fd, struct sfront_socket *socket)
 		sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
 }
 
-static void give_options_back(struct sfront_socket *socket)
+static void restore_options(struct sfront_socket *socket)
 {
 	(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
 }
@@ -141,7 +141,7 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	/* Whoever has the same socket goes on with the options that it had. */
 	if (r < 0 && identity.listening) {
 		socket->fd = taking->fd;
-		give_options_back(socket);
+		restore_options(socket);
 	}
 	return r;
 }
@@ -183,8 +183,10 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 		return sfront_fail(err, r, "%s: out of memory", typed);
 
 	r = take(&taking, listener, &socket, extra, err);
-	if (r < 0)
-		sfront_claim_give_back(fd, socket.was_blocking);
+	if (r < 0) {
+		sfront_restore_blocking(fd, socket.was_blocking);
+		sfront_unclaim(fd);
+	}
 	return r;
 }
 
@@ -199,7 +201,7 @@ void sfront_inherited_close(struct sfront_socket *socket)
 	if (socket->single)
 		sfront_single_close(socket);
 	else if (socket->lent)
-		sfront_claim_forget();
+		sfront_claim_drop();
 	else
 		sfront_socket_close(socket);
 }
@@ -209,17 +211,19 @@ int sfront_inherited_release(struct sfront_socket *socket)
 	if (socket->single)
 		return -EOPNOTSUPP;
 	if (socket->lent)
-		sfront_claim_forget();
+		sfront_claim_drop();
 	socket->lent = false;
 	return sfront_socket_release(socket);
 }
 
 void sfront_inherited_undo(struct sfront_socket *socket)
 {
-	if (!socket->single)
-		give_options_back(socket);
-	sfront_claim_give_back(socket->single ? socket->only.read_fd : socket->fd,
-			       socket->was_blocking);
+	int fd = socket->single ? socket->only.read_fd : socket->fd;
+
 	if (socket->single)
 		close(socket->fd);
+	else
+		restore_options(socket);
+	sfront_restore_blocking(fd, socket->was_blocking);
+	sfront_unclaim(fd);
 }

@@ -8,7 +8,7 @@
 
 #include <sockfront/inih.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 static int add_address(struct sfront_ini *ini, const char *text)
 {

@@ -3,7 +3,7 @@
  * Carries bytes between a connection of any kind and a socket; see the header.
  * Of libsockfront-event, below event_http.c.
  */
-#include "lib/event_bridge.h"
+#include "lib/adapter/event_bridge.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/kind/inherited.h"
 
 /*
  * The connection's own descriptor cannot be the one to poll: it is readable

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/kind/inherited.h"
 
 static const char *const names[] = { "stdin", "stdout" };
 
@@ -262,7 +262,7 @@ static int inetd_open(struct sfront_listener *listener, const struct sfront_addr
 	if (r == 0) {
 		r = sfront_claim(STDOUT_FILENO);
 		if (r < 0)
-			sfront_claim_release(STDIN_FILENO);
+			sfront_unclaim(STDIN_FILENO);
 	}
 	if (r < 0)
 		return sfront_fail(err, r,
@@ -271,8 +271,8 @@ static int inetd_open(struct sfront_listener *listener, const struct sfront_addr
 
 	r = take_over(listener, options, err);
 	if (r < 0) {
-		sfront_claim_release(STDIN_FILENO);
-		sfront_claim_release(STDOUT_FILENO);
+		sfront_unclaim(STDIN_FILENO);
+		sfront_unclaim(STDOUT_FILENO);
 	}
 	return r;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 /* More addresses of one name than anybody has; those past it are left out. */
 #define CANDIDATES_MAX 32

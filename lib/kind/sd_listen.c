@@ -11,7 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/kind/inherited.h"
 
 /* What was passed; read once, since reading removes it from the environment. */
 static struct {

@@ -21,7 +21,7 @@ struct bridge;
  *              everything that it sent is out, or the connection broke; the
  *              program frees the bridge then
  *
- * Returns NULL when memory is out.
+ * Returns NULL when out of memory.
  */
 struct bridge *sfront_bridge_new(struct event_base *base, int socket,
 				 const struct sfront_connection *connection,

@@ -2,7 +2,7 @@
 /*
  * Hands the connections of any listener to an evhttp, which by itself takes
  * them from accept() alone.  Of libsockfront-event, above event.c and
- * event_bridge.c; how it is done stands in the public header.
+ * event_bridge.c; the public header says how.
  *
  * The private socket, here the door, has a backlog of one, which our own
  * connection fills before evhttp is shown it: nobody else can come in.
@@ -28,7 +28,7 @@
 
 #include <sockfront/event.h>
 
-#include "lib/event_bridge.h"
+#include "lib/adapter/event_bridge.h"
 
 #define RETRY_MS 100
 

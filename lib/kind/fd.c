@@ -3,7 +3,7 @@
  * accept-from-fd:N: an inherited descriptor by its number, as shells and
  * supervisors pass it.
  */
-#include "internal.h"
+#include "lib/kind/inherited.h"
 
 static int fd_find(const struct sfront_address *address, const struct sfront_options *options,
 		   struct sfront_error *err)

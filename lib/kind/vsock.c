@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 static int refuse(const char *text, int error, struct sfront_error *err)
 {

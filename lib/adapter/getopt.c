@@ -8,14 +8,14 @@
 
 #include <sockfront/getopt.h>
 
-#include "internal.h"
+#include "lib/internal.h"
 
 size_t sfront_getopt_fill(struct option *rows, size_t max, int first)
 {
 	const struct sfront_option *option;
 	size_t n = 0;
 
-	for (; (option = sfront_option_at(n)) != NULL; n++)
+	for (; (option = sfront_option_at(n)); n++)
 		if (n + 1 < max)
 			rows[n] = (struct option){
 				.name = option->name,
@@ -46,7 +46,7 @@ size_t sfront_getopt_help(char *buf, size_t size)
 
 	if (size > 0)
 		buf[0] = '\0';
-	for (size_t i = 0; (option = sfront_option_at(i)) != NULL; i++) {
+	for (size_t i = 0; (option = sfront_option_at(i)); i++) {
 		bool room = len < size;
 
 		snprintf(left, sizeof(left), option->is_switch ? "  --%s[=no]" : "  --%s %s",
