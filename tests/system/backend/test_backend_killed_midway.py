@@ -49,7 +49,7 @@ def echoed(stage, proxy, data):
 @pytest.mark.parametrize("listen", ["tcp", "unix"])
 def test_killed_and_started_again(stage, listen, data_path):
     server, port = start_server(stage)
-    address = "127.0.0.1:0" if listen == "tcp" else stage.path("app.sock")
+    address = stage.front(listen)
     proxy = stage.proxy(*data_path, "--access-log", address, f"127.0.0.1:{port}")
     uploads, downloads = ([stage.connect(proxy.listening[0]) for _ in range(5)] for _ in range(2))
     uploading = [send_in_background(client, b"u" + bytes(64 * MB)) for client in uploads]

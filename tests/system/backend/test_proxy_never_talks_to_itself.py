@@ -8,7 +8,7 @@ import pytest
 
 from support.proc import free_port
 from support.proxy import SOCKFRONT, run
-from support.stage import need
+from support.stage import address_of, need
 from support.streams import exchange, outcome
 
 
@@ -54,7 +54,7 @@ def test_own_listener_of_another_proxy(stage):
 
 def test_own_inherited_listener(stage):
     listener = stage.listener()
-    address = "%s:%d" % listener.getsockname()
+    address = address_of(listener)
     proxy = stage.proxy(
         "accept-from-fd:%d" % listener.fileno(), address, sockets=0, pass_fds=[listener.fileno()]
     )

@@ -18,7 +18,7 @@ def network():
     return Network()
 
 
-def start(stage, network, *options):
+def proxy_inside(stage, network, *options):
     return network.run(
         stage.proxy, "--access-log", "--connect-timeout=60s", *options, stage.path("app.sock"), f"{BACKEND}:80"
     )
@@ -48,7 +48,7 @@ def test_no_route(stage, network, route):
     """EHOSTUNREACH and ENETUNREACH."""
     if route == "unreachable":
         network.ip("route", "add", "unreachable", f"{BACKEND}/32")
-    serve_late(stage, network, start(stage, network))
+    serve_late(stage, network, proxy_inside(stage, network))
 
 
 def silence(network):
@@ -60,12 +60,12 @@ def silence(network):
 def test_no_answer(stage, network):
     """ETIMEDOUT, which a user timeout brings about sooner than the kernel's own retries."""
     silence(network)
-    serve_late(stage, network, start(stage, network, "--backend-tcp-user-timeout=300ms"))
+    serve_late(stage, network, proxy_inside(stage, network, "--backend-tcp-user-timeout=300ms"))
 
 
 def test_reason_of_no_answer(stage, network):
     silence(network)
-    proxy = start(stage, network, "--backend-tcp-user-timeout=300ms", "--connect-retry=no")
+    proxy = proxy_inside(stage, network, "--backend-tcp-user-timeout=300ms", "--connect-retry=no")
     assert stage.visit(proxy.listening[0]) == (b"", "end")
     assert "timed out" in proxy.wait_log("reason=")[0]
 
@@ -74,6 +74,6 @@ def test_reason_of_no_answer(stage, network):
 def test_reason(stage, network, kind, word):
     """Without retries, or where trying again is of no use, the reason is in the log."""
     network.ip("route", "add", kind, f"{BACKEND}/32")
-    proxy = start(stage, network, *(["--connect-retry=no"] if kind == "unreachable" else []))
+    proxy = proxy_inside(stage, network, *(["--connect-retry=no"] if kind == "unreachable" else []))
     assert stage.visit(proxy.listening[0]) == (b"", "end")
     assert word in proxy.wait_log("reason=")[0]

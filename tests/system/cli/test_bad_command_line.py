@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from support.proxy import SOCKFRONT, run
+from support.stage import address_of
 
 BACKEND = "127.0.0.1:9"
 
@@ -238,7 +239,7 @@ def test_answer_that_cannot_be_written():
 # What the system refuses, rather than what was typed, is exit 1.
 def test_system_refusals(stage):
     listener = stage.listener()
-    taken = "%s:%d" % listener.getsockname()
+    taken = address_of(listener)
     status, _, log = run(taken, BACKEND)
     assert status == 1
     assert taken in log

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from support.proxy import run
+from support.stage import address_of
 
 PROXY = "[proxy web]\nlisten = ./app.sock\nbackend = 127.0.0.1:9\n"  # lines 1 to 3
 
@@ -181,7 +182,7 @@ def test_idle_exit_of_the_command_line_beside_a_file(stage):
 def test_check_touches_nothing(stage):
     """Not even a dead socket that a start would remove, nor an address that is taken."""
     listener = stage.listener()
-    taken = "%s:%d" % listener.getsockname()
+    taken = address_of(listener)
     occupied = stage.path("app.sock")
     stage.listener(occupied).close()
     inode = os.stat(occupied).st_ino

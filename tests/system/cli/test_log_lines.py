@@ -30,7 +30,7 @@ def test_listening_lines(stage):
 @pytest.mark.parametrize("listen", ["tcp", "unix"])
 def test_access_line(stage, listen, data_path):
     backend = stage.backend()
-    address = "127.0.0.1:0" if listen == "tcp" else stage.path("app.sock")
+    address = stage.front(listen)
     proxy = stage.proxy(*data_path, "--access-log", address, backend.address)
     client = stage.connect(proxy.listening[0])
     connection = backend.accept()

@@ -18,7 +18,7 @@ def serve_some(stage, backend, path, count=5):
         client.close()
 
 
-def start(stage, **options):
+def logging_elsewhere(stage, **options):
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy("--access-log", path, backend.address, sockets=0, **options)
     wait_until(lambda: listening_sockets(proxy.pid), "it has started")
@@ -27,7 +27,7 @@ def start(stage, **options):
 
 def test_full_device(stage):
     with open("/dev/full", "w") as full:
-        proxy, backend, path = start(stage, stderr=full)
+        proxy, backend, path = logging_elsewhere(stage, stderr=full)
     serve_some(stage, backend, path)
     proxy.assert_rests(0.5)
 
@@ -38,7 +38,7 @@ def test_full_disk(stage):
     directory = stage.path("disk")
     os.mkdir(directory)
     prefix = [need("unshare"), "-m", "sh", "-c", script, directory]
-    proxy, backend, path = start(stage, prefix=prefix)
+    proxy, backend, path = logging_elsewhere(stage, prefix=prefix)
     log = f"/proc/{proxy.pid}/root{directory}/log"
     with open(f"{log}.filler", "wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
         while True:
@@ -58,7 +58,7 @@ def lines(path):
 def test_file_that_may_not_grow(stage):
     """RLIMIT_FSIZE by itself ends whoever writes past it."""
     with open(stage.path("log"), "wb") as log:
-        proxy, backend, path = start(
+        proxy, backend, path = logging_elsewhere(
             stage, stderr=log, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
         )
     serve_some(stage, backend, path)
@@ -69,7 +69,7 @@ def test_file_that_may_not_grow(stage):
 def test_reader_that_is_gone(stage):
     """SIGPIPE, and then EPIPE for each line."""
     reading, writing = os.pipe()
-    proxy, backend, path = start(stage, stderr=writing)
+    proxy, backend, path = logging_elsewhere(stage, stderr=writing)
     os.close(writing)
     os.close(reading)
     serve_some(stage, backend, path)
@@ -80,7 +80,7 @@ def test_reader_that_is_gone(stage):
 def test_closed_from_the_start(stage, closed):
     """No socket takes the number of a standard descriptor, where something might be written to it."""
     redirections = " ".join(f"{number}>&-" for number in closed)
-    proxy, backend, path = start(stage, prefix=["sh", "-c", f'exec "$@" {redirections}', "sh"])
+    proxy, backend, path = logging_elsewhere(stage, prefix=["sh", "-c", f'exec "$@" {redirections}', "sh"])
     serve_some(stage, backend, path)
     for number in closed:
         assert os.readlink(f"/proc/{proxy.pid}/fd/{number}") == "/dev/null"

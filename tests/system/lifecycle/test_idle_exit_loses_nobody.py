@@ -14,25 +14,14 @@ import time
 import pytest
 
 from support.backend import echo
+from support.configuration import process, section
 from support.manager import Manager
 from support.proxy import SANITIZE, SOCKFRONT, Proxy, run
-from support.stage import endpoint
-from support.streams import exchange, is_silent, read_exactly
+from support.stage import address_of, endpoint
+from support.streams import exchange, is_silent, read_exactly, round_trip
 
 
-def live_pair(stage, backend, address):
-    client = stage.connect(address)
-    connection = backend.accept()
-    client.sendall(b"x")
-    assert read_exactly(connection, 1) == b"x"
-    return client, connection
-
-
-def address_of(listener):
-    return "%s:%d" % listener.getsockname()[:2]
-
-
-def start(stage, backend, idle, *options, **more):
+def idle_proxy(stage, backend, idle, *options, **more):
     listener = stage.listener()
     proxy = stage.handed([listener], f"--exit-idle-time={idle}", *options, "sd-listen", backend.address, **more)
     return proxy, address_of(listener)
@@ -46,7 +35,7 @@ def ended_after(proxy, within=10):
 
 def test_armed_from_the_start(stage):
     manager = Manager(stage)
-    proxy, _ = start(stage, stage.backend(), "700ms", environment=manager.environment)
+    proxy, _ = idle_proxy(stage, stage.backend(), "700ms", environment=manager.environment)
     assert 0.3 < ended_after(proxy) < 3
     assert proxy.grep("no connection for exit-idle-time")
     manager.wait("STOPPING=1")
@@ -56,9 +45,9 @@ def test_armed_from_the_start(stage):
 def test_not_while_a_connection_is_up(stage, workers):
     """And from the end of the last one, the time runs again in full."""
     backend = stage.backend()
-    proxy, address = start(stage, backend, "600ms", f"--workers={workers}")
-    first = live_pair(stage, backend, address)
-    second = live_pair(stage, backend, address)
+    proxy, address = idle_proxy(stage, backend, "600ms", f"--workers={workers}")
+    first = stage.live_pair(backend, address)
+    second = stage.live_pair(backend, address)
     assert is_silent(first[0], 0.9) and proxy.alive()
     stage.close_sockets_of([first])
     assert is_silent(second[0], 0.9) and proxy.alive()
@@ -69,11 +58,10 @@ def test_not_while_a_connection_is_up(stage, workers):
 
 def test_every_connection_restarts_it(stage):
     backend = stage.backend(echo)
-    proxy, address = start(stage, backend, "600ms")
+    proxy, address = idle_proxy(stage, backend, "600ms")
     for _ in range(5):
         with stage.connect(address) as client:
-            client.sendall(b"x")
-            assert read_exactly(client, 1) == b"x"
+            round_trip(client)
         time.sleep(0.3)
     assert proxy.alive()
     assert 0.1 < ended_after(proxy) < 3
@@ -83,7 +71,7 @@ def test_a_reload_changes_it(stage):
     backend, listener = stage.backend(), stage.listener()
 
     def text(idle):
-        return f"[sockfront]\nexit-idle-time = {idle}\n[proxy a]\nlisten = sd-listen\nbackend = {backend.address}\n"
+        return process(f"exit-idle-time = {idle}") + section(backend, "sd-listen")
 
     file = stage.file("sockfront.conf", text("1h"))
     proxy = stage.handed([listener], "-c", file)
@@ -101,7 +89,7 @@ def test_a_reload_changes_it(stage):
 def test_an_upgrade_in_the_making_is_finished_first(stage):
     """A process that waits for its successor is not idle; the successor is, in the end."""
     program = shutil.copy(SOCKFRONT, stage.path("sockfront"))
-    proxy, address = start(stage, stage.backend(), "500ms", program=program)
+    proxy, address = idle_proxy(stage, stage.backend(), "500ms", program=program)
     os.unlink(program)
     stage.file("sockfront", f'#!/bin/sh\necho held $$ >&2; sleep 1; exec {SOCKFRONT} "$@"\n')
     os.chmod(program, 0o755)
@@ -117,7 +105,7 @@ def test_an_upgrade_in_the_making_is_finished_first(stage):
 def test_short_times_are_warned_of(stage, idle, warned):
     """Once it serves, which comes before the first client has gone."""
     backend = stage.backend()
-    proxy, address = start(stage, backend, idle)
+    proxy, address = idle_proxy(stage, backend, idle)
     stage.connect(address).close()
     backend.accept().close()
     if warned:

@@ -14,33 +14,26 @@ import time
 
 import pytest
 
+from support.configuration import process, section
 from support.faults import Faults
 from support.manager import Manager
 from support.old_process import OldProcess
 from support.proc import children, command_line, listening_sockets, wait_until
 from support.proxy import SOCKFRONT, Adopted
+from support.stage import address_of
 from support.streams import exchange, is_silent, outcome, read_exactly
 
 
-def live_pair(stage, backend, address):
-    client = stage.connect(address)
-    connection = backend.accept()
-    client.sendall(b"x")
-    assert read_exactly(connection, 1) == b"x"
-    return client, connection
-
-
-def config(stage, backend, *lines, process=""):
-    listen = "".join(f"listen = {line}\n" for line in lines)
-    return stage.file("sockfront.conf", f"[sockfront]\n{process}\n[proxy a]\n{listen}backend = {backend.address}\n")
+def config(stage, backend, *listen, options=()):
+    return stage.file("sockfront.conf", process(*options) + section(backend, *listen))
 
 
 def test_listener_that_the_new_one_does_not_have(stage):
     """Its clients are the old one's to the last, and its path goes."""
     backend, kept, dropped = stage.backend(), stage.path("kept"), stage.path("dropped")
-    file = config(stage, backend, kept, dropped, process="max-connections = 1")
+    file = config(stage, backend, kept, dropped, options=["max-connections = 1"])
     proxy = stage.proxy("-c", file, sockets=2)
-    live = live_pair(stage, backend, kept)
+    live = stage.live_pair(backend, kept)
     queued = stage.connect(dropped)
     queued.sendall(b"queued")
     config(stage, backend, kept)
@@ -53,7 +46,7 @@ def test_listener_that_the_new_one_does_not_have(stage):
     wait_until(lambda: not os.path.exists(dropped), "the path of the dropped listener goes")
     assert os.path.exists(kept)
     exchange(queued, connection, seed=1, size=1000)
-    exchange(*live_pair(stage, backend, kept), seed=2, size=1000)
+    exchange(*stage.live_pair(backend, kept), seed=2, size=1000)
 
 
 def hand_over(proxy, manager):
@@ -67,12 +60,12 @@ def test_first_stop_of_a_process_that_was_replaced_does_not_cut(stage):
     """It was asked to stop once, not twice."""
     backend, path, manager = stage.backend(), stage.path("app.sock"), Manager(stage)
     proxy = stage.proxy("--drain-timeout=infinity", path, backend.address, environment=manager.environment)
-    client, connection = live_pair(stage, backend, path)
+    client, connection = stage.live_pair(backend, path)
     old = hand_over(proxy, manager)
     old.send_signal(signal.SIGTERM)
     proxy.wait_log("already waiting")
     exchange(client, connection, seed=1, size=1000)
-    client, connection = live_pair(stage, backend, path)
+    client, connection = stage.live_pair(backend, path)
     client.close()
     connection.close()
     assert old.poll() is not None or wait_until(lambda: old.poll() is not None, "it ends with its connection") is not None
@@ -81,7 +74,7 @@ def test_first_stop_of_a_process_that_was_replaced_does_not_cut(stage):
 def test_second_stop_cuts(stage):
     backend, path, manager = stage.backend(), stage.path("app.sock"), Manager(stage)
     proxy = stage.proxy("--drain-timeout=infinity", path, backend.address, environment=manager.environment)
-    client, connection = live_pair(stage, backend, path)
+    client, connection = stage.live_pair(backend, path)
     old = hand_over(proxy, manager)
     old.send_signal(signal.SIGTERM)
     proxy.wait_log("already waiting")
@@ -95,7 +88,7 @@ def test_new_one_outlives_the_old_ones_connections(stage):
     """A manager ends what is left of a service whose main process has ended."""
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy("--drain-timeout=30s", path, backend.address)
-    client, connection = live_pair(stage, backend, path)
+    client, connection = stage.live_pair(backend, path)
     old = proxy.process
     proxy.upgrade()
     proxy.signal(signal.SIGTERM)
@@ -110,7 +103,7 @@ def test_new_one_outlives_the_old_ones_connections(stage):
 def test_new_one_does_not_exit_idle_before(stage):
     backend, listener = stage.backend(), stage.listener()
     proxy = stage.handed([listener], "--exit-idle-time=300ms", "sd-listen", backend.address)
-    client, connection = live_pair(stage, backend, "%s:%d" % listener.getsockname())
+    client, connection = stage.live_pair(backend, address_of(listener))
     proxy.upgrade()
     time.sleep(1)
     assert proxy.alive(), proxy.log
@@ -123,7 +116,7 @@ def test_new_one_does_not_exit_idle_before(stage):
 def test_cut_does_not_wait(stage):
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy("--drain-timeout=30s", path, backend.address)
-    live_pair(stage, backend, path)
+    stage.live_pair(backend, path)
     proxy.upgrade()
     proxy.signal(signal.SIGTERM)
     wait_until(lambda: not listening_sockets(proxy.pid), "the new one stops")
@@ -143,12 +136,12 @@ def test_failed_one_leaves_options_and_modes(stage):
     before = stat.S_IMODE(os.stat(path).st_mode)
     with open(file, "a") as more:
         more.write("unix-listen-chmod = 0612\ntcp-keepalive = 30000::\n")
-        more.write("listen = %s:%d\n" % taken.getsockname())
+        more.write(f"listen = {address_of(taken)}\n")
     line = proxy.after_signal(signal.SIGUSR2, "this one goes on")
     assert "ended before" in line
     assert stat.S_IMODE(os.stat(path).st_mode) == before
     assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
-    exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, path), seed=1, size=1000)
 
     # The same by a reload; and then without what is in the way.
     assert "failed" in proxy.reload()
@@ -189,7 +182,7 @@ def test_new_one_that_dies_before_it_is_the_service(stage):
             pass
     said = proxy.wait_log("takes over|goes on")[0]
     if "goes on" in said:
-        exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+        exchange(*stage.live_pair(backend, path), seed=1, size=1000)
         assert not [m for m in manager.messages if m.value("MAINPID")]
     else:
         proxy.followed(said)
@@ -209,7 +202,7 @@ def test_new_one_that_is_stopped_before_it_is_the_service(stage, both):
     backend, path = stage.backend(), stage.path("app.sock")
     program = shutil.copy(SOCKFRONT, stage.path("sockfront"))
     proxy = stage.proxy("--drain-timeout=infinity", path, backend.address, program=program)
-    pair = live_pair(stage, backend, path)
+    pair = stage.live_pair(backend, path)
     go = stage.path("go")
     os.unlink(program)
     # The signal is there before the program, which acts upon it as soon as it can.
@@ -236,7 +229,7 @@ os.execv("{SOCKFRONT}", sys.argv)
         stage.close_sockets_of([pair])
         assert proxy.wait(10) == 0
     else:
-        exchange(*live_pair(stage, backend, path), seed=2, size=1000)
+        exchange(*stage.live_pair(backend, path), seed=2, size=1000)
 
 
 def test_new_one_that_is_stopped_while_the_manager_is_told(stage):
@@ -244,7 +237,7 @@ def test_new_one_that_is_stopped_while_the_manager_is_told(stage):
     manager = Manager(stage)
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy("--drain-timeout=30s", path, backend.address, environment=manager.environment)
-    pair, old = live_pair(stage, backend, path), proxy.process
+    pair, old = stage.live_pair(backend, path), proxy.process
     with manager.deaf():
         proxy.followed(proxy.after_signal(signal.SIGUSR2, "takes over"))
         proxy.signal(signal.SIGTERM)
@@ -270,7 +263,7 @@ def test_old_one_outlives_the_connections_of_one_that_was_called_off(stage):
     wait_until(lambda: len(proxy.listening) == 2, "the new one accepts")
     (new,) = successors(proxy)
     proxy.after_signal(signal.SIGTERM, "called off")
-    pair = live_pair(stage, backend, proxy.listening[0])
+    pair = stage.live_pair(backend, proxy.listening[0])
     faults.end("mute")
     wait_until(lambda: not listening_sockets(new), "the new one stops")
     time.sleep(0.3)
@@ -288,7 +281,7 @@ def test_what_the_old_one_is_asked_while_the_manager_is_told(stage, number):
     backend, path, later = stage.backend(), stage.path("app.sock"), stage.path("later.sock")
     file = config(stage, backend, path)
     proxy = stage.proxy("-c", file, environment=manager.environment)
-    pair, old = live_pair(stage, backend, path), proxy.process
+    pair, old = stage.live_pair(backend, path), proxy.process
     with manager.deaf():
         proxy.followed(proxy.after_signal(signal.SIGUSR2, "takes over"))
         config(stage, backend, path, later)
@@ -296,7 +289,7 @@ def test_what_the_old_one_is_asked_while_the_manager_is_told(stage, number):
         time.sleep(0.3)
     if number == signal.SIGHUP:
         proxy.wait_log("reloaded .*1 added")
-        exchange(*live_pair(stage, backend, later), seed=2, size=1000)
+        exchange(*stage.live_pair(backend, later), seed=2, size=1000)
     else:
         wait_until(lambda: not os.path.exists(path), "the new one stops, too")
     exchange(*pair, seed=1, size=1000)
@@ -333,7 +326,7 @@ def test_hundreds_of_listeners(stage):
     proxy.upgrade(60)
     proxy.wait_replaced()
     assert [path for path in paths if not os.path.exists(path)] == []
-    exchange(*live_pair(stage, backend, paths[-1]), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, paths[-1]), seed=1, size=1000)
     proxy.before = None
 
 
@@ -352,7 +345,7 @@ def test_reload_that_waits_for_an_upgrade_that_fails(stage):
     proxy.wait_log("reload: waiting")
     proxy.wait_log("this one goes on")
     proxy.wait_log("reloaded .*1 added")
-    exchange(*live_pair(stage, backend, later), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, later), seed=1, size=1000)
     proxy.before = None
 
 
@@ -374,7 +367,7 @@ def test_called_off_right_behind_go(stage):
     backend = stage.backend()
     for _ in range(5):
         listener = stage.listener()
-        address = "%s:%d" % listener.getsockname()
+        address = address_of(listener)
         clients = [stage.connect(address) for _ in range(10)]
         for client in clients:
             client.sendall(b"x")
@@ -404,7 +397,7 @@ def test_called_off_and_cut(stage):
     old.hear("NOTE_READY")
     old.say("NOTE_GO")
     old.hear("NOTE_ACCEPTING")
-    client, connection = live_pair(stage, backend, "%s:%d" % listener.getsockname())
+    client, connection = stage.live_pair(backend, address_of(listener))
     old.new.signal(signal.SIGTERM)
     old.say("NOTE_CALLED_OFF")
     old.new.wait_log("called it off|already waiting|waiting for")
@@ -439,7 +432,7 @@ def test_where_nobody_waits_for_children(stage):
         path, backend.address, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     )
     proxy.upgrade()
-    exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, path), seed=1, size=1000)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
@@ -464,7 +457,7 @@ def test_signal_while_the_listeners_are_opened(stage, number):
     line = proxy.wait_log("reloaded |takes over")[0]
     if number == signal.SIGUSR2:
         proxy.followed(line)
-    exchange(*live_pair(stage, backend, second), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, second), seed=1, size=1000)
 
 
 def test_pipe_as_configuration_does_not_stop_later_reloads(stage):

@@ -4,25 +4,15 @@
 import os
 import re
 import signal
-import socket
 
 import pytest
 
 from support.backend import speak_first
+from support.configuration import section
 from support.manager import Manager
 from support.proc import free_address, listener_inodes, wait_until
-from support.stage import endpoint
+from support.stage import address_of, refuses
 from support.streams import exchange, outcome
-
-
-def address_of(listener):
-    return "%s:%d" % listener.getsockname()[:2]
-
-
-def refuses(address):
-    family, where = endpoint(address)
-    with socket.socket(family) as sock:
-        return sock.connect_ex(where) != 0
 
 
 class Unit:
@@ -61,11 +51,6 @@ class Unit:
 
     def kept(self):
         return {os.fstat(sock.fileno()).st_ino for _, sock in self.manager.store}
-
-
-def section(backend, *listen, name="a", options=""):
-    lines = [f"[proxy {name}]", *(f"listen = {address}" for address in listen), f"backend = {backend.address}", options]
-    return "\n".join(lines) + "\n"
 
 
 def test_what_we_opened_is_kept(stage):

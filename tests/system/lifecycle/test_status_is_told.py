@@ -11,7 +11,7 @@ import pytest
 from support.backend import echo
 from support.manager import Manager, fill
 from support.proc import wait_until
-from support.streams import exchange, outcome, read_exactly
+from support.streams import exchange, outcome, round_trip
 
 
 def statuses(manager, since=0):
@@ -20,16 +20,7 @@ def statuses(manager, since=0):
 
 def visit(stage, address):
     with stage.connect(address) as client:
-        client.sendall(b"x")
-        assert read_exactly(client, 1) == b"x"
-
-
-def live_pair(stage, backend, address):
-    client = stage.connect(address)
-    connection = backend.accept()
-    client.sendall(b"x")
-    assert read_exactly(connection, 1) == b"x"
-    return client, connection
+        round_trip(client)
 
 
 def test_on_change_and_at_most_every_five_seconds(stage):
@@ -61,7 +52,7 @@ def test_more_time_while_connections_finish(stage):
     manager = Manager(stage)
     backend = stage.backend()
     proxy = stage.proxy("--drain-timeout=1h", "127.0.0.1:0", backend.address, environment=manager.environment)
-    pairs = [live_pair(stage, backend, proxy.listening[0]) for _ in range(2)]
+    pairs = [stage.live_pair(backend, proxy.listening[0]) for _ in range(2)]
     proxy.signal(signal.SIGTERM)
     manager.wait("STOPPING=1")
     wait_until(lambda: "stopping: 2 connection(s) left" in statuses(manager), "how many are left")
@@ -106,7 +97,7 @@ def test_deaf_manager_delays_nobody(stage, deaf, store):
 def test_deaf_manager_and_a_cut(stage, deaf):
     backend = stage.backend()
     proxy = stage.proxy("--drain-timeout=300ms", "127.0.0.1:0", backend.address, environment=deaf)
-    client, connection = live_pair(stage, backend, proxy.listening[0])
+    client, connection = stage.live_pair(backend, proxy.listening[0])
     began = time.monotonic()
     proxy.signal(signal.SIGTERM)
     assert outcome(connection, 5) == (b"", "reset") == outcome(client, 5)

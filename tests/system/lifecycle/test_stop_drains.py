@@ -2,7 +2,6 @@
 """SIGTERM and SIGINT: the queue is served, live connections end, a deadline or a second signal cuts; exit 0."""
 
 import signal
-import socket
 import time
 
 import pytest
@@ -10,28 +9,15 @@ import pytest
 from support.backend import Reserved
 from support.drain import serve_queue_of_a_drain
 from support.proc import listening_sockets, wait_until
-from support.streams import exchange, is_silent, outcome, read_exactly
+from support.stage import address_of
+from support.streams import exchange, is_silent, outcome
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 @pytest.fixture(params=["tcp", "unix"])
 def listen(request, stage):
-    return "127.0.0.1:0" if request.param == "tcp" else stage.path("app.sock")
-
-
-def start(stage, listen, *options):
-    backend = stage.backend()
-    proxy = stage.proxy("--access-log", *options, listen, backend.address)
-    return backend, proxy
-
-
-def live_pair(stage, backend, proxy):
-    client = stage.connect(proxy.listening[0])
-    connection = backend.accept()
-    client.sendall(b"x")
-    assert read_exactly(connection, 1) == b"x"
-    return client, connection
+    return stage.front(request.param)
 
 
 def assert_refuses(stage, proxy):
@@ -42,7 +28,7 @@ def assert_refuses(stage, proxy):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_nothing_to_wait_for(stage, listen, number):
-    _, proxy = start(stage, listen)
+    proxy, _ = stage.served("--access-log", listen=[listen])
     proxy.signal(number)
     assert proxy.wait(5) == 0
     assert not proxy.grep("cut ")
@@ -50,8 +36,8 @@ def test_nothing_to_wait_for(stage, listen, number):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_live_connections_finish(stage, listen, number):
-    backend, proxy = start(stage, listen, "--drain-timeout", "60s")
-    client, connection = live_pair(stage, backend, proxy)
+    proxy, backend = stage.served("--access-log", "--drain-timeout", "60s", listen=[listen])
+    client, connection = stage.live_pair(backend, proxy.listening[0])
     proxy.signal(number)
     assert_refuses(stage, proxy)
     assert is_silent(client, 0.5)
@@ -65,14 +51,14 @@ def test_live_connections_finish(stage, listen, number):
 
 def test_queued_clients_are_served(stage, listen):
     """Clients whom the kernel took before the signal are not lost with the listener."""
-    backend, proxy = start(stage, listen)
+    proxy, backend = stage.served("--access-log", listen=[listen])
     serve_queue_of_a_drain(stage, backend, proxy, 20, 10_000)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_deadline_cuts(stage, listen, number):
-    backend, proxy = start(stage, listen, "--drain-timeout", "1s")
-    pairs = [live_pair(stage, backend, proxy) for _ in range(2)]
+    proxy, backend = stage.served("--access-log", "--drain-timeout", "1s", listen=[listen])
+    pairs = [stage.live_pair(backend, proxy.listening[0]) for _ in range(2)]
     proxy.signal(number)
     for client, connection in pairs:
         assert outcome(client, 10) == (b"", "reset" if listen.startswith("127") else "end")
@@ -84,8 +70,8 @@ def test_deadline_cuts(stage, listen, number):
 
 @pytest.mark.parametrize("first, second", [(a, b) for a in SIGNALS for b in SIGNALS])
 def test_second_signal_cuts(stage, listen, first, second):
-    backend, proxy = start(stage, listen, "--drain-timeout", "infinity")
-    client, connection = live_pair(stage, backend, proxy)
+    proxy, backend = stage.served("--access-log", "--drain-timeout", "infinity", listen=[listen])
+    client, connection = stage.live_pair(backend, proxy.listening[0])
     proxy.signal(first)
     assert_refuses(stage, proxy)
     assert is_silent(client, 0.3)
@@ -97,8 +83,8 @@ def test_second_signal_cuts(stage, listen, first, second):
 
 
 def test_shortest_timeout_cuts_at_once(stage, listen):
-    backend, proxy = start(stage, listen, "--drain-timeout", "1ms")
-    client, connection = live_pair(stage, backend, proxy)
+    proxy, backend = stage.served("--access-log", "--drain-timeout", "1ms", listen=[listen])
+    client, connection = stage.live_pair(backend, proxy.listening[0])
     proxy.signal(signal.SIGTERM)
     assert proxy.wait(5) == 0
     assert outcome(connection, 5) == (b"", "reset")
@@ -106,8 +92,8 @@ def test_shortest_timeout_cuts_at_once(stage, listen):
 
 def test_cut_reaches_a_stuck_reader(stage, listen):
     """A connection that is full of bytes nobody reads does not hold the end up."""
-    backend, proxy = start(stage, listen, "--drain-timeout", "500ms")
-    _, connection = live_pair(stage, backend, proxy)
+    proxy, backend = stage.served("--access-log", "--drain-timeout", "500ms", listen=[listen])
+    _, connection = stage.live_pair(backend, proxy.listening[0])
     connection.setblocking(False)
     try:
         while True:
@@ -135,8 +121,8 @@ def test_waiting_for_the_backend_is_a_connection(stage, listen):
 
 def test_within_max_connections(stage, listen):
     """The drain takes nobody past max-connections and ends when those it has are done."""
-    backend, proxy = start(stage, listen, "--max-connections", "1")
-    client, connection = live_pair(stage, backend, proxy)
+    proxy, backend = stage.served("--access-log", "--max-connections", "1", listen=[listen])
+    client, connection = stage.live_pair(backend, proxy.listening[0])
     queued = stage.connect(proxy.listening[0])
     proxy.signal(signal.SIGTERM)
     time.sleep(0.3)
@@ -152,11 +138,7 @@ def test_within_max_connections(stage, listen):
 
 
 def test_inetd_stops_too(stage):
-    backend = stage.backend()
-    ours, theirs = map(stage.keep, socket.socketpair())
-    proxy = stage.proxy("--drain-timeout=1s", "-", backend.address, sockets=0, stdin=theirs, stdout=theirs)
-    theirs.close()
-    connection = backend.accept()
+    proxy, ours, connection = stage.inetd_pair("--drain-timeout=1s")
     proxy.signal(signal.SIGTERM)
     assert outcome(connection, 5) == (b"", "reset")
     assert outcome(ours, 5) == (b"", "end")
@@ -171,7 +153,7 @@ def test_inherited_listener_keeps_its_queue(stage):
     proxy = stage.proxy(f"accept-from-fd:{number}", backend.address, pass_fds=[number])
     proxy.signal(signal.SIGTERM)
     assert proxy.wait(5) == 0
-    late = stage.connect("%s:%d" % listener.getsockname())
+    late = stage.connect(address_of(listener))
     listener.settimeout(5)
     connection = stage.keep(listener.accept()[0])
     late.sendall(b"x")

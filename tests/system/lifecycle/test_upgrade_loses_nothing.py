@@ -6,7 +6,6 @@ import re
 import resource
 import shutil
 import signal
-import socket
 import time
 
 import pytest
@@ -16,8 +15,8 @@ from support.load import Load
 from support.manager import Manager
 from support.proc import children, free_address, kinds, listener_inodes, parent, wait_until
 from support.proxy import SANITIZE, SOCKFRONT
-from support.stage import endpoint
-from support.streams import exchange, read_exactly
+from support.stage import address_of, refuses
+from support.streams import exchange, read_exactly, round_trip
 
 
 @pytest.fixture
@@ -35,28 +34,10 @@ def script(stage, path, text):
     os.rename(new, path)
 
 
-def live_pair(stage, backend, address):
-    client = stage.connect(address)
-    connection = backend.accept()
-    client.sendall(b"x")
-    assert read_exactly(connection, 1) == b"x"
-    return client, connection
-
-
-def address_of(listener):
-    return "%s:%d" % listener.getsockname()[:2]
-
-
 def environment_of(pid):
     with open(f"/proc/{pid}/environ", "rb") as file:
         pairs = [pair.partition(b"=") for pair in file.read().split(b"\0") if pair]
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
-
-
-def refuses(address):
-    family, where = endpoint(address)
-    with socket.socket(family) as sock:
-        return sock.connect_ex(where) != 0
 
 
 # ---- what is taken over ----
@@ -71,12 +52,12 @@ def test_all_that_we_opened(stage):
     before, file = listener_inodes(proxy.pid), os.stat(path)
     for number in range(3):
         old = proxy.pid
-        pairs = [live_pair(stage, backend, address) for address in addresses]
+        pairs = [stage.live_pair(backend, address) for address in addresses]
         proxy.upgrade()
         assert proxy.pid != old and parent(proxy.pid) == os.getpid()
         assert listener_inodes(proxy.pid) == before
         for address in addresses:
-            exchange(*live_pair(stage, backend, address), seed=number, size=1000)
+            exchange(*stage.live_pair(backend, address), seed=number, size=1000)
         for client, connection in pairs:
             exchange(client, connection, seed=number)
         stage.close_sockets_of(pairs)
@@ -97,13 +78,13 @@ def test_what_was_inherited(stage, words):
     addresses = [address_of(listeners[0]), stage.path("second.sock")]
     proxy = stage.handed(listeners, *words, backend.address, names="first:second", listening=2)
     for number in range(3):
-        pair = live_pair(stage, backend, addresses[1])
+        pair = stage.live_pair(backend, addresses[1])
         proxy.upgrade()
         now = environment_of(proxy.pid)
         assert (now["LISTEN_FDS"], now["LISTEN_FDNAMES"]) == ("2", "first:second")
         assert int(now["LISTEN_PID"]) == proxy.pid
         for address in addresses:
-            exchange(*live_pair(stage, backend, address), seed=number, size=1000)
+            exchange(*stage.live_pair(backend, address), seed=number, size=1000)
         exchange(*pair, seed=number)
         stage.close_sockets_of([pair])
         proxy.wait_replaced()
@@ -131,7 +112,7 @@ def test_what_no_variable_names(stage, words):
     for seed in range(2):
         proxy.upgrade()
         assert "LISTEN_FDS" not in environment_of(proxy.pid)
-        exchange(*live_pair(stage, backend, address_of(listener)), seed=seed, size=1000)
+        exchange(*stage.live_pair(backend, address_of(listener)), seed=seed, size=1000)
 
 
 def test_number_that_no_line_names_for_a_while(stage):
@@ -155,15 +136,15 @@ def test_number_that_no_line_names_for_a_while(stage):
 def test_path_that_was_removed_is_bound_anew(stage):
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy(path, backend.address)
-    queued = live_pair(stage, backend, path)
+    queued = stage.live_pair(backend, path)
     os.unlink(path)
     proxy.upgrade()
-    exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, path), seed=1, size=1000)
     exchange(*queued, seed=2)
     stage.close_sockets_of([queued])
     proxy.wait_replaced()
     assert os.path.exists(path), "the old process leaves the new one's path alone"
-    exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, path), seed=1, size=1000)
 
 
 @pytest.mark.parametrize("how", ["freshly started", "with connections"])
@@ -172,7 +153,7 @@ def test_no_descriptor_is_left_over(stage, how):
     backend = stage.backend()
     listener = stage.listener()
     proxy = stage.handed([listener], "sd-listen", "127.0.0.1:0", stage.path("a"), backend.address, listening=3)
-    pairs = [live_pair(stage, backend, stage.path("a")) for _ in range(5 if how == "with connections" else 0)]
+    pairs = [stage.live_pair(backend, stage.path("a")) for _ in range(5 if how == "with connections" else 0)]
     # While the last process has connections, the new one is told when it ends.
     expected = {**proxy.before, "socket": proxy.before["socket"] + bool(pairs)}
     for _ in range(3):
@@ -242,7 +223,7 @@ def test_changed_descriptor_limit(stage):
     proxy.upgrade()
     proxy.before = None  # fewer pipes, too
     assert proxy.grep(r"at most \d{3} connections at once, with 400 descriptors"), proxy.log
-    exchange(*live_pair(stage, backend, proxy.listening[0]), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, proxy.listening[0]), seed=1, size=1000)
 
 
 # ---- what the manager hears ----
@@ -255,7 +236,7 @@ def test_the_manager_is_told_by_the_old_process(stage):
     manager.wait("READY=1")
     for _ in range(2):
         old, since = proxy.pid, len(manager.messages)
-        client, connection = live_pair(stage, backend, proxy.listening[0])
+        client, connection = stage.live_pair(backend, proxy.listening[0])
         new = proxy.upgrade()
         told = manager.wait(f"MAINPID={new}", since)
         assert told.pid == old and "READY=1" in told.lines
@@ -317,7 +298,7 @@ def test_binary_that_fails_changes_nothing(stage, binary, case):
     proxy = stage.proxy(*words, program=binary, sockets=2, environment=manager.environment)
     pid, before, inode = proxy.pid, listener_inodes(proxy.pid), os.stat(path).st_ino
     manager.wait("READY=1")
-    client, connection = live_pair(stage, backend, path)
+    client, connection = stage.live_pair(backend, path)
     if text:
         script(stage, binary, text)
     else:
@@ -333,12 +314,12 @@ def test_binary_that_fails_changes_nothing(stage, binary, case):
     assert not children(pid) and listener_inodes(pid) == before and os.stat(path).st_ino == inode
     assert not [m for m in manager.messages[since:] if m.value("MAINPID") or "STOPPING=1" in m.lines]
     exchange(client, connection, seed=1)
-    exchange(*live_pair(stage, backend, path), seed=2, size=1000)
+    exchange(*stage.live_pair(backend, path), seed=2, size=1000)
     if os.path.lexists(binary):
         os.unlink(binary)
     shutil.copy(SOCKFRONT, binary)
     proxy.upgrade()
-    exchange(*live_pair(stage, backend, path), seed=3, size=1000)
+    exchange(*stage.live_pair(backend, path), seed=3, size=1000)
 
 
 def reap():
@@ -363,13 +344,13 @@ def test_configuration_that_became_bad_changes_nothing(stage):
         line = proxy.after_signal(signal.SIGUSR2, r"goes on|takes over")
         assert "goes on" in line
         assert os.stat(path).st_ino == inode and not os.path.exists(stage.path("b"))
-        exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+        exchange(*stage.live_pair(backend, path), seed=1, size=1000)
     assert proxy.grep(re.escape(file) + ":4: .*nonsense"), proxy.log
     assert proxy.grep("error: .*" + re.escape(address_of(taken))), proxy.log
     assert not [m for m in manager.messages[since:] if m.value("MAINPID") or "STOPPING=1" in m.lines]
     stage.file("sockfront.conf", good)
     proxy.upgrade()
-    exchange(*live_pair(stage, backend, path), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, path), seed=1, size=1000)
 
 
 def held(stage, binary):
@@ -396,13 +377,13 @@ def test_serves_while_the_new_one_is_slow(stage, binary):
     gate = held(stage, binary)
     hold(stage, proxy)
     for number in range(5):
-        exchange(*live_pair(stage, backend, proxy.listening[0]), seed=number, size=1000)
+        exchange(*stage.live_pair(backend, proxy.listening[0]), seed=number, size=1000)
     proxy.signal(signal.SIGUSR2)
     proxy.wait_log("one is under way already")
     assert len(proxy.grep("^held")) == 1
     stage.file(os.path.basename(gate), "")
     proxy.followed(proxy.wait_log("takes over")[0])
-    exchange(*live_pair(stage, backend, proxy.listening[0]), seed=1, size=1000)
+    exchange(*stage.live_pair(backend, proxy.listening[0]), seed=1, size=1000)
 
 
 def test_stop_calls_it_off(stage, binary):
@@ -411,7 +392,7 @@ def test_stop_calls_it_off(stage, binary):
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy(path, backend.address, program=binary, environment=manager.environment)
     held(stage, binary)
-    client, connection = live_pair(stage, backend, path)
+    client, connection = stage.live_pair(backend, path)
     new = hold(stage, proxy)
     proxy.signal(signal.SIGTERM)
     proxy.wait_log("the upgrade is called off")
@@ -481,8 +462,7 @@ def test_reload_wants_back_what_the_upgrade_dropped(stage, binary):
     assert "1 added" in proxy.wait_log("reloaded|reload failed")[0], proxy.log
     clients.append(stage.connect(path))
     for client in clients:
-        client.sendall(b"x")
-        assert read_exactly(client, 1) == b"x"
+        round_trip(client)
     proxy.before = None
     stage.close_sockets()
 
@@ -504,7 +484,7 @@ def test_reload_that_waited_for_an_upgrade_that_failed(stage, binary):
 def test_during_a_drain_it_is_too_late(stage):
     backend = stage.backend()
     proxy = stage.proxy("127.0.0.1:0", backend.address)
-    client, connection = live_pair(stage, backend, proxy.listening[0])
+    client, connection = stage.live_pair(backend, proxy.listening[0])
     proxy.signal(signal.SIGTERM)
     proxy.wait_log("stopping")
     proxy.signal(signal.SIGUSR2)
@@ -519,9 +499,9 @@ def test_stop_after_it_cuts_neither(stage):
     """The old one drains on its own; the new one's SIGTERM is the new one's."""
     backend = stage.backend()
     proxy = stage.proxy("127.0.0.1:0", backend.address)
-    old = live_pair(stage, backend, proxy.listening[0])
+    old = stage.live_pair(backend, proxy.listening[0])
     proxy.upgrade()
-    new = live_pair(stage, backend, proxy.listening[0])
+    new = stage.live_pair(backend, proxy.listening[0])
     proxy.signal(signal.SIGTERM)
     pids = (proxy.pid, proxy.replaced[0].pid)
     wait_until(lambda: not any(map(listener_inodes, pids)), "both have closed the listener")
@@ -535,11 +515,7 @@ def test_stop_after_it_cuts_neither(stage):
 
 def test_handed_connection_is_nobody_elses(stage):
     """With the one connection of Accept=yes or inetd there is nothing to take over."""
-    backend = stage.backend()
-    ours, theirs = map(stage.keep, socket.socketpair())
-    proxy = stage.proxy("-", backend.address, sockets=0, stdin=theirs, stdout=theirs)
-    theirs.close()
-    connection = backend.accept()
+    proxy, ours, connection = stage.inetd_pair()
     proxy.signal(signal.SIGUSR2)
     proxy.wait_log("upgrade: .*connection")
     exchange(ours, connection, seed=1)
@@ -553,7 +529,7 @@ def test_queue_at_the_limit_goes_to_the_new_process(stage):
     """Clients who wait because of max-connections are served by whoever has room first."""
     backend = stage.backend()
     proxy = stage.proxy("--max-connections=1", "127.0.0.1:0", backend.address)
-    held_pair = live_pair(stage, backend, proxy.listening[0])
+    held_pair = stage.live_pair(backend, proxy.listening[0])
     queued = [stage.connect(proxy.listening[0]) for _ in range(4)]
     for number, client in enumerate(queued):
         client.sendall(bytes([number]))

@@ -11,12 +11,12 @@ import pytest
 from support.backend import echo
 from support.manager import Manager
 from support.proc import threads
-from support.streams import read_exactly
+from support.streams import round_trip
 
 PERIOD = 0.4
 
 
-def start(stage, workers=1, **environment):
+def watched(stage, workers=1, **environment):
     manager = Manager(stage)
     proxy = stage.proxy(
         f"--workers={workers}",
@@ -52,14 +52,14 @@ def frozen(tid):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_about_twice_in_each_period(stage, workers):
-    manager, _ = start(stage, workers, WATCHDOG_USEC=str(int(PERIOD * 1e6)))
+    manager, _ = watched(stage, workers, WATCHDOG_USEC=str(int(PERIOD * 1e6)))
     assert 6 <= beats(manager, 4 * PERIOD) <= 10
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_stuck_worker_is_noticed(stage, index):
     """Whichever of them it is; and when it goes on, so do the messages."""
-    manager, proxy = start(stage, 3, WATCHDOG_USEC=str(int(PERIOD * 1e6)))
+    manager, proxy = watched(stage, 3, WATCHDOG_USEC=str(int(PERIOD * 1e6)))
     worker = sorted(threads(proxy.pid))[1 + index]  # the main thread first, the manager's last
     with frozen(worker):
         beats(manager, PERIOD)  # one may have been under way
@@ -68,8 +68,7 @@ def test_a_stuck_worker_is_noticed(stage, index):
     proxy.wait_log("every worker answers again")
     assert beats(manager, 4 * PERIOD) >= 5
     with stage.connect(proxy.listening[0]) as client:
-        client.sendall(b"x")
-        assert read_exactly(client, 1) == b"x"
+        round_trip(client)
 
 
 QUIET = {
@@ -82,7 +81,7 @@ QUIET = {
 
 @pytest.mark.parametrize("case", QUIET)
 def test_none_where_nobody_waits_for_it(stage, case):
-    manager, proxy = start(stage, **QUIET[case])
+    manager, proxy = watched(stage, **QUIET[case])
     woken = proxy.wakeups_during(0.6)
     assert not manager.said("WATCHDOG=1")
     assert woken < 5, "no timer runs for it"

@@ -2,7 +2,6 @@
 """Several workers serve every kind of listener, share one limit, and stop together."""
 
 import signal
-import socket
 
 import pytest
 
@@ -113,11 +112,7 @@ def test_cut(stage, workers):
 
 
 def test_one_connection_under_inetd(stage, workers):
-    backend = stage.backend()
-    ours, theirs = map(stage.keep, socket.socketpair())
-    proxy = stage.proxy(*workers, "-", backend.address, sockets=0, stdin=theirs, stdout=theirs)
-    theirs.close()
-    connection = backend.accept()
+    proxy, ours, connection = stage.inetd_pair(*workers)
     assert is_silent(ours, 0.2)
     exchange(ours, connection, seed=stage.seed)
     assert proxy.wait() == 0

@@ -8,18 +8,11 @@ import pytest
 
 from support.backend import echo
 from support.proc import limit_descriptors, lowest_free
-from support.streams import outcome, read_exactly
+from support.streams import outcome, read_exactly, round_trip
 
 
-def round_trip(client, message=b"are you there", within=10):
-    client.settimeout(within)
-    client.sendall(message)
-    assert read_exactly(client, len(message), within) == message
-
-
-def start(stage, listen):
-    backend = stage.backend(echo)
-    proxy = stage.proxy(listen, backend.address)
+def with_live_clients(stage, listen):
+    proxy, _ = stage.served(listen=[listen], handler=echo)
     live = [stage.connect(proxy.listening[0]) for _ in range(3)]
     for client in live:
         round_trip(client)
@@ -36,11 +29,11 @@ def assert_quiet(proxy, live, seconds=3.0):
 
 @pytest.fixture(params=["tcp", "unix"])
 def listen(request, stage):
-    return "127.0.0.1:0" if request.param == "tcp" else stage.path("app.sock")
+    return stage.front(request.param)
 
 
 def test_limit_raised_again(stage, listen):
-    proxy, live = start(stage, listen)
+    proxy, live = with_live_clients(stage, listen)
     limit_descriptors(proxy.pid, lowest_free(proxy.pid))
     waiting = [stage.connect(proxy.listening[0]) for _ in range(5)]
     for client in waiting:
@@ -53,7 +46,7 @@ def test_limit_raised_again(stage, listen):
 
 def test_connections_close(stage, listen):
     """What a connection gives back serves the next in the queue."""
-    proxy, live = start(stage, listen)
+    proxy, live = with_live_clients(stage, listen)
     limit_descriptors(proxy.pid, lowest_free(proxy.pid))
     waiting = [stage.connect(proxy.listening[0]) for _ in range(3)]
     for client in waiting:
@@ -69,7 +62,7 @@ def test_connections_close(stage, listen):
 
 def test_room_for_half_a_connection(stage, listen):
     """One descriptor is left: enough to accept, not enough for the backend."""
-    proxy, live = start(stage, listen)
+    proxy, live = with_live_clients(stage, listen)
     limit_descriptors(proxy.pid, lowest_free(proxy.pid) + 1)
     for _ in range(5):
         stage.connect(proxy.listening[0])
@@ -81,7 +74,7 @@ def test_room_for_half_a_connection(stage, listen):
 
 def test_bulk_without_room_for_a_pipe(stage):
     """No descriptors for a pipe: bulk goes on by copying."""
-    proxy, live = start(stage, "127.0.0.1:0")
+    proxy, live = with_live_clients(stage, "127.0.0.1:0")
     limit_descriptors(proxy.pid, lowest_free(proxy.pid))
     for _ in range(64):
         round_trip(live[0], bytes(65536))

@@ -14,7 +14,7 @@ KEPT_PIPES = 2 * 16  # descriptors that the pool may hold while there are connec
 @pytest.mark.parametrize("listen", ["tcp", "unix"])
 def test_after_small_traffic(stage, listen, data_path):
     backend = stage.backend(echo)
-    proxy = stage.proxy(*data_path, "127.0.0.1:0" if listen == "tcp" else stage.path("app.sock"), backend.address)
+    proxy = stage.proxy(*data_path, stage.front(listen), backend.address)
     for _ in range(COUNT):
         client = stage.connect(proxy.listening[0])
         client.sendall(b"hello")

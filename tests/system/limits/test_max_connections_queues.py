@@ -7,14 +7,8 @@ from support.proc import holds_for, wait_until
 from support.streams import exchange, is_silent, read_exactly, reset
 
 
-def start(stage, number, listen=("127.0.0.1:0",)):
-    backend = stage.backend()
-    proxy = stage.proxy("--max-connections", str(number), *listen, backend.address, sockets=len(listen))
-    return backend, proxy
-
-
 def test_the_rest_waits_its_turn(stage):
-    backend, proxy = start(stage, 2)
+    proxy, backend = stage.served("--max-connections=2")
     clients = [stage.connect(proxy.listening[0]) for _ in range(5)]
     for number, client in enumerate(clients):
         client.sendall(bytes([number]))
@@ -41,7 +35,7 @@ def test_the_rest_waits_its_turn(stage):
 
 def test_counts_over_all_listeners(stage):
     """The limit is the process's: TCP and UNIX clients share it, and a freed slot wakes any listener."""
-    backend, proxy = start(stage, 2, ("127.0.0.1:0", stage.path("app.sock")))
+    proxy, backend = stage.served("--max-connections=2", listen=["127.0.0.1:0", stage.path("app.sock")])
     tcp = next(a for a in proxy.listening if not a.startswith("/"))
     first, second = stage.connect(tcp), stage.connect(stage.path("app.sock"))
     held = [backend.accept(), backend.accept()]
@@ -59,7 +53,7 @@ def test_counts_over_all_listeners(stage):
 
 @pytest.mark.parametrize("leave", ["close", "reset"])
 def test_those_that_leave_the_queue_take_no_slot_for_long(stage, leave):
-    backend, proxy = start(stage, 1)
+    proxy, backend = stage.served("--max-connections=1")
     first = stage.connect(proxy.listening[0])
     held = backend.accept()
     quitters = [stage.connect(proxy.listening[0]) for _ in range(3)]
@@ -84,7 +78,7 @@ def test_those_that_leave_the_queue_take_no_slot_for_long(stage, leave):
 
 def test_slots_come_back(stage):
     """Many times as many connections as slots, one after another and through failures."""
-    backend, proxy = start(stage, 3)
+    proxy, backend = stage.served("--max-connections=3")
     for turn in range(30):
         client = stage.connect(proxy.listening[0])
         connection = backend.accept(5)

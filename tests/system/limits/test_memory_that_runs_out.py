@@ -26,14 +26,9 @@ def limit_memory(pid, soft):
     resource.prlimit(pid, resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
 
 
-def start(stage, address, *options):
-    return stage.proxy("--access-log", *options, "127.0.0.1:0", address)
-
-
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_clients_wait(stage, workers):
-    backend = stage.backend()
-    proxy = start(stage, backend.address, "--workers", workers)
+    proxy, backend = stage.served("--access-log", "--workers", workers)
     live = stage.connect(proxy.listening[0])
     connection = backend.accept()
     limit_memory(proxy.pid, in_use(proxy.pid))
@@ -59,8 +54,7 @@ def test_clients_wait(stage, workers):
 
 def test_end(stage):
     """A drain and its second signal need no memory; who is in the queue cannot be taken from it."""
-    backend = stage.backend()
-    proxy = start(stage, backend.address, "--workers=3")
+    proxy, backend = stage.served("--access-log", "--workers=3")
     clients = [stage.connect(proxy.listening[0])]
     backend.accept()
     limit_memory(proxy.pid, in_use(proxy.pid))
@@ -78,7 +72,7 @@ def test_end(stage):
 def test_none_is_lost_without_a_line(stage):
     """While the backend is awaited, each client needs memory of its own."""
     port = Reserved(stage)
-    proxy = start(stage, port.address, "--connect-timeout=60s")
+    proxy = stage.proxy("--access-log", "--connect-timeout=60s", "127.0.0.1:0", port.address)
     limit_memory(proxy.pid, in_use(proxy.pid) + 200_000)
     clients = [stage.connect(proxy.listening[0]) for _ in range(CLIENTS)]
     proxy.wait_log("accepting pauses.*memory")

@@ -36,7 +36,7 @@ def test_idle(stage, listen):
     if count < 1000:
         pytest.skip(f"the hard limit of descriptors is {limit}")
     backend = stage.backend()
-    proxy = stage.proxy("127.0.0.1:0" if listen == "tcp" else stage.path("app.sock"), backend.address)
+    proxy = stage.proxy(stage.front(listen), backend.address)
     before = resident(proxy.pid)
     clients, connections = open_connections(stage, proxy, backend, count)
     assert proxy.excess_sockets() == 2 * count

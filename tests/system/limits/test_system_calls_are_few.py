@@ -75,7 +75,7 @@ class Trace:
 @pytest.fixture(params=["tcp", "unix"])
 def traced(request, stage):
     backend = low_port_backend(stage)
-    proxy = stage.proxy("127.0.0.1:0" if request.param == "tcp" else stage.path("app.sock"), backend.address)
+    proxy = stage.proxy(stage.front(request.param), backend.address)
     return backend, proxy, Trace(stage, proxy.pid)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from support.proc import descriptors, is_cloexec
 from support.proxy import run
-from support.stage import need
+from support.stage import address_of, need
 from support.streams import MB, Background, exchange, is_silent, read_exactly, read_to_end, reset
 
 
@@ -20,18 +20,14 @@ def refused(stage, sockets, *arguments, **options):
     return proxy.wait(), proxy.log
 
 
-def port_of(sock):
-    return "%s:%d" % sock.getsockname()[:2]
-
-
 def test_names_pick_their_own(stage):
     """sd-listen:NAME takes every descriptor of that name and no other; untaken ones are warned of."""
     backend = stage.backend()
     listeners = [stage.listener() for _ in range(3)]
     proxy = stage.handed(listeners, "sd-listen:web", backend.address, names="web:Web:web", listening=2)
     for number in (0, 2):
-        exchange(stage.connect(port_of(listeners[number])), backend.accept(), seed=number, size=1000)
-    client = stage.connect(port_of(listeners[1]))
+        exchange(stage.connect(address_of(listeners[number])), backend.accept(), seed=number, size=1000)
+    client = stage.connect(address_of(listeners[1]))
     client.sendall(b"hello")
     assert is_silent(client, 0.5)
     warning = proxy.wait_log("warning: ")
@@ -49,8 +45,8 @@ def test_two_proxies_by_name(stage):
         ),
     )
     stage.handed(listeners, "-c", file, names="b:a", listening=2)
-    exchange(stage.connect(port_of(listeners[0])), backends[1].accept(), seed=1, size=1000)
-    exchange(stage.connect(port_of(listeners[1])), backends[0].accept(), seed=2, size=1000)
+    exchange(stage.connect(address_of(listeners[0])), backends[1].accept(), seed=1, size=1000)
+    exchange(stage.connect(address_of(listeners[1])), backends[0].accept(), seed=2, size=1000)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +176,7 @@ def test_environment_ignored_on_demand(stage):
         handover=["--move", f"{number}:3"],
         pass_fds=[number],
     )
-    exchange(stage.connect(port_of(listener)), backend.accept(), seed=1, size=1000)
+    exchange(stage.connect(address_of(listener)), backend.accept(), seed=1, size=1000)
 
 
 def test_no_descriptor_leaks_to_children(stage):
@@ -222,7 +218,7 @@ def test_connected_socket_is_one_connection(stage):
 @pytest.mark.parametrize("stream", ["tcp", "unix"])
 def test_listening_socket_under_inetd(stage, stream):
     """A listening stdin is a mistake that the message explains."""
-    listener = stage.listener("127.0.0.1:0" if stream == "tcp" else stage.path("app.sock"))
+    listener = stage.listener(stage.front(stream))
     status, _, log = run("inetd", "127.0.0.1:9", stdin=listener)
     assert status == 1
     assert "accept-from-fd:0" in log
@@ -267,7 +263,7 @@ def test_blocking_mode_of_a_shared_connection_is_given_back(stage):
 def test_shared_connection_wakes_for_every_byte_afterwards(stage):
     """A long stream is read in large pieces (SO_RCVLOWAT), which is nobody else's concern."""
     backend, listener = stage.backend(), stage.listener()
-    ours, theirs = stage.connect("%s:%d" % listener.getsockname()), stage.keep(listener.accept()[0])
+    ours, theirs = stage.connect(address_of(listener)), stage.keep(listener.accept()[0])
     proxy = stage.handed([theirs], "--drain-timeout=0", "sd-listen", backend.address, listening=0)
     connection = backend.accept()
     sending = Background(ours.sendall, bytes(200 * MB))
@@ -286,7 +282,7 @@ def test_shared_connection_wakes_for_every_byte_afterwards(stage):
 def test_connection_that_was_reset_before_we_started(stage, form):
     """A client that leaves is no failure, however early it does: a port scan fails no unit."""
     backend, listener = stage.backend(), stage.listener()
-    ours, theirs = stage.connect("%s:%d" % listener.getsockname()), stage.keep(listener.accept()[0])
+    ours, theirs = stage.connect(address_of(listener)), stage.keep(listener.accept()[0])
     reset(ours)
     if form == "inetd":
         proxy = stage.proxy("inetd", backend.address, sockets=0, stdin=theirs, stdout=theirs)

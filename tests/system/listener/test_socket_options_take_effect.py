@@ -96,10 +96,7 @@ def test_only_v6(stage, only):
 
 def test_small_writes_are_not_held_back(stage):
     """TCP_NODELAY on both sides by default: a ping-pong of single bytes does not stall at 40 ms a turn."""
-    backend = stage.backend()
-    proxy = stage.proxy("127.0.0.1:0", backend.address)
-    client = stage.connect(proxy.listening[0])
-    connection = backend.accept()
+    proxy, client, connection = stage.pair()
     for sock in (client, connection):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -14,7 +14,7 @@ def test_close_midway(stage, listen, leaver, data_path):
     backend = stage.backend()
     proxy = stage.proxy(
         *data_path,
-        "127.0.0.1:0" if listen == "tcp" else stage.path("app.sock"),
+        stage.front(listen),
         backend.address,
         preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL),
     )

@@ -15,17 +15,10 @@ from support.streams import KB300, MB, Background, outcome, random_bytes, read_e
 MESSAGES = [5 * MB + 1, 1, 70_000, MB + 17, 20 * MB + 999, 999_999, 3, 40 * MB + 5]
 
 
-def pair(stage, *options, listen="127.0.0.1:0"):
-    backend = stage.backend()
-    proxy = stage.proxy(*options, listen, backend.address)
-    client = stage.connect(proxy.listening[0])
-    return proxy, client, backend.accept()
-
-
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("listen", ["tcp", "unix"])
 def test_messages_and_answers(stage, direction, listen):
-    proxy, client, connection = pair(stage, listen="127.0.0.1:0" if listen == "tcp" else stage.path("app.sock"))
+    proxy, client, connection = stage.pair(listen=stage.front(listen))
     source, sink = (client, connection) if direction == "up" else (connection, client)
     data = random_bytes(stage.seed, max(MESSAGES))
     for size in MESSAGES:
@@ -38,7 +31,7 @@ def test_messages_and_answers(stage, direction, listen):
 
 
 def test_end_after_a_long_stream(stage, data_path):
-    _, client, connection = pair(stage, *data_path)
+    _, client, connection = stage.pair(*data_path)
     data = random_bytes(stage.seed, 30 * MB + 123)
     sending = Background(lambda: (client.sendall(data), client.close()))
     assert outcome(connection, 30) == (data, "end")
@@ -47,7 +40,7 @@ def test_end_after_a_long_stream(stage, data_path):
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_reset_after_a_long_stream(stage, direction, data_path):
-    _, client, connection = pair(stage, *data_path)
+    _, client, connection = stage.pair(*data_path)
     source, sink = (client, connection) if direction == "up" else (connection, client)
     data = random_bytes(stage.seed, 30 * MB + 123)
     reading = Background(outcome, sink, 30)
@@ -64,7 +57,7 @@ def test_reset_after_a_long_stream(stage, direction, data_path):
 
 def test_slow_reader_of_a_long_stream(stage):
     """The stream stands still because nobody reads, not because bytes are missing."""
-    proxy, client, connection = pair(stage)
+    proxy, client, connection = stage.pair()
     data = random_bytes(stage.seed, 60 * MB)
     sending = Background(client.sendall, data)
     received = read_exactly(connection, 30 * MB)
@@ -76,7 +69,7 @@ def test_slow_reader_of_a_long_stream(stage):
 
 def test_stop_in_the_middle(stage):
     """A drain lets a long stream end; a cut does not wait for it."""
-    proxy, client, connection = pair(stage, "--drain-timeout", "500ms")
+    proxy, client, connection = stage.pair("--drain-timeout", "500ms")
     sending = Background(client.sendall, bytes(100 * MB))
     read_exactly(connection, 20 * MB)
     proxy.signal(signal.SIGTERM)

@@ -54,7 +54,7 @@ def test_redis(stage, listen):
         stage, port, server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
         "--dir", stage.directory, "--daemonize", "no",
     )  # fmt: skip
-    proxy = stage.proxy("127.0.0.1:0" if listen == "tcp" else stage.path("r.sock"), f"127.0.0.1:{port}")
+    proxy = stage.proxy(stage.front(listen), f"127.0.0.1:{port}")
     where = ["-p", port_of(proxy.listening[0])] if listen == "tcp" else ["-s", proxy.listening[0]]
     value = "x" * 100_000
     assert call(client, *where, "set", "key", value).strip() == b"OK"

@@ -28,10 +28,7 @@ def send_until_held_back(sock):
 
 def pair(stage, data_path, direction, listen="127.0.0.1:0"):
     """(proxy, the side that will reset, the side that must see it)"""
-    backend = stage.backend()
-    proxy = stage.proxy(*data_path, "--access-log", listen, backend.address)
-    client = stage.connect(proxy.listening[0])
-    connection = backend.accept()
+    proxy, client, connection = stage.pair(*data_path, "--access-log", listen=listen)
     return (proxy, client, connection) if direction == "client" else (proxy, connection, client)
 
 
@@ -128,11 +125,7 @@ def test_unix_client_that_leaves_bytes_unread(stage, data_path):
 
 def test_inetd_backend_reset(stage):
     """Under inetd the one client sees its connection end, and the process does."""
-    backend = stage.backend()
-    ours, theirs = map(stage.keep, socket.socketpair())
-    proxy = stage.proxy("-", backend.address, sockets=0, stdin=theirs, stdout=theirs)
-    theirs.close()
-    connection = backend.accept()
+    proxy, ours, connection = stage.inetd_pair()
     connection.sendall(b"some")
     wait_until(lambda: ours.recv(4, socket.MSG_PEEK) == b"some", "the bytes are there")
     reset(connection)

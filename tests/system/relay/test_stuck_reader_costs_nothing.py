@@ -60,7 +60,7 @@ def test_paced_segments(stage, stuck, data_path):
 @pytest.mark.parametrize("listen", ["tcp", "unix"])
 def test_bulk_to_a_stuck_reader(stage, listen, data_path):
     backend = stage.backend()
-    address = "127.0.0.1:0" if listen == "tcp" else stage.path("app.sock")
+    address = stage.front(listen)
     proxy = stage.proxy(*data_path, address, backend.address)
     data = random_bytes(stage.seed, 32 * MB)
     client = stage.connect(proxy.listening[0])
@@ -77,10 +77,7 @@ def test_bulk_to_a_stuck_reader(stage, listen, data_path):
 
 def test_both_ways_stuck(stage, data_path):
     """Both sides write and neither reads; then both read."""
-    backend = stage.backend()
-    proxy = stage.proxy(*data_path, "127.0.0.1:0", backend.address)
-    client = stage.connect(proxy.listening[0])
-    connection = backend.accept()
+    proxy, client, connection = stage.pair(*data_path)
     up, down = random_bytes("up", 24 * MB), random_bytes("down", 24 * MB)
     client.settimeout(60)
     connection.settimeout(60)
@@ -99,10 +96,7 @@ def test_both_ways_stuck(stage, data_path):
 
 def test_stuck_reader_of_a_long_stream(stage):
     """One that stops after megabytes is not looked after time and again either."""
-    backend = stage.backend()
-    proxy = stage.proxy("127.0.0.1:0", backend.address)
-    client = stage.connect(proxy.listening[0])
-    connection = backend.accept()
+    proxy, client, connection = stage.pair()
     sending = Background(connection.sendall, bytes(100 * MB))
     read_exactly(client, 40 * MB)
     time.sleep(1.5)

@@ -9,17 +9,10 @@ import pytest
 from support.streams import exchange, is_silent, outcome, random_bytes, read_exactly, read_to_end
 
 
-def pair(stage, *options, listen="127.0.0.1:0"):
-    backend = stage.backend()
-    proxy = stage.proxy("--access-log", *options, listen, backend.address)
-    client = stage.connect(proxy.listening[0])
-    return proxy, client, backend.accept()
-
-
 @pytest.mark.parametrize("listen", ["tcp", "unix"])
 def test_idle_connection_is_aborted(stage, listen):
-    address = "127.0.0.1:0" if listen == "tcp" else stage.path("app.sock")
-    proxy, client, connection = pair(stage, "--idle-timeout", "1s", listen=address)
+    address = stage.front(listen)
+    proxy, client, connection = stage.pair("--access-log", "--idle-timeout", "1s", listen=address)
     began = time.monotonic()
     assert outcome(client, 10) == (b"", "reset" if listen == "tcp" else "end")
     assert time.monotonic() - began > 0.7
@@ -30,7 +23,7 @@ def test_idle_connection_is_aborted(stage, listen):
 
 @pytest.mark.parametrize("talker", ["client", "backend"])
 def test_bytes_in_either_direction_keep_it_alive(stage, talker, data_path):
-    _, client, connection = pair(stage, "--idle-timeout", "1500ms", *data_path)
+    _, client, connection = stage.pair("--access-log", "--idle-timeout", "1500ms", *data_path)
     source, sink = (client, connection) if talker == "client" else (connection, client)
     for _ in range(8):
         source.sendall(b"x")
@@ -39,7 +32,7 @@ def test_bytes_in_either_direction_keep_it_alive(stage, talker, data_path):
 
 
 def test_idle_timeout_bounds_a_half_closed_connection_too(stage):
-    proxy, client, connection = pair(stage, "--idle-timeout", "1s")
+    proxy, client, connection = stage.pair("--access-log", "--idle-timeout", "1s")
     client.shutdown(socket.SHUT_WR)
     assert read_to_end(connection) == b""
     assert outcome(client, 10) == (b"", "reset")
@@ -48,7 +41,7 @@ def test_idle_timeout_bounds_a_half_closed_connection_too(stage):
 
 def test_idle_timeout_ends_a_stuck_reader(stage):
     """No byte moves although both kernels' buffers are full: that is idle."""
-    proxy, _, connection = pair(stage, "--idle-timeout", "1s")
+    proxy, _, connection = stage.pair("--access-log", "--idle-timeout", "1s")
     connection.settimeout(15)
     with pytest.raises(ConnectionError):
         while True:
@@ -59,7 +52,7 @@ def test_idle_timeout_ends_a_stuck_reader(stage):
 
 @pytest.mark.parametrize("first", ["client", "backend"])
 def test_half_closed_connection_is_aborted(stage, first):
-    proxy, client, connection = pair(stage, "--half-close-timeout", "1s")
+    proxy, client, connection = stage.pair("--access-log", "--half-close-timeout", "1s")
     ender, other = (client, connection) if first == "client" else (connection, client)
     assert is_silent(client, 1.5), "only a half-closed connection is bounded"
     ender.shutdown(socket.SHUT_WR)
@@ -72,7 +65,7 @@ def test_half_closed_connection_is_aborted(stage, first):
 
 
 def test_without_timeouts_nothing_ends(stage):
-    _, client, connection = pair(stage)
+    _, client, connection = stage.pair("--access-log")
     client.shutdown(socket.SHUT_WR)
     assert read_to_end(connection) == b""
     assert is_silent(client, 2.5)
@@ -82,18 +75,15 @@ def test_without_timeouts_nothing_ends(stage):
 
 
 def test_inetd_idle_timeout(stage):
-    backend = stage.backend()
-    ours, theirs = map(stage.keep, socket.socketpair())
-    proxy = stage.proxy("--idle-timeout=1s", "-", backend.address, sockets=0, stdin=theirs, stdout=theirs)
-    theirs.close()
-    assert outcome(backend.accept(), 10) == (b"", "reset")
+    proxy, ours, connection = stage.inetd_pair("--idle-timeout=1s")
+    assert outcome(connection, 10) == (b"", "reset")
     assert outcome(ours, 5) == (b"", "end")
     assert proxy.wait(5) in (0, 1)
 
 
 def test_half_closed_connection_is_bounded_whatever_moves(stage):
     """The other side's trickle does not put it off; an idle timeout it would."""
-    proxy, client, connection = pair(stage, "--half-close-timeout=1s", "--idle-timeout=1s")
+    proxy, client, connection = stage.pair("--access-log", "--half-close-timeout=1s", "--idle-timeout=1s")
     client.shutdown(socket.SHUT_WR)
     began = time.monotonic()
     with pytest.raises(ConnectionError):

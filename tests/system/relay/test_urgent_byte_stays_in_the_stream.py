@@ -7,16 +7,14 @@ import time
 
 import pytest
 
+from support.stage import address_of
 from support.streams import MB, Background, digest, random_bytes, read_exactly, read_to_end
 
 DIRECTIONS = ["to backend", "to client"]
 
 
 def pair(stage, direction, data_path):
-    backend = stage.backend()
-    proxy = stage.proxy(*data_path, "127.0.0.1:0", backend.address)
-    client = stage.connect(proxy.listening[0])
-    connection = backend.accept()
+    proxy, client, connection = stage.pair(*data_path)
     return (proxy, client, connection) if direction == "to backend" else (proxy, connection, client)
 
 
@@ -101,7 +99,7 @@ def test_from_a_unix_client(stage, size, data_path):
 def test_from_a_client_that_came_before_us(stage, take, data_path):
     """Whose connection is what started the service: its socket is older than any option of ours."""
     backend, listener = stage.backend(), stage.listener()
-    clients = [stage.connect("%s:%d" % listener.getsockname()) for _ in range(3)]
+    clients = [stage.connect(address_of(listener)) for _ in range(3)]
     clients[0].sendall(b"before")
     stage.handed([listener], *data_path, take, backend.address).before = None  # they are there already
     for client in clients:

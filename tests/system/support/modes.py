@@ -9,6 +9,8 @@ import socket
 
 import pytest
 
+from support.stage import address_of
+
 MODES = {}
 
 
@@ -140,7 +142,7 @@ def accept_from_fd(stage, backend, *options):
     listener = stage.listener()
     number = listener.fileno()
     proxy = stage.proxy(*options, f"accept-from-fd:{number}", backend.address, pass_fds=[number])
-    return proxy, ["%s:%d" % listener.getsockname()]
+    return proxy, [address_of(listener)]
 
 
 @mode("accept-from-stdin")

@@ -13,7 +13,7 @@ import pytest
 from support.backend import Backend, hang_up
 from support.proc import children, tcp_connections, wait_until
 from support.proxy import HANDOVER, SOCKFRONT, Proxy
-from support.streams import outcome
+from support.streams import outcome, read_exactly
 
 
 def need(program):
@@ -38,6 +38,18 @@ def endpoint(address):
     return socket.AF_INET, (host, int(port))
 
 
+def address_of(sock):
+    """Of a TCP socket of the test's own, as sockfront prints it."""
+    return "%s:%d" % sock.getsockname()[:2]
+
+
+def refuses(address):
+    """Whether nobody listens there."""
+    family, where = endpoint(address)
+    with socket.socket(family) as sock:
+        return sock.connect_ex(where) != 0
+
+
 class Stage:
     def __init__(self, seed):
         self.seed = seed
@@ -57,6 +69,10 @@ class Stage:
     def name(self, word):
         """An abstract name that no other test has."""
         return f"@{os.path.basename(self.directory)}-{word}"
+
+    def front(self, kind):
+        """Where a proxy may listen, "tcp" or "unix"."""
+        return {"tcp": "127.0.0.1:0", "unix": self.path("app.sock")}[kind]
 
     def backend(self, handler=None, **options):
         self.backends.append(Backend(handler, **options))
@@ -105,6 +121,33 @@ class Stage:
             proxy.wait_listening(sockets)
             proxy.settle()
         return proxy
+
+    def served(self, *options, listen=("127.0.0.1:0",), handler=None, **more):
+        """A proxy with one backend: the two of them."""
+        backend = self.backend(handler)
+        return self.proxy(*options, *listen, backend.address, sockets=len(listen), **more), backend
+
+    def pair(self, *options, listen="127.0.0.1:0", **more):
+        """The proxy of served(), a client of it, and that client's connection at the backend."""
+        proxy, backend = self.served(*options, listen=[listen], **more)
+        client = self.connect(proxy.listening[0])
+        return proxy, client, backend.accept()
+
+    def inetd_pair(self, *options, **more):
+        """The same with the one client of inetd, over a socket pair."""
+        backend = self.backend()
+        client, theirs = map(self.keep, socket.socketpair())
+        proxy = self.proxy(*options, "-", backend.address, sockets=0, stdin=theirs, stdout=theirs, **more)
+        theirs.close()
+        return proxy, client, backend.accept()
+
+    def live_pair(self, backend, address):
+        """A client and its connection at the backend, through which a byte has come."""
+        client = self.connect(address)
+        connection = backend.accept()
+        client.sendall(b"x")
+        assert read_exactly(connection, 1) == b"x"
+        return client, connection
 
     def handed(self, sockets, *arguments, names=None, listening=1, extra=(), **options):
         """sockfront with these sockets as descriptors 3, 4, ... and LISTEN_FDS saying so."""

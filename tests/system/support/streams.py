@@ -73,6 +73,12 @@ def read_exactly(sock, size, within=30):
     return b"".join(parts)
 
 
+def round_trip(client, message=b"x", within=10):
+    """Through to a backend that echoes, and back."""
+    client.sendall(message)
+    assert read_exactly(client, len(message), within) == message
+
+
 def outcome(sock, within=30):
     """Reads until it is over: (bytes, "end") or (bytes, "reset")."""
     sock.settimeout(within)
