@@ -10,8 +10,8 @@ import time
 from collections import Counter
 
 import plan as plans
-from proxy import SANITIZER, SOCKFRONT, clean_environment
-from stage import endpoint
+from support.proxy import SANITIZER, SOCKFRONT, clean_environment
+from support.stage import endpoint
 from talk import BROKEN, TCP_REPAIR, PipeChannel, Side, SocketChannel, writable
 
 # What is said, rightly, while a backend is away.

@@ -13,9 +13,9 @@ import subprocess
 import time
 from collections import Counter, deque
 
-from proc import cpu_seconds, descriptors, kinds, tcp_connections
-from proxy import HANDOVER, SANITIZER, SOCKFRONT, clean_environment
-from stage import endpoint
+from support.proc import cpu_seconds, descriptors, kinds, tcp_connections
+from support.proxy import HANDOVER, SANITIZER, SOCKFRONT, clean_environment
+from support.stage import endpoint
 
 OUTCOME_LIMIT_S = 60
 DRAIN_LIMIT_S = 150

@@ -8,7 +8,7 @@ import random
 import socket
 
 import plan as plans
-from streams import reset
+from support.streams import reset
 
 # Of its own will a side dawdles no longer than this; what takes longer is stuck.
 DAWDLE_S = 4

@@ -13,8 +13,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from proxy import SANITIZE, SOCKFRONT, adopt_orphans  # noqa: E402
-from stage import Stage  # noqa: E402
+from support.proxy import SANITIZE, SOCKFRONT, adopt_orphans  # noqa: E402
+from support.stage import Stage  # noqa: E402
 
 # Which way bytes go: by recv and send alone, or by splice once there are many.
 DATA_PATHS = {"copy": ["--pipe-size", "0"], "splice": []}

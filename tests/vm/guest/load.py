@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from streams import MB, read_exactly, read_to_end, send_in_background
+from support.streams import MB, read_exactly, read_to_end, send_in_background
 from units import MANY
 
 

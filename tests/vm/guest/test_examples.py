@@ -7,8 +7,8 @@ a client comes, what it needs is started, and all is stopped again.
 import os
 import socket
 
-from proc import wait_until
-from streams import read_to_end
+from support.proc import wait_until
+from support.streams import read_to_end
 from tap import Skip
 from units import MANY, output
 

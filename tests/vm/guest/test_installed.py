@@ -5,8 +5,8 @@ import os
 import re
 import socket
 
-from proc import wait_until
-from streams import (Background, exchange, random_bytes, read_exactly, read_to_end,
+from support.proc import wait_until
+from support.streams import (Background, exchange, random_bytes, read_exactly, read_to_end,
                      send_in_background)
 from units import EXAMPLES, MANY, output
 

@@ -8,8 +8,8 @@ proxy that asked for it.
 import os
 import socket
 
-from backend import echo
-from streams import exchange, read_to_end, send_in_background
+from support.backend import echo
+from support.streams import exchange, read_to_end, send_in_background
 from units import MANY
 
 TCP, UNIX, VSOCK = socket.AF_INET, socket.AF_UNIX, socket.AF_VSOCK

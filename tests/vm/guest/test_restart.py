@@ -8,10 +8,10 @@ import os
 import signal
 import socket
 
-from backend import echo
+from support.backend import echo
 from load import Load
-from proc import state, wait_until
-from streams import read_to_end, send_in_background
+from support.proc import state, wait_until
+from support.streams import read_to_end, send_in_background
 from units import EXAMPLES, MANY, output
 
 TCP, UNIX = socket.AF_INET, socket.AF_UNIX

@@ -9,7 +9,7 @@ import random
 import socket
 import time
 
-from streams import read_to_end, send_in_background
+from support.streams import read_to_end, send_in_background
 from units import MANY
 
 PROXY = """

@@ -5,10 +5,10 @@ import os
 import signal
 import socket
 
-from backend import echo
+from support.backend import echo
 from load import Load, Transfer
-from proc import wait_until
-from streams import exchange
+from support.proc import wait_until
+from support.streams import exchange
 from units import MANY
 
 TCP, UNIX = socket.AF_INET, socket.AF_UNIX

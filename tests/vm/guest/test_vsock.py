@@ -10,10 +10,10 @@ import signal
 import socket
 import time
 
-from backend import Reserved, sink
-from proc import kinds, wait_until
-from proxy import run
-from streams import (exchange, is_silent, outcome, random_bytes, read_exactly, read_to_end, reset,
+from support.backend import Reserved, sink
+from support.proc import kinds, wait_until
+from support.proxy import run
+from support.streams import (exchange, is_silent, outcome, random_bytes, read_exactly, read_to_end, reset,
                      send_in_background)
 
 LOCAL = 1

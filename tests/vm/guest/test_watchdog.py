@@ -6,8 +6,8 @@ import signal
 import socket
 import time
 
-from proc import wait_until
-from streams import exchange
+from support.proc import wait_until
+from support.streams import exchange
 from units import MANY
 
 

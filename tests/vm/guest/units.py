@@ -11,11 +11,11 @@ import shutil
 import subprocess
 import time
 
-from backend import Backend, hang_up
+from support.backend import Backend, hang_up
 from journal import Journal
 from manager import ask
-from proc import wait_until
-from proxy import SOCKFRONT, Proxy
+from support.proc import wait_until
+from support.proxy import SOCKFRONT, Proxy
 
 ONLY = "sockfront.service"  # what there is one of, for all topics
 RUNTIME = "/run/systemd/system"

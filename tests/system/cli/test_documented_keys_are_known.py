@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""Every key that sockfront.conf(5) describes is known to the file: a bad value is refused for its value."""
+
+import os
+import re
+
+import pytest
+
+from support.proxy import REPOSITORY, run
+
+PROCESS = ("workers", "log-level", "access-log", "drain-timeout", "exit-idle-time", "max-connections",
+           "pipe-size")
+
+
+def documented_keys():
+    with open(os.path.join(REPOSITORY, "conf/sockfront.conf.5")) as page:
+        keys = re.findall(r"^\.It Ic ([a-z][a-z0-9-]+)", page.read(), re.M)
+    assert len(keys) > 20
+    return sorted(set(keys) - {"listen", "backend"})
+
+
+@pytest.mark.parametrize("name", documented_keys())
+def test_key(stage, name):
+    line = f"{name} = {'!' * 64}\n"  # too long for a name that only the kernel knows
+    proxy = "[proxy a]\nlisten = ./app.sock\nbackend = 127.0.0.1:9\n"
+    path = stage.file("sockfront.conf", f"[sockfront]\n{line}{proxy}" if name in PROCESS else proxy + line)
+    status, _, log = run("--check", "-c", path)
+    assert status == 2
+    assert f"{path}:{2 if name in PROCESS else 4}: " in log
+    assert "did you mean" not in log and "unknown" not in log

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""The units, as installed: systemd finds nothing to say, and little is exposed."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[3]
+SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
+SHIPPED = sorted(path.name for path in (TOP / "systemd").glob("*.*"))
+SERVICES = [name for name in SHIPPED if name.endswith(".service")]
+EXAMPLES = sorted(path.name for path in (TOP / "systemd/examples").iterdir() if path.is_dir())
+
+
+def ask(*command, **more):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True,
+                          timeout=60, **more)
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory):
+    """An installation, so that the paths in the units lead somewhere."""
+    path = tmp_path_factory.mktemp("prefix")
+    # The build directory of the binary under test, whichever that is.
+    done = ask("make", "-C", TOP, "install", f"PREFIX={path}",
+               f"BUILD={Path(SOCKFRONT).parent}", "-o", SOCKFRONT,
+               env={key: value for key, value in os.environ.items() if key != "MAKEFLAGS"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return path
+
+
+def verify(prefix, *units):
+    return ask("systemd-analyze", "verify", "--recursive-errors=yes", *units,
+               env={**os.environ, "MANPATH": f"{prefix}/share/man:/usr/share/man"})
+
+
+@pytest.mark.parametrize("unit", SHIPPED)
+def test_shipped_unit_verifies_silently(prefix, unit):
+    done = verify(prefix, prefix / "lib/systemd/system" / unit)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_verifies_silently(prefix, example):
+    folder = prefix / "share/doc/sockfront/examples" / example
+    units = sorted(folder.glob("*.service")) + sorted(folder.glob("*.socket"))
+    assert len(units) >= 3, "a socket, a proxy and the backend that it wakes"
+    done = verify(prefix, *units)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_wakes_its_backend_and_lets_it_go(example):
+    services = {path.name: path.read_text()
+                for path in (TOP / "systemd/examples" / example).glob("*.service")}
+    proxies = [text for text in services.values() if "ExecStart=/usr/bin/sockfront" in text]
+    backends = [name for name, text in services.items() if "StopWhenUnneeded=yes" in text]
+    assert proxies and backends
+    for text in proxies:
+        required = " ".join(re.findall(r"^Requires=(.*)$", text, re.MULTILINE)).split()
+        after = " ".join(re.findall(r"^After=(.*)$", text, re.MULTILINE)).split()
+        assert set(backends) <= set(required)
+        assert set(required) <= set(after)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_exposure_is_small(prefix, service):
+    # A template is judged as an instance, and a file in a way that needs no manager.
+    path = prefix / "lib/systemd/system" / service
+    done = ask("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=15", path)
+    overall = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert overall, done.stdout + done.stderr
+    assert float(overall[1]) <= 1.5
+    assert done.returncode == 0
+
+
+def lines_of(path):
+    """Its settings in their order, as (name, value)."""
+    return [tuple(line.split("=", 1)) for line in path.read_text().splitlines()
+            if "=" in line and not line.startswith(("#", ";"))]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_promises_of_a_service(service):
+    settings = dict(lines_of(TOP / "systemd" / service))
+    assert "PrivateUsers" not in settings, "peers' uids would turn into nobody"
+    assert settings["Type"] == "notify", "systemd 252 ignores notify-reload"
+    assert settings["StartLimitIntervalSec"] == "0"
+    assert settings["RuntimeDirectory"]
+    drain_timeout_s = 30
+    assert int(settings["TimeoutStopSec"].removesuffix("s")) > drain_timeout_s
+    assert settings["Restart"] == "on-failure", "a process that the watchdog ended is to be replaced"
+    assert 10 <= int(settings["WatchdogSec"].removesuffix("s")) <= 60
+    assert settings["Environment"] == f"FDSTORE={settings['FileDescriptorStoreMax']}"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_reload_checks_the_file_before_it_signals(service):
+    lines = lines_of(TOP / "systemd" / service)
+    (start,) = [value for name, value in lines if name == "ExecStart"]
+    check, signal = [value for name, value in lines if name == "ExecReload"]
+    assert check == start.replace("sockfront -c", "sockfront --check -c")
+    assert signal == "kill -HUP $MAINPID"
+
+
+def paths_of_units():
+    return sorted((TOP / "systemd").rglob("*.service")) + sorted((TOP / "systemd").rglob("*.conf"))
+
+
+@pytest.mark.parametrize("path", paths_of_units(), ids=lambda path: path.name)
+def test_no_directory_of_sockets_is_private(path):
+    """What DynamicUser= keeps goes below /run/private, where only root reaches a socket."""
+    settings = dict(lines_of(path))
+    if "RuntimeDirectoryPreserve" in settings and "sockfront" in path.read_text():
+        assert settings["DynamicUser"] == "no"
+
+
+# Listening, watching paths, and an upgrade: a second process is started, which says who it is.
+NEEDED = """accept4 bind clone connect dup execve exit_group fcntl getrandom getsockopt inotify_add_watch
+    inotify_init1 kill listen lstat mmap openat pipe2 prlimit64 read recvmsg rt_sigaction rt_sigprocmask
+    sendmsg setsockopt shutdown socket socketpair splice umask unlink wait4 write""".split()
+
+
+def calls(group, groups):
+    found = set()
+    for line in groups[group]:
+        found |= calls(line, groups) if line.startswith("@") else {line}
+    return found
+
+
+@pytest.fixture(scope="module")
+def groups():
+    """The groups of system calls as this systemd knows them."""
+    found = {}
+    for line in ask("systemd-analyze", "syscall-filter", "--no-pager").stdout.splitlines():
+        if line.startswith("@"):
+            members = found[line] = []
+        elif line.startswith("    ") and not line.lstrip().startswith("#"):
+            members.append(line.strip())
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_filter_leaves_the_calls_that_are_needed(groups, service):
+    allowed = set()
+    for name, value in lines_of(TOP / "systemd" / service):
+        if name == "SystemCallFilter":
+            named = set().union(*(calls(word, groups) for word in value.removeprefix("~").split()))
+            allowed = allowed - named if value.startswith("~") else allowed | named
+    assert "setuid" in calls("@privileged", groups) and "setuid" not in allowed
+    assert set(NEEDED) <= allowed | calls("@default", groups)
+
+
+def test_on_demand_example_ends_and_can_start_again():
+    folder = TOP / "systemd/examples/scale-to-zero"
+    (proxy,) = [path for path in folder.glob("*.service") if "/sockfront " in path.read_text()]
+    (server,) = [path for path in folder.glob("*.service") if path != proxy]
+    (opened,) = folder.glob("*.socket")
+    assert "--exit-idle-time" in dict(lines_of(proxy))["ExecStart"]
+    assert "--connect-retry=no" not in dict(lines_of(proxy))["ExecStart"]
+    for path in (proxy, server):
+        assert dict(lines_of(path))["StartLimitIntervalSec"] == "0"
+    assert dict(lines_of(server))["StopWhenUnneeded"] == "yes"
+    assert "[Install]" not in server.read_text() + proxy.read_text(), "only the socket is enabled"
+    assert dict(lines_of(opened))["WantedBy"] == "sockets.target"
+
+
+def test_no_unit_removes_the_socket_of_another():
+    """RuntimeDirectory= is removed whole at the stop: no other unit's socket may be in it."""
+    service = (TOP / "systemd/sockfront.service").read_text()
+    instance = (TOP / "systemd/sockfront@.service").read_text()
+    socket = (TOP / "systemd/sockfront@.socket").read_text()
+    listen = re.search(r"^ListenStream=/run/(.*)$", socket, re.MULTILINE)[1]
+    for text in (service, instance):
+        directory = re.search(r"^RuntimeDirectory=(.*)$", text, re.MULTILINE)[1]
+        assert not listen.startswith(directory + "/")
+
+
+def exec_starts():
+    for path in sorted((TOP / "systemd").rglob("*.service")):
+        for line in re.findall(r"^ExecStart=/usr/bin/sockfront (.*)$", path.read_text(),
+                               re.MULTILINE):
+            yield pytest.param(line.split(), id=path.name)
+
+
+@pytest.mark.parametrize("words", exec_starts())
+def test_exec_start_is_a_command_line_that_sockfront_takes(words):
+    known = set(re.findall(r"(?<!\S)(--?[a-z][a-z0-9-]*)", ask(SOCKFRONT, "--help").stdout))
+    assert "--listen" in known, "the help text lists no options"
+    for word in words:
+        if word.startswith("-") and word != "-":
+            assert word.split("=")[0] in known
+
+
+def configurations():
+    return sorted((TOP / "systemd").rglob("*.conf"))
+
+
+def test_configurations_of_the_examples_are_valid():
+    files = [path for path in configurations() if "[proxy " in path.read_text()]
+    assert files
+    for path in files:
+        done = ask(SOCKFRONT, "--check", "-c", path)
+        assert done.returncode == 0, done.stderr
+
+

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""
+What a connection and a request cost in system calls does not grow unseen.
+
+The exchange is scripted so that nothing is left to chance: every step waits
+for the one before to have come through.
+"""
+
+import collections
+import os
+import re
+import time
+
+import pytest
+
+from support.backend import Backend
+from support.proc import wait_until
+from support.stage import need
+from support.streams import read_exactly
+
+pytestmark = pytest.mark.plain_only("the sanitizers' own system calls would be counted")
+
+REQUEST = b"x" * 64
+
+
+def low_port_backend(stage):
+    """
+    Below the local port range, as most services are: only above it can a
+    connection meet itself, and is checked for that with one call more.
+    """
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        first = int(file.read().split()[0])
+    for port in range(first - 1, 1024, -1):
+        try:
+            backend = Backend(port=port)
+        except OSError:
+            continue
+        stage.backends.append(backend)
+        return backend
+    raise AssertionError("no port is free below the local port range")
+
+
+class Trace:
+    """strace of the running proxy; take() gives the calls since the last one."""
+
+    def __init__(self, stage, pid):
+        self.path = stage.path("trace")
+        self.strace = stage.helper(need("strace"), "-f", "-qq", "-p", str(pid), "-o", self.path)
+        wait_until(lambda: os.path.exists(self.path) and self.attached(pid), "strace is attached")
+        self.seen = 0
+
+    def attached(self, pid):
+        return all(
+            re.search(r"^TracerPid:\s*[1-9]", open(f"/proc/{pid}/task/{tid}/status").read(), re.M)
+            for tid in os.listdir(f"/proc/{pid}/task")
+        )
+
+    def calls(self):
+        with open(self.path) as file:
+            return re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?: resumed|\()", file.read(), re.M)
+
+    def take(self):
+        """Waits until the proxy rests in epoll_wait again; an interrupted call shows once more."""
+        wait_until(self.settled, "the proxy rests")
+        calls = self.calls()
+        taken, self.seen = calls[self.seen :], len(calls)
+        return collections.Counter(taken)
+
+    def settled(self):
+        before = len(self.calls())
+        time.sleep(0.15)
+        return len(self.calls()) == before
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def traced(request, stage):
+    backend = low_port_backend(stage)
+    proxy = stage.proxy(stage.front(request.param), backend.address)
+    return backend, proxy, Trace(stage, proxy.pid)
+
+
+def one_connection(stage, backend, proxy):
+    """The client has sent its request by the time it is accepted, and leaves first."""
+    client = stage.connect(proxy.listening[0])
+    client.sendall(REQUEST)
+    connection = backend.accept()
+    read_exactly(connection, 64)
+    connection.sendall(REQUEST)
+    read_exactly(client, 64)
+    client.close()
+    assert connection.recv(1) == b""
+    connection.close()
+    proxy.wait_released()
+
+
+def test_connection(stage, traced):
+    """From accept to close: connect, one request, one reply, the client leaves."""
+    backend, proxy, trace = traced
+    one_connection(stage, backend, proxy)
+    trace.take()
+    one_connection(stage, backend, proxy)
+    calls = trace.take()
+    waits = calls.pop("epoll_wait")
+    assert waits <= 8, calls
+    for call, most in {
+        "accept4": 2,
+        "socket": 1,
+        # on the backend: urgent bytes inline, no delay; a UNIX client inherits the former from nobody
+        "setsockopt": 3 if proxy.listening[0].startswith("/") else 2,
+        "connect": 1,
+        "getpeername": 1,  # whether the handshake is over; another connect() could lose bytes
+        "recvfrom": 5,  # a request that comes late, and both ends of stream
+        "sendto": 2,
+        "shutdown": 1,
+        "epoll_ctl": 4,
+        "close": 2,
+    }.items():
+        assert calls.pop(call) <= most, (call, calls)
+    assert not calls, "calls that a connection did not need before"
+
+
+def test_request(stage, traced):
+    """On a warm connection: two reads, two writes and the waits."""
+    backend, proxy, trace = traced
+    client = stage.connect(proxy.listening[0])
+    connection = backend.accept()
+    for _ in range(2):
+        client.sendall(REQUEST)
+        read_exactly(connection, 64)
+        connection.sendall(REQUEST)
+        read_exactly(client, 64)
+        calls = trace.take()
+    waits = calls.pop("epoll_wait")
+    assert waits <= 4, "an entry and a return for each of two waits"
+    assert calls == {"recvfrom": 2, "sendto": 2}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""
+Long streams are moved in large pieces, and no last piece waits for more than a
+moment: large messages with pauses between them arrive whole, again and again.
+"""
+
+import signal
+
+import pytest
+
+from support.proc import wait_until
+from support.streams import KB300, MB, Background, outcome, random_bytes, read_exactly, reset
+
+# Gathering begins after 4 MB, and each time that it kept bytes waiting twice as late.
+MESSAGES = [5 * MB + 1, 1, 70_000, MB + 17, 20 * MB + 999, 999_999, 3, 40 * MB + 5]
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("listen", ["tcp", "unix"])
+def test_messages_and_answers(stage, direction, listen):
+    proxy, client, connection = stage.pair(listen=stage.front(listen))
+    source, sink = (client, connection) if direction == "up" else (connection, client)
+    data = random_bytes(stage.seed, max(MESSAGES))
+    for size in MESSAGES:
+        sending = Background(source.sendall, data[:size])
+        assert read_exactly(sink, size) == data[:size]
+        sending.result()
+        sink.sendall(b"thanks")
+        assert read_exactly(source, 6) == b"thanks"
+    assert proxy.wakeups_during(1.5) <= 2, "nothing ticks once the stream rests"
+
+
+def test_end_after_a_long_stream(stage, data_path):
+    _, client, connection = stage.pair(*data_path)
+    data = random_bytes(stage.seed, 30 * MB + 123)
+    sending = Background(lambda: (client.sendall(data), client.close()))
+    assert outcome(connection, 30) == (data, "end")
+    sending.result()
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_reset_after_a_long_stream(stage, direction, data_path):
+    _, client, connection = stage.pair(*data_path)
+    source, sink = (client, connection) if direction == "up" else (connection, client)
+    data = random_bytes(stage.seed, 30 * MB + 123)
+    reading = Background(outcome, sink, 30)
+    source.sendall(data)
+    source.sendall(data[:KB300])
+    reset(source)
+    received, end = reading.result()
+    assert end == "reset"
+    # What was still on its way to the proxy when the reset was sent is the sender's own loss.
+    whole = data + data[:KB300]
+    assert whole.startswith(received)
+    assert len(received) > 20 * MB
+
+
+def test_slow_reader_of_a_long_stream(stage):
+    """The stream stands still because nobody reads, not because bytes are missing."""
+    proxy, client, connection = stage.pair()
+    data = random_bytes(stage.seed, 60 * MB)
+    sending = Background(client.sendall, data)
+    received = read_exactly(connection, 30 * MB)
+    proxy.assert_rests(1.0)
+    received += read_exactly(connection, 30 * MB)
+    sending.result()
+    assert received == data
+
+
+def test_stop_in_the_middle(stage):
+    """A drain lets a long stream end; a cut does not wait for it."""
+    proxy, client, connection = stage.pair("--drain-timeout", "500ms")
+    sending = Background(client.sendall, bytes(100 * MB))
+    read_exactly(connection, 20 * MB)
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait(5) == 0
+    wait_until(lambda: not sending.is_alive(), "the sender is told")

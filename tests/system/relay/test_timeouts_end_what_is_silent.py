@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""idle-timeout and half-close-timeout abort what is silent, and only that."""
+
+import socket
+import time
+
+import pytest
+
+from support.streams import exchange, is_silent, outcome, random_bytes, read_exactly, read_to_end
+
+
+@pytest.mark.parametrize("listen", ["tcp", "unix"])
+def test_idle_connection_is_aborted(stage, listen):
+    address = stage.front(listen)
+    proxy, client, connection = stage.pair("--access-log", "--idle-timeout", "1s", listen=address)
+    began = time.monotonic()
+    assert outcome(client, 10) == (b"", "reset" if listen == "tcp" else "end")
+    assert time.monotonic() - began > 0.7
+    assert outcome(connection, 10) == (b"", "reset")
+    proxy.wait_log('reason="idle timeout')
+    proxy.wait_released()
+
+
+@pytest.mark.parametrize("talker", ["client", "backend"])
+def test_bytes_in_either_direction_keep_it_alive(stage, talker, data_path):
+    _, client, connection = stage.pair("--access-log", "--idle-timeout", "1500ms", *data_path)
+    source, sink = (client, connection) if talker == "client" else (connection, client)
+    for _ in range(8):
+        source.sendall(b"x")
+        assert read_exactly(sink, 1) == b"x"
+        time.sleep(0.4)
+
+
+def test_idle_timeout_bounds_a_half_closed_connection_too(stage):
+    proxy, client, connection = stage.pair("--access-log", "--idle-timeout", "1s")
+    client.shutdown(socket.SHUT_WR)
+    assert read_to_end(connection) == b""
+    assert outcome(client, 10) == (b"", "reset")
+    proxy.wait_log('reason="idle timeout')
+
+
+def test_idle_timeout_ends_a_stuck_reader(stage):
+    """No byte moves although both kernels' buffers are full: that is idle."""
+    proxy, _, connection = stage.pair("--access-log", "--idle-timeout", "1s")
+    connection.settimeout(15)
+    with pytest.raises(ConnectionError):
+        while True:
+            connection.send(bytes(1 << 20))
+    proxy.wait_log('reason="idle timeout')
+    proxy.wait_released()
+
+
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_half_closed_connection_is_aborted(stage, first):
+    proxy, client, connection = stage.pair("--access-log", "--half-close-timeout", "1s")
+    ender, other = (client, connection) if first == "client" else (connection, client)
+    assert is_silent(client, 1.5), "only a half-closed connection is bounded"
+    ender.shutdown(socket.SHUT_WR)
+    assert read_to_end(other, 5) == b""
+    began = time.monotonic()
+    assert outcome(ender, 10) == (b"", "reset")
+    assert time.monotonic() - began > 0.7
+    proxy.wait_log('reason="half-close timeout')
+    proxy.wait_released()
+
+
+def test_without_timeouts_nothing_ends(stage):
+    _, client, connection = stage.pair("--access-log")
+    client.shutdown(socket.SHUT_WR)
+    assert read_to_end(connection) == b""
+    assert is_silent(client, 2.5)
+    connection.sendall(b"late")
+    connection.close()
+    assert read_to_end(client) == b"late"
+
+
+def test_inetd_idle_timeout(stage):
+    proxy, ours, connection = stage.inetd_pair("--idle-timeout=1s")
+    assert outcome(connection, 10) == (b"", "reset")
+    assert outcome(ours, 5) == (b"", "end")
+    assert proxy.wait(5) in (0, 1)
+
+
+def test_half_closed_connection_is_bounded_whatever_moves(stage):
+    """The other side's trickle does not put it off; an idle timeout it would."""
+    proxy, client, connection = stage.pair("--access-log", "--half-close-timeout=1s", "--idle-timeout=1s")
+    client.shutdown(socket.SHUT_WR)
+    began = time.monotonic()
+    with pytest.raises(ConnectionError):
+        while time.monotonic() - began < 10:
+            connection.sendall(b"drip")
+            time.sleep(0.1)
+    proxy.wait_log('reason="half-close timeout')
+
+
+def test_backend_that_never_answers(stage):
+    """Those who wait for it are told in the end, and delay nobody else meanwhile."""
+    silent, backend = stage.backend(), stage.backend()
+    file = stage.file(
+        "sockfront.conf",
+        f"[proxy a]\nlisten={stage.path('a')}\nbackend={silent.address}\nidle-timeout=2s\n"
+        f"[proxy b]\nlisten={stage.path('b')}\nbackend={backend.address}\n",
+    )
+    proxy = stage.proxy("--access-log", "-c", file, sockets=2)
+    waiting = [stage.connect(stage.path("a")) for _ in range(50)]
+    for client in waiting:
+        client.sendall(b"a question")
+        silent.accept()
+    exchange(stage.connect(stage.path("b")), backend.accept(), seed=stage.seed)
+    for client in waiting:
+        assert outcome(client) == (b"", "end")
+    assert len(proxy.wait_log('reason="idle timeout')) <= 50
+    proxy.assert_rests(0.3)
+
+
+def test_bytes_on_their_way_keep_it_alive(stage, data_path):
+    """A reader that takes its time is not idle, though we have nothing left to do for it."""
+    backend = stage.backend()
+    proxy = stage.proxy("--access-log", "--idle-timeout", "1s", *data_path, "127.0.0.1:0", backend.address)
+    client = stage.connect(proxy.listening[0], receive_buffer=65536)
+    connection = backend.accept()
+    data = random_bytes(stage.seed, 2_000_000)
+    connection.sendall(data)
+    received = b""
+    while len(received) < len(data):
+        received += client.recv(65536)
+        time.sleep(0.1)
+    assert received == data
+    assert outcome(client, 10) == (b"", "reset")
+    proxy.wait_log('reason="idle timeout')

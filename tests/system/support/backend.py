@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""A plain TCP server in threads of the test, as the backend of a proxy."""
+
+import socket
+import threading
+
+from support.streams import Background, read_to_end
+
+
+def echo(connection):
+    connection.settimeout(60)
+    while data := connection.recv(1 << 16):
+        connection.sendall(data)
+    connection.shutdown(socket.SHUT_WR)
+
+
+def sink(connection):
+    read_to_end(connection, 60)
+
+
+def reply_after_end(reply):
+    """Reads to the client's end, then answers."""
+
+    def handler(connection):
+        read_to_end(connection, 60)
+        connection.sendall(reply)
+
+    return handler
+
+
+def speak_first(text):
+    """Sends, ends its own side, then reads what the client still says."""
+
+    def handler(connection):
+        connection.sendall(text)
+        connection.shutdown(socket.SHUT_WR)
+        read_to_end(connection, 60)
+
+    return handler
+
+
+def hang_up(sock):
+    """Closes a socket also under a thread that is blocked on it."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    sock.close()
+
+
+class Backend:
+    """
+    Without a handler, connections wait for accept(); with one, each connection
+    gets a thread that runs it and closes.
+    """
+
+    def __init__(self, handler=None, host="127.0.0.1", port=0, backlog=4096):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.socket(family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(backlog)
+        self.host, self.port = host, self.listener.getsockname()[1]
+        self.handler = handler
+        self.connections = []
+        self.errors = []
+        self.closing = False
+        if handler:
+            threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def accept(self, within=10):
+        self.listener.settimeout(within)
+        connection, _ = self.listener.accept()
+        connection.settimeout(within)
+        self.connections.append(connection)
+        return connection
+
+    def stop_listening(self):
+        hang_up(self.listener)
+
+    def hang_up(self):
+        """Ends every connection, whatever its handler is doing."""
+        if not self.closing and not self.handler:
+            threading.Thread(target=self._turn_away, daemon=True).start()
+        self.closing = True
+        for connection in list(self.connections):
+            hang_up(connection)
+
+    def _turn_away(self):
+        """Connections that the test did not take end too."""
+        try:
+            self.listener.settimeout(None)
+            while True:
+                self.listener.accept()[0].close()
+        except OSError:
+            pass
+
+    def close(self):
+        self.stop_listening()
+        self.hang_up()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections.append(connection)
+            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
+
+    def _run(self, connection):
+        try:
+            with connection:
+                self.handler(connection)
+        except Exception as error:
+            if not self.closing:
+                self.errors.append(error)
+
+
+class Reserved:
+    """A port that refuses connections until open() is called."""
+
+    def __init__(self, stage, host="127.0.0.1", port=0):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = stage.keep(socket.socket(family))
+        self.socket.bind((host, port))
+        self.port = self.socket.getsockname()[1]
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    def open(self):
+        self.socket.listen(128)
+
+    def accept(self, stage, within=10):
+        self.socket.settimeout(within)
+        connection = stage.keep(self.socket.accept()[0])
+        connection.settimeout(within)
+        return connection
+
+
+class Deaf:
+    """A port whose backlog is full: connecting to it gets no answer."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.socket = stage.keep(socket.socket())
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen(0)
+        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        for _ in range(8):
+            filler = stage.keep(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(self.socket.getsockname())
+        probe = stage.keep(socket.socket())
+        probe.settimeout(0.3)
+        try:
+            probe.connect(self.socket.getsockname())
+        except TimeoutError:
+            return
+        raise AssertionError("the kernel still takes connections past a backlog of 0")
+
+    def serve(self, handler):
+        """Answers after all, also those that filled the backlog."""
+
+        def accept():
+            while True:
+                try:
+                    connection = self.stage.keep(self.socket.accept()[0])
+                except OSError:
+                    return
+                Background(handler, connection)
+
+        Background(accept)
