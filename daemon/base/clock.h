@@ -30,6 +30,15 @@ static inline uint64_t clock_exact_ms(void)
 	return clock_read_ms(CLOCK_MONOTONIC);
 }
 
+/* For the service manager, which takes microseconds. */
+static inline uint64_t clock_exact_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 /* For libevent, which takes its timeouts as a struct timeval. */
 static inline struct timeval timeval_from_ms(uint64_t ms)
 {

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The main thread's part of a running process:
- *
- *	STARTING --> RUNNING ---------------> DRAINING ----------> CUTTING --> end
- *	         all   |  SIGTERM, SIGINT, or   | drain-timeout,    |
- *	         polled|  another process has   | second signal     |
- *	               |  taken over            |                   |
- *	               |                        |                   |
- *	               | the only connections   | all ended         | all ended
- *	               | ended, or none for     |                   |
- *	               | exit-idle-time         |                   |
- *	               '--> end                 '--> end            '--> end
- *
- * While it is RUNNING, one operation at a time may be under way: a reload or an
- * upgrade.  What is asked for meanwhile is done afterwards, once.
+ * The main thread's part of a running process: signals, the workers' messages and the notes
+ * of the other process of an upgrade come in here; life.c and operation.c say what
+ * follows from them, and the rest of control/ and handover/ does it.
  */
 #include "daemon/control/lifecycle.h"
 
@@ -22,7 +11,6 @@
 #include <event2/event_struct.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,7 +21,9 @@
 #include "daemon/base/notify.h"
 #include "daemon/control/fd_limit.h"
 #include "daemon/control/idle_exit.h"
+#include "daemon/control/life.h"
 #include "daemon/control/manager_status.h"
+#include "daemon/control/operation.h"
 #include "daemon/control/path_watch.h"
 #include "daemon/control/reload.h"
 #include "daemon/control/signals.h"
@@ -50,30 +40,30 @@
 /* How long the last messages may take at the end, with a manager that does not read. */
 #define FLUSH_S 1
 
-/* How long the manager may take to hear of the process that takes over; and what is left of that
- * at the end. */
+/*
+ * How long the manager may take to hear of the process that takes over; and what is left
+ * of that at the end.
+ */
 #define HANDOVER_FLUSH_S 5
 
-enum phase { STARTING, RUNNING, DRAINING, CUTTING };
-enum operation { NO_OPERATION, RELOAD, UPGRADE, TAKE_OVER };
+/* What has become of accepting; it only goes forward. */
+enum accepting {
+	ACCEPTING_NOT_YET,
+	ACCEPTING_BEGUN, /* the acceptor was told to */
+	ACCEPTING_OVER,  /* there is nothing to accept from any more */
+	LISTENERS_CLOSED
+};
 
 static struct {
 	struct process *process;
-	enum phase phase;
+	struct life life;
+	struct operation_queue operations;
+	enum accepting accepting;
 	struct event drain_timer;
-	bool listeners_closed;
-	bool accepting_over;            /* there is nothing to accept from any more */
-	bool stop_asked;                /* by a signal */
-	bool accepting_begun;           /* the acceptor was told to accept */
 	bool handing_over;              /* from MAINPID= until the new process hears "yours" */
 	struct message release;         /* to ourselves: say that */
 	unsigned int n_polling, n_idle; /* workers that have said so */
-	enum operation operation;
-	struct roster *roster;   /* what is accepted from */
-	struct generation *next; /* while the acceptor goes over to it */
-	struct roster *next_roster;
-	bool reload_wanted, upgrade_wanted; /* after the operation */
-} life;
+} lifecycle;
 
 /* Counts a worker once, however often it says the same.  Whether all have said it now. */
 static bool noted_by_all(bool *noted, unsigned int *count)
@@ -81,43 +71,15 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 	if (!*noted)
 		++*count;
 	*noted = true;
-	return *count == life.process->n_workers;
+	return *count == lifecycle.process->n_workers;
 }
 
-/* ---- the end ---- */
-
-/* The service manager ends the other process of an upgrade, and its clients, with this one. */
-static bool waits_for_other(void)
+static size_t each_listener(bool (*visit)(struct listener *listener, void *data))
 {
-	if (takeover_is_undecided())
-		return true;
-	return life.phase != CUTTING &&
-	       ((takeover_has_predecessor() && !takeover_is_waiting()) || upgrade_has_clients());
+	return generation_each(lifecycle.process->generation, visit, NULL);
 }
 
-static void end_if_idle(void)
-{
-	if (life.n_idle == life.process->n_workers && !waits_for_other())
-		event_base_loopbreak(life.process->loop.base);
-}
-
-static void cut(void)
-{
-	if (life.phase == CUTTING)
-		return;
-	life.phase = CUTTING;
-	for (unsigned int i = 0; i < life.process->n_workers; i++)
-		worker_cut(&life.process->workers[i]);
-	end_if_idle();
-}
-
-static void drain_timer_fired(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-	cut();
-}
+/* ---- what is said ---- */
 
 static bool is_listener(struct listener *listener, void *data)
 {
@@ -134,25 +96,30 @@ static bool is_listener(struct listener *listener, void *data)
  */
 static int life_level(int level)
 {
-	bool listens = generation_each(life.process->generation, is_listener, NULL) > 0;
+	return each_listener(is_listener) > 0 ? level : LOG_DEBUG;
+}
 
-	return listens ? level : LOG_DEBUG;
+/* The service manager ends the other process of an upgrade, and its clients, with this one. */
+static bool waits_for_other(void)
+{
+	if (takeover_is_undecided())
+		return true;
+	return lifecycle.life.state != LIFE_CUTTING &&
+	       ((takeover_has_predecessor() && !takeover_is_waiting()) || upgrade_has_clients());
 }
 
 static void log_drain(void)
 {
 	int level = life_level(LOG_INFO);
-	unsigned int left = connection_limit_used(&life.process->limit);
-	uint64_t timeout = life.process->settings.drain_timeout_ms;
+	unsigned int left = connection_limit_used(&lifecycle.process->limit);
+	uint64_t timeout = lifecycle.process->settings.drain_timeout_ms;
 
 	if (left == 0 && waits_for_other())
 		log_line(level, "stopping: waiting for the connections of the other process of an "
 				"upgrade; a second signal ends this one");
 	else if (left == 0)
 		log_line(level, "stopping: no connection is left");
-	if (left == 0)
-		return;
-	if (timeout == SFRONT_INFINITY_MS)
+	else if (timeout == SFRONT_INFINITY_MS)
 		log_line(level, "stopping: waiting for %u connection(s); a second signal cuts them",
 			 left);
 	else
@@ -162,51 +129,102 @@ static void log_drain(void)
 			 left, (double)timeout / 1000);
 }
 
+/* ---- the end ---- */
+
+static void end_if_idle(void)
+{
+	if (lifecycle.n_idle == lifecycle.process->n_workers && !waits_for_other())
+		event_base_loopbreak(lifecycle.process->loop.base);
+}
+
+static void end_connections(void)
+{
+	for (unsigned int i = 0; i < lifecycle.process->n_workers; i++)
+		worker_cut(&lifecycle.process->workers[i]);
+	end_if_idle();
+}
+
+static void call_off_upgrade(void)
+{
+	if (lifecycle.operations.current != OPERATION_UPGRADE)
+		return;
+	log_line(LOG_NOTICE, "stopping: the upgrade is called off");
+	upgrade_abort();
+	lifecycle.operations = (struct operation_queue){ .current = OPERATION_NONE };
+}
+
 /* @stop: how accepting ends */
 static void drain(void (*stop)(struct acceptor *acceptor))
 {
-	uint64_t timeout = life.process->settings.drain_timeout_ms;
+	uint64_t timeout = lifecycle.process->settings.drain_timeout_ms;
 	struct timeval tv = timeval_from_ms(timeout);
 
-	if (life.operation == UPGRADE) {
-		log_line(LOG_NOTICE, "stopping: the upgrade is called off");
-		upgrade_abort();
-		life.operation = NO_OPERATION;
-	}
-	life.phase = DRAINING;
+	call_off_upgrade();
 	idle_exit_stop();
 	path_watch_stop();
 	if (timeout != SFRONT_INFINITY_MS)
-		event_add(&life.drain_timer, &tv);
-	stop(life.process->acceptor);
+		event_add(&lifecycle.drain_timer, &tv);
+	stop(lifecycle.process->acceptor);
+}
+
+static void announce(void);
+
+/* Something has happened: finds out what follows, and does it. */
+static void note(enum life_event event)
+{
+	switch (life_note(&lifecycle.life, event, takeover_expects_word())) {
+	case LIFE_NOTHING:
+		break;
+	case LIFE_ANNOUNCE:
+		announce();
+		break;
+	case LIFE_TAKE_QUEUES:
+		drain(acceptor_drain);
+		break;
+	case LIFE_LEAVE_QUEUES:
+		drain(acceptor_stop);
+		break;
+	case LIFE_END_CONNECTIONS:
+		end_connections();
+		break;
+	case LIFE_SAY_WAITING:
+		log_line(LOG_NOTICE, "stopping: already waiting for the last connections; a second "
+				     "signal cuts them");
+		break;
+	}
+}
+
+static void drain_timer_fired(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	note(LIFE_CUT);
 }
 
 static void stop_asked(evutil_socket_t signal, short what, void *arg)
 {
+	bool first = !life_is_ending(&lifecycle.life);
+
 	(void)what;
 	(void)arg;
-	if (life.phase == DRAINING || life.phase == CUTTING) {
-		/*
-		 * It may drain for another reason than a signal; and a new process
-		 * that is stopped with the old one is told so by that, too.
-		 */
-		if (life.handing_over)
-			upgrade_pass_stop();
-		if (life.stop_asked && !takeover_expects_word())
-			cut();
-		else
-			log_line(LOG_NOTICE, "stopping: already waiting for the last connections; "
-					     "a second signal cuts them");
-		life.stop_asked = true;
-		return;
-	}
-	life.stop_asked = true;
-	drain(acceptor_drain);
-	if (signal == SIGINT && life.process->interactive) /* Ctrl-C means now */
-		cut();
+	/* A new process that is stopped with the old one is told so by that, too. */
+	if (lifecycle.handing_over)
+		upgrade_pass_stop();
+	note(LIFE_STOP);
+	if (first && signal == SIGINT && lifecycle.process->interactive)
+		note(LIFE_CUT); /* Ctrl-C means now */
 }
 
-static bool refuse(struct listener *listener, void *data)
+/* Nobody has been here for exit-idle-time, and nothing is accepted any more. */
+static void quiet(void)
+{
+	if (lifecycle.life.state == LIFE_RUNNING)
+		log_line(LOG_INFO, "no connection for exit-idle-time: ending");
+	note(LIFE_QUIET);
+}
+
+static bool refuse_clients(struct listener *listener, void *data)
 {
 	(void)data;
 	listener_refuse(listener);
@@ -227,15 +245,17 @@ static bool close_listener(struct listener *listener, void *data)
  */
 static void close_listeners(void)
 {
-	bool in_use = reload_pending();
-
-	if (life.listeners_closed || takeover_is_undecided())
+	if (lifecycle.accepting == LISTENERS_CLOSED || takeover_is_undecided())
 		return;
-	life.listeners_closed = !in_use;
+	if (reload_pending()) {
+		(void)each_listener(refuse_clients);
+		return;
+	}
 	/* The old process goes on with what both have. */
-	if (takeover_is_waiting() && !in_use)
-		generation_give_back(life.process->generation);
-	(void)generation_each(life.process->generation, in_use ? refuse : close_listener, NULL);
+	if (takeover_is_waiting())
+		generation_give_back(lifecycle.process->generation);
+	(void)each_listener(close_listener);
+	lifecycle.accepting = LISTENERS_CLOSED;
 }
 
 /*
@@ -246,170 +266,122 @@ static void release(struct message *message)
 {
 	(void)message;
 	upgrade_release();
-	life.handing_over = false;
+	lifecycle.handing_over = false;
 }
 
 static void accepting_stopped(struct message *message)
 {
 	(void)message;
-	life.accepting_over = true;
-	if (life.phase >= DRAINING) {
+	if (lifecycle.accepting < ACCEPTING_OVER)
+		lifecycle.accepting = ACCEPTING_OVER;
+	if (life_is_ending(&lifecycle.life)) {
 		notify_send("STOPPING=1");
 		log_drain();
 		manager_status_drain();
 		close_listeners();
-		mailbox_post(&life.process->loop.mailbox, &life.release);
+		mailbox_post(&lifecycle.process->loop.mailbox, &lifecycle.release);
 	}
 	/* Behind whatever was handed over before. */
-	for (unsigned int i = 0; i < life.process->n_workers; i++)
-		worker_finish(&life.process->workers[i]);
+	for (unsigned int i = 0; i < lifecycle.process->n_workers; i++)
+		worker_finish(&lifecycle.process->workers[i]);
 }
 
 static void worker_is_idle(struct message *message)
 {
-	if (noted_by_all(&message_owner(message, struct worker, idle)->is_idle, &life.n_idle))
+	if (noted_by_all(&message_owner(message, struct worker, idle)->is_idle, &lifecycle.n_idle))
 		end_if_idle();
-}
-
-/* Nobody has been here for exit-idle-time, and nothing is accepted any more. */
-static void quiet(void)
-{
-	if (life.phase != RUNNING)
-		return;
-	log_line(LOG_INFO, "no connection for exit-idle-time: ending");
-	drain(acceptor_stop);
 }
 
 /* ---- one operation at a time ---- */
 
-static void begin_reload(void);
-static void begin_upgrade(void);
+static void begin(enum operation operation);
 
-static void operation_ended(void)
+static void end_operation(void)
 {
-	bool upgrade = life.upgrade_wanted, reload = life.reload_wanted;
+	enum operation next = operation_ended(&lifecycle.operations);
 
-	life.operation = NO_OPERATION;
-	if (life.phase != RUNNING)
-		return;
-	idle_exit_start(life.process, quiet);
-	life.upgrade_wanted = false;
-	/* A reload waits for the upgrade: in whichever process goes on. */
-	if (upgrade) {
-		begin_upgrade();
-	} else if (reload) {
-		life.reload_wanted = false;
-		begin_reload();
-	}
+	if (lifecycle.life.state != LIFE_RUNNING)
+		return; /* nothing begins any more */
+	idle_exit_start(lifecycle.process, quiet);
+	begin(next);
 }
 
-/* Whether it has to wait; @wanted notes that. */
-static bool is_busy(const char *what, bool *wanted)
+/* Says why nothing comes of it, if nothing does. */
+static bool is_too_late(const char *what)
 {
-	if (life.handing_over && wanted == &life.reload_wanted) {
-		log_line(LOG_NOTICE, "%s: passed on to the process that takes over", what);
-		upgrade_pass_reload();
-		return true;
-	}
-	if (life.phase == DRAINING || life.phase == CUTTING) {
+	if (life_is_ending(&lifecycle.life))
 		log_line(LOG_NOTICE, "%s: too late, this process is stopping", what);
-		return true;
-	}
-	if (life.accepting_over) {
+	else if (lifecycle.accepting >= ACCEPTING_OVER)
 		log_line(LOG_NOTICE,
 			 "%s: this process has nothing to accept from any more, and ends with "
 			 "its last connection",
 			 what);
-		return true;
-	}
-	if (life.phase == RUNNING && life.operation == NO_OPERATION)
+	else
 		return false;
-	if (!*wanted)
-		log_line(LOG_NOTICE, "%s: waiting for what is under way", what);
-	*wanted = true;
 	return true;
+}
+
+static void ask(enum operation operation, const char *what)
+{
+	if (is_too_late(what))
+		return;
+	switch (operation_ask(&lifecycle.operations, operation,
+			      lifecycle.life.state == LIFE_RUNNING)) {
+	case OPERATION_BEGINS:
+		begin(operation);
+		break;
+	case OPERATION_WAITS:
+		log_line(LOG_NOTICE, "%s: waiting for what is under way", what);
+		break;
+	case OPERATION_REPEATED:
+		break;
+	}
 }
 
 /* ---- reload ---- */
 
+static bool is_running(void)
+{
+	return lifecycle.life.state == LIFE_RUNNING;
+}
+
 static void reload_ended(void)
 {
-	if (life.phase == RUNNING)
-		notify_send("READY=1");
-	operation_ended();
-}
-
-static void reload_opened(struct generation *next)
-{
-	struct roster *roster = next && life.phase == RUNNING ? roster_new(next) : NULL;
-
-	if (roster) {
-		life.next = next;
-		life.next_roster = roster;
-		generation_become_newest(next);
-		acceptor_switch(life.process->acceptor, roster);
-		return;
-	}
-	if (next && life.phase == RUNNING)
-		log_line(LOG_ERR, "reload failed: out of memory; nothing has changed");
-	if (next)
-		reload_discard(life.process, next);
-	else
-		log_line(LOG_ERR, "reload failed: nothing has changed");
-	if (life.accepting_over && life.phase >= DRAINING)
+	/* They could not be closed while the reload looked at them; it may have brought others. */
+	if (lifecycle.accepting >= ACCEPTING_OVER && life_is_ending(&lifecycle.life)) {
+		lifecycle.accepting = ACCEPTING_OVER;
 		close_listeners();
-	reload_ended();
-}
-
-static void reload_switched(void)
-{
-	struct generation *next = life.next;
-
-	life.next = NULL;
-	free(life.roster);
-	life.roster = life.next_roster;
-	path_watch_stop();
-	reload_commit(life.process, next);
-	/* More connections may be allowed now. */
-	acceptor_resume(life.process->acceptor);
-	if (life.phase == RUNNING) {
-		store_update(next);
-		path_watch_start(life.process->loop.base, next);
 	}
-	reload_ended();
+	if (is_running())
+		notify_send("READY=1");
+	end_operation();
 }
 
 static void begin_reload(void)
 {
-	struct timespec now;
-	int r;
+	static const struct reload_handlers handlers = { .is_wanted = is_running,
+							 .ended = reload_ended };
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	notify_send("RELOADING=1\nMONOTONIC_USEC=%llu",
-		    (unsigned long long)now.tv_sec * 1000000 +
-			    (unsigned long long)now.tv_nsec / 1000);
-	life.operation = RELOAD;
-	idle_exit_stop();
-	r = reload_start(life.process, reload_opened);
-	if (r == 0)
-		return;
-	log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
-		 strerror(-r));
-	reload_ended();
+	notify_send("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_exact_us());
+	if (reload_start(lifecycle.process, &handlers) < 0)
+		reload_ended();
 }
 
 static void reload_asked(evutil_socket_t signal, short what, void *arg)
 {
-	if (!life.process->generation->file) {
+	if (!lifecycle.process->generation->file) {
 		log_line(life_level(LOG_NOTICE),
 			 "SIGHUP: without -c there is nothing to read again: stopping");
 		stop_asked(signal, what, arg);
-	} else if (!is_busy("reload", &life.reload_wanted)) {
-		begin_reload();
+	} else if (lifecycle.handing_over) {
+		log_line(LOG_NOTICE, "reload: passed on to the process that takes over");
+		upgrade_pass_reload();
+	} else {
+		ask(OPERATION_RELOAD, "reload");
 	}
 }
 
-/* ---- upgrade ---- */
+/* ---- upgrade: the old process ---- */
 
 /* What the new process did not take, systemd keeps for nothing. */
 static bool forget_if_left(struct listener *listener, void *data)
@@ -422,53 +394,57 @@ static bool forget_if_left(struct listener *listener, void *data)
 }
 
 /*
- * The other process accepts, beside this one.  systemd has to know of it before
- * it says anything itself, and then hears nothing from this one any more.
+ * systemd has to know of the new process before that says anything itself.  Returns
+ * whether it still is there.
  */
-static void hand_over(pid_t pid)
+static bool announce_successor(pid_t pid)
 {
 	log_line(LOG_NOTICE, "upgrade: process %d takes over", pid);
-	(void)generation_each(life.process->generation, forget_if_left, NULL);
+	(void)each_listener(forget_if_left);
 	(void)notify_send("MAINPID=%d\nREADY=1", pid);
 	if (!notify_flush(HANDOVER_FLUSH_S))
 		log_line(LOG_WARNING, "upgrade: the service manager does not read what it is told");
-	if (!upgrade_is_alive()) { /* and that is told next */
-		(void)notify_send("MAINPID=%d\nREADY=1", getpid());
-		store_update(life.process->generation);
-		return;
-	}
-	watchdog_stop();
-	manager_status_stop();
-	life.operation = NO_OPERATION;
-	notify_mute(true);
-	upgrade_finish();
-	life.handing_over = true;
-	/* It may have read the configuration before that was changed. */
-	if (life.reload_wanted)
-		upgrade_pass_reload();
-	/* The last clients of a listener that the new process does not have are still ours. */
-	drain(acceptor_drain);
+	if (upgrade_is_alive())
+		return true;
+	(void)notify_send("MAINPID=%d\nREADY=1", getpid());
+	store_update(lifecycle.process->generation);
+	return false;
 }
 
+/* The manager hears nothing from this process any more. */
+static void hand_over(void)
+{
+	bool reload_waits = lifecycle.operations.waits[OPERATION_RELOAD];
+
+	watchdog_stop();
+	manager_status_stop();
+	notify_mute(true);
+	lifecycle.operations = (struct operation_queue){ .current = OPERATION_NONE };
+	upgrade_finish();
+	lifecycle.handing_over = true;
+	/* The new process may have read the configuration before that was changed. */
+	if (reload_waits)
+		upgrade_pass_reload();
+	note(LIFE_REPLACED);
+}
+
+/* If it has just ended, that is told next. */
 static void other_accepts(pid_t pid)
 {
-	if (upgrade_is_alive())
-		hand_over(pid);
-	/* Otherwise it has just ended, and that is told next. */
+	if (upgrade_is_alive() && announce_successor(pid))
+		hand_over();
 }
 
 static void begin_upgrade(void)
 {
 	static const struct upgrade_handlers handlers = {
 		.accepting = other_accepts,
-		.failed = operation_ended,
+		.failed = end_operation,
 		.gone = end_if_idle,
 	};
 
-	life.operation = UPGRADE;
-	idle_exit_stop();
-	if (upgrade_start(life.process, &handlers) < 0)
-		operation_ended();
+	if (upgrade_start(lifecycle.process, &handlers) < 0)
+		end_operation();
 }
 
 static void upgrade_asked(evutil_socket_t signal, short what, void *arg)
@@ -476,13 +452,24 @@ static void upgrade_asked(evutil_socket_t signal, short what, void *arg)
 	(void)signal;
 	(void)what;
 	(void)arg;
-	if (life.operation == UPGRADE)
+	if (lifecycle.operations.current == OPERATION_UPGRADE)
 		log_line(LOG_NOTICE, "upgrade: one is under way already");
-	else if (!is_busy("upgrade", &life.upgrade_wanted))
+	else
+		ask(OPERATION_UPGRADE, "upgrade");
+}
+
+static void begin(enum operation operation)
+{
+	if (operation == OPERATION_NONE)
+		return;
+	idle_exit_stop();
+	if (operation == OPERATION_RELOAD)
+		begin_reload();
+	else
 		begin_upgrade();
 }
 
-/* ---- the beginning ---- */
+/* ---- the beginning, and the new process of an upgrade ---- */
 
 static bool settle(struct listener *listener, void *data)
 {
@@ -491,19 +478,28 @@ static bool settle(struct listener *listener, void *data)
 	return true;
 }
 
+static void accepting_began(struct message *message)
+{
+	(void)message;
+	note(LIFE_ACCEPTS);
+}
+
 static void begin_accepting(void)
 {
-	if (life.phase != STARTING)
+	struct acceptor *acceptor = lifecycle.process->acceptor;
+
+	if (lifecycle.life.state != LIFE_STARTING)
 		return;
-	(void)generation_each(life.process->generation, settle, NULL);
-	life.accepting_begun = true;
-	acceptor_switch(life.process->acceptor, life.roster);
+	(void)each_listener(settle);
+	lifecycle.accepting = ACCEPTING_BEGUN;
+	acceptor->switched.deliver = accepting_began;
+	acceptor_switch(acceptor, lifecycle.process->roster);
 }
 
 /* For a process that was asked to stop before it was told whose the listeners are. */
 static void end_accepting(void)
 {
-	if (life.accepting_over)
+	if (lifecycle.accepting >= ACCEPTING_OVER)
 		close_listeners();
 	end_if_idle();
 }
@@ -511,66 +507,74 @@ static void end_accepting(void)
 /* This process is the service: the manager hears of it from now on. */
 static void begin_service(void)
 {
-	if (life.phase == STARTING)
-		return; /* it follows once the first worker accepts */
-	manager_status_start(life.process);
-	watchdog_start(life.process);
-	store_update(life.process->generation);
-	if (life.phase == RUNNING) {
+	if (lifecycle.life.state == LIFE_STARTING)
+		return; /* it follows once clients are accepted */
+	manager_status_start(lifecycle.process);
+	watchdog_start(lifecycle.process);
+	store_update(lifecycle.process->generation);
+	if (is_running()) {
 		notify_send("READY=1");
 	} else {
 		notify_send("STOPPING=1");
 		manager_status_drain();
 		end_accepting();
 	}
-	operation_ended(); /* what was asked for before */
+	end_operation(); /* what was asked for before */
+}
+
+static void announce(void)
+{
+	struct generation *generation = lifecycle.process->generation;
+
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		proxy_announce(generation->proxies[i], false);
+	path_watch_start(lifecycle.process->loop.base, generation);
+	if (takeover_is_waiting())
+		takeover_report_accepting();
+	else
+		begin_service();
 }
 
 /* The old process ended, or thought better of it: the sockets stay with that. */
 static void old_process_lost(void)
 {
-	/* Its own signal, which is on its way, is not a second one. */
-	life.stop_asked = false;
-	if (life.phase >= DRAINING) {
+	bool was_ending = life_is_ending(&lifecycle.life);
+
+	if (!was_ending)
+		log_line(LOG_NOTICE, "upgrade: the process to take over from has ended or called "
+				     "it off: ending");
+	if (!was_ending && lifecycle.accepting == ACCEPTING_NOT_YET) {
+		atomic_store(&lifecycle.process->exit_status, EXIT_FAILURE);
+		event_base_loopbreak(lifecycle.process->loop.base);
+		return;
+	}
+	note(LIFE_ORPHANED); /* there may be clients already */
+	if (was_ending)
 		end_accepting();
-		return;
-	}
-	log_line(LOG_NOTICE,
-		 "upgrade: the process to take over from has ended or called it off: ending");
-	if (life.accepting_begun) { /* there may be clients already */
-		drain(acceptor_drain);
-		return;
-	}
-	atomic_store(&life.process->exit_status, EXIT_FAILURE);
-	event_base_loopbreak(life.process->loop.base);
 }
 
 /* The manager took the old process for the service when it asked. */
 static void stop_passed_on(void)
 {
-	if (life.phase < DRAINING) {
-		life.stop_asked = true;
-		drain(acceptor_drain);
-	}
+	note(LIFE_STOP_PASSED_ON);
 }
 
 static void reload_passed_on(void)
 {
-	if (!is_busy("reload", &life.reload_wanted))
-		begin_reload();
+	ask(OPERATION_RELOAD, "reload");
 }
 
 static void old_process_ended(void)
 {
-	if (life.phase == RUNNING && life.operation == NO_OPERATION)
-		idle_exit_start(life.process, quiet);
+	if (is_running() && lifecycle.operations.current == OPERATION_NONE)
+		idle_exit_start(lifecycle.process, quiet);
 	else
 		end_if_idle();
 }
 
 static void worker_polls(struct message *message)
 {
-	static const struct takeover_handlers takeover_handlers = {
+	static const struct takeover_handlers handlers = {
 		.go = begin_accepting,
 		.stop = stop_passed_on,
 		.reload = reload_passed_on,
@@ -578,45 +582,19 @@ static void worker_polls(struct message *message)
 		.lost = old_process_lost,
 		.alone = old_process_ended,
 	};
+	struct worker *worker = message_owner(message, struct worker, polling);
 
-	if (!noted_by_all(&message_owner(message, struct worker, polling)->is_polling,
-			  &life.n_polling) ||
-	    life.phase != STARTING)
+	if (!noted_by_all(&worker->is_polling, &lifecycle.n_polling) ||
+	    lifecycle.life.state != LIFE_STARTING)
 		return;
 	if (takeover_is_waiting())
-		takeover_report_ready(life.process->loop.base, &takeover_handlers);
+		takeover_report_ready(lifecycle.process->loop.base, &handlers);
 	else
 		begin_accepting();
 }
 
-static void accepting_began(void)
-{
-	struct generation *generation = life.process->generation;
-
-	if (life.phase != STARTING)
-		return;
-	life.phase = RUNNING;
-	for (size_t i = 0; i < generation->n_proxies; i++)
-		proxy_announce(generation->proxies[i], false);
-	path_watch_start(life.process->loop.base, generation);
-	if (takeover_is_waiting())
-		takeover_report_accepting();
-	else
-		begin_service();
-}
-
-static void acceptor_switched(struct message *message)
-{
-	(void)message;
-	if (life.next)
-		reload_switched();
-	else
-		accepting_began();
-}
-
 static const struct worker_handlers worker_handlers = {
 	.polling = worker_polls,
-	.switched = acceptor_switched,
 	.accepting_stopped = accepting_stopped,
 	.idle = worker_is_idle,
 };
@@ -625,15 +603,24 @@ static const struct signal_handlers signal_handlers = {
 	{ stop_asked, stop_asked, reload_asked, upgrade_asked },
 };
 
+/* ---- from the start to the exit status ---- */
+
+static int start_workers(struct process *process, unsigned int pipes_a_worker)
+{
+	process->roster = roster_new(process->generation);
+	if (!process->roster)
+		return -ENOMEM;
+	return workers_start(process, pipes_a_worker, &worker_handlers);
+}
+
 static int serve(void)
 {
-	struct process *process = life.process;
+	struct process *process = lifecycle.process;
 	struct fd_plan plan = fd_limit_plan(&process->settings);
 	int r;
 
 	atomic_store(&process->limit.max, plan.max_connections);
-	life.roster = roster_new(process->generation);
-	r = life.roster ? workers_start(process, plan.pipes_a_worker, &worker_handlers) : -ENOMEM;
+	r = start_workers(process, plan.pipes_a_worker);
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", process->settings.workers,
 			 strerror(-r));
@@ -645,13 +632,13 @@ static int serve(void)
 		 plan.max_connections, plan.limit);
 	event_base_dispatch(process->loop.base);
 
-	if (life.phase < DRAINING)
+	if (!life_is_ending(&lifecycle.life))
 		notify_send("STOPPING=1");
 	close_listeners();
 	if (atomic_load(&process->cut) > 0)
 		log_line(LOG_NOTICE, "cut %u connection(s)", atomic_load(&process->cut));
 	/* A drain has done what it was asked to, whatever became of the connections. */
-	return life.phase >= DRAINING ? EXIT_SUCCESS : atomic_load(&process->exit_status);
+	return life_is_ending(&lifecycle.life) ? EXIT_SUCCESS : atomic_load(&process->exit_status);
 }
 
 /*
@@ -661,24 +648,38 @@ static int serve(void)
 static void await_reload(void)
 {
 	const struct timeval most = { .tv_sec = FLUSH_S };
-	struct event_base *base = life.process->loop.base;
+	struct event_base *base = lifecycle.process->loop.base;
 
-	life.phase = CUTTING;
+	(void)life_note(&lifecycle.life, LIFE_CUT, false);
 	event_base_loopexit(base, &most);
 	while (reload_pending() && event_base_loop(base, EVLOOP_ONCE) == 0 &&
 	       !event_base_got_exit(base))
 		;
 }
 
+static void stop_all(struct process *process)
+{
+	watchdog_stop();
+	manager_status_stop();
+	idle_exit_stop();
+	path_watch_stop();
+	workers_stop(process);
+	reload_abandon();
+	free(process->roster);
+	process->roster = NULL;
+	event_del(&lifecycle.drain_timer);
+	signals_release();
+}
+
 int lifecycle_run(struct process *process)
 {
 	int status = EXIT_FAILURE;
 
-	life.process = process;
-	life.release.deliver = release;
+	lifecycle.process = process;
+	lifecycle.release.deliver = release;
 	if (takeover_is_waiting())
-		life.operation = TAKE_OVER;
-	event_assign(&life.drain_timer, process->loop.base, -1, 0, drain_timer_fired, NULL);
+		(void)operation_ask(&lifecycle.operations, OPERATION_TAKE_OVER, true);
+	event_assign(&lifecycle.drain_timer, process->loop.base, -1, 0, drain_timer_fired, NULL);
 	if (signals_catch(process->loop.base, &signal_handlers) == 0)
 		status = serve();
 	else
@@ -691,17 +692,6 @@ int lifecycle_run(struct process *process)
 	 */
 	if (backend_lookups_pending() || reload_pending())
 		_exit(status);
-	watchdog_stop();
-	manager_status_stop();
-	idle_exit_stop();
-	path_watch_stop();
-	workers_stop(process);
-	if (life.next) {
-		reload_discard(process, life.next);
-		free(life.next_roster);
-	}
-	free(life.roster);
-	event_del(&life.drain_timer);
-	signals_release();
+	stop_all(process);
 	return status;
 }

@@ -3,31 +3,39 @@
  * Opens a generation beside the running one.  A listen line that both have keeps
  * its listener, backlog and all; what was inherited is lent by the old generation
  * and taken by the new one.
+ *
+ *	thread: read, open ---> main: make a roster ---> acceptor goes over
+ *	   |                      |                          |
+ *	   | wrong file           | too late                 v
+ *	   '--------------------> '----> discard     main: commit, close the old
  */
 #include "daemon/control/reload.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sockfront/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf/args.h"
 #include "conf/conf.h"
 #include "daemon/base/log.h"
+#include "daemon/base/thread.h"
 #include "daemon/control/fd_limit.h"
+#include "daemon/control/path_watch.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 
 static struct {
 	int argc;
 	char **argv;
 	struct process *process;
-	void (*done)(struct generation *next);
-	struct generation *next; /* the thread's answer */
+	struct reload_handlers handlers;
+	struct generation *next; /* the thread's answer, until it is the current one */
+	struct roster *roster;   /* of that, while the acceptor goes over to it */
 	struct message message;
 	atomic_bool pending;
 } reload;
@@ -171,37 +179,6 @@ static void *reload_main(void *arg)
 
 /* ---- on the main thread ---- */
 
-static void finished(struct message *message)
-{
-	(void)message;
-	atomic_store(&reload.pending, false);
-	reload.done(reload.next);
-}
-
-int reload_start(struct process *process, void (*done)(struct generation *next))
-{
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	pthread_t thread;
-	int r = pthread_attr_init(&attributes);
-
-	if (r != 0)
-		return -r;
-	reload.process = process;
-	reload.done = done;
-	reload.message.deliver = finished;
-	atomic_store(&reload.pending, true);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, &attributes, reload_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	if (r != 0)
-		atomic_store(&reload.pending, false);
-	return -r;
-}
-
 static bool close_if_dropped(struct listener *listener, void *data)
 {
 	if (listener->newest == data || !listener->open)
@@ -249,31 +226,120 @@ static void change_process(struct process *process, const struct process_config 
 	atomic_store(&process->limit.max, fd_limit_max_connections(now));
 }
 
-void reload_commit(struct process *process, struct generation *next)
+static size_t count_listeners(const struct generation *generation)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		n += generation->proxies[i]->n_listeners;
+	return n;
+}
+
+/* The new generation is in use, and nobody accepts from what the old one alone has. */
+static void commit(struct process *process, struct generation *next)
 {
 	struct generation *before = process->generation;
 	size_t added = generation_each(next, is_new, NULL);
-	size_t removed = generation_each(before, close_if_dropped, next), kept = 0;
+	size_t removed = generation_each(before, close_if_dropped, next);
 
-	for (size_t i = 0; i < next->n_proxies; i++)
-		kept += next->proxies[i]->n_listeners;
-	kept -= added;
 	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(next->proxies[i], true);
 	store_warn_of_untaken();
 	generation_free(before);
 	change_process(process, &next->process);
+	/* More connections may be allowed now. */
+	acceptor_resume(process->acceptor);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
-		 next->file, kept, added, removed);
+		 next->file, count_listeners(next) - added, added, removed);
 }
 
-void reload_discard(struct process *process, struct generation *next)
+/* Nothing has happened: closes what was opened. */
+static void discard(struct generation *next)
 {
 	struct sfront_error ignored;
 
 	(void)change_options(next, true, &ignored);
 	generation_give_back(next);
 	generation_free(next);
-	(void)generation_each(process->generation, take_back, NULL);
+	(void)generation_each(reload.process->generation, take_back, NULL);
+}
+
+static void end(void)
+{
+	reload.next = NULL;
+	reload.roster = NULL;
+	reload.handlers.ended();
+}
+
+static void switched(struct message *message)
+{
+	struct process *process = reload.process;
+
+	(void)message;
+	path_watch_stop();
+	free(process->roster);
+	process->roster = reload.roster;
+	commit(process, reload.next);
+	if (reload.handlers.is_wanted()) {
+		store_update(process->generation);
+		path_watch_start(process->loop.base, process->generation);
+	}
+	end();
+}
+
+static void go_over(struct generation *next)
+{
+	struct acceptor *acceptor = reload.process->acceptor;
+
+	generation_become_newest(next);
+	acceptor->switched.deliver = switched;
+	acceptor_switch(acceptor, reload.roster);
+}
+
+static void opened(struct message *message)
+{
+	struct generation *next = reload.next;
+	bool is_wanted = reload.handlers.is_wanted();
+
+	(void)message;
+	atomic_store(&reload.pending, false);
+	if (next && is_wanted)
+		reload.roster = roster_new(next);
+	if (reload.roster) {
+		go_over(next);
+		return;
+	}
+	if (next)
+		discard(next);
+	if (!next)
+		log_line(LOG_ERR, "reload failed: nothing has changed");
+	else if (is_wanted)
+		log_line(LOG_ERR, "reload failed: out of memory; nothing has changed");
+	end();
+}
+
+int reload_start(struct process *process, const struct reload_handlers *handlers)
+{
+	int r;
+
+	reload.process = process;
+	reload.handlers = *handlers;
+	reload.message.deliver = opened;
+	atomic_store(&reload.pending, true);
+	r = thread_start_detached(reload_main, NULL, 0);
+	if (r < 0) {
+		atomic_store(&reload.pending, false);
+		log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
+			 strerror(-r));
+	}
+	return r;
+}
+
+void reload_abandon(void)
+{
+	if (!reload.next)
+		return;
+	discard(reload.next);
+	free(reload.roster);
 }

@@ -1,43 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SIGHUP: reading the configuration again and opening what is new in it, all or
- * nothing, while the running one goes on.  lifecycle.c decides when, and puts the
- * result to work.
+ * nothing, while the running one goes on.  lifecycle.c decides when.
  */
 #ifndef DAEMON_CONTROL_RELOAD_H
 #define DAEMON_CONTROL_RELOAD_H
 
 #include <stdbool.h>
 
-struct generation;
 struct process;
 
 /* The command line, which is read again each time.  Borrowed. */
 void reload_remember(int argc, char **argv);
 
-/*
- * Reads and opens, in a thread of its own, since host names may have to be
- * resolved: the main thread must not wait for that.
- *
- * @done: called on the main thread; @next is the new generation, a reference, or
- *        NULL if the reload failed, which the log says.  Either reload_commit() or
- *        reload_discard() has to follow for a generation.
- *
- * Returns 0 or -errno.
- */
-int reload_start(struct process *process, void (*done)(struct generation *next));
+/* Called on the main thread. */
+struct reload_handlers {
+	bool (*is_wanted)(void); /* whether the process still runs, and may change */
+	void (*ended)(void);     /* done, or failed, which the log says */
+};
 
-/* Whether its thread is still at work, which uses the service. */
+/*
+ * Reads and opens, in a thread of its own, since host names may have to be resolved:
+ * the main thread must not wait for that.  Then the acceptor goes over to the new
+ * listeners, the old ones are closed, and the process's settings are in force.
+ *
+ * @handlers: copied
+ *
+ * Returns 0, or -errno, which the log says too; @handlers are not called then.
+ */
+int reload_start(struct process *process, const struct reload_handlers *handlers);
+
+/* Whether its thread is still at work, which uses the process. */
 bool reload_pending(void);
 
-/*
- * The new generation is in use and nobody accepts from what the old one alone has:
- * closes that, and says what has changed.  Process settings are in force from now
- * on.
- */
-void reload_commit(struct process *process, struct generation *next);
-
-/* Nothing has happened: closes what was opened. */
-void reload_discard(struct process *process, struct generation *next);
+/* At the end of the process, without threads: closes what was opened and is not in use. */
+void reload_abandon(void);
 
 #endif

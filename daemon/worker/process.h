@@ -16,11 +16,13 @@
 
 struct acceptor;
 struct generation;
+struct roster;
 struct worker;
 
 struct process {
 	struct process_config settings; /* in force; the main thread's */
 	struct generation *generation;  /* the current one; the main thread's */
+	struct roster *roster;          /* what is accepted from; the main thread's */
 	struct worker *workers;
 	unsigned int n_workers;
 	struct acceptor *acceptor;     /* runs on the first worker's thread */

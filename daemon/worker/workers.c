@@ -32,7 +32,6 @@ static int init(struct process *process, unsigned int pipes_a_worker,
 	process->acceptor = acceptor_new(process);
 	if (!process->acceptor)
 		return -ENOMEM;
-	process->acceptor->switched.deliver = handlers->switched;
 	process->acceptor->stopped.deliver = handlers->accepting_stopped;
 	return 0;
 }

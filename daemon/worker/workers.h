@@ -11,7 +11,6 @@ struct process;
 /* What the main thread makes of their messages: see worker.h and acceptor.h. */
 struct worker_handlers {
 	void (*polling)(struct message *message);
-	void (*switched)(struct message *message);
 	void (*accepting_stopped)(struct message *message);
 	void (*idle)(struct message *message);
 };
