@@ -23,8 +23,4 @@ enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
 enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
 			    const char **ret_file);
 
-/* Prints the help text, or the one line for who gave no arguments. */
-void args_print_help(void);
-void args_print_usage(void);
-
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of keys: name, help, parser and the place in struct config where
- * the value goes.  The file (load.c) and the command line (daemon/args.c) both
+ * the value goes.  The file (load.c) and the command line (args.c) both
  * set through here.  Listener options stand in the library's table; rows for
  * them are made from it once.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * "Did you mean": the known name nearest to a mistyped one, for the file
- * (load.c) and the command line (daemon/args.c).
+ * (load.c) and the command line (args.c).
  */
 #include <ctype.h>
 #include <stdbool.h>

@@ -26,6 +26,7 @@
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/takeover.h"
 #include "daemon/handover/upgrade_exec.h"
+#include "daemon/help.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/process.h"
 
@@ -176,13 +177,13 @@ int main(int argc, char **argv)
 	if (problems.count > 0) {
 		status = EXIT_USAGE;
 	} else if (action == ARGS_HELP) {
-		args_print_help();
+		help_print();
 		status = EXIT_SUCCESS;
 	} else if (action == ARGS_VERSION) {
 		printf("sockfront %s\n", SOCKFRONT_VERSION);
 		status = EXIT_SUCCESS;
 	} else if (action == ARGS_USAGE) {
-		args_print_usage();
+		help_print_usage();
 		status = EXIT_USAGE;
 	} else if (action == ARGS_CHECK) {
 		status = check_only(&config, file);

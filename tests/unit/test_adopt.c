@@ -232,7 +232,7 @@ static void a_path_that_is_lost(void)
 	refuses("./dir/app.sock", fd, -ESTALE, "a regular file is where");
 	CHECK(close(file) == 0 && unlink("./dir/app.sock") == 0);
 	CHECK(symlink("../elsewhere", "./dir/app.sock") == 0);
-	refuses("./dir/app.sock", fd, -ESTALE, "a symbolic link stands where");
+	refuses("./dir/app.sock", fd, -ESTALE, "a symbolic link is where");
 	CHECK(unlink("./dir/app.sock") == 0 && rmdir("./dir") == 0);
 	refuses("./dir/app.sock", fd, -ESTALE, "directory ./dir does not exist");
 }
