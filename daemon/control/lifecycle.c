@@ -599,8 +599,20 @@ static const struct worker_handlers worker_handlers = {
 	.idle = worker_is_idle,
 };
 
+/* As nginx and HAProxy are asked to open their log files anew. */
+static void reopen_asked(evutil_socket_t signal, short what, void *arg)
+{
+	(void)signal;
+	(void)what;
+	(void)arg;
+	log_line(LOG_NOTICE, "SIGUSR1: there is no log file to open again; ignored");
+}
+
 static const struct signal_handlers signal_handlers = {
-	{ stop_asked, stop_asked, reload_asked, upgrade_asked },
+	.stop = stop_asked,
+	.reload = reload_asked,
+	.upgrade = upgrade_asked,
+	.reopen = reopen_asked,
 };
 
 /* ---- from the start to the exit status ---- */

@@ -10,7 +10,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-static const int numbers[SIGNALS_COUNT] = { SIGTERM, SIGINT, SIGHUP, SIGUSR2 };
+/* SIGRTMIN and above are nobody's by mistake. */
+static const struct {
+	int number;
+	size_t handler; /* in struct signal_handlers */
+} signals[] = {
+	{ SIGHUP, offsetof(struct signal_handlers, reload) },
+	{ SIGUSR1, offsetof(struct signal_handlers, reopen) },
+	{ SIGUSR2, offsetof(struct signal_handlers, upgrade) },
+	{ SIGTERM, offsetof(struct signal_handlers, stop) },
+	{ SIGINT, offsetof(struct signal_handlers, stop) },
+	{ SIGQUIT, offsetof(struct signal_handlers, stop) },
+	{ SIGALRM, offsetof(struct signal_handlers, stop) },
+	{ SIGVTALRM, offsetof(struct signal_handlers, stop) },
+	{ SIGPROF, offsetof(struct signal_handlers, stop) },
+	{ SIGIO, offsetof(struct signal_handlers, stop) },
+	{ SIGPWR, offsetof(struct signal_handlers, stop) },
+	{ SIGSTKFLT, offsetof(struct signal_handlers, stop) },
+	{ SIGXCPU, offsetof(struct signal_handlers, stop) },
+};
+
+#define SIGNALS_COUNT (sizeof(signals) / sizeof(signals[0]))
 
 static struct event *events[SIGNALS_COUNT];
 
@@ -20,7 +40,7 @@ static void change_mask(int how)
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < SIGNALS_COUNT; i++)
-		sigaddset(&set, numbers[i]);
+		sigaddset(&set, signals[i].number);
 	pthread_sigmask(how, &set, NULL);
 }
 
@@ -40,9 +60,12 @@ static bool is_ignored(int number)
 int signals_catch(struct event_base *base, const struct signal_handlers *handlers)
 {
 	for (size_t i = 0; i < SIGNALS_COUNT; i++) {
-		if (is_ignored(numbers[i]))
+		const event_callback_fn *handler =
+			(const void *)((const char *)handlers + signals[i].handler);
+
+		if (is_ignored(signals[i].number))
 			continue;
-		events[i] = evsignal_new(base, numbers[i], handlers->arrived[i], NULL);
+		events[i] = evsignal_new(base, signals[i].number, *handler, NULL);
 		if (!events[i] || event_add(events[i], NULL) < 0)
 			return -ENOMEM;
 	}

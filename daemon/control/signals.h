@@ -7,11 +7,15 @@
 
 #include <event2/event.h>
 
-enum { SIGNALS_COUNT = 4 };
-
-/* One function for each, in that order: SIGTERM, SIGINT, SIGHUP, SIGUSR2. */
 struct signal_handlers {
-	event_callback_fn arrived[SIGNALS_COUNT];
+	/*
+	 * SIGTERM, SIGINT, SIGQUIT, and all that would end the process by themselves and
+	 * leave behind what it has opened
+	 */
+	event_callback_fn stop;
+	event_callback_fn reload;  /* SIGHUP */
+	event_callback_fn upgrade; /* SIGUSR2 */
+	event_callback_fn reopen;  /* SIGUSR1 */
 };
 
 /*
@@ -21,7 +25,7 @@ struct signal_handlers {
 void signals_hold(void);
 
 /*
- * Catches them, and lets those through that wait.  SIGHUP stays ignored for who
+ * Catches them, and lets those through that wait.  SIGHUP stays ignored for somebody who
  * started us with nohup(1).  Returns 0 or -ENOMEM.
  */
 int signals_catch(struct event_base *base, const struct signal_handlers *handlers);
