@@ -128,6 +128,7 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "connect-retry", proxy->connect_retry },
 		{ "idle-timeout", proxy->idle_timeout_ms },
 		{ "half-close-timeout", proxy->half_close_timeout_ms },
+		{ "backend-tcp-keepalive", proxy->backend_keepalive.on },
 		{ "backend-tcp-nodelay", proxy->backend_nodelay },
 		{ "backend-tcp-user-timeout", proxy->backend_user_timeout_ms },
 	};
@@ -177,6 +178,64 @@ static void test_values(void **state)
 		check_value(&config, proxy, i);
 	config_clear(&config);
 	assert_int_equal(config.n_proxies, 0);
+}
+
+/* What follows "(default " in the help of a key, up to the bracket. */
+static void read_default(const struct key *key, char *buf, size_t size)
+{
+	const char *start = strstr(key->help, "(default ");
+	size_t length;
+
+	assert_non_null(start);
+	start += strlen("(default ");
+	length = strcspn(start, ")");
+	assert_true(start[length] == ')' && length > 0 && length < size);
+	memcpy(buf, start, length);
+	buf[length] = '\0';
+}
+
+/* The value that the help calls the default is the one that is there when nobody has set any. */
+static void check_default(struct config *config, struct proxy_config *proxy, const struct key *key)
+{
+	const struct place place = { 0 };
+	struct sfront_error err = { "" };
+	uint64_t before = field(config, proxy, key->name);
+	char text[32];
+
+	read_default(key, text, sizeof(text));
+	if (key_set(key, config, proxy, text, &place, &err) < 0)
+		fail_msg("%s does not take its own default, %s: %s", key->name, text, err.message);
+	if (field(config, proxy, key->name) != before)
+		fail_msg("%s: the help says \"%s\", which is %llu; it is %llu", key->name, text,
+			 (unsigned long long)field(config, proxy, key->name),
+			 (unsigned long long)before);
+}
+
+static void test_defaults_are_as_the_help_says(void **state)
+{
+	const struct place place = { 0 };
+	struct proxy_config *proxy;
+	struct config config;
+	const struct key *key;
+	size_t compared = 0;
+
+	(void)state;
+	config_init(&config);
+	proxy = config_add_proxy(&config, "", &place);
+	assert_non_null(proxy);
+	for (size_t i = 0; (key = key_at(i)) && !sfront_option_find(key->name); i++) {
+		if (strstr(key->help, "(no default)")) {
+			assert_true(strcmp(key->name, "listen") == 0 ? proxy->n_listen == 0
+								     : !proxy->has_backend);
+		} else if (strstr(key->help, "(default: ")) { /* in words: found out later */
+			assert_int_equal(field(&config, proxy, key->name), 0);
+		} else {
+			check_default(&config, proxy, key);
+			compared++;
+		}
+	}
+	assert_true(compared >= 10);
+	config_clear(&config);
 }
 
 static void test_workers_auto(void **state)
@@ -274,7 +333,7 @@ int main(void)
 		cmocka_unit_test(test_table),  cmocka_unit_test(test_order),
 		cmocka_unit_test(test_values), cmocka_unit_test(test_workers_auto),
 		cmocka_unit_test(test_list),   cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_place),
+		cmocka_unit_test(test_place),  cmocka_unit_test(test_defaults_are_as_the_help_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

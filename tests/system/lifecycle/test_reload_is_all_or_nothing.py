@@ -13,7 +13,15 @@ from support.backend import echo, speak_first
 from support.configuration import process, section
 from support.load import Load
 from support.manager import Manager
-from support.proc import borrow, descriptors, free_address, listener_inodes, listening_sockets, state, wait_until
+from support.proc import (
+    accepted_option,
+    descriptors,
+    free_address,
+    listener_inodes,
+    listening_sockets,
+    state,
+    wait_until,
+)
 from support.stage import address_of, refuses
 from support.streams import exchange, is_silent, outcome, read_exactly, round_trip
 
@@ -140,20 +148,6 @@ def test_live_connections_outlive_their_listener(stage):
         service.reload(section(backend, free_address(), name="c", options="idle-timeout = 300ms"))
     time.sleep(0.5)
     exchange(client, connection, seed=stage.seed)
-
-
-def accepted_option(pid, client, option, level=socket.SOL_SOCKET):
-    """What the proxy's end of a client's connection has."""
-    for number, target in descriptors(pid).items():
-        if not target.startswith("socket:"):
-            continue
-        with borrow(pid, number) as sock:
-            try:
-                if sock.getpeername() == client.getsockname():
-                    return sock.getsockopt(level, option)
-            except OSError:
-                pass
-    raise AssertionError("no such connection")
 
 
 def test_options_of_listeners_that_stay(stage):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Options of the sockets are seen on the sockets themselves."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +10,8 @@ import time
 import pytest
 
 from support.modes import need_ipv6
+from support.proc import accepted_option
+from support.proxy import run
 from support.stage import need
 from support.streams import exchange
 
@@ -111,3 +114,21 @@ def test_small_writes_are_not_held_back(stage):
         return time.monotonic() - begin
 
     assert seconds(200) < 5
+
+
+def default_of(option):
+    """What --help says of an option that is not given."""
+    _, said, _ = run("--help")
+    return re.search(rf"^ +--{option}\b.*?\b(\S+) by default$", said, re.M)[1]
+
+
+def test_defaults_are_as_the_help_says(stage):
+    proxy, client, _ = stage.pair()
+    port = int(proxy.listening[0].rpartition(":")[2])
+    with open("/proc/sys/net/core/somaxconn") as file:
+        most = int(file.read())
+    backlog = ss("-l", f"sport = :{port}").split()[2]
+    assert int(backlog) == min(int(default_of("tcp-listen-backlog")), most)
+
+    nodelay = accepted_option(proxy.pid, client, socket.TCP_NODELAY, socket.IPPROTO_TCP)
+    assert bool(nodelay) is {"yes": True, "no": False}[default_of("tcp-nodelay")]

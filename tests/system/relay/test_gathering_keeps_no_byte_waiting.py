@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
 Long streams are moved in large pieces, and no last piece waits for more than a
-moment: large messages with pauses between them arrive whole, again and again.
+moment: what is not a row of test_relay_cases.py.
 """
 
 import signal
@@ -10,32 +10,6 @@ import pytest
 
 from support.proc import wait_until
 from support.streams import KB300, MB, Background, outcome, random_bytes, read_exactly, reset
-
-# Gathering begins after 4 MB, and each time that it kept bytes waiting twice as late.
-MESSAGES = [5 * MB + 1, 1, 70_000, MB + 17, 20 * MB + 999, 999_999, 3, 40 * MB + 5]
-
-
-@pytest.mark.parametrize("direction", ["up", "down"])
-@pytest.mark.parametrize("listen", ["tcp", "unix"])
-def test_messages_and_answers(stage, direction, listen):
-    proxy, client, connection = stage.pair(listen=stage.front(listen))
-    source, sink = (client, connection) if direction == "up" else (connection, client)
-    data = random_bytes(stage.seed, max(MESSAGES))
-    for size in MESSAGES:
-        sending = Background(source.sendall, data[:size])
-        assert read_exactly(sink, size) == data[:size]
-        sending.result()
-        sink.sendall(b"thanks")
-        assert read_exactly(source, 6) == b"thanks"
-    assert proxy.wakeups_during(1.5) <= 2, "nothing ticks once the stream rests"
-
-
-def test_end_after_a_long_stream(stage, data_path):
-    _, client, connection = stage.pair(*data_path)
-    data = random_bytes(stage.seed, 30 * MB + 123)
-    sending = Background(lambda: (client.sendall(data), client.close()))
-    assert outcome(connection, 30) == (data, "end")
-    sending.result()
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

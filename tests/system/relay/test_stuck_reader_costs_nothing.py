@@ -75,25 +75,6 @@ def test_bulk_to_a_stuck_reader(stage, listen, data_path):
     sending.result()
 
 
-def test_both_ways_stuck(stage, data_path):
-    """Both sides write and neither reads; then both read."""
-    proxy, client, connection = stage.pair(*data_path)
-    up, down = random_bytes("up", 24 * MB), random_bytes("down", 24 * MB)
-    client.settimeout(60)
-    connection.settimeout(60)
-    sending = [
-        Background(lambda: (client.sendall(up), client.shutdown(socket.SHUT_WR))),
-        Background(lambda: (connection.sendall(down), connection.shutdown(socket.SHUT_WR))),
-    ]
-    time.sleep(0.5)
-    proxy.assert_rests()
-    reading = Background(read_to_end, connection)
-    assert read_to_end(client) == down
-    assert reading.result() == up
-    for thread in sending:
-        thread.result()
-
-
 def test_stuck_reader_of_a_long_stream(stage):
     """One that stops after megabytes is not looked after time and again either."""
     proxy, client, connection = stage.pair()

@@ -1,77 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""idle-timeout and half-close-timeout abort what is silent, and only that."""
+"""idle-timeout and half-close-timeout abort what is silent, and only that: what is not a row of test_relay_cases.py."""
 
 import socket
 import time
 
 import pytest
 
-from support.streams import exchange, is_silent, outcome, random_bytes, read_exactly, read_to_end
-
-
-@pytest.mark.parametrize("listen", ["tcp", "unix"])
-def test_idle_connection_is_aborted(stage, listen):
-    address = stage.front(listen)
-    proxy, client, connection = stage.pair("--access-log", "--idle-timeout", "1s", listen=address)
-    began = time.monotonic()
-    assert outcome(client, 10) == (b"", "reset" if listen == "tcp" else "end")
-    assert time.monotonic() - began > 0.7
-    assert outcome(connection, 10) == (b"", "reset")
-    proxy.wait_log('reason="idle timeout')
-    proxy.wait_released()
-
-
-@pytest.mark.parametrize("talker", ["client", "backend"])
-def test_bytes_in_either_direction_keep_it_alive(stage, talker, data_path):
-    _, client, connection = stage.pair("--access-log", "--idle-timeout", "1500ms", *data_path)
-    source, sink = (client, connection) if talker == "client" else (connection, client)
-    for _ in range(8):
-        source.sendall(b"x")
-        assert read_exactly(sink, 1) == b"x"
-        time.sleep(0.4)
-
-
-def test_idle_timeout_bounds_a_half_closed_connection_too(stage):
-    proxy, client, connection = stage.pair("--access-log", "--idle-timeout", "1s")
-    client.shutdown(socket.SHUT_WR)
-    assert read_to_end(connection) == b""
-    assert outcome(client, 10) == (b"", "reset")
-    proxy.wait_log('reason="idle timeout')
-
-
-def test_idle_timeout_ends_a_stuck_reader(stage):
-    """No byte moves although both kernels' buffers are full: that is idle."""
-    proxy, _, connection = stage.pair("--access-log", "--idle-timeout", "1s")
-    connection.settimeout(15)
-    with pytest.raises(ConnectionError):
-        while True:
-            connection.send(bytes(1 << 20))
-    proxy.wait_log('reason="idle timeout')
-    proxy.wait_released()
-
-
-@pytest.mark.parametrize("first", ["client", "backend"])
-def test_half_closed_connection_is_aborted(stage, first):
-    proxy, client, connection = stage.pair("--access-log", "--half-close-timeout", "1s")
-    ender, other = (client, connection) if first == "client" else (connection, client)
-    assert is_silent(client, 1.5), "only a half-closed connection is bounded"
-    ender.shutdown(socket.SHUT_WR)
-    assert read_to_end(other, 5) == b""
-    began = time.monotonic()
-    assert outcome(ender, 10) == (b"", "reset")
-    assert time.monotonic() - began > 0.7
-    proxy.wait_log('reason="half-close timeout')
-    proxy.wait_released()
-
-
-def test_without_timeouts_nothing_ends(stage):
-    _, client, connection = stage.pair("--access-log")
-    client.shutdown(socket.SHUT_WR)
-    assert read_to_end(connection) == b""
-    assert is_silent(client, 2.5)
-    connection.sendall(b"late")
-    connection.close()
-    assert read_to_end(client) == b"late"
+from support.streams import exchange, outcome, random_bytes
 
 
 def test_inetd_idle_timeout(stage):

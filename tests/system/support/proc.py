@@ -142,6 +142,20 @@ def listener_inodes(pid):
     return found
 
 
+def accepted_option(pid, client, option, level=socket.SOL_SOCKET):
+    """What the proxy's end of a client's connection has."""
+    for number, target in descriptors(pid).items():
+        if not target.startswith("socket:"):
+            continue
+        with borrow(pid, number) as sock:
+            try:
+                if sock.getpeername() == client.getsockname():
+                    return sock.getsockopt(level, option)
+            except OSError:
+                pass
+    raise AssertionError("no such connection")
+
+
 def is_cloexec(pid, fd):
     with open(f"/proc/{pid}/fdinfo/{fd}") as file:
         flags = int(re.search(r"^flags:\s*([0-7]+)", file.read(), re.M)[1], 8)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Bytes through sockets: sending in the background, reading to the end, resets, exchanges."""
 
+import fcntl
 import hashlib
 import random
 import socket
 import struct
+import termios
 import threading
 import time
 
@@ -109,6 +111,11 @@ def reset(sock):
     """Closes with RST rather than FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+def unacknowledged(sock):
+    """Bytes that the other kernel, or with a UNIX socket the proxy, has not taken yet."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
 
 
 def flow(sock, seed, size):
