@@ -13,14 +13,9 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/backend/backend.h"
@@ -49,7 +44,7 @@ struct attempt {
 	bool resolving;      /* wait.message is queued or on its way */
 	int error;           /* the last failure, a positive errno; 0: none yet */
 	bool unresolved;     /* it was the name's */
-	struct backend_wait wait;
+	struct resolver_wait wait;
 };
 
 /*
@@ -77,136 +72,6 @@ static bool may_pass(int error)
 	}
 }
 
-static int set(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
-/* Urgent bytes stay in the stream: splice() and recv() would stop at them for ever otherwise. */
-static int backend_socket(const struct backend_settings *settings, int family)
-{
-	int fd, r;
-
-	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	r = set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	if (r == 0 && settings->nodelay)
-		r = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (r == 0 && settings->keepalive.on)
-		r = sfront_keepalive_apply(fd, &settings->keepalive);
-	if (r == 0 && settings->user_timeout_ms > 0)
-		r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)settings->user_timeout_ms);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
-static unsigned int first_local_port = 1024;
-
-static void read_local_ports(void)
-{
-	unsigned int first;
-	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-
-	if (!f)
-		return;
-	if (fscanf(f, "%u", &first) == 1)
-		first_local_port = first;
-	fclose(f);
-}
-
-/*
- * A connection to a port of this machine on which nobody listens can pick that
- * very port as its own, and is then connected to itself.
- */
-static bool is_self_connected(int fd, const struct sfront_sockaddr *peer)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct sfront_sockaddr local = { .len = sizeof(local.sa) };
-	unsigned int port;
-
-	pthread_once(&once, read_local_ports);
-	port = ntohs(peer->sa.any.sa_family == AF_INET ? peer->sa.in.sin_port
-						       : peer->sa.in6.sin6_port);
-	if (port < first_local_port)
-		return false;
-	if (getsockname(fd, &local.sa.any, &local.len) < 0)
-		return false;
-	return sfront_sockaddr_equal(&local, peer);
-}
-
-/* With a reset: what lingered would keep the backend from its own port for a minute. */
-static int refuse_ourselves(int fd)
-{
-	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	return -ECONNREFUSED;
-}
-
-/*
- * Where a connection stands that was begun.  A second connect() would say so too,
- * and throw away what the backend had sent before it reset the connection.
- *
- * Returns 0 (connected), -EINPROGRESS, -ECONNRESET (it was connected), or another
- * -errno.
- */
-static int connect_result(int fd)
-{
-	struct sfront_sockaddr peer = { .len = sizeof(peer.sa) };
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (getpeername(fd, &peer.sa.any, &peer.len) == 0)
-		return is_self_connected(fd, &peer) ? refuse_ourselves(fd) : 0;
-	if (errno != ENOTCONN || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		return -errno;
-	if (error == EPIPE) /* a reset behind an end of stream */
-		return -ECONNRESET;
-	return error != 0 ? -error : -EINPROGRESS;
-}
-
-/*
- * On the loopback the handshake is over when connect() returns EINPROGRESS: asking
- * at once says so, where waiting for the event would cost four calls.
- */
-static int connect_start(int fd, const struct sfront_sockaddr *addr)
-{
-	if (connect(fd, &addr->sa.any, addr->len) < 0 && errno != EINPROGRESS && errno != EINTR)
-		return -errno;
-	return connect_result(fd);
-}
-
-/* A reset comes after the handshake: there was a backend, and this was its answer. */
-static bool is_connected(int r)
-{
-	return r == 0 || r == -ECONNRESET;
-}
-
-/*
- * Opens a socket and begins to connect it.  Returns 0, -ECONNRESET or
- * -EINPROGRESS with the socket in *ret_fd, or another -errno.
- */
-static int connect_begin(const struct backend *backend, const struct sfront_sockaddr *addr,
-			 int *ret_fd)
-{
-	int fd, r;
-
-	fd = backend_socket(backend_settings(backend), addr->sa.any.sa_family);
-	if (fd < 0)
-		return fd;
-	r = connect_start(fd, addr);
-	if (!is_connected(r) && r != -EINPROGRESS) {
-		close(fd);
-		return r;
-	}
-	*ret_fd = fd;
-	return r;
-}
-
 static void drop_socket(struct attempt *attempt)
 {
 	if (attempt->fd < 0)
@@ -229,7 +94,8 @@ void attempt_cancel(struct attempt *attempt)
 {
 	if (!attempt)
 		return;
-	if (attempt->resolving && !backend_cancel(attempt->backend, &attempt->wait)) {
+	if (attempt->resolving &&
+	    !resolver_cancel(backend_resolver(attempt->backend), &attempt->wait)) {
 		event_del(&attempt->timer);
 		attempt->done = NULL; /* the answer is on its way here, and frees it */
 		return;
@@ -350,7 +216,7 @@ static void socket_writable(evutil_socket_t fd, short what, void *arg)
 	int r = connect_result(fd);
 
 	(void)what;
-	if (is_connected(r))
+	if (dial_is_connected(r))
 		succeed(attempt, r);
 	else if (r != -EINPROGRESS)
 		try_next(attempt, -r);
@@ -380,15 +246,15 @@ static void try_addresses(struct attempt *attempt)
 {
 	for (; attempt->index < attempt->list->n; attempt->index++) {
 		int fd = -1;
-		int r = connect_begin(attempt->backend, &attempt->list->addresses[attempt->index],
-				      &fd);
+		int r = dial(&backend_settings(attempt->backend)->dial,
+			     &attempt->list->addresses[attempt->index], &fd);
 
 		if (r == -EINPROGRESS) {
 			r = await_connect(attempt, fd);
 			if (r == 0)
 				return;
 		}
-		if (is_connected(r)) {
+		if (dial_is_connected(r)) {
 			attempt->fd = fd;
 			succeed(attempt, r);
 			return;
@@ -411,7 +277,7 @@ static void begin_round(struct attempt *attempt)
 {
 	attempt->index = 0;
 	attempt->worth_retrying = false;
-	attempt->list = backend_addresses(attempt->backend, &attempt->wait);
+	attempt->list = resolver_ask(backend_resolver(attempt->backend), &attempt->wait);
 	attempt->resolving = !attempt->list;
 	if (attempt->resolving)
 		await_addresses(attempt);
@@ -422,14 +288,14 @@ static void begin_round(struct attempt *attempt)
 /* The answer takes its time.  May free the attempt. */
 static void lookup_is_late(struct attempt *attempt)
 {
-	struct backend *backend = attempt->backend;
-	struct address_list *last = backend_last_addresses(backend);
+	struct resolver *resolver = backend_resolver(attempt->backend);
+	struct address_list *last = resolver_last(resolver);
 
 	if (!last && time_left(attempt) > 0) {
 		(void)set_timer(attempt, time_left(attempt));
 		return;
 	}
-	if (!backend_cancel(backend, &attempt->wait)) {
+	if (!resolver_cancel(resolver, &attempt->wait)) {
 		address_list_unref(last); /* it is here: one more round trip through the mailbox */
 		return;
 	}
@@ -446,8 +312,8 @@ static void lookup_is_late(struct attempt *attempt)
 
 static void addresses_arrived(struct message *message)
 {
-	struct backend_wait *wait =
-		(struct backend_wait *)((char *)message - offsetof(struct backend_wait, message));
+	struct resolver_wait *wait =
+		(struct resolver_wait *)((char *)message - offsetof(struct resolver_wait, message));
 	struct attempt *attempt = (struct attempt *)((char *)wait - offsetof(struct attempt, wait));
 
 	attempt->resolving = false;
@@ -512,13 +378,13 @@ static struct attempt *attempt_new(struct loop *loop, struct backend *backend, a
 int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
 		  struct attempt **ret_attempt, int *ret_error)
 {
-	struct address_list *list = backend_literal(backend);
+	struct address_list *list = resolver_literal(backend_resolver(backend));
 	struct attempt *attempt;
 	int fd = -1, r = -EINPROGRESS;
 
 	if (list)
-		r = connect_begin(backend, &list->addresses[0], &fd);
-	if (is_connected(r)) {
+		r = dial(&backend_settings(backend)->dial, &list->addresses[0], &fd);
+	if (dial_is_connected(r)) {
 		backend_note_success(backend);
 		*ret_error = -r;
 		return fd;

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/backend/backend.h"
+#include "daemon/backend/resolver.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
@@ -702,7 +702,7 @@ int lifecycle_run(struct process *process)
 	(void)notify_flush(upgrade_is_alive() ? HANDOVER_FLUSH_S : FLUSH_S);
 	/* A name that hangs in the resolver is not waited for, and what its thread uses not freed.
 	 */
-	if (backend_lookups_pending() || reload_pending())
+	if (resolver_lookups_pending() || reload_pending())
 		_exit(status);
 	stop_all(process);
 	return status;
