@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct generation;
 
@@ -22,6 +23,10 @@ struct listener_socket {
 	bool is_single;                      /* it is for one connection */
 	bool takes_ipv4;                     /* an IPv6 socket that IPv4 clients reach too */
 	bool done; /* that one is taken, or it broke; the acceptor's alone */
+	/* The main thread's, of a path that somebody else has bound: see path_watch.c. */
+	bool path_said;
+	dev_t path_device;
+	ino_t path_inode; /* 0: it is not watched */
 };
 
 struct listener {
