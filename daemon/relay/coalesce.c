@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SO_RCVLOWAT and TCP_NODELAY for long streams: see coalesce.h.  Between relay.c,
- * which tells bulk traffic from small, and timers.c, which has the timer.
+ * which tells bulk traffic from small, and whoever has a timer.
  */
 #include "daemon/relay/coalesce.h"
 
@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "daemon/relay/relay.h"
+#include "daemon/relay/endpoint.h"
 
 /* Wake-ups are for as much as this at a time: measured, less saves less, and more no more. */
 #define LOW_WATER_MAX ((size_t)1 << 20)

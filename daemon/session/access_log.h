@@ -9,23 +9,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct session;
+struct endpoint;
 struct sfront_connection;
 
-/* What only the beginning of a session can tell. */
+/* What only the beginning of a connection can tell. */
 struct access_note {
 	uint64_t started_ms; /* by the exact clock */
 	char client[];
 };
 
-/* Makes the note, for the session to free; NULL while the access log is off. */
-struct access_note *access_log_begin(const struct session *session,
-				     const struct sfront_connection *connection);
+/* What is said of a connection; the texts are borrowed. */
+struct access_record {
+	const char *client, *listener, *backend;
+	uint64_t up, down; /* bytes */
+	uint64_t duration_ms;
+	const char *reason;
+};
 
-/* Writes the line; the session's descriptors are still open. */
-void access_log_session(const struct session *session, const char *reason);
+/* For the caller to free; NULL: out of memory, the record will be without a duration. */
+struct access_note *access_note_new(const struct sfront_connection *connection);
 
-/* Who the client is, asking the kernel if need be. */
-void access_log_format_client(const struct session *session, char *buf, size_t size);
+/* Who the client is.  Without a note the kernel is asked: its descriptors are to be open. */
+void access_log_format_client(const struct access_note *note, const struct endpoint *client,
+			      char *buf, size_t size);
+
+/* How long it has lasted; 0 without a note. */
+uint64_t access_note_age_ms(const struct access_note *note);
+
+void access_log_write(const struct access_record *record);
 
 #endif

@@ -25,9 +25,10 @@ struct session_host {
 	struct loop loop;
 	struct pipe_pool pipes;
 	struct slab sessions;
-	struct slab timers; /* of the sessions that have one */
+	struct slab timings; /* of the sessions that have one */
 	const struct session_host_ops *ops;
-	bool cutting; /* those that start now are cut at once */
+	event_callback_fn fired; /* session.c's: a deadline may be over */
+	bool cutting;            /* those that start now are cut at once */
 };
 
 /* Whether there is memory for one session more. */

@@ -1,59 +1,124 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions: what follows from what happens at their two ends.  watch.h
- * and timers.c say what has happened, relay.c moves the bytes, connect.c
- * finds the backend, and only this file frees a session.
+ * Sessions: what follows from what happens at their two ends.  Events and deadlines
+ * arrive here, relay.c moves the bytes, connect.c finds the backend, and only this file
+ * changes the state of a session and frees it.
  */
 #include "daemon/session/session.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <fcntl.h>
-#include <linux/sockios.h>
-#include <poll.h>
-#include <sockfront/listener.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
+#include "daemon/relay/relay.h"
 #include "daemon/session/access_log.h"
 #include "daemon/session/host.h"
-#include "daemon/session/timers.h"
+#include "daemon/session/reason.h"
+#include "daemon/session/state.h"
+#include "daemon/session/timeouts.h"
 #include "daemon/session/watch.h"
+
+/* How soon to try again what memory was missing for. */
+#define STARVED_RETRY_MS 100
+
+/* An end that nobody reads is watched for its reset after this long. */
+#define WATCH_GONE_AFTER_MS 1000
 
 /* A reset waits this long at most for what was sent before it to be acknowledged. */
 #define ABORT_MS      1000
 #define ABORT_POLL_MS 10
 
-_Static_assert(offsetof(struct session, backend) ==
-		       offsetof(struct session, client) + sizeof(struct endpoint),
-	       "end_peer() wants the two ends side by side");
+/* ---- what is waited for ---- */
 
-/* ---- closing ---- */
-
-static void close_fd(int *fd, bool restore)
+/*
+ * What an end waits for follows from the state alone, so that no transition has to
+ * remember to turn something on or off.
+ *
+ * An end that is not read is watched edge-triggered for its reset, but only
+ * after a while: most pauses are short.  It is not while somebody waits to
+ * write to it: that event sees the reset too, and libevent cannot mix edge- and
+ * level-triggered events on one descriptor.
+ */
+static enum watch wanted_watch(const struct session *session, struct endpoint *end)
 {
-	if (*fd < 0)
+	if (end->read_fd < 0)
+		return WATCH_NOTHING;
+	switch ((enum session_state)session->state) {
+	case SESSION_CONNECTING:
+		return is_socket(end->read_stream) ? WATCH_GONE : WATCH_NOTHING;
+	case SESSION_RELAYING:
+		if (!endpoint_is_unread(end))
+			return session->starved ? WATCH_NOTHING : WATCH_READABLE;
+		return session->watch_gone && is_socket(end->read_stream) && !end_peer(end)->pending
+			       ? WATCH_GONE
+			       : WATCH_NOTHING;
+	case SESSION_ABORTING:
+		return end->is_backend != session->client_broke && !endpoint_is_unread(end)
+			       ? WATCH_READABLE
+			       : WATCH_NOTHING;
+	case SESSION_NEW:
+	case SESSION_CLOSED:
+		break;
+	}
+	return WATCH_NOTHING;
+}
+
+static void end_ready(evutil_socket_t fd, short what, void *arg);
+static void peer_writable(evutil_socket_t fd, short what, void *arg);
+
+static bool watch_both(struct session *session)
+{
+	struct event_base *base = session->host->loop.base;
+	struct endpoint *client = &session->client, *backend = &session->backend;
+	bool ok = true;
+
+	ok &= watch_end(base, client, wanted_watch(session, client), end_ready);
+	ok &= watch_end(base, backend, wanted_watch(session, backend), end_ready);
+	ok &= watch_pending(base, client, peer_writable);
+	ok &= watch_pending(base, backend, peer_writable);
+	return ok;
+}
+
+/* Until then, an end that is not read is not watched for its reset. */
+static void look_later(struct session *session)
+{
+	bool unread = endpoint_is_unread(&session->client) || endpoint_is_unread(&session->backend);
+
+	if (session->state == SESSION_RELAYING && unread) {
+		if (!session->watch_gone)
+			session_deadline_by(session, DEADLINE_LOOK, WATCH_GONE_AFTER_MS);
 		return;
-	if (restore)
-		(void)fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) & ~O_NONBLOCK);
-	close(*fd);
-	*fd = -1;
+	}
+	session->watch_gone = false;
+	if (session->timing)
+		timers_clear(&session->timing->timers, DEADLINE_LOOK);
 }
 
-static void close_write_side(struct endpoint *end)
+/* Brings the events in line with the state.  Whatever leaves the session alive ends with it. */
+static void session_watch(struct session *session)
 {
-	if (end->write_fd == end->read_fd)
-		end->write_fd = -1;
-	close_fd(&end->write_fd, end->restore_write);
+	bool ok = watch_both(session);
+
+	/* Without even a timer, the end is read again at once: busy, but not stuck. */
+	if ((!ok || session->starved) &&
+	    !session_deadline_by(session, DEADLINE_RETRY, STARVED_RETRY_MS) && session->starved) {
+		session->starved = false;
+		watch_both(session);
+	}
+	look_later(session);
 }
+
+static void session_unwatch(struct session *session)
+{
+	watch_end(NULL, &session->client, WATCH_NOTHING, NULL);
+	watch_end(NULL, &session->backend, WATCH_NOTHING, NULL);
+}
+
+/* ---- the state ---- */
 
 static void drop_pending(struct session *session, struct endpoint *end)
 {
@@ -61,15 +126,52 @@ static void drop_pending(struct session *session, struct endpoint *end)
 	end->pending = NULL;
 }
 
-/* With a reset instead of an end of stream, where the transport knows one. */
-static void end_close(struct endpoint *end, bool reset)
+/* The only place where the state changes: what the last one leaves behind, and the next begins
+ * with. */
+static void session_enter(struct session *session, enum session_state state)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	if (session->state == SESSION_CONNECTING) {
+		attempt_cancel(session->attempt);
+		session->attempt = NULL;
+	}
+	session->state = (uint8_t)state;
 
-	if (reset && end->write_fd >= 0 && end->write_stream == SFRONT_STREAM_TCP)
-		(void)setsockopt(end->write_fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	close_write_side(end);
-	close_fd(&end->read_fd, end->restore_read);
+	switch (state) {
+	case SESSION_NEW:
+	case SESSION_CONNECTING:
+		break;
+	case SESSION_RELAYING:
+		timeouts_note_activity(session);
+		break;
+	case SESSION_ABORTING:
+		timeouts_clear(session);
+		break;
+	case SESSION_CLOSED:
+		session_unwatch(session);
+		timeouts_stop(session);
+		drop_pending(session, &session->client);
+		drop_pending(session, &session->backend);
+		break;
+	}
+}
+
+/* ---- closing ---- */
+
+static void write_access_log(struct session *session, const char *reason)
+{
+	char client[SFRONT_ADDRESS_TEXT_SIZE];
+	struct access_record record = {
+		.client = client,
+		.listener = proxy_socket_at(session->proxy, session->socket)->text,
+		.backend = backend_text(session->proxy->backend),
+		.up = session->client.moved,
+		.down = session->backend.moved,
+		.duration_ms = access_note_age_ms(session->note),
+		.reason = reason,
+	};
+
+	access_log_format_client(session->note, &session->client, client, sizeof(client));
+	access_log_write(&record);
 }
 
 enum close_how {
@@ -84,18 +186,13 @@ static void session_close(struct session *session, enum close_how how, const cha
 	struct proxy *proxy = session->proxy;
 	bool survivor_is_backend = session->client_broke;
 
-	if (session->state == SESSION_CONNECTING)
-		attempt_cancel(session->attempt);
-	session_unwatch(session);
-	session_timer_stop(session);
-	drop_pending(session, &session->client);
-	drop_pending(session, &session->backend);
-	access_log_session(session, reason);
-
-	end_close(&session->client,
-		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && !survivor_is_backend));
-	end_close(&session->backend,
-		  how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
+	session_enter(session, SESSION_CLOSED);
+	if (proxy->access_log)
+		write_access_log(session, reason);
+	endpoint_close(&session->client,
+		       how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && !survivor_is_backend));
+	endpoint_close(&session->backend,
+		       how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
 
 	free(session->note);
 	slab_give(&host->sessions, session);
@@ -122,7 +219,7 @@ static void report_failure(struct session *session, const char *reason)
 	}
 	if (!log_wants(LOG_WARNING) || !log_limit_passes(&limit, &dropped))
 		return;
-	access_log_format_client(session, client, sizeof(client));
+	access_log_format_client(session->note, &session->client, client, sizeof(client));
 	log_line(LOG_WARNING, "backend %s: %s (client %s, listener %s%s)",
 		 backend_text(session->proxy->backend), reason, client,
 		 proxy_socket_at(session->proxy, session->socket)->text,
@@ -143,33 +240,6 @@ void session_cut(struct session *session)
 
 /* ---- one side broke ---- */
 
-static bool is_out_of_space(int error)
-{
-	return error == ENOSPC || error == EDQUOT || error == EFBIG;
-}
-
-/* Clients come and go; anything else that fails at their end is worth a word. */
-static bool is_client_gone(int error)
-{
-	return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT;
-}
-
-static const char *reason_of(const struct endpoint *broken, int error)
-{
-	switch (error) {
-	case ECONNRESET:
-		return broken->is_backend ? "backend reset" : "client reset";
-	case EPIPE:
-		return broken->is_backend ? "backend gone" : "client gone";
-	case ETIMEDOUT:
-		return broken->is_backend ? "backend timed out" : "client timed out";
-	default:
-		if (is_out_of_space(error))
-			return "no space left for what the backend sent";
-		return broken->is_backend ? "backend failed" : "client failed";
-	}
-}
-
 static struct endpoint *broken_end(struct session *session)
 {
 	return session->client_broke ? &session->client : &session->backend;
@@ -178,10 +248,7 @@ static struct endpoint *broken_end(struct session *session)
 /* Whether what was written to @end may still be on its way: a reset would throw it away. */
 static bool is_sending(const struct endpoint *end)
 {
-	int unsent = 0;
-
-	return end->write_fd >= 0 && end->write_stream == SFRONT_STREAM_TCP &&
-	       ioctl(end->write_fd, SIOCOUTQ, &unsent) == 0 && unsent > 0;
+	return end->write_stream == SFRONT_STREAM_TCP && endpoint_unsent(end) > 0;
 }
 
 /*
@@ -197,14 +264,15 @@ static void abort_on(struct session *session)
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
-	if (now >= session->timer->abort_due_ms) {
+	if (now >= session->timing->abort_due_ms) {
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
 	session_watch(session);
-	if (!session_timer_set(session, broken->ended && !broken->pending
-						? ABORT_POLL_MS
-						: session->timer->abort_due_ms - now))
+	if (!session_deadline(session, DEADLINE_ABORT,
+			      broken->ended && !broken->pending
+				      ? ABORT_POLL_MS
+				      : session->timing->abort_due_ms - now))
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 }
 
@@ -220,32 +288,24 @@ static void session_break(struct session *session, struct endpoint *end, int err
 		session_close(session, CLOSE_RESET, session->reason);
 		return;
 	}
-	session->state = SESSION_ABORTING;
+	session_enter(session, SESSION_ABORTING);
 	session->client_broke = !end->is_backend;
-	session->reason = reason_of(end, end->broken != 0 ? end->broken : error);
-	if (!session_timer(session)) { /* no memory to do it gently */
+	session->reason =
+		reason_of_failure(end->is_backend, end->broken != 0 ? end->broken : error);
+	if (!session_deadline(session, DEADLINE_ABORT, ABORT_MS)) { /* no memory to do it gently */
 		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
 		return;
 	}
-	session->timer->abort_due_ms = clock_ms() + ABORT_MS;
+	session->timing->abort_due_ms = clock_ms() + ABORT_MS;
 	if (!is_socket(end->read_stream))
 		end->ended = true;
-	if (session->single && (end->is_backend || !is_client_gone(error)))
+	if (session->single && (end->is_backend || !reason_is_client_gone(error)))
 		report_failure(session, session->reason);
 	drop_pending(session, survivor);
 	abort_on(session);
 }
 
 /* ---- bytes ---- */
-
-static void finish_writing(struct endpoint *end)
-{
-	if (is_socket(end->write_stream))
-		(void)shutdown(end->write_fd,
-			       SHUT_WR); /* a peer that is gone shows when it is read */
-	else
-		close_write_side(end);
-}
 
 /*
  * Everything from @from has been delivered, its end of stream too.  May free
@@ -261,12 +321,12 @@ static void stream_finished(struct session *session, struct endpoint *from)
 		all_done = true;
 	/* close() says the same, unless somebody else holds an inherited socket too. */
 	if (!all_done || session->single)
-		finish_writing(to);
+		endpoint_finish(to);
 	if (all_done) {
 		session_close(session, CLOSE_CLEAN, "closed");
 		return;
 	}
-	session_note_half_close(session);
+	timeouts_note_activity(session);
 	session_watch(session);
 }
 
@@ -297,7 +357,7 @@ static void relaying_result(struct session *session, struct endpoint *from,
 	switch (result) {
 	case RELAY_MOVED:
 	case RELAY_BLOCKED:
-		session_note_bytes(session, from);
+		timeouts_note_bytes(session, from);
 		break;
 	case RELAY_IDLE:
 		break;
@@ -328,7 +388,7 @@ static void bytes_handled(struct session *session, struct endpoint *from, enum r
 		return;
 	}
 	if (from->moved != before)
-		session->timer->abort_due_ms = clock_ms() + ABORT_MS;
+		session->timing->abort_due_ms = clock_ms() + ABORT_MS;
 	aborting_result(session, from, result);
 }
 
@@ -342,9 +402,9 @@ static void session_turn(struct session *session, struct endpoint *from)
 	bytes_handled(session, from, result, error, before);
 }
 
-void session_flush(struct endpoint *from)
+/* The peer of @from takes more of what is pending.  May free the session. */
+static void session_flush(struct session *session, struct endpoint *from)
 {
-	struct session *session = session_of(from);
 	uint64_t before = from->moved;
 	enum relay_result result;
 	int error = 0;
@@ -355,31 +415,6 @@ void session_flush(struct endpoint *from)
 
 /* ---- events ---- */
 
-/* SO_ERROR also tells of what a live connection has met and may get over: not without POLLERR. */
-static int socket_error(int fd)
-{
-	struct pollfd pfd = { .fd = fd };
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (poll(&pfd, 1, 0) < 1 || (pfd.revents & (POLLERR | POLLHUP)) == 0)
-		return 0;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		return errno;
-	return error;
-}
-
-/* A UNIX client that has closed altogether, without a byte for the backend. */
-static bool left_nothing(const struct endpoint *client)
-{
-	struct pollfd pfd = { .fd = client->read_fd };
-	char byte;
-
-	return client->read_stream == SFRONT_STREAM_UNIX && poll(&pfd, 1, 0) == 1 &&
-	       (pfd.revents & POLLHUP) != 0 &&
-	       recv(client->read_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
 /*
  * The client is waiting for its backend.  What it sends stays in the kernel,
  * and its end of stream may be that of a complete request; only one that is
@@ -387,37 +422,35 @@ static bool left_nothing(const struct endpoint *client)
  */
 static void awaiting_client_ready(struct session *session)
 {
-	if (socket_error(session->client.read_fd) != 0 || left_nothing(&session->client))
+	if (endpoint_error(&session->client) != 0 || endpoint_left_nothing(&session->client))
 		session_close(session, CLOSE_CLEAN, "client left while the backend was awaited");
 }
 
-void session_end_ready(struct endpoint *end, enum watch watch)
+static void end_ready(evutil_socket_t fd, short what, void *arg)
 {
+	struct endpoint *end = arg;
 	struct session *session = session_of(end);
+	enum watch watch = watch_came(end);
 	int error;
 
+	(void)fd;
+	(void)what;
 	if (session->state == SESSION_CONNECTING) {
 		awaiting_client_ready(session);
 	} else if (watch == WATCH_READABLE) {
 		session_turn(session, end);
 	} else {
-		error = socket_error(end->read_fd);
+		error = endpoint_error(end);
 		if (error != 0)
 			session_break(session, end, error);
 	}
 }
 
-static void relaying_timer(struct session *session)
+static void peer_writable(evutil_socket_t fd, short what, void *arg)
 {
-	const char *timeout = session_timer_check(session);
-
-	if (timeout) {
-		session_close(session, CLOSE_RESET, timeout);
-		return;
-	}
-	session->starved = false;
-	session->watch_gone = session_is_unread(session);
-	session_watch(session);
+	(void)fd;
+	(void)what;
+	session_flush(session_of(arg), arg);
 }
 
 /* ---- the beginning ---- */
@@ -428,9 +461,7 @@ static void begin_relay(struct session *session, int fd, int error)
 
 	backend->read_fd = backend->write_fd = fd;
 	backend->broken = (uint8_t)error;
-	session->attempt = NULL;
-	session->state = SESSION_RELAYING;
-	session_timer_begin(session);
+	session_enter(session, SESSION_RELAYING);
 	/* Most clients have sent something by now. */
 	session_turn(session, &session->client);
 }
@@ -446,22 +477,6 @@ static void backend_answered(void *arg, int fd, int error, const char *reason)
 		begin_relay(session, fd, error);
 }
 
-static void init_ends(struct session *session, const struct sfront_connection *connection)
-{
-	struct endpoint *client = &session->client, *backend = &session->backend;
-
-	client->read_fd = connection->read_fd;
-	client->write_fd = connection->write_fd;
-	client->read_stream = (uint8_t)connection->read_stream;
-	client->write_stream = (uint8_t)connection->write_stream;
-	client->restore_read = connection->restore_read;
-	client->restore_write = connection->restore_write;
-
-	backend->read_fd = backend->write_fd = -1;
-	backend->read_stream = backend->write_stream = SFRONT_STREAM_TCP;
-	backend->is_backend = true;
-}
-
 /* Without memory for an attempt, the client waits until there is some. */
 static void connect_backend(struct session *session)
 {
@@ -473,27 +488,71 @@ static void connect_backend(struct session *session)
 		begin_relay(session, fd, error);
 	else if (fd == -EINPROGRESS)
 		session_watch(session);
-	else if (!session_timer_set(session, STARVED_RETRY_MS))
+	else if (!session_deadline(session, DEADLINE_RETRY, STARVED_RETRY_MS))
 		session_fail(session, "connect failed: out of memory");
 }
 
-void session_timer_fired(struct session *session)
+/* ---- deadlines ---- */
+
+static void retry(struct session *session)
 {
-	switch ((enum session_state)session->state) {
-	case SESSION_CONNECTING:
-		if (!session->attempt)
-			connect_backend(session);
-		else
-			session_watch(session);
+	session->starved = false;
+	if (session->state == SESSION_CONNECTING && !session->attempt)
+		connect_backend(session);
+	else
+		session_watch(session);
+}
+
+static void look(struct session *session)
+{
+	session->watch_gone = true;
+	session_watch(session);
+}
+
+static void time_out(struct session *session, enum deadline which)
+{
+	if (timeouts_are_over(session, which))
+		session_close(session, CLOSE_RESET,
+			      which == DEADLINE_IDLE ? "idle timeout" : "half-close timeout");
+}
+
+static void deadline_over(struct session *session, enum deadline which)
+{
+	switch (which) {
+	case DEADLINE_RETRY:
+		retry(session);
 		break;
-	case SESSION_RELAYING:
-		relaying_timer(session);
+	case DEADLINE_COALESCE:
+		timeouts_check_coalescing(session);
 		break;
-	case SESSION_ABORTING:
+	case DEADLINE_LOOK:
+		look(session);
+		break;
+	case DEADLINE_ABORT:
 		abort_on(session);
+		break;
+	case DEADLINE_IDLE:
+	case DEADLINE_HALF_CLOSE:
+		time_out(session, which);
+		break;
+	case DEADLINE_NONE:
 		break;
 	}
 }
+
+static void timers_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *session = arg;
+	struct timers *timers = &session->timing->timers;
+	enum deadline which = timers_expired(timers);
+
+	(void)fd;
+	(void)what;
+	(void)timers_arm(timers); /* its room was just this event's */
+	deadline_over(session, which);
+}
+
+/* ---- whoever runs it ---- */
 
 void session_start(struct session_host *host, struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection)
@@ -504,12 +563,31 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	session->proxy = proxy;
 	session->socket = (uint16_t)socket;
 	session->single = proxy_socket_at(proxy, socket)->is_single;
-	session->state = SESSION_CONNECTING;
-	init_ends(session, connection);
-	session->note = access_log_begin(session, connection);
+	endpoint_init_client(&session->client, connection);
+	endpoint_init_backend(&session->backend);
+	if (proxy->access_log)
+		session->note = access_note_new(connection);
 	if (host->cutting) {
 		session_cut(session);
 		return;
 	}
+	session_enter(session, SESSION_CONNECTING);
 	connect_backend(session);
+}
+
+void session_host_init(struct session_host *host, const struct session_host_ops *ops,
+		       size_t pipe_size, unsigned int max_pipes)
+{
+	host->ops = ops;
+	host->fired = timers_fired;
+	pipe_pool_init(&host->pipes, pipe_size, max_pipes);
+	slab_init(&host->sessions, sizeof(struct session));
+	slab_init(&host->timings, sizeof(struct session_timing));
+}
+
+void session_host_clear(struct session_host *host)
+{
+	pipe_pool_clear(&host->pipes);
+	slab_clear(&host->sessions);
+	slab_clear(&host->timings);
 }

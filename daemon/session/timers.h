@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever a session has to wait for: its timeouts, the look after bytes that
- * coalesce, the next try of what memory was missing for.  All share one timer,
- * which is made when the first of them needs it: most sessions never do.
+ * The deadlines of a session, each with a name, and the one event that they share.  A
+ * deadline that only moves later, as one does with every byte, costs no call: the event
+ * fires when it was first due, finds nothing to do, and is set anew.
  */
 #ifndef DAEMON_SESSION_TIMERS_H
 #define DAEMON_SESSION_TIMERS_H
@@ -12,49 +12,50 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/relay/coalesce.h"
-
-struct endpoint;
-struct session;
-
-/* How soon to try again what memory was missing for. */
-#define STARVED_RETRY_MS 100
-
-struct session_timer {
-	struct event event;
-	uint64_t due_ms;    /* when it fires; 0: it is not set */
-	uint64_t active_ms; /* when bytes last moved; kept only for the timeouts that need it */
-	uint64_t unsent;    /* in the sockets, as was seen when the idle timeout was over */
-	uint64_t half_closed_ms;     /* when the first side ended; 0: none has */
-	uint64_t abort_due_ms;       /* while ABORTING: deliver no longer than that */
-	struct coalesce coalesce[2]; /* the client's, the backend's */
+enum deadline {
+	DEADLINE_RETRY,      /* what memory was missing for is tried again */
+	DEADLINE_COALESCE,   /* bytes that coalesce are looked after */
+	DEADLINE_LOOK,       /* an end has not been read for a while: whether it is still there */
+	DEADLINE_ABORT,      /* delivering what a broken side had sent: done, or over */
+	DEADLINE_IDLE,       /* idle-timeout */
+	DEADLINE_HALF_CLOSE, /* half-close-timeout */
+	DEADLINES,
+	DEADLINE_NONE = DEADLINES
 };
 
-/*
- * The session's timer, made if need be.  NULL: out of memory, and what would be
- * timed goes untimed until the next occasion.
- */
-struct session_timer *session_timer(struct session *session);
+struct timers {
+	struct event event;
+	uint64_t fires_ms;          /* when the event does; 0: it is not set */
+	uint64_t due_ms[DEADLINES]; /* 0: not set */
+};
 
-/* Sees to it that session_timer_fired() is called in @ms at the latest.  False: out of memory. */
-bool session_timer_set(struct session *session, uint64_t ms);
+/* @fired: is to ask timers_expired() */
+void timers_init(struct timers *timers, struct event_base *base, event_callback_fn fired,
+		 void *arg);
 
-/* At the end of the session, while its descriptors are open. */
-void session_timer_stop(struct session *session);
-
-/* Both sides are connected: the idle timeout begins. */
-void session_timer_begin(struct session *session);
-
-/* Bytes from @from have moved, or are waiting to. */
-void session_note_bytes(struct session *session, struct endpoint *from);
-
-/* The first side has ended: the half-close timeout begins. */
-void session_note_half_close(struct session *session);
+/* No event fires any more. */
+void timers_stop(struct timers *timers);
 
 /*
- * When it has fired while RELAYING: looks after what coalesces, and sets the timer
- * anew.  Returns which timeout is over, in the words of the access log, or NULL.
+ * @which is over in @ms, whatever was said before.  False: out of memory, and nothing
+ * will fire until timers_arm() has returned true.
  */
-const char *session_timer_check(struct session *session);
+bool timers_set(struct timers *timers, enum deadline which, uint64_t ms);
+
+void timers_clear(struct timers *timers, enum deadline which);
+
+static inline bool timers_is_set(const struct timers *timers, enum deadline which)
+{
+	return timers->due_ms[which] != 0;
+}
+
+/*
+ * For the function that libevent has called: takes off the deadline that is over, the
+ * earliest if there are several.  DEADLINE_NONE: none is.  timers_arm() has to follow.
+ */
+enum deadline timers_expired(struct timers *timers);
+
+/* Sees to it that the event fires for whichever deadline is next.  False: out of memory. */
+bool timers_arm(struct timers *timers);
 
 #endif

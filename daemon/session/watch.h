@@ -1,25 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which events a session's two ends wait for.  That follows from the session's
- * state alone, so that no transition has to remember to turn something on or off.
+ * The events of the two ends of a connection.  Whoever asks says what is waited for and
+ * which function libevent is to call, with the end as its argument.
  */
 #ifndef DAEMON_SESSION_WATCH_H
 #define DAEMON_SESSION_WATCH_H
 
+#include <event2/event.h>
 #include <stdbool.h>
 
-struct session;
+#include "daemon/relay/endpoint.h"
 
 /*
- * Brings the events in line with the state.  Whatever leaves the session alive ends
- * with it.
+ * Has @end wait for @watch instead of what it waits for.  False: out of memory, and it
+ * waits for nothing.
  */
-void session_watch(struct session *session);
+bool watch_end(struct event_base *base, struct endpoint *end, enum watch watch,
+	       event_callback_fn ready);
 
-/* At the end of the session: nothing is waited for any more. */
-void session_unwatch(struct session *session);
+/* What has come, for the function that libevent has called: what @end had waited for. */
+enum watch watch_came(struct endpoint *end);
 
-/* Whether an end is not read at present: it has ended, or its peer takes no more. */
-bool session_is_unread(const struct session *session);
+/*
+ * Waits until the peer of @from takes what is pending, if anything is, for as long as that
+ * is so.  False: out of memory.
+ */
+bool watch_pending(struct event_base *base, struct endpoint *from, event_callback_fn writable);
 
 #endif

@@ -12,7 +12,6 @@
 #include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/session/session.h"
-#include "daemon/session/timers.h"
 #include "daemon/worker/process.h"
 
 /* How soon to try again what memory was missing for. */
@@ -228,10 +227,7 @@ static int host_init(struct session_host *host, size_t pipe_size, unsigned int m
 {
 	int r;
 
-	host->ops = &host_ops;
-	pipe_pool_init(&host->pipes, pipe_size, max_pipes);
-	slab_init(&host->sessions, sizeof(struct session));
-	slab_init(&host->timers, sizeof(struct session_timer));
+	session_host_init(host, &host_ops, pipe_size, max_pipes);
 	host->loop.base = new_base();
 	if (!host->loop.base)
 		return -ENOMEM;
@@ -244,9 +240,7 @@ static int host_init(struct session_host *host, size_t pipe_size, unsigned int m
 static void host_clear(struct session_host *host)
 {
 	mailbox_close(&host->loop.mailbox);
-	pipe_pool_clear(&host->pipes);
-	slab_clear(&host->sessions);
-	slab_clear(&host->timers);
+	session_host_clear(host);
 	event_base_free(host->loop.base);
 }
 

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/relay/relay.h"
+#include "daemon/relay/endpoint.h"
+#include "daemon/relay/pipe_pool.h"
 #include "tests/unit/sockets.h"
 
 #define KIB   ((size_t)1024)

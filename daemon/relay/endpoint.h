@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One end of a connection: what is read from and written to, and what is known of
+ * it.  Everything here is written for one end that knows its peer, so that both directions
+ * run through the same code.
+ */
+#ifndef DAEMON_RELAY_ENDPOINT_H
+#define DAEMON_RELAY_ENDPOINT_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <sockfront/listener.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pending;
+
+/* What an end's event waits for; whoever has a loop sets it. */
+enum watch {
+	WATCH_NOTHING,
+	WATCH_READABLE,
+	WATCH_GONE /* edge-triggered: a change of state, such as a reset, while it is not read */
+};
+
+struct endpoint {
+	struct event event;      /* on read_fd */
+	struct pending *pending; /* read here, not yet written to the peer; NULL mostly */
+	uint64_t moved;          /* bytes read here that the peer's descriptor took */
+	int read_fd;             /* -1: closed */
+	int write_fd;            /* the same as read_fd for a socket; -1: closed */
+	uint8_t read_stream;     /* enum sfront_stream */
+	uint8_t write_stream;
+	uint8_t watch;     /* enum watch */
+	uint8_t broken;    /* an error that a call has already taken off the socket: its errno */
+	uint8_t full_runs; /* copies in a row that filled the buffer */
+	uint8_t thin_runs; /* splices in a row that moved little */
+	bool is_backend : 1;
+	bool ended : 1;     /* nothing more will be read from here */
+	bool bulk : 1;      /* what is read here goes through a pipe */
+	bool coalesces : 1; /* moved in large pieces only: see coalesce.h */
+	bool copy_only : 1; /* splice was refused for what is read here */
+	bool restore_read : 1;
+	bool restore_write : 1;
+};
+
+/* The two ends of a connection stand side by side: the client, then the backend. */
+static inline struct endpoint *end_peer(struct endpoint *end)
+{
+	return end->is_backend ? end - 1 : end + 1;
+}
+
+/* Sockets take recv(), send() and shutdown(); the others read(), write() and close(). */
+static inline bool is_socket(uint8_t stream)
+{
+	return stream <= SFRONT_STREAM_VSOCK;
+}
+
+/* Whether it is not read at present: it has ended, or its peer takes no more. */
+static inline bool endpoint_is_unread(const struct endpoint *end)
+{
+	return end->ended || end->pending;
+}
+
+/* Takes the descriptors of a client. */
+void endpoint_init_client(struct endpoint *end, const struct sfront_connection *connection);
+
+/* A backend, without a descriptor so far. */
+void endpoint_init_backend(struct endpoint *end);
+
+/* Carries an end of stream: no more will be written. */
+void endpoint_finish(struct endpoint *end);
+
+/* @reset: with a reset instead of an end of stream, where the transport knows one */
+void endpoint_close(struct endpoint *end, bool reset);
+
+/* What has been written and is still on its way, as the kernel counts it. */
+uint64_t endpoint_unsent(const struct endpoint *end);
+
+/* The error that ended the connection, which the kernel tells once; 0: it lives. */
+int endpoint_error(const struct endpoint *end);
+
+/* Whether it is a UNIX client that has closed altogether, with nothing left to be read. */
+bool endpoint_left_nothing(const struct endpoint *end);
+
+#endif

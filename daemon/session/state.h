@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a session is: one client, its backend, and the way from accept to close.  It
+ * knows its host, its proxy and its two ends; it does not know what kind of
+ * listener the client came through.
+ */
+#ifndef DAEMON_SESSION_STATE_H
+#define DAEMON_SESSION_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/relay/coalesce.h"
+#include "daemon/relay/endpoint.h"
+#include "daemon/session/timers.h"
+
+struct access_note;
+struct attempt;
+struct proxy;
+struct session_host;
+
+/*
+ *	      connected                  end of stream both ways
+ *	CONNECTING ------> RELAYING -------------------------------> CLOSED
+ *	    |                 |                                        ^
+ *	    | no backend,     | one side broke                         |
+ *	    | client gone     v                                        |
+ *	    |             ABORTING -- what it had sent is delivered ---|
+ *	    |                                          (then a reset)  |
+ *	    '----------------------------------------------------------'
+ *
+ * A timeout or a cut goes from any state straight to CLOSED, with a reset of both sides.
+ * Only session_enter() goes from one to another.
+ */
+enum session_state {
+	SESSION_NEW, /* accepted; nothing was done yet */
+	SESSION_CONNECTING,
+	SESSION_RELAYING,
+	SESSION_ABORTING,
+	SESSION_CLOSED
+};
+
+/* What only a session has that waits for a certain time: most never do. */
+struct session_timing {
+	struct timers timers;
+	uint64_t unsent;       /* in the sockets, as was seen when the idle timeout was over */
+	uint64_t abort_due_ms; /* while ABORTING: deliver no longer than that */
+	struct coalesce coalesce[2]; /* the client's, the backend's */
+};
+
+/* There are thousands of them, most of them idle: each byte here counts. */
+struct session {
+	struct session_host *host;
+	struct proxy *proxy;    /* a reference */
+	struct endpoint client; /* the backend stands behind it: see end_peer() */
+	struct endpoint backend;
+	union {
+		struct attempt *attempt; /* while CONNECTING; may be NULL */
+		const char *reason;      /* while ABORTING; static */
+	};
+	struct session_timing *timing; /* NULL until something is timed */
+	struct access_note *note;      /* for the access log; NULL without */
+	uint16_t socket;               /* which descriptor of the proxy's listener */
+	uint8_t state;                 /* enum session_state */
+	bool single : 1;               /* the process serves this one connection */
+	bool watch_gone : 1;   /* an end has not been read for a while: watch for its reset */
+	bool starved : 1;      /* memory was short; the timer tries again */
+	bool client_broke : 1; /* while ABORTING: else the backend did */
+};
+
+_Static_assert(offsetof(struct session, backend) ==
+		       offsetof(struct session, client) + sizeof(struct endpoint),
+	       "end_peer() wants the two ends side by side");
+
+static inline struct session *session_of(struct endpoint *end)
+{
+	return end->is_backend ? (struct session *)((char *)end - offsetof(struct session, backend))
+			       : (struct session *)((char *)end - offsetof(struct session, client));
+}
+
+#endif
