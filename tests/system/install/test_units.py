@@ -60,21 +60,22 @@ def test_example_wakes_its_backend_and_lets_it_go(example):
     backends = [name for name, text in services.items() if "StopWhenUnneeded=yes" in text]
     assert proxies and backends
     for text in proxies:
-        required = " ".join(re.findall(r"^Requires=(.*)$", text, re.MULTILINE)).split()
+        wanted = " ".join(re.findall(r"^Wants=(.*)$", text, re.MULTILINE)).split()
         after = " ".join(re.findall(r"^After=(.*)$", text, re.MULTILINE)).split()
-        assert set(backends) <= set(required)
-        assert set(required) <= set(after)
+        assert set(backends) <= set(wanted) <= set(after)
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_exposure_is_small(prefix, service):
     # A template is judged as an instance, and a file in a way that needs no manager.
     path = prefix / "lib/systemd/system" / service
-    done = ask("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=15", path)
+    done = ask("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=16", path)
     overall = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert overall, done.stdout + done.stderr
-    assert float(overall[1]) <= 1.5
+    assert float(overall[1]) <= 1.6
     assert done.returncode == 0
+    # The unit says so itself.
+    assert f"to {overall[1]}." in path.read_text()
 
 
 def lines_of(path):
@@ -119,7 +120,7 @@ def test_no_directory_of_sockets_is_private(path):
 
 
 # Listening, watching paths, and an upgrade: a second process is started, which says who it is.
-NEEDED = """accept4 bind clone connect dup execve exit_group fcntl getrandom getsockopt inotify_add_watch
+NEEDED = """accept4 bind clone connect dup execve exit_group fchownat fcntl getrandom getsockopt inotify_add_watch
     inotify_init1 kill listen lstat mmap openat pipe2 prlimit64 read recvmsg rt_sigaction rt_sigprocmask
     sendmsg setsockopt shutdown socket socketpair splice umask unlink wait4 write""".split()
 

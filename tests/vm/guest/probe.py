@@ -17,6 +17,14 @@ def write(path):
     return attempt
 
 
+def give(path, uid):
+    def attempt():
+        with open(path, "w", encoding="ascii") as file:
+            os.fchown(file.fileno(), uid, -1)
+
+    return attempt
+
+
 def call(name, *arguments):
     def attempt():
         if ctypes.CDLL(None, use_errno=True)[name](*arguments) < 0:
@@ -35,6 +43,7 @@ ATTEMPTS = {
     "read the processes of others": lambda: os.stat("/proc/1"),
     "read root's home": lambda: os.listdir("/root"),
     "become root": lambda: os.setuid(0),
+    "give a file to root": give("/run/sockfront/vm-probe-owner", 0),
     "open a packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close(),
     "open a netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close(),
     "bind a privileged port": lambda: socket.socket().bind(("127.0.0.1", 21)),

