@@ -8,8 +8,8 @@ set to one, where a shipped unit has not turned them off.
 import re
 import socket
 
-from proc import wait_until
-from streams import exchange, read_to_end
+from support.proc import wait_until
+from support.streams import exchange, read_to_end
 from units import MANY, commented, contents, output
 
 WRONG = "[proxy a]\nlisten = sd-listen\nbackand = {}\n"

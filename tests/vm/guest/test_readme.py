@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 
-from streams import exchange
+from support.streams import exchange
 from units import ONLY, commented, contents
 
 README = contents("/usr/share/doc/sockfront/README.md")
