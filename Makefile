@@ -306,7 +306,7 @@ lint-python:
 # written to /etc, and no systemd is needed.
 
 units    := $(wildcard systemd/*.service systemd/*.socket)
-samples  := README.md LICENSE $(wildcard conf/*.conf)
+samples  := README.md NEWS.md LICENSE tests/FAULTS.md $(wildcard conf/*.conf)
 unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
 with_bindir    = sed 's|/usr/bin/sockfront|$(BINDIR)/sockfront|g'
 

@@ -61,7 +61,9 @@ def test_install_into_a_destdir(place):
                    "lib/libsockfront.so.0", "lib/pkgconfig/libsockfront.pc",
                    "lib/pkgconfig/libsockfront-event.pc", "share/man/man3/sockfront.3",
                    "share/man/man7/sockfront_address.7",
-                   "share/doc/sockfront/LICENSE", "share/bash-completion/completions/sockfront"]:
+                   "share/doc/sockfront/LICENSE", "share/doc/sockfront/README.md",
+                   "share/doc/sockfront/NEWS.md", "share/doc/sockfront/FAULTS.md",
+                   "share/bash-completion/completions/sockfront"]:
         assert f"opt/front/{wanted}" in there
     assert all(name.startswith("opt/front/") for name in there), "nothing in /etc, nothing elsewhere"
 
