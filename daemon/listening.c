@@ -116,9 +116,7 @@ void listening_refuse(const struct listening *listening)
 {
 	if (listening->is_shared || listening->listener == NULL || !listening_is_own(listening))
 		return;
-	if (listening->address.kind == SFRONT_UNIX &&
-	    sfront_listener_check(listening->listener, 0) == 0)
-		(void)unlink(listening->address.u.local.name);
+	(void)sfront_listener_remove_path(listening->listener, 0);
 	for (size_t i = 0; i < listening->n_sockets; i++)
 		(void)shutdown(sfront_listener_fd(listening->listener, i), SHUT_RDWR);
 }
