@@ -213,6 +213,9 @@ struct sfront_class {
 
 	/* As sfront_listener_check().  NULL: clients always reach it. */
 	int (*check)(const struct sfront_socket *socket);
+
+	/* As sfront_listener_remove_path().  NULL: there is none. */
+	int (*remove_path)(const struct sfront_socket *socket);
 };
 
 extern const struct sfront_class sfront_tcp_class;

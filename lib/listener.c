@@ -365,6 +365,15 @@ int sfront_listener_path_id(const struct sfront_listener *listener, size_t index
 	return 0;
 }
 
+int sfront_listener_remove_path(struct sfront_listener *listener, size_t index)
+{
+	const struct sfront_socket *socket = socket_at(listener, index);
+
+	if (!socket)
+		return -EINVAL;
+	return socket->class->remove_path ? socket->class->remove_path(socket) : -ENOENT;
+}
+
 bool sfront_accept_should_pause(int error)
 {
 	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;

@@ -115,8 +115,7 @@ void listener_refuse(const struct listener *listener)
 {
 	if (listener->is_shared || !listener->open || !listener_is_own(listener))
 		return;
-	if (listener->address.kind == SFRONT_UNIX && sfront_listener_check(listener->open, 0) == 0)
-		(void)unlink(listener->address.u.local.name);
+	(void)sfront_listener_remove_path(listener->open, 0);
 	for (size_t i = 0; i < listener->n_sockets; i++)
 		(void)shutdown(sfront_listener_fd(listener->open, i), SHUT_RDWR);
 }

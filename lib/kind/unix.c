@@ -1,53 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listening UNIX sockets: /path and @name.
- *
- * A path is shared with whoever else wants it.  Everybody who follows the rules
- * here holds flock() on the parent directory from bind() to listen(), and while
- * a path is removed, so that a socket which refuses connections under the lock
- * is dead, and not one that is about to listen.  There is no lock file to be
- * left behind.
+ * Listening UNIX sockets: /path and @name.  Where a path is, and what is in its
+ * way, is the matter of place.c.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/kind/place.h"
 
-#define LOCK_WAIT_MS 5000
-#define LOCK_POLL_MS 20
+/* Of <linux/un.h>, which cannot be included together with <sys/un.h>. */
+#ifndef SIOCUNIXFILE
+#define SIOCUNIXFILE 0x89e0
+#endif
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* Linux 6.6 */
+#endif
 
 /* In a struct sfront_access, of a file that is to be changed. */
 #define AS_IT_IS UINT32_MAX
 _Static_assert(sizeof(mode_t) == 4 && sizeof(uid_t) == 4 && sizeof(gid_t) == 4,
 	       "mode, user and group have room for -1");
-
-/* A path while it is being opened. */
-struct place {
-	struct sfront_sockaddr addr;
-	const char *path; /* in .addr */
-	const char *leaf; /* the same without its directory */
-	int dir_fd;       /* owned */
-	bool locked;
-	const struct sfront_options *options;
-};
-
-static void fill(const struct sfront_address *address, struct sfront_sockaddr *ret)
-{
-	bool abstract = address->kind == SFRONT_ABSTRACT;
-	size_t len = strlen(address->u.local.name);
-
-	*ret = (struct sfront_sockaddr){
-		.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1),
-	};
-	ret->sa.un.sun_family = AF_UNIX;
-	memcpy(ret->sa.un.sun_path + abstract, address->u.local.name, len);
-}
 
 static int stream_socket(void)
 {
@@ -56,171 +36,6 @@ static int stream_socket(void)
 	if (fd < 0)
 		return -errno;
 	return fd;
-}
-
-/* The directory that @path stands in, as text; "." is one too. */
-static void directory_of(const char *path, const char *leaf, char *buf, size_t size)
-{
-	int len = (int)(leaf - path);
-
-	if (len > 1)
-		len--;
-	snprintf(buf, size, "%.*s", len ? len : 1, len ? path : ".");
-}
-
-static int open_directory(struct place *place, struct sfront_error *err)
-{
-	char dir[SFRONT_PATH_MAX + 1];
-
-	directory_of(place->path, place->leaf, dir, sizeof(dir));
-	place->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (place->dir_fd < 0 && (errno == EACCES || errno == EPERM))
-		/* Who may not read it cannot lock it, but may bind in it. */
-		place->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (place->dir_fd >= 0)
-		return 0;
-
-	switch (errno) {
-	case ENOENT:
-		return sfront_fail(err, -ENOENT, "%s: directory %s does not exist", place->path,
-				   dir);
-	case ENOTDIR:
-		return sfront_fail(err, -ENOTDIR, "%s: %s is not a directory", place->path, dir);
-	default:
-		return sfront_fail(err, -errno, "%s: directory %s cannot be opened: %s",
-				   place->path, dir, strerror(errno));
-	}
-}
-
-/*
- * Waits for the lock, not for ever.  Returns 1 if it is held, 0 where this
- * directory cannot be locked, -EBUSY if somebody else kept it all the time.
- */
-static int lock_directory(int dir_fd)
-{
-	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000000L };
-
-	for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_POLL_MS) {
-		if (flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
-			return 1;
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return 0;
-		nanosleep(&pause, NULL);
-	}
-	return -EBUSY;
-}
-
-static int lock_place(struct place *place, struct sfront_error *err)
-{
-	char dir[SFRONT_PATH_MAX + 1];
-	int r = lock_directory(place->dir_fd);
-
-	if (r < 0) {
-		directory_of(place->path, place->leaf, dir, sizeof(dir));
-		return sfront_fail(
-			err, r,
-			"%s: another process has kept directory %s locked (flock) for %d "
-			"seconds",
-			place->path, dir, LOCK_WAIT_MS / 1000);
-	}
-	place->locked = r;
-	return 0;
-}
-
-static const char *file_type(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return "a regular file";
-	case S_IFDIR:
-		return "a directory";
-	case S_IFLNK:
-		return "a symbolic link";
-	case S_IFIFO:
-		return "a FIFO";
-	default:
-		return "a device";
-	}
-}
-
-/*
- * Whether anything answers on the socket: -ECONNREFUSED says that nothing does,
- * 0 that something does, another error that nobody can tell.
- */
-static int probe(const struct place *place)
-{
-	int fd = stream_socket(), r = 0;
-
-	if (fd < 0)
-		return fd;
-	if (connect(fd, &place->addr.sa.any, place->addr.len) < 0)
-		r = -errno;
-	close(fd);
-	/* A full backlog, or a socket of another type, is somebody's all the same. */
-	return r == -EAGAIN || r == -EINPROGRESS || r == -EPROTOTYPE ? 0 : r;
-}
-
-/* Removes the socket file @leaf if it is still the one with that device and inode number. */
-static int remove_if_same(int dir_fd, const char *leaf, dev_t dev, ino_t ino)
-{
-	struct stat now;
-
-	if (fstatat(dir_fd, leaf, &now, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	if (!S_ISSOCK(now.st_mode) || now.st_dev != dev || now.st_ino != ino)
-		return -EBUSY;
-	return unlinkat(dir_fd, leaf, 0) < 0 ? -errno : 0;
-}
-
-static int refuse_dead(const struct place *place, int error, struct sfront_error *err)
-{
-	if (error == -EBUSY)
-		return sfront_fail(err, -EADDRINUSE, "%s: another process took the path just now",
-				   place->path);
-	return sfront_fail(err, error, "%s: the dead socket there cannot be removed: %s",
-			   place->path, strerror(-error));
-}
-
-/*
- * Something is at the path.  Removes it if it is a dead socket and the user
- * wants that.  Returns 0 if the path is free now.
- */
-static int make_room(const struct place *place, struct sfront_error *err)
-{
-	bool wanted = place->options->unix_unlink;
-	struct stat st;
-	int r;
-
-	if (fstatat(place->dir_fd, place->leaf, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : refuse_dead(place, -errno, err);
-	if (!S_ISSOCK(st.st_mode))
-		return sfront_fail(
-			err, -EADDRINUSE,
-			"%s: %s is in the way, and unix-listen-unlink removes dead sockets "
-			"only",
-			place->path, file_type(st.st_mode));
-
-	r = probe(place);
-	if (r == 0)
-		return sfront_fail(err, -EADDRINUSE, "%s: somebody listens there already%s",
-				   place->path,
-				   wanted ? ""
-					  : " (unix-listen-unlink removes a socket only once "
-					    "nothing answers on it)");
-	if (r != -ECONNREFUSED)
-		return sfront_fail(
-			err, -EADDRINUSE,
-			"%s: a socket is in the way; whether anything answers on it, and "
-			"unix-listen-unlink may remove it, cannot be told: %s",
-			place->path, strerror(-r));
-	if (!wanted)
-		return sfront_fail(err, -EADDRINUSE,
-				   "%s: a dead socket is in the way, left by a process that ended; "
-				   "unix-listen-unlink removes it",
-				   place->path);
-
-	r = remove_if_same(place->dir_fd, place->leaf, st.st_dev, st.st_ino);
-	return r < 0 && r != -ENOENT ? refuse_dead(place, r, err) : 0;
 }
 
 static int refuse_bind(const char *path, int error, struct sfront_error *err)
@@ -242,43 +57,67 @@ static int refuse_bind(const char *path, int error, struct sfront_error *err)
 	}
 }
 
-static int bind_path(int fd, const struct place *place, struct sfront_error *err)
+static int refuse_access(const char *path, const char *option, int error, const char *remedy,
+			 struct sfront_error *err)
 {
-	int r;
+	return sfront_fail(err, error, "%s: %s cannot be set: %s%s", path, option, strerror(-error),
+			   error == -EPERM ? remedy : "");
+}
 
-	if (bind(fd, &place->addr.sa.any, place->addr.len) == 0)
-		return 0;
-	if (errno != EADDRINUSE)
-		return refuse_bind(place->path, -errno, err);
-
-	r = make_room(place, err);
-	if (r < 0)
-		return r;
-	if (bind(fd, &place->addr.sa.any, place->addr.len) < 0)
-		return refuse_bind(place->path, -errno, err);
+/* Gives the file that is open as @file_fd away, if it is not the right one's already. */
+static int set_owner(int file_fd, const char *path, const struct sfront_access *access,
+		     const struct stat *st, struct sfront_error *err)
+{
+	if (access->gid != AS_IT_IS && access->gid != st->st_gid &&
+	    fchownat(file_fd, "", AS_IT_IS, access->gid, AT_EMPTY_PATH) < 0)
+		return refuse_access(path, "unix-listen-gid", -errno,
+				     " (without CAP_CHOWN, only to a group that the process is in: "
+				     "SupplementaryGroups= in a systemd unit; a unit's "
+				     "SystemCallFilter= must allow @chown)",
+				     err);
+	if (access->uid != AS_IT_IS && access->uid != st->st_uid &&
+	    fchownat(file_fd, "", access->uid, AS_IT_IS, AT_EMPTY_PATH) < 0)
+		return refuse_access(
+			path, "unix-listen-uid", -errno,
+			" (it takes CAP_CHOWN, or a process that runs as that user: "
+			"User= in a systemd unit; a unit's SystemCallFilter= must allow "
+			"@chown)",
+			err);
 	return 0;
+}
+
+/* chmod() of an open file, where fchmod() does not take its descriptor. */
+static int change_mode(int file_fd, mode_t mode)
+{
+	char self[64];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file_fd);
+	if (chmod(self, mode) == 0)
+		return 0;
+	if (errno != ENOENT && errno != ENOTDIR)
+		return -errno;
+	return syscall(SYS_fchmodat2, file_fd, "", mode, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 /* The socket file is open as @file_fd, whatever happens to its name. */
 static int set_access(int file_fd, const char *path, const struct sfront_access *access,
 		      struct sfront_error *err)
 {
-	char self[64];
+	struct stat st;
+	int r;
 
-	if ((access->uid != AS_IT_IS || access->gid != AS_IT_IS) &&
-	    fchownat(file_fd, "", access->uid, access->gid, AT_EMPTY_PATH) < 0)
-		return sfront_fail(err, -errno,
-				   "%s: unix-listen-uid or unix-listen-gid cannot be set: %s (only "
-				   "root may give a file away; its group may be any of yours)",
-				   path, strerror(errno));
-
-	if (access->mode == AS_IT_IS)
-		return 0;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", file_fd);
-	if (chmod(self, access->mode) < 0)
-		return sfront_fail(err, -errno, "%s: unix-listen-chmod cannot be set: %s", path,
-				   strerror(errno));
-	return 0;
+	if (fstat(file_fd, &st) < 0)
+		return refuse_bind(path, -errno, err);
+	r = set_owner(file_fd, path, access, &st, err);
+	if (r < 0 || access->mode == AS_IT_IS || access->mode == (st.st_mode & 07777))
+		return r;
+	r = change_mode(file_fd, access->mode);
+	if (r == -ENOSYS)
+		return sfront_fail(err, r,
+				   "%s: unix-listen-chmod cannot be set: it takes /proc to be "
+				   "mounted, or Linux 6.6 or later",
+				   path);
+	return r < 0 ? refuse_access(path, "unix-listen-chmod", r, "", err) : 0;
 }
 
 static struct sfront_access access_asked(const struct sfront_options *options)
@@ -316,41 +155,128 @@ static bool is_bound_file(const struct sfront_socket *socket, const struct stat 
 	       st->st_ino == socket->path.ino;
 }
 
-/* Remembers what was bound, and gives it its owner and mode, without following links. */
-static int claim_file(const struct place *place, struct sfront_socket *socket,
+static const char *leaf_of(const struct sfront_socket *socket)
+{
+	return sfront_place_leaf(socket->local.sa.un.sun_path);
+}
+
+static int remove_bound(const struct sfront_socket *socket)
+{
+	return sfront_place_remove(socket->path.dir_fd, leaf_of(socket), socket->path.dev,
+				   socket->path.ino);
+}
+
+/*
+ * A file that has the right name, and may be another if the directory was
+ * replaced while the socket was bound.  It was not there just before; if it is
+ * of this user, and the path leads to it, it was made here.
+ */
+static bool is_plausible(const struct sfront_place *place, const struct stat *st)
+{
+	return st->st_uid == geteuid() && st->st_nlink == 1 &&
+	       sfront_place_is(place, place->addr.sa.un.sun_path);
+}
+
+/* The file cannot be opened: removes it all the same, if that can be told without. */
+static void remove_unopened(const struct sfront_place *place)
+{
+	struct stat st;
+
+	if (fstatat(place->dir_fd, place->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    is_plausible(place, &st))
+		sfront_place_remove(place->dir_fd, place->leaf, st.st_dev, st.st_ino);
+}
+
+/* The socket was bound in another directory, which is at the path now: removes it from there. */
+static void remove_astray(const struct sfront_place *place, const struct stat *made)
+{
+	struct sfront_place now;
+
+	if (sfront_place_open(&now, place->addr.sa.un.sun_path, place->options, NULL) < 0)
+		return;
+	sfront_place_remove(now.dir_fd, now.leaf, made->st_dev, made->st_ino);
+	sfront_place_close(&now);
+}
+
+/*
+ * Opens the file that @fd was bound to.  The kernel has it, and gives it to
+ * whoever has CAP_NET_ADMIN; else there is its name.
+ */
+static int open_bound(int fd, const struct sfront_place *place, struct stat *ret,
 		      struct sfront_error *err)
 {
-	struct sfront_access access = access_asked(place->options);
-	struct stat st;
-	int fd, r;
+	int file_fd = ioctl(fd, SIOCUNIXFILE), r;
+	bool by_name = file_fd < 0;
+	struct stat named = { .st_ino = 0 };
 
-	if (fstatat(place->dir_fd, place->leaf, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (by_name)
+		file_fd = openat(place->dir_fd, place->leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (file_fd < 0 || fstat(file_fd, ret) < 0 ||
+	    (fstatat(place->dir_fd, place->leaf, &named, AT_SYMLINK_NOFOLLOW) < 0 &&
+	     errno != ENOENT)) {
 		r = refuse_bind(place->path, -errno, err);
-		/* Whose it is cannot be told, but nobody else makes one under the lock. */
-		if (place->locked)
-			unlinkat(place->dir_fd, place->leaf, 0);
-		return r;
+		remove_unopened(place);
+		goto fail;
 	}
-	note_file(socket, &st, place->options);
+	if (S_ISSOCK(ret->st_mode) && ret->st_dev == named.st_dev && ret->st_ino == named.st_ino &&
+	    (!by_name || is_plausible(place, ret)))
+		return file_fd;
+	r = sfront_fail(err, -EBUSY,
+			"%s: another process replaced the directory, or the socket that was just "
+			"made in it",
+			place->path);
+	if (!by_name)
+		remove_astray(place, ret);
 
-	fd = openat(place->dir_fd, place->leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		r = refuse_bind(place->path, -errno, err);
-	else if (fstat(fd, &st) < 0 || !is_bound_file(socket, &st))
-		r = sfront_fail(err, -EBUSY,
-				"%s: another process replaced the socket that was just made",
-				place->path);
-	else
-		r = set_access(fd, place->path, &access, err);
-	if (fd >= 0)
-		close(fd);
-	if (r < 0)
-		remove_if_same(place->dir_fd, place->leaf, socket->path.dev, socket->path.ino);
+fail:
+	if (file_fd >= 0)
+		close(file_fd);
 	return r;
 }
 
-/* bind, owner, mode, listen: nobody can connect before the last one. */
-static int listen_on_path(struct place *place, struct sfront_socket *socket,
+/* Remembers what was bound, and gives it its owner and mode, by its descriptor alone. */
+static int finish_file(const struct sfront_place *place, struct sfront_socket *socket,
+		       struct sfront_error *err)
+{
+	struct sfront_access access = access_asked(place->options);
+	struct stat st;
+	int file_fd, r;
+
+	file_fd = open_bound(socket->fd, place, &st, err);
+	if (file_fd < 0)
+		return file_fd;
+	note_file(socket, &st, place->options);
+	r = set_access(file_fd, place->path, &access, err);
+	close(file_fd);
+	if (r < 0)
+		remove_bound(socket);
+	return r;
+}
+
+/* Nobody can connect before the last step. */
+static int start_listening(const struct sfront_place *place, const struct sfront_socket *socket,
+			   struct sfront_error *err)
+{
+	struct stat st;
+	int r;
+
+	if (listen(socket->fd, sfront_socket_backlog(place->path, place->options)) < 0) {
+		r = sfront_fail(err, -errno, "%s: cannot listen: %s", place->path, strerror(errno));
+		goto fail;
+	}
+	/* Without the lock it may have been taken for a dead one up to now. */
+	if (place->locked || (fstatat(place->dir_fd, place->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			      is_bound_file(socket, &st)))
+		return 0;
+	r = refuse_bind(place->path, -EADDRINUSE, err);
+
+fail:
+	remove_bound(socket);
+	return r;
+}
+
+/* Options, bind, owner, mode, listen. */
+static int listen_on_path(struct sfront_place *place, struct sfront_socket *socket,
 			  struct sfront_error *err)
 {
 	const struct sfront_options *options = place->options;
@@ -359,123 +285,113 @@ static int listen_on_path(struct place *place, struct sfront_socket *socket,
 	/* The umask can only take away from this, so that the file is never too open. */
 	if (sfront_option_given(options, OPTION_UNIX_MODE) &&
 	    fchmod(socket->fd, (mode_t)options->unix_mode) < 0)
-		return sfront_fail(err, -errno, "%s: unix-listen-chmod cannot be set: %s",
-				   place->path, strerror(errno));
+		return refuse_access(place->path, "unix-listen-chmod", -errno, "", err);
 
 	r = sfront_socket_apply(socket->fd, socket->target, place->path, options, err);
 	if (r == 0)
-		r = bind_path(socket->fd, place, err);
-	if (r == 0)
-		r = claim_file(place, socket, err);
+		r = sfront_place_clear(place, err);
 	if (r < 0)
 		return r;
-
-	if (listen(socket->fd, sfront_socket_backlog(place->path, options)) < 0) {
-		r = sfront_fail(err, -errno, "%s: cannot listen: %s", place->path, strerror(errno));
-		remove_if_same(place->dir_fd, place->leaf, socket->path.dev, socket->path.ino);
-	}
-	return r;
+	if (bind(socket->fd, &place->addr.sa.any, place->addr.len) < 0)
+		return refuse_bind(place->path, -errno, err);
+	r = finish_file(place, socket, err);
+	return r < 0 ? r : start_listening(place, socket, err);
 }
 
-/* The last component of a path; "" if that ends in a slash. */
-static const char *leaf_of(const char *path)
+/* Fills @ret, which owns the directory of @place from then on. */
+static int make_socket(struct sfront_place *place, struct sfront_socket *ret,
+		       struct sfront_error *err)
 {
-	const char *slash = strrchr(path, '/');
+	int r;
 
-	return slash ? slash + 1 : path;
+	*ret = (struct sfront_socket){
+		.class = &sfront_unix_class,
+		.target = OWN(KIND_PATH),
+		.stream = SFRONT_STREAM_UNIX,
+		.send_buffer = place->options->send_buffer,
+		.local = place->addr,
+		.path.dir_fd = place->dir_fd,
+		.fd = stream_socket(),
+	};
+	if (ret->fd < 0)
+		return refuse_bind(place->path, ret->fd, err);
+	snprintf(ret->text, sizeof(ret->text), "%s", place->path);
+	r = listen_on_path(place, ret, err);
+	if (r < 0)
+		close(ret->fd);
+	return r;
 }
 
 static int unix_open(struct sfront_listener *listener, const struct sfront_address *address,
 		     const struct sfront_options *options, struct sfront_error *err)
 {
-	struct place place = { .options = options, .dir_fd = -1 };
-	struct sfront_socket socket = {
-		.class = &sfront_unix_class,
-		.target = OWN(KIND_PATH),
-		.stream = SFRONT_STREAM_UNIX,
-		.send_buffer = options->send_buffer,
-		.fd = -1,
-	};
+	struct sfront_socket socket;
+	struct sfront_place place;
 	int r;
 
-	fill(address, &place.addr);
-	place.path = place.addr.sa.un.sun_path;
-	place.leaf = leaf_of(place.path);
-	if (place.leaf[0] == '\0')
-		return sfront_fail(err, -EISDIR,
-				   "%s: a directory is no place to listen; name a file",
-				   place.path);
-	r = open_directory(&place, err);
+	r = sfront_place_open(&place, address->u.local.name, options, err);
 	if (r < 0)
 		return r;
-
-	r = lock_place(&place, err);
-	if (r < 0)
-		goto fail;
-	socket.fd = stream_socket();
-	if (socket.fd < 0) {
-		r = refuse_bind(place.path, socket.fd, err);
-		goto fail;
-	}
-	socket.local = place.addr;
-	socket.path.dir_fd = place.dir_fd;
-	snprintf(socket.text, sizeof(socket.text), "%s", place.path);
-	r = listen_on_path(&place, &socket, err);
+	sfront_place_lock(&place);
+	r = make_socket(&place, &socket, err);
 	if (r < 0)
 		goto fail;
 	r = sfront_listener_add(listener, &socket, err);
 	if (r < 0) {
-		remove_if_same(place.dir_fd, place.leaf, socket.path.dev, socket.path.ino);
+		remove_bound(&socket);
+		close(socket.fd);
 		goto fail;
 	}
-	if (place.locked)
-		flock(place.dir_fd, LOCK_UN);
+	sfront_place_unlock(&place);
 	return 0;
 
 fail:
-	if (socket.fd >= 0)
-		close(socket.fd);
-	close(place.dir_fd);
+	sfront_place_close(&place);
 	return r;
 }
 
 /*
  * While the socket is open its inode cannot be used again, so that the same
  * number is the same file; and it still answers, so that nobody else removes it.
- * So the lock is not waited for: anyone who may read the directory could keep
- * it, and whoever closes may have other things to do.
+ * So the lock is not waited for: anybody who may open the directory could keep
+ * it, and the one who closes may have other things to do.
  */
 static void unix_close(struct sfront_socket *socket)
 {
 	bool locked = flock(socket->path.dir_fd, LOCK_EX | LOCK_NB) == 0;
 
-	remove_if_same(socket->path.dir_fd, leaf_of(socket->local.sa.un.sun_path), socket->path.dev,
-		       socket->path.ino);
+	remove_bound(socket);
 	if (locked)
 		flock(socket->path.dir_fd, LOCK_UN);
 	close(socket->fd);
 	close(socket->path.dir_fd);
 }
 
-/* The path goes with the socket: whoever has that may remove it. */
+/* The path goes with the socket: the one who has that may remove it. */
 static int unix_release(struct sfront_socket *socket)
 {
 	close(socket->path.dir_fd);
 	return socket->fd;
 }
 
-/* Whether the path is still what was bound. */
+/* Whether the path, as clients look for it, is still what was bound. */
 static int unix_check(const struct sfront_socket *socket)
 {
 	struct stat st;
 
-	if (fstatat(socket->path.dir_fd, leaf_of(socket->local.sa.un.sun_path), &st,
-		    AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+	if (fstatat(AT_FDCWD, socket->local.sa.un.sun_path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOTDIR ? -ENOENT : -errno;
 	return is_bound_file(socket, &st) ? 0 : -ESTALE;
 }
 
-static int find_file(const struct place *place, struct stat *ret, struct sfront_error *err)
+static int unix_remove_path(const struct sfront_socket *socket)
+{
+	int r = remove_bound(socket);
+
+	return r == -EBUSY ? -ESTALE : r;
+}
+
+static int find_file(const struct sfront_place *place, struct stat *ret, struct sfront_error *err)
 {
 	if (fstatat(place->dir_fd, place->leaf, ret, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT)
@@ -489,34 +405,44 @@ static int find_file(const struct place *place, struct stat *ret, struct sfront_
 	if (!S_ISSOCK(ret->st_mode))
 		return sfront_fail(err, -ESTALE,
 				   "%s: %s is where the socket that was passed on was bound",
-				   place->path, file_type(ret->st_mode));
+				   place->path, sfront_place_type(ret->st_mode));
 	return 0;
+}
+
+/* Whether a socket with that name was bound to the path as it was typed, or made absolute. */
+static bool is_bound_to(const struct sfront_sockaddr *bound, const char *path)
+{
+	const char *name = bound->sa.un.sun_path;
+
+	return bound->len > offsetof(struct sockaddr_un, sun_path) && name[0] != '\0' &&
+	       (strcmp(name, path) == 0 ||
+		(name[0] == '/' && path[0] != '/' &&
+		 strcmp(sfront_place_leaf(name), sfront_place_leaf(path)) == 0));
 }
 
 static int unix_adopt(struct sfront_socket *socket, const struct sfront_address *address,
 		      const struct sfront_options *options, struct sfront_error *err)
 {
-	struct place place = { .dir_fd = -1 };
+	const char *path = address->u.local.name, *bound = socket->local.sa.un.sun_path;
+	struct sfront_place place;
 	struct stat st;
 	int r;
 
-	fill(address, &place.addr);
-	if (!sfront_sockaddr_equal(&place.addr, &socket->local))
+	if (socket->local.sa.any.sa_family != AF_UNIX || !is_bound_to(&socket->local, path))
 		return -EINVAL;
-	place.path = place.addr.sa.un.sun_path;
-	place.leaf = leaf_of(place.path);
-	r = open_directory(&place, err);
+	r = sfront_place_open(&place, path, options, err);
 	if (r < 0)
 		return r == -ENOENT || r == -ENOTDIR ? -ESTALE : r;
-	r = find_file(&place, &st, err);
+	r = strcmp(bound, path) == 0 || sfront_place_is(&place, bound) ? 0 : -EINVAL;
+	if (r == 0)
+		r = find_file(&place, &st, err);
 	if (r < 0) {
-		close(place.dir_fd);
+		sfront_place_close(&place);
 		return r;
 	}
-	socket->local = place.addr;
 	socket->path.dir_fd = place.dir_fd;
 	note_file(socket, &st, options);
-	snprintf(socket->text, sizeof(socket->text), "%s", place.path);
+	snprintf(socket->text, sizeof(socket->text), "%s", path);
 	return 0;
 }
 
@@ -551,8 +477,9 @@ static struct sfront_access access_wanted(const struct sfront_socket *socket,
 }
 
 /* Sets what differs on the file that is open as @file_fd, if that is ours. */
-static int update_file(int file_fd, const struct sfront_socket *socket, struct sfront_access access,
-		       const struct sfront_options *to, struct sfront_error *err)
+static int update_file(int file_fd, const struct sfront_socket *socket,
+		       const struct sfront_access *access, const struct sfront_options *to,
+		       struct sfront_error *err)
 {
 	struct stat st;
 
@@ -561,14 +488,7 @@ static int update_file(int file_fd, const struct sfront_socket *socket, struct s
 			    socket->text);
 		return 0;
 	}
-	/* Who may not change what is as it should be need not. */
-	if (access.mode == (st.st_mode & 07777))
-		access.mode = AS_IT_IS;
-	if (access.uid == st.st_uid)
-		access.uid = AS_IT_IS;
-	if (access.gid == st.st_gid)
-		access.gid = AS_IT_IS;
-	return set_access(file_fd, socket->text, &access, err);
+	return set_access(file_fd, socket->text, access, err);
 }
 
 static int unix_update(struct sfront_socket *socket, const struct sfront_options *from,
@@ -579,8 +499,7 @@ static int unix_update(struct sfront_socket *socket, const struct sfront_options
 
 	if (access.mode == AS_IT_IS && access.uid == AS_IT_IS && access.gid == AS_IT_IS)
 		return 0;
-	fd = openat(socket->path.dir_fd, leaf_of(socket->local.sa.un.sun_path),
-		    O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(socket->path.dir_fd, leaf_of(socket), O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
 		sfront_warn(to, "%s: mode and owner stay: the path is gone", socket->text);
 		return 0;
@@ -588,7 +507,7 @@ static int unix_update(struct sfront_socket *socket, const struct sfront_options
 	if (fd < 0)
 		return sfront_fail(err, -errno, "%s: mode and owner cannot be set: %s",
 				   socket->text, strerror(errno));
-	r = update_file(fd, socket, access, to, err);
+	r = update_file(fd, socket, &access, to, err);
 	close(fd);
 	return r;
 }
@@ -602,7 +521,19 @@ const struct sfront_class sfront_unix_class = {
 	.adopt = unix_adopt,
 	.update = unix_update,
 	.check = unix_check,
+	.remove_path = unix_remove_path,
 };
+
+static void fill_abstract(const struct sfront_address *address, struct sfront_sockaddr *ret)
+{
+	size_t len = strlen(address->u.local.name);
+
+	*ret = (struct sfront_sockaddr){
+		.sa.un.sun_family = AF_UNIX,
+		.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len),
+	};
+	memcpy(ret->sa.un.sun_path + 1, address->u.local.name, len);
+}
 
 static int abstract_listen(struct sfront_socket *socket, const struct sfront_options *options,
 			   struct sfront_error *err)
@@ -633,7 +564,7 @@ static int abstract_open(struct sfront_listener *listener, const struct sfront_a
 	};
 	int r;
 
-	fill(address, &socket.local);
+	fill_abstract(address, &socket.local);
 	sfront_sockaddr_format(&socket.local, socket.text, sizeof(socket.text));
 	socket.fd = stream_socket();
 	if (socket.fd < 0)
@@ -655,7 +586,7 @@ static int abstract_adopt(struct sfront_socket *socket, const struct sfront_addr
 
 	(void)options;
 	(void)err;
-	fill(address, &wanted_name);
+	fill_abstract(address, &wanted_name);
 	if (!sfront_sockaddr_equal(&wanted_name, &socket->local))
 		return -EINVAL;
 	sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));

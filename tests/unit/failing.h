@@ -37,7 +37,7 @@
 	X(accept4, EMFILE, ENOBUFS, ECONNABORTED)         \
 	X(bind, EADDRINUSE, EACCES, ENOMEM)               \
 	X(calloc, ENOMEM)                                 \
-	X(chmod, EPERM)                                   \
+	X(chmod, EPERM, ENOENT)                           \
 	X(close, EIO)                                     \
 	X(connect, EACCES, EAGAIN)                        \
 	X(dup2, EMFILE)                                   \
@@ -64,16 +64,19 @@
 	X(getsockname, ENOBUFS)                           \
 	X(getsockopt, ENOBUFS)                            \
 	X(if_nametoindex, ENODEV)                         \
+	X(ioctl, EPERM, EMFILE)                           \
 	X(listen, EADDRINUSE)                             \
 	X(malloc, ENOMEM)                                 \
 	X(nanosleep, EINTR)                               \
 	X(open, EMFILE, EACCES)                           \
 	X(openat, EMFILE)                                 \
 	X(realloc, ENOMEM)                                \
+	X(realpath, EACCES)                               \
 	X(sd_listen_fds_with_names, EINVAL)               \
 	X(setsockopt, ENOPROTOOPT, EPERM)                 \
 	X(shutdown, ENOTCONN)                             \
 	X(socket, EMFILE, EAFNOSUPPORT)                   \
+	X(syscall, ENOSYS)                                \
 	X(unlinkat, EACCES)
 
 enum failing_call {
@@ -169,6 +172,7 @@ WRAP(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_
 WRAP(int, sd_listen_fds_with_names, (int unset, char ***ret), (unset, ret), -failing.error)
 WRAP(int, socketpair, (int family, int type, int protocol, int ret[2]),
      (family, type, protocol, ret), -1)
+WRAP(char *, realpath, (const char *path, char *buf), (path, buf), NULL)
 WRAP(int, shutdown, (int fd, int how), (fd, how), -1)
 WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags), -1)
 
@@ -193,6 +197,33 @@ int __wrap_fcntl(int fd, int command, ...)
 	argument = va_arg(args, long);
 	va_end(args);
 	return is_due(CALL_fcntl) ? -1 : __real_fcntl(fd, command, argument);
+}
+
+/* The library asks a socket for its file alone. */
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	return is_due(CALL_ioctl) ? -1 : __real_ioctl(fd, request);
+}
+
+/* For fchmodat2(). */
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
+{
+	va_list args;
+	const char *path;
+	int fd, flags;
+	mode_t mode;
+
+	va_start(args, number);
+	fd = va_arg(args, int);
+	path = va_arg(args, const char *);
+	mode = va_arg(args, mode_t);
+	flags = va_arg(args, int);
+	va_end(args);
+	return is_due(CALL_syscall) ? -1 : __real_syscall(number, fd, path, mode, flags);
 }
 
 /* The library creates no file, so that the mode never matters. */

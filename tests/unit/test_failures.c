@@ -778,8 +778,10 @@ static const struct tolerance every_tolerates[] = {
 };
 
 static const struct tolerance unix_tolerates[] = {
-	{ CALL_bind, EADDRINUSE, 0 },
-	{ CALL_open, EACCES, 0 }, /* the directory may not be read: opened without */
+	{ CALL_chmod, ENOENT, 0 }, /* no /proc: the kernel has another way */
+	{ CALL_ioctl, 0, 0 },      /* the file is found by its name */
+	{ CALL_realpath, 0, 0 },   /* bound as it was typed */
+	{ CALL_open, EACCES, 0 },  /* the directory may not be read: opened without */
 	{ CALL_flock, 0, 0 },
 	{ CALL_getpwnam_r, ERANGE, 0 }, /* asked again with a larger buffer */
 	{ CALL_getgrnam_r, ERANGE, 0 },
@@ -821,6 +823,8 @@ static const struct tolerance http_tolerates[] = {
 };
 
 static const struct tolerance adoption_tolerates[] = {
+	{ CALL_chmod, ENOENT, 0 },
+	{ CALL_realpath, 0, 0 },
 	{ CALL_getsockname, 0, 1 }, /* whether the name is a path: seen when that is compared */
 	{ CALL_open, EACCES, 1 },
 	{ CALL_flock, 0, 0 },
@@ -829,6 +833,9 @@ static const struct tolerance adoption_tolerates[] = {
 };
 
 static const struct tolerance update_tolerates[] = {
+	{ CALL_chmod, ENOENT, 0 },
+	{ CALL_ioctl, 0, 0 },
+	{ CALL_realpath, 0, 0 },
 	{ CALL_fstat, 0, 1 },
 	{ CALL_flock, 0, 0 },
 	{ CALL_getsockopt, 0, 0 }, /* what the socket had, for when it goes back */
@@ -836,8 +843,11 @@ static const struct tolerance update_tolerates[] = {
 };
 
 static const struct tolerance several_tolerate[] = {
-	{ CALL_bind, EADDRINUSE, 2 },
+	{ CALL_bind, EADDRINUSE, 1 }, /* of TCP */
 	{ CALL_listen, EADDRINUSE, 1 },
+	{ CALL_chmod, ENOENT, 0 }, /* as with UNIX alone */
+	{ CALL_ioctl, 0, 0 },
+	{ CALL_realpath, 0, 0 },
 	{ CALL_open, EACCES, 1 },
 	{ CALL_flock, 0, 0 },
 	END,

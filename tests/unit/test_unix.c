@@ -5,8 +5,14 @@
  */
 #include "sockets.h"
 
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -176,13 +182,52 @@ static void test_owner(void **state)
 	sfront_listener_close(listener);
 }
 
+/* In the place of the C library's: how often the library gives a file away. */
+static int given_away;
+
+int fchownat(int fd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+	given_away++;
+	return (int)syscall(SYS_fchownat, fd, path, uid, gid, flags);
+}
+
+/* Whoever may not give files away need not where they are right already. */
+static void test_owner_that_is_right(void **state)
+{
+	struct sfront_options *options;
+	struct sfront_listener *listener;
+	char settings[96];
+
+	(void)state;
+	snprintf(settings, sizeof(settings), "unix-listen-uid=%u unix-listen-gid=%u", geteuid(),
+		 getegid());
+	given_away = 0;
+	listener = must_open(ME, settings);
+	options = options_of(settings);
+	assert_int_equal(sfront_listener_update(listener, NULL, options, &why), 0);
+	assert_int_equal(given_away, 0);
+	sfront_options_free(options);
+	sfront_listener_close(listener);
+}
+
 static void unprivileged(void)
 {
 	struct sfront_listener *listener = NULL;
 
-	CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+	CHECK(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
 	CHECK(try_open(ME, "unix-listen-uid=0", &listener) == -EPERM);
 	CHECK_CONTAINS(why.message, "unix-listen-uid");
+	CHECK_CONTAINS(why.message, "User= in a systemd unit");
+	CHECK(!exists(ME));
+	CHECK(try_open(ME, "unix-listen-gid=1", &listener) == -EPERM);
+	CHECK_CONTAINS(why.message, "unix-listen-gid");
+	CHECK_CONTAINS(why.message, "SupplementaryGroups=");
+	CHECK(!exists(ME));
+
+	/* The kernel does not say what was bound: the file is found by its name. */
+	listener = must_open(ME, "unix-listen-chmod=640 unix-listen-uid=65534");
+	CHECK(mode_of(ME) == 0640 && serves(listener, 0));
+	sfront_listener_close(listener);
 	CHECK(!exists(ME));
 
 	/* A directory that may be written and not read cannot be locked. */
@@ -354,6 +399,50 @@ static void test_close_removes_only_ours(void **state)
 	sfront_listener_close(listener);
 }
 
+/* As it is removed when it is closed, with the socket still open. */
+static void test_remove_path(void **state)
+{
+	struct sfront_listener *listener = must_open(ME, "");
+	struct sfront_connection connection;
+	int client = connect_to(listener, 0), foreign;
+
+	(void)state;
+	assert_int_equal(sfront_listener_remove_path(listener, 1), -EINVAL);
+	assert_int_equal(sfront_listener_remove_path(listener, 0), 0);
+	assert_false(exists(ME));
+	assert_int_equal(sfront_listener_accept(listener, &connection), 0);
+	sfront_connection_close(&connection);
+	close(client);
+	assert_int_equal(sfront_listener_remove_path(listener, 0), -ENOENT);
+	foreign = foreign_socket(ME, SOCK_STREAM, 5);
+	assert_int_equal(sfront_listener_remove_path(listener, 0), -ESTALE);
+	sfront_listener_close(listener);
+	assert_int_equal(try_connect(ME), 0);
+	close(foreign);
+	unlink(ME);
+
+	/* From the directory that it was made in, not from the one that is there now. */
+	assert_int_equal(mkdir("./d", 0755), 0);
+	listener = must_open("./d/app.sock", "");
+	assert_int_equal(sfront_listener_check(listener, 0), 0);
+	assert_int_equal(rename("./d", "./old"), 0);
+	assert_int_equal(sfront_listener_check(listener, 0), -ENOENT);
+	assert_int_equal(mkdir("./d", 0755), 0);
+	foreign = foreign_socket("./d/app.sock", SOCK_STREAM, 5);
+	assert_int_equal(sfront_listener_check(listener, 0), -ESTALE);
+	assert_int_equal(sfront_listener_remove_path(listener, 0), 0);
+	assert_int_equal(try_connect("./d/app.sock"), 0);
+	sfront_listener_close(listener);
+	close(foreign);
+	unlink("./d/app.sock");
+	assert_int_equal(rmdir("./old"), 0);
+	rmdir("./d");
+
+	listener = must_open("127.0.0.1:0", "");
+	assert_int_equal(sfront_listener_remove_path(listener, 0), -ENOENT);
+	sfront_listener_close(listener);
+}
+
 static void test_close_after_chdir(void **state)
 {
 	struct sfront_listener *listener = must_open(ME, "");
@@ -363,6 +452,179 @@ static void test_close_after_chdir(void **state)
 	sfront_listener_close(listener);
 	assert_int_equal(chdir(directory), 0);
 	assert_false(exists(ME));
+}
+
+/* What tools that remove old sockets know a live one by. */
+static void test_absolute_path(void **state)
+{
+	char here[PATH_MAX], long_name[128], expected[PATH_MAX + 16], text[256];
+	struct sfront_listener *listener;
+	struct sfront_sockaddr local;
+
+	(void)state;
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_int_equal(mkdir("./a", 0700), 0);
+	assert_int_equal(symlink("a", "./link"), 0);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const typed[] = { ME, "./link/../link/app.sock",
+						     "././a/app.sock" };
+
+		listener = must_open(typed[i], "");
+		snprintf(expected, sizeof(expected), "%s%s/app.sock", here, i ? "/a" : "");
+		assert_int_equal(sfront_listener_local(listener, 0, &local), 0);
+		assert_string_equal(local.sa.un.sun_path, expected);
+		sfront_listener_format(listener, 0, text, sizeof(text));
+		assert_string_equal(text, typed[i]);
+		assert_true(serves(listener, 0));
+		sfront_listener_close(listener);
+		assert_false(exists(typed[i]));
+	}
+	unlink("./link");
+
+	/* As typed where the absolute one has no room. */
+	snprintf(long_name, sizeof(long_name), "./a/%0*d", (int)(107 - strlen(here) - 2), 0);
+	listener = must_open(long_name, "");
+	assert_int_equal(sfront_listener_local(listener, 0, &local), 0);
+	assert_string_equal(local.sa.un.sun_path, long_name);
+	sfront_listener_close(listener);
+	long_name[strlen(long_name) - 1] = '\0';
+	listener = must_open(long_name, "");
+	assert_int_equal(sfront_listener_local(listener, 0, &local), 0);
+	assert_int_equal(strlen(local.sa.un.sun_path), 107);
+	sfront_listener_close(listener);
+	rmdir("./a");
+}
+
+/* In the place of the C library's: what happens just before the library locks, or binds. */
+static void (*before_lock)(void), (*before_bind)(void);
+
+int flock(int fd, int operation)
+{
+	void (*happens)(void) = before_lock;
+
+	before_lock = NULL;
+	if (happens)
+		happens();
+	return (int)syscall(SYS_flock, fd, operation);
+}
+
+int bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	void (*happens)(void) = before_bind;
+
+	before_bind = NULL;
+	if (happens)
+		happens();
+	return (int)syscall(SYS_bind, fd, addr, len);
+}
+
+static int victim;
+
+/* Another directory is at the path; in the one that was opened is somebody else's socket. */
+static void replace_directory(void)
+{
+	assert_int_equal(rename("./d", "./old"), 0);
+	assert_int_equal(mkdir("./d", 0755), 0);
+	victim = foreign_socket("./old/app.sock", SOCK_STREAM, 5);
+	assert_int_equal(chmod("./old/app.sock", 0600), 0);
+}
+
+static void while_directory_is_replaced(void)
+{
+	struct sfront_listener *listener = NULL;
+	struct stat st;
+	int r;
+
+	assert_int_equal(mkdir("./d", 0755), 0);
+	before_bind = replace_directory;
+	r = try_open("./d/app.sock", "unix-listen-chmod=666 unix-listen-uid=1234", &listener);
+	assert_int_equal(r, -EBUSY);
+	assert_contains(why.message, "another process replaced the directory");
+	assert_int_equal(lstat("./old/app.sock", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_uid, geteuid());
+	assert_int_equal(try_connect("./old/app.sock"), 0);
+	close(victim);
+	unlink("./old/app.sock");
+	rmdir("./old");
+}
+
+static void without_net_admin(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	CHECK(syscall(SYS_capget, &header, data) == 0);
+	data[0].effective &= ~(1u << CAP_NET_ADMIN);
+	CHECK(syscall(SYS_capset, &header, data) == 0);
+	while_directory_is_replaced();
+	unlink("./d/app.sock"); /* what it is could not be told */
+	rmdir("./d");
+}
+
+static void test_directory_is_replaced(void **state)
+{
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	while_directory_is_replaced();
+	assert_int_equal(rmdir("./d"), 0); /* what was bound in there is gone */
+	in_child(without_net_admin);
+}
+
+/* Whether somebody listens is asked of the file that would be removed. */
+static void replace_by_dead(void)
+{
+	assert_int_equal(rename("./d", "./old"), 0);
+	assert_int_equal(mkdir("./d", 0755), 0);
+	leave_dead("./d/app.sock");
+}
+
+static void test_live_socket_in_a_replaced_directory(void **state)
+{
+	struct sfront_listener *listener = NULL;
+
+	(void)state;
+	assert_int_equal(mkdir("./d", 0755), 0);
+	victim = foreign_socket("./d/app.sock", SOCK_STREAM, 5);
+	before_lock = replace_by_dead;
+	assert_int_equal(try_open("./d/app.sock", "unix-listen-unlink", &listener), -EADDRINUSE);
+	assert_int_equal(try_connect("./old/app.sock"), 0);
+	close(victim);
+	unlink("./old/app.sock");
+	unlink("./d/app.sock");
+	rmdir("./old");
+	rmdir("./d");
+}
+
+/* /proc is what chmod() of an open file goes through, and much else that can do without. */
+static void without_proc(void)
+{
+	struct sfront_listener *listener;
+
+	CHECK(unshare(CLONE_NEWNS) == 0);
+	CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	CHECK(umount2("/proc", MNT_DETACH) == 0);
+	CHECK(access("/proc/self", F_OK) < 0);
+	umask(077);
+	listener = must_open(ME, "unix-listen-chmod=666");
+	CHECK(mode_of(ME) == 0666 && serves(listener, 0));
+	sfront_listener_close(listener);
+	leave_dead(ME);
+	listener = must_open(ME, "unix-listen-unlink");
+	CHECK(serves(listener, 0));
+	CHECK(try_open(ME, "unix-listen-unlink", &listener) == -EADDRINUSE);
+	CHECK_CONTAINS(why.message, "somebody listens there already");
+	unlink(ME);
+	_exit(0); /* the sanitizers would look for /proc */
+}
+
+static void test_without_proc(void **state)
+{
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	in_child(without_proc);
 }
 
 static void test_failure_leaves_nothing(void **state)
@@ -379,14 +641,6 @@ static void test_failure_leaves_nothing(void **state)
 	if (getuid() == 0)
 		sfront_listener_close(listener);
 	assert_false(exists(ME));
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 /* Locks the directory in a child for @ms.  Returns once that is done. */
@@ -412,39 +666,75 @@ static pid_t lock_for(int ms)
 	return pid;
 }
 
-static void test_lock(void **state)
+/* In the place of the C library's: how old a file is for the library, which nobody can set. */
+static time_t ahead;
+
+time_t time(time_t *ret)
 {
-	struct sfront_listener *listener = NULL;
-	double start = now();
-	pid_t pid;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (ret)
+		*ret = ts.tv_sec + ahead;
+	return ts.tv_sec + ahead;
+}
+
+static void unlock(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Anybody can lock a directory that they may open: that keeps nothing from opening or closing. */
+static void test_directory_that_others_lock(void **state)
+{
+	pid_t pid = lock_for(30000);
+	struct sfront_listener *listener = must_open(ME, "unix-listen-chmod=600");
 
 	(void)state;
-	pid = lock_for(400);
-	listener = must_open(ME, "");
-	assert_true(now() - start >= 0.35);
+	assert_string_equal(warnings, "");
+	assert_true(serves(listener, 0));
 	sfront_listener_close(listener);
-	waitpid(pid, NULL, 0);
-
-	pid = lock_for(30000);
-	assert_int_equal(try_open(ME, "", &listener), -EBUSY);
-	assert_contains(why.message, "directory . locked");
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-
-	/* Closing waits for nobody, and the path goes all the same. */
-	listener = must_open(ME, "");
-	pid = lock_for(30000);
-	start = now();
-	sfront_listener_close(listener);
-	assert_true(now() - start < 5);
-	assert_int_equal(access(ME, F_OK), -1);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	assert_false(exists(ME));
+	unlock(pid);
 
 	/* Nobody keeps the lock while listening. */
 	listener = must_open(ME, "");
 	waitpid(lock_for(0), NULL, 0);
 	sfront_listener_close(listener);
+}
+
+/* A dead socket is removed under the lock; without that, once it cannot be one about to listen. */
+static void test_dead_socket_under_a_lock(void **state)
+{
+	struct sfront_listener *listener = NULL;
+	pid_t pid = lock_for(200);
+	char holder[64];
+
+	(void)state;
+	leave_dead(ME);
+	listener = must_open(ME, "unix-listen-unlink");
+	assert_string_equal(warnings, "");
+	sfront_listener_close(listener);
+	waitpid(pid, NULL, 0);
+
+	leave_dead(ME);
+	pid = lock_for(30000);
+	snprintf(holder, sizeof(holder), "process %d (test_unix)", pid);
+	assert_int_equal(try_open(ME, "unix-listen-unlink", &listener), -EADDRINUSE);
+	assert_contains(why.message, "directory . must be locked");
+	assert_contains(why.message, holder);
+	assert_contains(why.message, "try again in 3 seconds");
+	assert_true(exists(ME));
+
+	ahead = 60;
+	listener = must_open(ME, "unix-listen-unlink");
+	ahead = 0;
+	assert_contains(warnings, "the dead socket there is removed although");
+	assert_contains(warnings, holder);
+	assert_true(serves(listener, 0));
+	sfront_listener_close(listener);
+	unlock(pid);
 }
 
 #define RIVALS 6
@@ -553,6 +843,7 @@ int main(void)
 		isolated(test_odd_names),
 		isolated(test_mode),
 		isolated(test_owner),
+		isolated(test_owner_that_is_right),
 		isolated(test_unprivileged),
 		isolated(test_live_socket),
 		isolated(test_live_socket_full),
@@ -562,9 +853,15 @@ int main(void)
 		isolated(test_symbolic_link),
 		isolated(test_impossible_places),
 		isolated(test_close_removes_only_ours),
+		isolated(test_remove_path),
 		isolated(test_close_after_chdir),
+		isolated(test_absolute_path),
+		isolated(test_directory_is_replaced),
+		isolated(test_live_socket_in_a_replaced_directory),
+		isolated(test_without_proc),
 		isolated(test_failure_leaves_nothing),
-		isolated(test_lock),
+		isolated(test_directory_that_others_lock),
+		isolated(test_dead_socket_under_a_lock),
 		isolated(test_rivals),
 		isolated(test_buffers),
 		isolated(test_abstract),

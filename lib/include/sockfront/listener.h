@@ -19,7 +19,7 @@
  *	Opening, closing    open, open_each, adopt, update, close
  *	Lending             lend, take_back
  *	Asking              count, fd, format, local, kind, stream, is_single,
- *	                    is_inherited, check, path_id
+ *	                    is_inherited, check, path_id, remove_path
  *	Taking out          release
  *	Accepting           accept, accept_at, sfront_accept_should_pause
  *	Connections         sfront_connection_*: format, from_fds, credentials,
@@ -270,7 +270,7 @@ bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t
 
 /*
  * Whether clients still reach descriptor @index at the UNIX path that the
- * listener bound or adopted.
+ * listener bound or adopted, through the directories as they are now.
  *
  * Returns 0 (for every other kind of address, always), or
  *   -ENOENT  the path is gone
@@ -287,6 +287,19 @@ int sfront_listener_check(const struct sfront_listener *listener, size_t index);
  */
 int sfront_listener_path_id(const struct sfront_listener *listener, size_t index, dev_t *ret_device,
 			    ino_t *ret_inode);
+
+/*
+ * Removes the UNIX path that descriptor @index was bound to, if it is still that
+ * socket's.  It is removed from the directory that it was made in, wherever that
+ * is by now.  The socket stays open: clients that have connected are accepted.
+ *
+ * Returns 0, or
+ *   -ENOENT  the path is gone, or the listener has not bound or adopted one
+ *   -ESTALE  something else is there, which stays
+ *   -EINVAL  past the last
+ *   other -errno of unlinkat()
+ */
+int sfront_listener_remove_path(struct sfront_listener *listener, size_t index);
 
 /* --- Taking out --- */
 
