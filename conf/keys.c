@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "conf/refuse.h"
 
 #define WORKERS_MAX       1024
 #define CONNECTIONS_MAX   INT32_MAX
@@ -38,19 +38,6 @@ struct row {
 	int (*parse)(const struct value *value, struct sfront_error *err);
 	size_t offset;
 };
-
-__attribute__((format(printf, 3, 4))) static int refuse(struct sfront_error *err, int error,
-							const char *format, ...)
-{
-	va_list arguments;
-
-	if (err) {
-		va_start(arguments, format);
-		vsnprintf(err->message, sizeof(err->message), format, arguments);
-		va_end(arguments);
-	}
-	return error;
-}
 
 static int parse_switch(const struct value *value, struct sfront_error *err)
 {
