@@ -5,6 +5,7 @@
 #include "daemon/backend/backend.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,11 @@ struct backend {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	struct backend_settings settings;
 	struct resolver *resolver; /* a reference */
+	struct log_limit silence;  /* of what the log hears of that */
 	atomic_bool is_silent;     /* the log has heard that it does not answer */
+
+	pthread_mutex_t lock;            /* guards what follows */
+	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */
 };
 
 struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
@@ -29,6 +34,7 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 	if (!backend)
 		return NULL;
 	atomic_init(&backend->refs, 1);
+	pthread_mutex_init(&backend->lock, NULL);
 	backend->settings = (struct backend_settings){
 		.connect_timeout_ms = config->connect_timeout_ms,
 		.connect_retry = config->connect_retry,
@@ -59,6 +65,7 @@ void backend_unref(struct backend *backend)
 	if (!backend || atomic_fetch_sub(&backend->refs, 1) != 1)
 		return;
 	resolver_unref(backend->resolver);
+	pthread_mutex_destroy(&backend->lock);
 	free(backend);
 }
 
@@ -80,24 +87,41 @@ struct resolver *backend_resolver(const struct backend *backend)
 void backend_note_failure(struct backend *backend, const char *reason)
 {
 	uint64_t patience_ms = backend->settings.connect_timeout_ms;
-	static struct log_limit limit;
 	unsigned int ignored;
 	char patience[64] = " without end";
 
 	/* One that comes and goes with every client is told of once a second. */
-	if (atomic_load(&backend->is_silent) || !log_limit_passes(&limit, &ignored) ||
+	if (atomic_load(&backend->is_silent) || !log_limit_passes(&backend->silence, &ignored) ||
 	    atomic_exchange(&backend->is_silent, true))
 		return;
 	if (patience_ms != SFRONT_INFINITY_MS)
 		snprintf(patience, sizeof(patience), " for up to %.15g s",
 			 (double)patience_ms / 1000);
-	log_line(LOG_WARNING, "backend %s does not answer (%s): tried again%s", backend->text,
+	log_line(LOG_WARNING, "backend %s cannot be reached (%s): trying again%s", backend->text,
 		 reason, patience);
 }
 
-void backend_note_success(struct backend *backend)
+void backend_note_success(struct backend *backend, const struct sfront_sockaddr *addr)
 {
 	if (atomic_load_explicit(&backend->is_silent, memory_order_relaxed) &&
 	    atomic_exchange(&backend->is_silent, false))
 		log_line(LOG_NOTICE, "backend %s answers", backend->text);
+	if (!addr)
+		return;
+	pthread_mutex_lock(&backend->lock);
+	backend->answered = *addr;
+	pthread_mutex_unlock(&backend->lock);
+}
+
+unsigned int backend_preferred(struct backend *backend, const struct address_list *list)
+{
+	unsigned int index = 0;
+
+	if (list->n == 1)
+		return 0;
+	pthread_mutex_lock(&backend->lock);
+	if (backend->answered.len > 0)
+		index = address_list_find(list, &backend->answered);
+	pthread_mutex_unlock(&backend->lock);
+	return index < list->n ? index : 0;
 }

@@ -51,6 +51,11 @@ struct resolver *backend_resolver(const struct backend *backend);
  * @reason: in words
  */
 void backend_note_failure(struct backend *backend, const char *reason);
-void backend_note_success(struct backend *backend);
+
+/* @addr: which of several addresses it was; NULL: there is one alone */
+void backend_note_success(struct backend *backend, const struct sfront_sockaddr *addr);
+
+/* The index in @list of the address that answered last; 0 if none of them has. */
+unsigned int backend_preferred(struct backend *backend, const struct address_list *list);
 
 #endif

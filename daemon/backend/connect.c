@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connecting to a backend.  The common case, a backend that is there, takes two
- * calls and nothing else; everything slower lives in a struct attempt:
- *
- *	RESOLVING --> CONNECTING --> done
- *	    ^             |  the next address, and after the last one
- *	    |             v
- *	    '-------- WAITING   10 ms, doubling to 1 s
+ * Attempts to connect: see connect.h.  The common case, a backend that is there, takes
+ * dial() and nothing else; everything slower lives in a struct attempt, which asks
+ * resolver.c for addresses and races the handshakes that dial.c begins.
  */
 #include "daemon/backend/connect.h"
 
@@ -22,28 +18,55 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/loop.h"
 
+/* Pauses between two rounds over all addresses. */
 #define BACKOFF_MIN_MS 10
 #define BACKOFF_MAX_MS 1000
 
+/* How long an address has for itself before the next one is tried as well. */
+#define HEAD_START_MS 250
+
+/* Of one attempt at the same time: past that, the oldest one makes room for the next address. */
+#define MAX_HANDSHAKES 8
+
 /* A name server that takes longer is not waited for when there is an older answer. */
 #define LOOKUP_PATIENCE_MS 1000
+
+/* How often addresses that leave us waiting, or have failed, are asked for again. */
+#define DOUBT_MS 1000
+
+#define NEVER UINT64_MAX
+
+/* The timer is always set: see attempt_new(). */
+#define TIMER_MAX_MS 3600000
+
+/* An address that is being connected to. */
+struct handshake {
+	struct handshake *older;
+	struct attempt *attempt;
+	struct event writable; /* its fd is the socket, owned */
+	struct sfront_sockaddr addr;
+};
 
 struct attempt {
 	struct loop *loop;       /* borrowed */
 	struct backend *backend; /* a reference */
 	attempt_done *done;
 	void *arg;
-	uint64_t deadline_ms; /* UINT64_MAX: none */
+	enum connect_state state; /* assigned by enter() alone */
+	uint64_t deadline_ms;
+	uint64_t next_ms; /* when the state goes on by itself */
+	uint64_t ask_ms;  /* when addresses that leave us waiting are asked for again */
+	struct event timer;
 	unsigned int backoff_ms;
-	int fd; /* the socket that is being connected; -1: none */
-	struct event writable;
-	struct event timer; /* the address's share of the time, or the pause */
-	struct address_list *list;
-	unsigned int index;  /* of the address being tried */
+	struct address_list *list;    /* while TRYING; a reference */
+	unsigned int preferred;       /* of its addresses, which is tried first */
+	unsigned int n_begun;         /* of them, in our order, that were begun with */
+	struct handshake *handshakes; /* under way, the newest first */
+	unsigned int n_handshakes;
 	bool worth_retrying; /* one of this round's failures may pass */
-	bool resolving;      /* wait.message is queued or on its way */
+	bool asking;         /* wait.message is queued or on its way */
+	bool unresolved;     /* the last failure was the name's */
 	int error;           /* the last failure, a positive errno; 0: none yet */
-	bool unresolved;     /* it was the name's */
 	struct resolver_wait wait;
 };
 
@@ -59,6 +82,7 @@ static bool may_pass(int error)
 	case EHOSTDOWN:
 	case ENETUNREACH:
 	case ENETDOWN:
+	case ENODEV:
 	case ETIMEDOUT:
 	case EADDRNOTAVAIL:
 	case EAGAIN:
@@ -72,48 +96,19 @@ static bool may_pass(int error)
 	}
 }
 
-static void drop_socket(struct attempt *attempt)
+static void note_failure(struct attempt *attempt, int error)
 {
-	if (attempt->fd < 0)
-		return;
-	event_del(&attempt->writable);
-	close(attempt->fd);
-	attempt->fd = -1;
+	attempt->error = error;
+	attempt->unresolved = false;
+	attempt->worth_retrying |= may_pass(error);
 }
 
-static void attempt_free(struct attempt *attempt)
+/* A machine that is still booting knows few names, so even one that does not exist may come. */
+static void note_unresolved(struct attempt *attempt, int error)
 {
-	drop_socket(attempt);
-	event_del(&attempt->timer);
-	address_list_unref(attempt->list);
-	backend_unref(attempt->backend);
-	free(attempt);
-}
-
-void attempt_cancel(struct attempt *attempt)
-{
-	if (!attempt)
-		return;
-	if (attempt->resolving &&
-	    !resolver_cancel(backend_resolver(attempt->backend), &attempt->wait)) {
-		event_del(&attempt->timer);
-		attempt->done = NULL; /* the answer is on its way here, and frees it */
-		return;
-	}
-	attempt_free(attempt);
-}
-
-static void succeed(struct attempt *attempt, int r)
-{
-	attempt_done *done = attempt->done;
-	void *arg = attempt->arg;
-	int fd = attempt->fd;
-
-	event_del(&attempt->writable);
-	backend_note_success(attempt->backend);
-	attempt->fd = -1; /* the receiver's now */
-	attempt_free(attempt);
-	done(arg, fd, -r, NULL);
+	attempt->error = error;
+	attempt->unresolved = true;
+	attempt->worth_retrying = error != ELOOP;
 }
 
 /* Of the last failure. */
@@ -121,10 +116,165 @@ static const char *words_of(const struct attempt *attempt)
 {
 	if (!attempt->unresolved)
 		return strerror(attempt->error);
-	if (attempt->error == ELOOP)
+	switch (attempt->error) {
+	case ELOOP:
 		return "the name leads to a listener of ours";
-	return may_pass(attempt->error) ? "the name does not resolve for now"
-					: "the name does not resolve";
+	case ENOENT:
+		return "the name does not resolve";
+	case ENODEV:
+		return "there is no such interface";
+	default:
+		return "the name does not resolve for now";
+	}
+}
+
+/* ---- handshakes ---- */
+
+static void socket_writable(evutil_socket_t fd, short what, void *arg);
+
+/*
+ * The handshake is under way; @fd is the attempt's from here on.  Without a
+ * timer, the kernel's own patience bounds it.
+ *
+ * Returns 0, or -ENOMEM: the socket cannot be watched and is closed.
+ */
+static int handshake_new(struct attempt *attempt, const struct sfront_sockaddr *addr, int fd)
+{
+	struct handshake *handshake = calloc(1, sizeof(*handshake));
+
+	if (!handshake)
+		goto fail;
+	event_assign(&handshake->writable, attempt->loop->base, fd, EV_WRITE | EV_PERSIST,
+		     socket_writable, handshake);
+	if (event_add(&handshake->writable, NULL) < 0)
+		goto fail;
+	handshake->attempt = attempt;
+	handshake->addr = *addr;
+	handshake->older = attempt->handshakes;
+	attempt->handshakes = handshake;
+	attempt->n_handshakes++;
+	return 0;
+
+fail:
+	free(handshake);
+	close(fd);
+	return -ENOMEM;
+}
+
+/* Ends @handshake, and leaves its socket to the caller. */
+static int handshake_take(struct handshake *handshake)
+{
+	struct attempt *attempt = handshake->attempt;
+	struct handshake **at = &attempt->handshakes;
+	int fd = event_get_fd(&handshake->writable);
+
+	while (*at != handshake)
+		at = &(*at)->older;
+	*at = handshake->older;
+	attempt->n_handshakes--;
+	event_del(&handshake->writable);
+	free(handshake);
+	return fd;
+}
+
+static void handshake_drop(struct handshake *handshake)
+{
+	close(handshake_take(handshake));
+}
+
+static struct handshake *oldest_handshake(const struct attempt *attempt)
+{
+	struct handshake *handshake = attempt->handshakes;
+
+	while (handshake->older)
+		handshake = handshake->older;
+	return handshake;
+}
+
+static bool is_under_way(const struct attempt *attempt, const struct sfront_sockaddr *addr)
+{
+	for (const struct handshake *h = attempt->handshakes; h; h = h->older)
+		if (sfront_sockaddr_equal(&h->addr, addr))
+			return true;
+	return false;
+}
+
+/* ---- the attempt ---- */
+
+static struct resolver *resolver_of(const struct attempt *attempt)
+{
+	return backend_resolver(attempt->backend);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void set_timer(struct attempt *attempt)
+{
+	uint64_t now = clock_ms();
+	uint64_t due = earlier(attempt->deadline_ms, earlier(attempt->next_ms, attempt->ask_ms));
+	struct timeval tv = timeval_from_ms(earlier(due > now ? due - now : 0, TIMER_MAX_MS));
+
+	(void)event_add(&attempt->timer, &tv);
+}
+
+/* Goes on in @state, which goes on by itself at @next_ms. */
+static void enter(struct attempt *attempt, enum connect_state state, uint64_t next_ms)
+{
+	attempt->state = state;
+	attempt->next_ms = next_ms;
+	attempt->ask_ms = NEVER;
+	if (state == CONNECT_TRYING) {
+		attempt->n_begun = 0;
+		if (!resolver_literal(resolver_of(attempt)))
+			attempt->ask_ms = clock_ms() + DOUBT_MS;
+	} else {
+		while (attempt->handshakes)
+			handshake_drop(attempt->handshakes);
+		address_list_unref(attempt->list);
+		attempt->list = NULL;
+	}
+	if (state == CONNECT_ENDED)
+		event_del(&attempt->timer);
+	else
+		set_timer(attempt);
+}
+
+static void attempt_free(struct attempt *attempt)
+{
+	backend_unref(attempt->backend);
+	free(attempt);
+}
+
+static void attempt_end(struct attempt *attempt)
+{
+	enter(attempt, CONNECT_ENDED, NEVER);
+	if (!attempt->asking || resolver_cancel(resolver_of(attempt), &attempt->wait))
+		attempt_free(attempt);
+}
+
+void attempt_cancel(struct attempt *attempt)
+{
+	if (attempt)
+		attempt_end(attempt);
+}
+
+enum connect_state attempt_state(const struct attempt *attempt)
+{
+	return attempt->state;
+}
+
+/* @r: of the socket @fd to @addr, see dial_is_connected() */
+static void succeed(struct attempt *attempt, const struct sfront_sockaddr *addr, int fd, int r)
+{
+	attempt_done *done = attempt->done;
+	void *arg = attempt->arg;
+
+	backend_note_success(attempt->backend, attempt->list->n > 1 ? addr : NULL);
+	attempt_end(attempt);
+	done(arg, fd, -r, NULL);
 }
 
 static void give_up(struct attempt *attempt)
@@ -137,242 +287,304 @@ static void give_up(struct attempt *attempt)
 		snprintf(reason, sizeof(reason), "connect timeout");
 	else
 		snprintf(reason, sizeof(reason), "connect failed: %s", words_of(attempt));
-	attempt_free(attempt);
+	attempt_end(attempt);
 	done(arg, -1, 0, reason);
 }
 
-static uint64_t time_left(const struct attempt *attempt)
+/* The round has failed. */
+static void wait_and_retry(struct attempt *attempt)
 {
 	uint64_t now = clock_ms();
 
-	if (attempt->deadline_ms == UINT64_MAX)
-		return UINT64_MAX;
-	return attempt->deadline_ms > now ? attempt->deadline_ms - now : 0;
-}
-
-/*
- * A timer that lies in the past fires at once; one without end is not set.
- * False: out of memory.
- */
-static bool set_timer(struct attempt *attempt, uint64_t ms)
-{
-	struct timeval tv = timeval_from_ms(ms);
-
-	event_del(&attempt->timer);
-	return ms == UINT64_MAX || event_add(&attempt->timer, &tv) == 0;
-}
-
-static void wait_and_retry(struct attempt *attempt)
-{
-	uint64_t left = time_left(attempt);
-	uint64_t pause = attempt->backoff_ms;
-
 	if (!attempt->worth_retrying || !backend_settings(attempt->backend)->connect_retry ||
-	    left == 0) {
+	    now >= attempt->deadline_ms) {
 		give_up(attempt);
 		return;
 	}
 	backend_note_failure(attempt->backend, words_of(attempt));
-	attempt->backoff_ms *= 2;
-	if (attempt->backoff_ms > BACKOFF_MAX_MS)
-		attempt->backoff_ms = BACKOFF_MAX_MS;
-	address_list_unref(attempt->list);
-	attempt->list = NULL;
-	if (!set_timer(attempt, pause < left ? pause : left))
-		give_up(attempt);
+	enter(attempt, CONNECT_WAITING, now + attempt->backoff_ms);
+	attempt->backoff_ms = (unsigned int)earlier(2 * attempt->backoff_ms, BACKOFF_MAX_MS);
 }
 
-static void note_failure(struct attempt *attempt, int error)
+/* What answered last comes first, then the others in the resolver's order. */
+static const struct sfront_sockaddr *nth_address(const struct attempt *attempt, unsigned int n)
 {
-	attempt->error = error;
-	attempt->unresolved = false;
-	attempt->worth_retrying |= may_pass(error);
+	if (n == 0)
+		n = attempt->preferred;
+	else if (n <= attempt->preferred)
+		n--;
+	return &attempt->list->addresses[n];
+}
+
+static void make_room(struct attempt *attempt)
+{
+	while (attempt->n_handshakes >= MAX_HANDSHAKES) {
+		handshake_drop(oldest_handshake(attempt));
+		note_failure(attempt, ETIMEDOUT);
+	}
 }
 
 /*
- * An address that never answers must leave time for those behind it: each gets
- * an equal share of what is left.
+ * Begins with the next address; those that fail at once are passed over.  May free the
+ * attempt.
  */
-static uint64_t share_of_time(const struct attempt *attempt)
+static void try_next(struct attempt *attempt)
 {
-	uint64_t left = time_left(attempt);
+	const struct dial_options *options = &backend_settings(attempt->backend)->dial;
 
-	return left == UINT64_MAX ? UINT64_MAX : left / (attempt->list->n - attempt->index);
-}
+	while (attempt->n_begun < attempt->list->n) {
+		const struct sfront_sockaddr *addr = nth_address(attempt, attempt->n_begun++);
+		int fd = -1, r;
 
-static void try_addresses(struct attempt *attempt);
-
-static void try_next(struct attempt *attempt, int error)
-{
-	drop_socket(attempt);
-	note_failure(attempt, error);
-	attempt->index++;
-	try_addresses(attempt);
+		if (is_under_way(attempt, addr))
+			continue;
+		make_room(attempt);
+		r = dial(options, addr, &fd);
+		if (dial_is_connected(r)) {
+			succeed(attempt, addr, fd, r);
+			return;
+		}
+		if (r == -EINPROGRESS)
+			r = handshake_new(attempt, addr, fd);
+		if (r == 0)
+			break;
+		note_failure(attempt, -r);
+	}
+	if (!attempt->handshakes) {
+		wait_and_retry(attempt);
+		return;
+	}
+	attempt->next_ms = attempt->n_begun < attempt->list->n ? clock_ms() + HEAD_START_MS : NEVER;
+	set_timer(attempt);
 }
 
 static void socket_writable(evutil_socket_t fd, short what, void *arg)
 {
-	struct attempt *attempt = arg;
+	struct handshake *handshake = arg;
+	struct attempt *attempt = handshake->attempt;
+	struct sfront_sockaddr addr = handshake->addr;
 	int r = connect_result(fd);
 
 	(void)what;
-	if (dial_is_connected(r))
-		succeed(attempt, r);
-	else if (r != -EINPROGRESS)
-		try_next(attempt, -r);
+	if (r == -EINPROGRESS)
+		return;
+	if (dial_is_connected(r)) {
+		succeed(attempt, &addr, handshake_take(handshake), r);
+		return;
+	}
+	handshake_drop(handshake);
+	note_failure(attempt, -r);
+	try_next(attempt);
+}
+
+/* ---- addresses ---- */
+
+/*
+ * Returns addresses that are no older than that, a reference of the caller's; or NULL:
+ * addresses_arrived() will be called.
+ */
+static struct address_list *ask(struct attempt *attempt, uint64_t max_age_ms)
+{
+	struct address_list *list;
+
+	if (attempt->asking)
+		return NULL;
+	list = resolver_ask(resolver_of(attempt), max_age_ms, &attempt->wait);
+	attempt->asking = !list;
+	return list;
+}
+
+/* Takes the reference. */
+static void try_addresses(struct attempt *attempt, struct address_list *list)
+{
+	enter(attempt, CONNECT_TRYING, NEVER);
+	attempt->list = list;
+	attempt->preferred = backend_preferred(attempt->backend, list);
+	try_next(attempt);
 }
 
 /*
- * The handshake is under way; @fd is the attempt's from here on.  Without a
- * timer, the kernel's own patience bounds it.
- *
- * Returns 0, or -ENOMEM: the socket cannot be watched and is closed.
+ * The addresses while some are being tried: what is no longer among them is left, what is
+ * new is tried.  Takes the reference; may free the attempt.
  */
-static int await_connect(struct attempt *attempt, int fd)
+static void update_addresses(struct attempt *attempt, struct address_list *list)
 {
-	attempt->fd = fd;
-	event_assign(&attempt->writable, attempt->loop->base, fd, EV_WRITE | EV_PERSIST,
-		     socket_writable, attempt);
-	if (event_add(&attempt->writable, NULL) < 0) {
-		drop_socket(attempt);
-		return -ENOMEM;
+	struct handshake *handshake, *older;
+
+	if (address_list_equal(list, attempt->list)) {
+		address_list_unref(list);
+		set_timer(attempt);
+		return;
 	}
-	(void)set_timer(attempt, share_of_time(attempt));
-	return 0;
-}
-
-/* Tries the addresses from attempt->index on. */
-static void try_addresses(struct attempt *attempt)
-{
-	for (; attempt->index < attempt->list->n; attempt->index++) {
-		int fd = -1;
-		int r = dial(&backend_settings(attempt->backend)->dial,
-			     &attempt->list->addresses[attempt->index], &fd);
-
-		if (r == -EINPROGRESS) {
-			r = await_connect(attempt, fd);
-			if (r == 0)
-				return;
-		}
-		if (dial_is_connected(r)) {
-			attempt->fd = fd;
-			succeed(attempt, r);
-			return;
-		}
-		note_failure(attempt, -r);
+	for (handshake = attempt->handshakes; handshake; handshake = older) {
+		older = handshake->older;
+		if (address_list_find(list, &handshake->addr) == list->n)
+			handshake_drop(handshake);
 	}
-	wait_and_retry(attempt);
-}
-
-static void await_addresses(struct attempt *attempt)
-{
-	uint64_t left = time_left(attempt);
-
-	/* Without one, for the name server as long as it takes. */
-	(void)set_timer(attempt, left < LOOKUP_PATIENCE_MS ? left : LOOKUP_PATIENCE_MS);
+	address_list_unref(attempt->list);
+	try_addresses(attempt, list);
 }
 
 /* Begins a round over all addresses. */
 static void begin_round(struct attempt *attempt)
 {
-	attempt->index = 0;
+	uint64_t max_age = attempt->error == 0 ? RESOLVER_FRESH_MS : DOUBT_MS;
+	struct address_list *list;
+
 	attempt->worth_retrying = false;
-	attempt->list = resolver_ask(backend_resolver(attempt->backend), &attempt->wait);
-	attempt->resolving = !attempt->list;
-	if (attempt->resolving)
-		await_addresses(attempt);
-	else
-		try_addresses(attempt);
+	enter(attempt, CONNECT_RESOLVING, clock_ms() + LOOKUP_PATIENCE_MS);
+	list = ask(attempt, max_age);
+	if (list)
+		try_addresses(attempt, list);
 }
 
-/* The answer takes its time.  May free the attempt. */
-static void lookup_is_late(struct attempt *attempt)
+/* The answer takes its time: an older one does too, and the new one is used when it comes. */
+static void answer_is_late(struct attempt *attempt)
 {
-	struct resolver *resolver = backend_resolver(attempt->backend);
-	struct address_list *last = resolver_last(resolver);
+	struct address_list *last = resolver_last(resolver_of(attempt));
 
-	if (!last && time_left(attempt) > 0) {
-		(void)set_timer(attempt, time_left(attempt));
-		return;
-	}
-	if (!resolver_cancel(resolver, &attempt->wait)) {
-		address_list_unref(last); /* it is here: one more round trip through the mailbox */
-		return;
-	}
-	attempt->resolving = false;
-	attempt->list = last;
 	if (last) {
-		try_addresses(attempt);
+		try_addresses(attempt, last);
+		return;
+	}
+	attempt->next_ms = NEVER;
+	set_timer(attempt);
+}
+
+static void ask_again(struct attempt *attempt)
+{
+	struct address_list *list = ask(attempt, DOUBT_MS);
+
+	attempt->ask_ms = clock_ms() + DOUBT_MS;
+	if (list)
+		update_addresses(attempt, list);
+	else
+		set_timer(attempt);
+}
+
+/* @list: NULL: there are none.  Takes the reference; may free the attempt. */
+static void use_answer(struct attempt *attempt, struct address_list *list, int error)
+{
+	if (attempt->state == CONNECT_WAITING) {
+		address_list_unref(list); /* the next round asks again */
+	} else if (!list) {
+		note_unresolved(attempt, error);
+		wait_and_retry(attempt);
+	} else if (attempt->state == CONNECT_TRYING) {
+		update_addresses(attempt, list);
 	} else {
-		attempt->error = EAGAIN;
-		attempt->unresolved = true;
-		give_up(attempt);
+		try_addresses(attempt, list);
 	}
 }
 
 static void addresses_arrived(struct message *message)
 {
-	struct resolver_wait *wait =
-		(struct resolver_wait *)((char *)message - offsetof(struct resolver_wait, message));
-	struct attempt *attempt = (struct attempt *)((char *)wait - offsetof(struct attempt, wait));
+	struct resolver_wait *wait = message_owner(message, struct resolver_wait, message);
+	struct attempt *attempt = message_owner(wait, struct attempt, wait);
 
-	attempt->resolving = false;
-	attempt->list = wait->list;
-	wait->list = NULL;
-	if (!attempt->done) {
+	attempt->asking = false;
+	if (attempt->state == CONNECT_ENDED) {
+		address_list_unref(wait->list);
 		attempt_free(attempt);
-	} else if (attempt->list) {
-		try_addresses(attempt);
 	} else {
-		attempt->error = -wait->error;
-		attempt->unresolved = true;
-		attempt->worth_retrying = may_pass(attempt->error);
-		wait_and_retry(attempt);
+		use_answer(attempt, wait->list, -wait->error);
+	}
+}
+
+/* ---- time ---- */
+
+static void time_is_up(struct attempt *attempt)
+{
+	if (attempt->state == CONNECT_RESOLVING)
+		note_unresolved(attempt, EAGAIN);
+	else if (attempt->state == CONNECT_TRYING)
+		attempt->error = 0;
+	give_up(attempt);
+}
+
+static void go_on(struct attempt *attempt)
+{
+	switch (attempt->state) {
+	case CONNECT_WAITING:
+		begin_round(attempt);
+		break;
+	case CONNECT_RESOLVING:
+		answer_is_late(attempt);
+		break;
+	case CONNECT_TRYING:
+		try_next(attempt);
+		break;
+	case CONNECT_ENDED:
+		break;
 	}
 }
 
 static void timer_fired(evutil_socket_t unused, short what, void *arg)
 {
 	struct attempt *attempt = arg;
+	uint64_t now = clock_ms();
 
 	(void)unused;
 	(void)what;
-	if (attempt->fd >= 0) {
-		if (attempt->index + 1 < attempt->list->n)
-			try_next(attempt, ETIMEDOUT);
-		else
-			give_up(attempt);
-	} else if (attempt->resolving) {
-		lookup_is_late(attempt);
-	} else if (attempt->list) {
-		try_next(attempt, attempt->error); /* the first address has failed at once */
-	} else if (time_left(attempt) == 0) {
-		give_up(attempt);
-	} else {
-		begin_round(attempt);
-	}
+	if (now >= attempt->deadline_ms)
+		time_is_up(attempt);
+	else if (now >= attempt->next_ms)
+		go_on(attempt);
+	else if (now >= attempt->ask_ms)
+		ask_again(attempt);
+	else
+		set_timer(attempt);
 }
 
+/* ---- the beginning ---- */
+
+/*
+ * From here to its end the timer is pending, whatever it waits for: to set one anew
+ * takes no memory, and so cannot fail.
+ */
 static struct attempt *attempt_new(struct loop *loop, struct backend *backend, attempt_done *done,
 				   void *arg)
 {
-	struct attempt *attempt = calloc(1, sizeof(*attempt));
+	struct attempt *attempt = malloc(sizeof(*attempt));
 	uint64_t timeout = backend_settings(backend)->connect_timeout_ms;
+	uint64_t now = clock_ms();
 
 	if (!attempt)
 		return NULL;
-	attempt->loop = loop;
-	attempt->backend = backend_ref(backend);
-	attempt->done = done;
-	attempt->arg = arg;
-	attempt->fd = -1;
-	attempt->backoff_ms = BACKOFF_MIN_MS;
-	attempt->deadline_ms = timeout == SFRONT_INFINITY_MS ? UINT64_MAX : clock_ms() + timeout;
-	attempt->wait.mailbox = &loop->mailbox;
-	attempt->wait.message.deliver = addresses_arrived;
+	*attempt = (struct attempt){
+		.loop = loop,
+		.backend = backend_ref(backend),
+		.done = done,
+		.arg = arg,
+		.backoff_ms = BACKOFF_MIN_MS,
+		.deadline_ms = timeout < NEVER - now ? now + timeout : NEVER,
+		.wait = { .mailbox = &loop->mailbox, .message.deliver = addresses_arrived },
+	};
 	event_assign(&attempt->timer, loop->base, -1, 0, timer_fired, attempt);
-	event_assign(&attempt->writable, loop->base, -1, EV_WRITE, socket_writable, attempt);
-	return attempt;
+	if (event_add(&attempt->timer, &(struct timeval){ 0 }) == 0) {
+		enter(attempt, CONNECT_WAITING, now);
+		return attempt;
+	}
+	attempt_free(attempt);
+	return NULL;
+}
+
+/*
+ * Goes on with a literal address that did not answer at once: with its socket, or with
+ * its failure, which is told from the loop, since the caller is not ready for it.
+ */
+static void await_literal(struct attempt *attempt, struct address_list *list, int fd, int r)
+{
+	enter(attempt, CONNECT_TRYING, NEVER);
+	attempt->list = address_list_ref(list);
+	attempt->n_begun = 1;
+	if (r == -EINPROGRESS)
+		r = handshake_new(attempt, &list->addresses[0], fd);
+	if (r == 0)
+		return;
+	note_failure(attempt, -r);
+	attempt->next_ms = clock_ms();
+	set_timer(attempt);
 }
 
 int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
@@ -385,11 +597,10 @@ int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done
 	if (list)
 		r = dial(&backend_settings(backend)->dial, &list->addresses[0], &fd);
 	if (dial_is_connected(r)) {
-		backend_note_success(backend);
+		backend_note_success(backend, NULL);
 		*ret_error = -r;
 		return fd;
 	}
-
 	attempt = attempt_new(loop, backend, done, arg);
 	if (!attempt) {
 		if (fd >= 0)
@@ -397,15 +608,7 @@ int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done
 		return -ENOMEM;
 	}
 	if (list)
-		attempt->list = address_list_ref(list);
-	if (fd < 0 || (r = await_connect(attempt, fd)) < 0) {
-		/* The outcome comes from the event loop: the caller is not ready for it. */
-		attempt->error = list ? -r : 0;
-		if (!set_timer(attempt, 0)) {
-			attempt_free(attempt);
-			return -ENOMEM;
-		}
-	}
+		await_literal(attempt, list, fd, r);
 	*ret_attempt = attempt;
 	return -EINPROGRESS;
 }

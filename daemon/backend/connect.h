@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connecting to a backend: every address it has, again and again with growing
- * pauses, until one answers or connect-timeout is over.
+ * Connecting to a backend: its addresses one after the other, as RFC 8305 has it, again
+ * and again with growing pauses, until one answers or connect-timeout is over.
  */
 #ifndef DAEMON_BACKEND_CONNECT_H
 #define DAEMON_BACKEND_CONNECT_H
@@ -9,6 +9,25 @@
 struct attempt;
 struct backend;
 struct loop;
+
+/*
+ *	            the pause is over             addresses           one answers
+ *	WAITING ----------------------> RESOLVING ----------> TRYING -------------> ENDED
+ *	   ^                                |                   |
+ *	   |              no answer         |     all failed    |
+ *	   '--------------------------------+-------------------'
+ *	     10 ms, doubling to 1 s
+ *
+ * It begins with a pause of no length, or, with a literal address that did not answer at
+ * once, by TRYING that.  connect-timeout, a failure that is not worth trying again, and
+ * being cancelled end it from anywhere.
+ */
+enum connect_state {
+	CONNECT_WAITING,   /* for the next round */
+	CONNECT_RESOLVING, /* for the addresses */
+	CONNECT_TRYING,    /* one or several addresses are being connected to */
+	CONNECT_ENDED,     /* but the answer to a question is on its way, and frees it */
+};
 
 /*
  * Told of the outcome, once, unless the attempt is given up before.
@@ -36,5 +55,7 @@ int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done
 
 /* Gives up: @done will not be called.  NULL is allowed. */
 void attempt_cancel(struct attempt *attempt);
+
+enum connect_state attempt_state(const struct attempt *attempt);
 
 #endif

@@ -12,19 +12,19 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
-/* How long an answer is used before the name is looked up again. */
-#define FRESH_MS 10000
-
 /* How soon a look-up that failed is tried again. */
 #define FAILED_MS 1000
 
-#define MAX_ADDRESSES 32
+/* How long a name must not exist before its last answer is forgotten. */
+#define MISSING_MS 30000
+
+/* As many as fit into an answer of a name server, more or less. */
+#define MAX_ADDRESSES 2048
 
 /* getaddrinfo() with its modules wants less; the default of 8 MiB is for nobody here. */
 #define RESOLVER_STACK ((size_t)512 * 1024)
@@ -33,11 +33,14 @@ struct resolver {
 	atomic_uint refs;
 	struct sfront_address address;
 	struct loop_guard *guard;
-	bool literal;
+	bool is_literal;
+	bool has_scope; /* and it names an interface */
 
-	pthread_mutex_t lock;      /* guards what follows */
-	struct address_list *list; /* the last good answer */
-	uint64_t fresh_until_ms;
+	pthread_mutex_t lock;      /* guards what follows, of a name */
+	struct address_list *list; /* the last good answer; for a literal, that at the start */
+	uint64_t answered_ms;      /* when the last look-up ended; 0: none has */
+	int error;                 /* how: 0 or a negative errno */
+	uint64_t missing_since_ms; /* since when it has said that there is no such name; 0 */
 	bool looking_up;
 	struct resolver_wait *waits;
 };
@@ -54,6 +57,53 @@ void address_list_unref(struct address_list *list)
 		free(list);
 }
 
+unsigned int address_list_find(const struct address_list *list, const struct sfront_sockaddr *addr)
+{
+	unsigned int i = 0;
+
+	while (i < list->n && !sfront_sockaddr_equal(&list->addresses[i], addr))
+		i++;
+	return i;
+}
+
+bool address_list_equal(const struct address_list *a, const struct address_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned int i = 0; i < a->n; i++)
+		if (!sfront_sockaddr_equal(&a->addresses[i], &b->addresses[i]))
+			return false;
+	return true;
+}
+
+static unsigned int next_of_family(const struct sfront_sockaddr *addresses, unsigned int n,
+				   unsigned int from, bool first_family)
+{
+	while (from < n &&
+	       (addresses[from].sa.any.sa_family == addresses[0].sa.any.sa_family) != first_family)
+		from++;
+	return from;
+}
+
+/* A network whose IPv6 goes nowhere is not tried a dozen times before its IPv4. */
+static void interleave_families(struct address_list *list, const struct sfront_sockaddr *addresses)
+{
+	unsigned int next[] = { 0, 0 };
+	bool first = true;
+
+	for (unsigned int i = 0; i < list->n; i++, first = !first) {
+		unsigned int at = next_of_family(addresses, list->n, next[first], first);
+
+		if (at == list->n) {
+			next[first] = at;
+			first = !first;
+			at = next_of_family(addresses, list->n, next[first], first);
+		}
+		list->addresses[i] = addresses[at];
+		next[first] = at + 1;
+	}
+}
+
 static struct address_list *list_new(const struct sfront_sockaddr *addresses, unsigned int n)
 {
 	struct address_list *list = malloc(sizeof(*list) + n * sizeof(*addresses));
@@ -62,7 +112,7 @@ static struct address_list *list_new(const struct sfront_sockaddr *addresses, un
 		return NULL;
 	atomic_init(&list->refs, 1);
 	list->n = n;
-	memcpy(list->addresses, addresses, n * sizeof(*addresses));
+	interleave_families(list, addresses);
 	return list;
 }
 
@@ -89,28 +139,33 @@ static bool descriptors_are_out(void)
 	return out;
 }
 
+/* Blocks while a name is resolved.  Returns how many addresses there are, or -errno. */
+static int resolve_into(const struct resolver *resolver, struct sfront_sockaddr *addresses,
+			struct sfront_error *err)
+{
+	int r = sfront_address_resolve(&resolver->address, addresses, MAX_ADDRESSES, err);
+
+	if (resolver->is_literal)
+		return r;
+	if (r < 0)
+		return descriptors_are_out() ? -EAGAIN : r;
+	r = (int)drop_own(resolver->guard, addresses, (unsigned int)r);
+	return r > 0 ? r : -ELOOP;
+}
+
 /* Blocks while a name is resolved.  Returns the answer, or NULL with the reason. */
 static struct address_list *resolve(const struct resolver *resolver, int *ret_error,
 				    struct sfront_error *err)
 {
-	struct sfront_sockaddr addresses[MAX_ADDRESSES];
-	struct address_list *list;
-	int r;
+	struct sfront_sockaddr *addresses = malloc(MAX_ADDRESSES * sizeof(*addresses));
+	struct address_list *list = NULL;
+	int r = addresses ? resolve_into(resolver, addresses, err) : -ENOMEM;
 
-	r = sfront_address_resolve(&resolver->address, addresses, MAX_ADDRESSES, err);
-	if (r < 0) {
-		*ret_error = !resolver->literal && descriptors_are_out() ? -EAGAIN : r;
-		return NULL;
-	}
-	if (!resolver->literal)
-		r = (int)drop_own(resolver->guard, addresses, (unsigned int)r);
-	if (r == 0) {
-		*ret_error = -ELOOP;
-		return NULL;
-	}
-	list = list_new(addresses, (unsigned int)r);
+	if (r > 0)
+		list = list_new(addresses, (unsigned int)r);
+	free(addresses);
 	if (!list)
-		*ret_error = -ENOMEM;
+		*ret_error = r < 0 ? r : -ENOMEM;
 	return list;
 }
 
@@ -127,8 +182,9 @@ struct resolver *resolver_new(const struct sfront_address *address, struct loop_
 	pthread_mutex_init(&resolver->lock, NULL);
 	resolver->address = *address;
 	resolver->guard = loop_guard_ref(guard);
-	resolver->literal = sfront_address_is_literal(address);
-	if (!resolver->literal)
+	resolver->is_literal = sfront_address_is_literal(address);
+	resolver->has_scope = resolver->is_literal && address->u.tcp.scope[0] != '\0';
+	if (!resolver->is_literal)
 		return resolver;
 
 	resolver->list = resolve(resolver, &error, err);
@@ -162,11 +218,26 @@ static void answer(struct resolver_wait *wait, struct address_list *list, int er
 	mailbox_post(wait->mailbox, &wait->message);
 }
 
-/*
- * Hands the outcome to everybody who waits.  A failed look-up leaves the last
- * good answer in place and hands that out: name servers fail more often than
- * backends move.
- */
+/* The address may be somebody else's by now. */
+static void forget_if_missing(struct resolver *resolver)
+{
+	uint64_t now = clock_ms();
+
+	if (resolver->error != -ENOENT)
+		resolver->missing_since_ms = 0;
+	else if (resolver->missing_since_ms == 0)
+		resolver->missing_since_ms = now;
+	else if (resolver->list && now - resolver->missing_since_ms >= MISSING_MS) {
+		address_list_unref(resolver->list);
+		resolver->list = NULL;
+		log_line(LOG_WARNING,
+			 "backend %s: the name has not existed for %u s, so its last addresses are "
+			 "no longer used",
+			 resolver->address.u.tcp.host, MISSING_MS / 1000);
+	}
+}
+
+/* Hands the outcome to everybody who waits. */
 static void finish_lookup(struct resolver *resolver, struct address_list *list, int error)
 {
 	struct resolver_wait *wait;
@@ -176,8 +247,9 @@ static void finish_lookup(struct resolver *resolver, struct address_list *list, 
 		address_list_unref(resolver->list);
 		resolver->list = list;
 	}
-	if (resolver->list)
-		resolver->fresh_until_ms = clock_ms() + (list ? FRESH_MS : FAILED_MS);
+	resolver->answered_ms = clock_ms();
+	resolver->error = error;
+	forget_if_missing(resolver);
 	resolver->looking_up = false;
 	while ((wait = resolver->waits)) {
 		resolver->waits = wait->next;
@@ -246,19 +318,48 @@ static int start_lookup(struct resolver *resolver)
 
 struct address_list *resolver_literal(const struct resolver *resolver)
 {
-	return resolver->literal ? resolver->list : NULL;
+	return resolver->is_literal && !resolver->has_scope ? resolver->list : NULL;
 }
 
-struct address_list *resolver_ask(struct resolver *resolver, struct resolver_wait *wait)
+const struct sfront_sockaddr *resolver_first(const struct resolver *resolver)
+{
+	return resolver->is_literal ? &resolver->list->addresses[0] : NULL;
+}
+
+/* The number that the interface has now. */
+static struct address_list *look_up_scope(struct resolver *resolver, struct resolver_wait *wait)
+{
+	struct sfront_error err;
+	int error = 0;
+	struct address_list *list = resolve(resolver, &error, &err);
+
+	if (!list)
+		answer(wait, NULL, error);
+	return list;
+}
+
+static bool is_fresh(const struct resolver *resolver, uint64_t max_age_ms)
+{
+	if (resolver->error != 0 && max_age_ms > FAILED_MS)
+		max_age_ms = FAILED_MS;
+	return resolver->answered_ms != 0 && clock_ms() - resolver->answered_ms < max_age_ms;
+}
+
+struct address_list *resolver_ask(struct resolver *resolver, uint64_t max_age_ms,
+				  struct resolver_wait *wait)
 {
 	struct address_list *list = NULL;
 
-	if (resolver->literal)
-		return address_list_ref(resolver->list);
+	if (resolver->is_literal)
+		return resolver->has_scope ? look_up_scope(resolver, wait)
+					   : address_list_ref(resolver->list);
 
 	pthread_mutex_lock(&resolver->lock);
-	if (resolver->list && clock_ms() < resolver->fresh_until_ms) {
-		list = address_list_ref(resolver->list);
+	if (is_fresh(resolver, max_age_ms)) {
+		if (resolver->list)
+			list = address_list_ref(resolver->list);
+		else
+			answer(wait, NULL, resolver->error);
 	} else if (start_lookup(resolver) == 0) {
 		wait->next = resolver->waits;
 		resolver->waits = wait;

@@ -2,7 +2,9 @@
 /*
  * From a backend's address, as typed, to socket addresses.  A literal one is known at
  * once; a name is resolved by getaddrinfo() in a thread, one look-up at a time whoever
- * waits, and the answer is kept for a while.
+ * waits, and the answer is kept for a while: see resolver_ask().  A look-up that fails
+ * leaves the last good answer in place, since name servers fail more often than backends
+ * move; only when the name has clearly not existed for 30 s is it dropped.
  */
 #ifndef DAEMON_BACKEND_RESOLVER_H
 #define DAEMON_BACKEND_RESOLVER_H
@@ -16,7 +18,13 @@
 
 struct resolver;
 
-/* The addresses of one answer, in the resolver's order.  Shared: see address_list_unref(). */
+/* An answer younger than that is good for a new connection. */
+#define RESOLVER_FRESH_MS 10000
+
+/*
+ * The addresses of one answer, in the resolver's order but for one thing: IPv6 and IPv4
+ * take turns, as RFC 8305 has it.  Shared: see address_list_unref().
+ */
 struct address_list {
 	atomic_uint refs;
 	unsigned int n;
@@ -26,13 +34,20 @@ struct address_list {
 struct address_list *address_list_ref(struct address_list *list);
 void address_list_unref(struct address_list *list);
 
+/* The index of @addr; list->n: it is not there. */
+unsigned int address_list_find(const struct address_list *list, const struct sfront_sockaddr *addr);
+
+/* Whether both have the same addresses in the same order. */
+bool address_list_equal(const struct address_list *a, const struct address_list *b);
+
 /* Somebody who waits for an answer.  Lives in the waiter's memory. */
 struct resolver_wait {
 	struct message message;  /* deliver: set by the waiter; posted when the answer is there */
 	struct mailbox *mailbox; /* set by the waiter */
 	struct resolver_wait *next;
-	struct address_list *list; /* the answer; the waiter's reference.  NULL: failed */
-	int error;                 /* why, a negative errno: see sfront_address_resolve() */
+	struct address_list *list; /* the last good answer, the waiter's reference; NULL: none */
+	int error;                 /* why: -ELOOP (all its addresses are our own listeners), or
+				    * see sfront_address_resolve() */
 };
 
 /*
@@ -51,14 +66,21 @@ void resolver_unref(struct resolver *resolver);
 /* Whether a look-up of any resolver is still under way in some thread. */
 bool resolver_lookups_pending(void);
 
-/* The addresses if they are literal, borrowed; NULL: ask resolver_ask(). */
+/*
+ * The address if it is literal, borrowed; NULL: ask resolver_ask().  So it is for one with
+ * the name of an interface too: that can go and come back with another number.
+ */
 struct address_list *resolver_literal(const struct resolver *resolver);
 
+/* The address at the start, if it is literal; NULL for a name.  Borrowed. */
+const struct sfront_sockaddr *resolver_first(const struct resolver *resolver);
+
 /*
- * Returns the addresses, a reference of the caller's; or NULL: @wait has been
- * queued and its message will be posted.
+ * Returns addresses of an answer that is no older than @max_age_ms, a reference of the
+ * caller's; or NULL: @wait has been queued and its message will be posted.
  */
-struct address_list *resolver_ask(struct resolver *resolver, struct resolver_wait *wait);
+struct address_list *resolver_ask(struct resolver *resolver, uint64_t max_age_ms,
+				  struct resolver_wait *wait);
 
 /*
  * The last good answer, however old, a reference of the caller's; NULL without

@@ -29,9 +29,8 @@ static int out_of_memory(struct sfront_error *err)
 static int check_loop(const struct generation *generation, const struct proxy *proxy,
 		      struct sfront_error *err)
 {
-	const struct address_list *list = resolver_literal(backend_resolver(proxy->backend));
-	const char *listener =
-		list ? loop_guard_find(generation->guard, &list->addresses[0]) : NULL;
+	const struct sfront_sockaddr *addr = resolver_first(backend_resolver(proxy->backend));
+	const char *listener = addr ? loop_guard_find(generation->guard, addr) : NULL;
 
 	if (!listener)
 		return 0;

@@ -15,7 +15,7 @@ from support.stage import endpoint
 from talk import BROKEN, TCP_REPAIR, PipeChannel, Side, SocketChannel, writable
 
 # What is said, rightly, while a backend is away.
-BACKEND_AWAY = re.compile(rb"sockfront: (warning: )?backend \S+ (does not answer \(.*|answers)\n")
+BACKEND_AWAY = re.compile(rb"sockfront: (warning: )?backend \S+ (cannot be reached \(.*|answers)\n")
 
 STREAM_LIMIT_S = 120
 REPORT_LIMIT_S = 20

@@ -33,11 +33,11 @@ def test_late_backend_is_served(stage, kind, data_path):
 
 
 def test_log_hears_of_it_once(stage):
-    """That a backend does not answer, however many wait for it, and that it does again."""
+    """That a backend cannot be reached, however many wait for it, and that it does again."""
     port = Reserved(stage)
     proxy = stage.proxy("127.0.0.1:0", port.address)
     clients = [stage.connect(proxy.listening[0]) for _ in range(5)]
-    line = proxy.wait_log("does not answer")[0]
+    line = proxy.wait_log("cannot be reached")[0]
     assert "warning" in line and port.address in line and "refused" in line and "up to 10 s" in line
     time.sleep(0.5)
     assert not proxy.grep("backend .* answers$")
@@ -47,7 +47,7 @@ def test_log_hears_of_it_once(stage):
     proxy.wait_log("backend .* answers$")
     stage.connect(proxy.listening[0])
     port.accept(stage, 5)
-    assert len(proxy.grep("does not answer")) == 1 == len(proxy.grep("backend .* answers$"))
+    assert len(proxy.grep("cannot be reached")) == 1 == len(proxy.grep("backend .* answers$"))
 
 
 @pytest.mark.parametrize("kind, end", [("tcp", "reset"), ("unix", "end")])
