@@ -54,12 +54,17 @@ static struct option *make_options(void)
 	if (!options)
 		return NULL;
 	memcpy(options, fixed, sizeof(fixed));
-	for (size_t i = 0; i < n; i++)
-		options[n_fixed + i] = (struct option){
-			.name = key_at(i)->name,
-			.has_arg = key_at(i)->is_switch ? optional_argument : required_argument,
+	for (size_t i = 0; i < n; i++) {
+		const struct key *key = key_at(i);
+
+		if (!key->option)
+			continue;
+		options[n_fixed++] = (struct option){
+			.name = key->option,
+			.has_arg = key->is_switch ? optional_argument : required_argument,
 			.val = KEY_VALUE + (int)i,
 		};
+	}
 	return options;
 }
 
@@ -67,9 +72,9 @@ static void set_proxy_key(struct command_line *line, const struct key *key, cons
 {
 	struct sfront_error err;
 
-	line->proxy_option = key->name;
+	line->proxy_option = key->option;
 	if (key_set(key, line->config, line->proxy, value, &line->place, &err) < 0)
-		problem(line->problems, &line->place, "--%s: %s", key->name, err.message);
+		problem(line->problems, &line->place, "--%s: %s", key->option, err.message);
 }
 
 static void set_process_keys(struct command_line *line, const struct process_option *given,
@@ -80,7 +85,7 @@ static void set_process_keys(struct command_line *line, const struct process_opt
 	for (size_t i = 0; i < n; i++)
 		if (key_set(given[i].key, line->config, NULL, given[i].value, &line->place, &err) <
 		    0)
-			problem(line->problems, &line->place, "--%s: %s", given[i].key->name,
+			problem(line->problems, &line->place, "--%s: %s", given[i].key->option,
 				err.message);
 }
 
@@ -113,8 +118,8 @@ static void missing_value(struct command_line *line, const char *word)
 	const struct key *key = optopt >= KEY_VALUE ? key_at((size_t)(optopt - KEY_VALUE)) : NULL;
 
 	if (key)
-		problem(line->problems, &line->place, "--%s wants a value: --%s %s", key->name,
-			key->name, key->argument);
+		problem(line->problems, &line->place, "--%s wants a value: --%s %s", key->option,
+			key->option, key->argument);
 	else
 		problem(line->problems, &line->place, "%s wants a value: -c FILE", word);
 }
@@ -145,7 +150,8 @@ static bool is_switch_value(const char *word)
 
 static void take_words(struct command_line *line, char **words, int n)
 {
-	const struct key *listen = key_find("listen"), *backend = key_find("backend");
+	const struct key *listen = key_find("listen", KEY_PROXY),
+			 *backend = key_find("backend", KEY_PROXY);
 	bool last_is_backend = n > 0 && line->proxy->backend_place.line == 0;
 
 	for (int i = 0; i < n; i++) {
@@ -208,18 +214,39 @@ static void note_option(struct command_line *line, int value, struct process_opt
 		given[(*n_given)++] = (struct process_option){ key, optarg };
 }
 
+/*
+ * getopt takes the beginning of a name for the name: what a new option would change.
+ *
+ * @word: as it was written, with its dashes
+ */
+static bool is_abbreviated(const char *word, const struct option *option)
+{
+	size_t length = strlen(option->name);
+
+	return strncmp(word + 2, option->name, length) != 0 ||
+	       (word[2 + length] && word[2 + length] != '=');
+}
+
 /* Reads all options.  Returns ARGS_HELP or ARGS_VERSION as soon as one asks for it. */
 static enum args_action take_options(struct command_line *line, int argc, char **argv,
 				     const struct option *options, struct process_option *given,
 				     size_t *n_given)
 {
-	int value;
+	int value, which = -1;
 
 	opterr = 0;
 	optind = 0; /* a reload reads the same command line again */
-	while ((value = getopt_long(argc, argv, ":c:hV", options, NULL)) != -1) {
-		const char *word = argv[optind - 1];
+	for (; (value = getopt_long(argc, argv, ":c:hV", options, &which)) != -1; which = -1) {
+		/* The value may be a word of its own. */
+		const char *word = argv[optind - 1 - (optarg == argv[optind - 1])];
 
+		if (which >= 0 && value != '?' && value != ':' &&
+		    is_abbreviated(word, &options[which])) {
+			problem(line->problems, &line->place,
+				"%.*s: the name of an option is written in full: --%s",
+				(int)strcspn(word, "="), word, options[which].name);
+			continue;
+		}
 		switch (value) {
 		case 'h':
 			return ARGS_HELP;

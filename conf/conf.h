@@ -110,7 +110,8 @@ enum key_scope { KEY_PROCESS, KEY_PROXY };
  * of each.
  */
 struct key {
-	const char *name;
+	const char *name;     /* in its section */
+	const char *option;   /* the long option without its dashes; NULL: the file alone has it */
 	const char *argument; /* for help texts: "TIME"; "yes|no" for a switch */
 	const char *help;     /* one line without a full stop */
 	enum key_scope scope;
@@ -122,8 +123,11 @@ struct key {
  * last. */
 const struct key *key_at(size_t index);
 
-/* The key of that exact name, or NULL. */
-const struct key *key_find(const char *name);
+/* The key of that exact name in the sections of @scope, or NULL. */
+const struct key *key_find(const char *name, enum key_scope scope);
+
+/* The same, whatever its section: the first one, if there are two. */
+const struct key *key_find_anywhere(const char *name);
 
 /*
  * The name nearest to @word among the keys of @scope, if it is near enough to

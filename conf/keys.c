@@ -277,10 +277,10 @@ static int parse_option(const struct value *value, struct sfront_error *err)
 
 /* clang-format off */
 #define PROCESS(name, argument, help, parse, field) \
-	{ { name, argument, help, KEY_PROCESS, (parse) == parse_switch, false }, parse, \
+	{ { name, name, argument, help, KEY_PROCESS, (parse) == parse_switch, false }, parse, \
 	  offsetof(struct process_config, field) }
 #define PROXY(name, argument, help, parse, field) \
-	{ { name, argument, help, KEY_PROXY, (parse) == parse_switch, false }, parse, \
+	{ { name, name, argument, help, KEY_PROXY, (parse) == parse_switch, false }, parse, \
 	  offsetof(struct proxy_config, field) }
 
 static const struct row rows[] = {
@@ -292,7 +292,7 @@ static const struct row rows[] = {
 		parse_switch, access_log),
 	PROCESS("drain-timeout", "TIME", "how long connections may last after a stop (default 30s)",
 		parse_any_duration, drain_timeout_ms),
-	{ { "exit-idle-time", "TIME", "end after so long without a connection (default infinity)",
+	{ { "exit-idle-time", "exit-idle-time", "TIME", "end after so long without a connection (default infinity)",
 	    KEY_PROCESS, false, false }, parse_exit_idle, 0 },
 	PROCESS("max-connections", "N",
 		"connections at once; others wait unaccepted (default: what descriptors allow)",
@@ -300,9 +300,9 @@ static const struct row rows[] = {
 	PROCESS("pipe-size", "BYTES", "size of a splice pipe; 0: copy instead (default 1M)",
 		parse_pipe_size, pipe_size),
 	/* What follows two values at once takes the whole proxy for its field. */
-	{ { "listen", "ADDRESS", "accept connections here; may be repeated (no default)",
+	{ { "listen", "listen", "ADDRESS", "accept connections here; may be repeated (no default)",
 	    KEY_PROXY, false, true }, parse_listen, 0 },
-	{ { "backend", "HOST:PORT", "where the connections go (no default)",
+	{ { "backend", "backend", "HOST:PORT", "where the connections go (no default)",
 	    KEY_PROXY, false, false }, parse_backend, 0 },
 	PROXY("connect-timeout", "TIME", "how long to try to reach the backend (default 10s)",
 	      parse_duration, connect_timeout_ms),
@@ -335,6 +335,7 @@ static void make_option_rows(void)
 		option_rows[n_option_rows++] = (struct row){
 			.key = {
 				.name = option->name,
+				.option = option->name,
 				.argument = option->argument,
 				.help = option->help,
 				.scope = KEY_PROXY,
@@ -365,14 +366,21 @@ const struct key *key_at(size_t index)
 	return row ? &row->key : NULL;
 }
 
-const struct key *key_find(const char *name)
+const struct key *key_find(const char *name, enum key_scope scope)
 {
 	const struct key *key;
 
 	for (size_t i = 0; (key = key_at(i)); i++)
-		if (strcmp(key->name, name) == 0)
+		if (key->scope == scope && strcmp(key->name, name) == 0)
 			return key;
 	return NULL;
+}
+
+const struct key *key_find_anywhere(const char *name)
+{
+	const struct key *key = key_find(name, KEY_PROCESS);
+
+	return key ? key : key_find(name, KEY_PROXY);
 }
 
 int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,

@@ -307,7 +307,7 @@ static const struct key *key_in_front(const char *text)
 		return NULL;
 	memcpy(word, text, n);
 	word[n] = '\0';
-	return key_find(word);
+	return key_find_anywhere(word);
 }
 
 /* The line is there, whatever it says: what it was to give is not missing as well. */
@@ -384,12 +384,18 @@ static char *inih_reads(char *buf, int size, void *stream)
 
 static void report_unknown_key(struct loader *l, const char *name, enum key_scope scope)
 {
+	const struct key *elsewhere = key_find_anywhere(name);
 	const char *nearest = key_nearest(name, scope);
 
+	if (elsewhere) {
+		problem(l->problems, &l->place, "key \"%s\" belongs in %s", name,
+			elsewhere->scope == KEY_PROXY ? "a [proxy NAME] section" : "[sockfront]");
+		return;
+	}
 	if (nearest) {
 		problem(l->problems, &l->place, "unknown key \"%s\" (did you mean \"%s\"?)", name,
 			nearest);
-		note_unread(l, key_find(nearest));
+		note_unread(l, key_find(nearest, scope));
 		return;
 	}
 
@@ -402,16 +408,10 @@ static void report_unknown_key(struct loader *l, const char *name, enum key_scop
 		problem(l->problems, &l->place, "unknown key \"%s\" (see sockfront.conf(5))", name);
 }
 
-/* Whether this key may stand here, as far as its section and its other lines go. */
-static bool is_in_place(struct loader *l, const struct key *key, enum key_scope scope)
+/* Whether this key may be here once more. */
+static bool is_first_line(struct loader *l, const struct key *key)
 {
 	size_t i = 0;
-
-	if (key->scope != scope) {
-		problem(l->problems, &l->place, "key \"%s\" belongs in %s", key->name,
-			key->scope == KEY_PROXY ? "a [proxy NAME] section" : "[sockfront]");
-		return false;
-	}
 
 	while (key_at(i) != key)
 		i++;
@@ -437,7 +437,7 @@ static const char *hint_for(const struct key *key, const char *value)
 static void read_key(struct loader *l, const char *name, const char *value)
 {
 	enum key_scope scope = l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
-	const struct key *key = key_find(name);
+	const struct key *key = key_find(name, scope);
 	struct proxy_config *proxy = NULL;
 	struct sfront_error err;
 
@@ -445,7 +445,7 @@ static void read_key(struct loader *l, const char *name, const char *value)
 		report_unknown_key(l, name, scope);
 		return;
 	}
-	if (!is_in_place(l, key, scope))
+	if (!is_first_line(l, key))
 		return;
 
 	if (scope == KEY_PROXY)

@@ -25,9 +25,9 @@ static void print_key(const struct key *key)
 	int width;
 
 	if (key->is_switch)
-		width = snprintf(left, sizeof(left), "  --%s[=no]", key->name);
+		width = snprintf(left, sizeof(left), "  --%s[=no]", key->option);
 	else
-		width = snprintf(left, sizeof(left), "  --%s %s", key->name, key->argument);
+		width = snprintf(left, sizeof(left), "  --%s %s", key->option, key->argument);
 	if (width < 40)
 		printf("%-39s %s\n", left, key->help);
 	else
@@ -45,7 +45,7 @@ static void print_keys(const char *title, enum key_scope scope, bool of_library)
 
 	printf("\n%s:\n", title);
 	for (size_t i = 0; (key = key_at(i)); i++)
-		if (key->scope == scope && is_of_library(key) == of_library)
+		if (key->scope == scope && key->option && is_of_library(key) == of_library)
 			print_key(key);
 }
 

@@ -22,7 +22,7 @@ static void test_table(void **state)
 
 	(void)state;
 	for (size_t i = 0; (key = key_at(i)); i++) {
-		assert_ptr_equal(key_find(key->name), key);
+		assert_ptr_equal(key_find(key->name, key->scope), key);
 		assert_int_equal(
 			key->name[strspn(key->name, "abcdefghijklmnopqrstuvwxyz0123456789-")],
 			'\0');
@@ -34,8 +34,8 @@ static void test_table(void **state)
 		if (!sfront_option_find(key->name))
 			assert_non_null(strstr(key->help, "default"));
 	}
-	assert_null(key_find("exit-idle"));
-	assert_null(key_find(""));
+	assert_null(key_find("exit-idle", KEY_PROCESS));
+	assert_null(key_find("", KEY_PROXY));
 }
 
 /* The process's keys, then the proxy's, then all of the library's in its order. */
@@ -143,7 +143,7 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 static void check_value(struct config *config, struct proxy_config *proxy, size_t i)
 {
 	const struct place place = { 0 };
-	const struct key *key = key_find(values[i].key);
+	const struct key *key = key_find_anywhere(values[i].key);
 	struct sfront_error err = { "" };
 	uint64_t before = 0;
 	int r;
@@ -246,7 +246,8 @@ static void test_workers_auto(void **state)
 	(void)state;
 	config_init(&config);
 	config.process.workers = 0;
-	assert_int_equal(key_set(key_find("workers"), &config, NULL, "auto", &place, NULL), 0);
+	assert_int_equal(
+		key_set(key_find("workers", KEY_PROCESS), &config, NULL, "auto", &place, NULL), 0);
 	assert_in_range(config.process.workers, 1, 1024);
 	config_clear(&config);
 }
@@ -266,8 +267,9 @@ static void test_list(void **state)
 		char text[16];
 
 		snprintf(text, sizeof(text), ":%d", 1000 + i);
-		assert_int_equal(key_set(key_find("listen"), &config, proxy, text, &place, NULL),
-				 0);
+		assert_int_equal(
+			key_set(key_find("listen", KEY_PROXY), &config, proxy, text, &place, NULL),
+			0);
 	}
 	assert_int_equal(proxy->n_listen, 20);
 	assert_string_equal(proxy->listen[19].address.u.tcp.service, "1019");
@@ -283,7 +285,9 @@ static void test_place(void **state)
 
 	(void)state;
 	config_init(&config);
-	assert_int_equal(key_set(key_find("exit-idle-time"), &config, NULL, "1s", &place, NULL), 0);
+	assert_int_equal(
+		key_set(key_find("exit-idle-time", KEY_PROCESS), &config, NULL, "1s", &place, NULL),
+		0);
 	assert_string_equal(config.process.exit_idle_place.file, "a.conf");
 	assert_int_equal(config.process.exit_idle_place.line, 7);
 	config_clear(&config);

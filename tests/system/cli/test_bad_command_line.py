@@ -20,6 +20,9 @@ USAGE = [
     (["--check"], "address"),
     (["--access-log", "no", ":0", BACKEND], "--access-log=no"),
     (["--no-such-option", ":0", BACKEND], "no-such-option"),
+    (["--max-con", "5", ":0", BACKEND], "in full: --max-connections"),  # a new key breaks nobody
+    (["--max-con=5", ":0", BACKEND], "--max-con: the name of an option"),
+    (["--chec", ":0", BACKEND], "in full: --check"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["-x", ":0", BACKEND], "x"),
     (["--no-such-option", "--version"], "no-such-option"),
