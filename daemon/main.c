@@ -22,8 +22,8 @@
 #include "daemon/control/lifecycle.h"
 #include "daemon/control/reload.h"
 #include "daemon/control/signals.h"
-#include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
+#include "daemon/handover/received.h"
 #include "daemon/handover/takeover.h"
 #include "daemon/handover/upgrade_exec.h"
 #include "daemon/help.h"
@@ -73,21 +73,21 @@ static bool stderr_is_stdin(void)
 
 static int open_generation(struct process *process, struct config *config, const char *file)
 {
-	const struct generation_source source = { .find = store_find,
+	const struct generation_source source = { .find = received_find,
 						  .home = &process->loop.mailbox };
 	struct sfront_error err;
 
 	process->settings = config->process;
-	store_receive();
-	store_close_strangers(config);
+	received_add_kept();
+	received_close_strangers(config);
 	process->generation = generation_open(config, file, &source, &err);
-	store_close_rest();
+	received_close_rest();
 	if (!process->generation) {
 		log_line(LOG_ERR, "%s", err.message);
 		return -EIO;
 	}
 	generation_become_newest(process->generation);
-	store_warn_of_untaken();
+	inherited_fds_warn_of_untaken();
 	return 0;
 }
 

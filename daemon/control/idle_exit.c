@@ -43,7 +43,7 @@ static uint64_t time_left(void)
 	uint64_t limit = idle.process->settings.exit_idle_ms, quiet;
 
 	/* Those of the process that this one took over from end with it. */
-	if (connection_limit_used(connections) > 0 || takeover_has_predecessor())
+	if (connection_limit_used(connections) > 0 || takeover_state() == TAKEOVER_FOLLOWED)
 		return limit;
 	quiet = clock_ms() - connection_limit_quiet_since(connections);
 	return quiet >= limit ? 0 : limit - quiet;

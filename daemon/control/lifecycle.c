@@ -102,10 +102,10 @@ static int life_level(int level)
 /* The service manager ends the other process of an upgrade, and its clients, with this one. */
 static bool waits_for_other(void)
 {
-	if (takeover_is_undecided())
+	if (takeover_state() == TAKEOVER_UNDECIDED)
 		return true;
 	return lifecycle.life.state != LIFE_CUTTING &&
-	       ((takeover_has_predecessor() && !takeover_is_waiting()) || upgrade_has_clients());
+	       (takeover_state() == TAKEOVER_FOLLOWED || upgrade_state() == UPGRADE_LEAVING);
 }
 
 static void log_drain(void)
@@ -245,8 +245,9 @@ static bool close_listener(struct listener *listener, void *data)
  */
 static void close_listeners(void)
 {
-	if (lifecycle.accepting == LISTENERS_CLOSED || takeover_is_undecided())
+	if (lifecycle.accepting == LISTENERS_CLOSED || takeover_state() == TAKEOVER_UNDECIDED)
 		return;
+	fdstore_settle(lifecycle.process->generation);
 	if (reload_pending()) {
 		(void)each_listener(refuse_clients);
 		return;
@@ -389,7 +390,7 @@ static bool forget_if_left(struct listener *listener, void *data)
 	(void)data;
 	if (listener->is_taken_over)
 		return false;
-	store_forget(listener);
+	fdstore_forget(listener);
 	return true;
 }
 
@@ -407,7 +408,7 @@ static bool announce_successor(pid_t pid)
 	if (upgrade_is_alive())
 		return true;
 	(void)notify_send("MAINPID=%d\nREADY=1", getpid());
-	store_update(lifecycle.process->generation);
+	fdstore_update(lifecycle.process->generation);
 	return false;
 }
 
@@ -511,7 +512,7 @@ static void begin_service(void)
 		return; /* it follows once clients are accepted */
 	manager_status_start(lifecycle.process);
 	watchdog_start(lifecycle.process);
-	store_update(lifecycle.process->generation);
+	fdstore_update(lifecycle.process->generation);
 	if (is_running()) {
 		notify_send("READY=1");
 	} else {
@@ -676,6 +677,7 @@ static void stop_all(struct process *process)
 	idle_exit_stop();
 	path_watch_stop();
 	workers_stop(process);
+	upgrade_clear();
 	reload_abandon();
 	free(process->roster);
 	process->roster = NULL;

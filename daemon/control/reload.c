@@ -183,7 +183,7 @@ static bool close_if_dropped(struct listener *listener, void *data)
 {
 	if (listener->newest == data || !listener->open)
 		return false;
-	store_forget(listener);
+	fdstore_forget(listener);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
 	listener->is_shared = false;
 	listener_refuse(listener);
@@ -245,7 +245,7 @@ static void commit(struct process *process, struct generation *next)
 	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(next->proxies[i], true);
-	store_warn_of_untaken();
+	inherited_fds_warn_of_untaken();
 	generation_free(before);
 	change_process(process, &next->process);
 	/* More connections may be allowed now. */
@@ -282,7 +282,7 @@ static void switched(struct message *message)
 	process->roster = reload.roster;
 	commit(process, reload.next);
 	if (reload.handlers.is_wanted()) {
-		store_update(process->generation);
+		fdstore_update(process->generation);
 		path_watch_start(process->loop.base, process->generation);
 	}
 	end();

@@ -5,11 +5,15 @@
 #include "daemon/handover/inherited_fds.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sockfront/listener.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "daemon/base/log.h"
+#include "daemon/handover/socket_name.h"
 
 /* Nobody passes higher numbers. */
 #define ASKED_WITHOUT_PROC 4096
@@ -52,6 +56,13 @@ static void note_if_inherited(int fd)
 	inherited.fds[inherited.n++] = fd;
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+	int one = *(const int *)a, other = *(const int *)b;
+
+	return (one > other) - (one < other);
+}
+
 void inherited_fds_note(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -66,14 +77,14 @@ void inherited_fds_note(void)
 		if (entry->d_name[0] != '.')
 			note_if_inherited(atoi(entry->d_name));
 	closedir(dir);
+	if (inherited.n > 0)
+		qsort(inherited.fds, inherited.n, sizeof(*inherited.fds), compare_numbers);
 }
 
 static bool is_inherited(int fd)
 {
-	for (size_t i = 0; i < inherited.n; i++)
-		if (inherited.fds[i] == fd)
-			return true;
-	return false;
+	return inherited.n > 0 &&
+	       bsearch(&fd, inherited.fds, inherited.n, sizeof(*inherited.fds), compare_numbers);
 }
 
 /* The descriptor that @listen takes whoever says that it was passed; -1: none. */
@@ -111,6 +122,24 @@ void inherited_fds_check(const struct config *config, struct problems *problems)
 		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
 			check_descriptor(&config->proxies[i], &config->proxies[i].listen[j],
 					 problems);
+}
+
+void inherited_fds_warn_of_untaken(void)
+{
+	struct sfront_inherited passed;
+	int r = 0;
+
+	for (size_t i = 0; (r = sfront_inherited_at(i, &passed)) == 0; i++)
+		if (!passed.taken && !socket_name_is_ours(passed.name))
+			log_line(LOG_WARNING,
+				 "inherited descriptor %d (name \"%s\") is listened on by no "
+				 "proxy: its clients will hang; listen on sd-listen:%s or "
+				 "sd-listen:* (instead of sd-listen)",
+				 passed.fd, passed.name, passed.name);
+	if (r != -ENOENT)
+		log_line(LOG_WARNING,
+			 "LISTEN_FDS, LISTEN_PID or LISTEN_FDNAMES is malformed; no descriptor was "
+			 "inherited");
 }
 
 int inherited_fds_at(size_t index)

@@ -8,112 +8,129 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stddef.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/base/notify.h"
 #include "daemon/handover/fdstore.h"
+#include "daemon/handover/passed_sockets.h"
+#include "daemon/handover/received.h"
 #include "daemon/handover/upgrade_protocol.h"
 
-/* For the old process to read what there is to say. */
+/* For the old process to read what there is to say: with many listeners it needs its time.  After
+ * that it gives this one up, too. */
 #define PATIENCE_MS 60000
 
 static struct {
-	bool is_one;          /* until it is the service */
-	bool has_predecessor; /* .control is open */
-	bool may_accept;
-	bool is_undecided; /* from "accepting" to the answer */
-	bool is_called_off;
-	int control;
+	enum takeover_state state;
+	int control; /* owned from the start until the old process ends */
 	size_t n_received;
 	struct event event;
 	struct takeover_handlers handlers;
 } takeover;
 
-static int take_descriptor(const char **text)
+enum takeover_state takeover_state(void)
+{
+	return takeover.state;
+}
+
+bool takeover_is_waiting(void)
+{
+	return takeover.state != TAKEOVER_NONE && takeover.state != TAKEOVER_FOLLOWED;
+}
+
+bool takeover_expects_word(void)
+{
+	return takeover_is_waiting() && takeover.state != TAKEOVER_LOST;
+}
+
+/* While this process is not the service, another one speaks for that. */
+static void enter(enum takeover_state state)
+{
+	bool was_waiting = takeover_is_waiting();
+
+	takeover.state = state;
+	if (takeover_is_waiting() != was_waiting)
+		notify_mute(!was_waiting);
+}
+
+/* ---- what it was given ---- */
+
+static int receive_sockets(const char *text)
+{
+	struct passed_socket passed;
+	int r;
+
+	while ((r = passed_socket_read(&text, &passed)) == 0) {
+		if (passed.is_kept)
+			fdstore_note_kept(passed.name);
+		if (!received_add(passed.name, passed.fd))
+			return -ENOMEM;
+		takeover.n_received++;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+/* @text: what stands behind the socket for notes: the list, or where it is */
+static int receive_list(const char *text)
+{
+	struct passed_socket list;
+	const char *rest = text;
+	char *loaded = NULL;
+	int r;
+
+	if (passed_socket_read(&rest, &list) < 0 || strcmp(list.name, PASSED_LIST) != 0)
+		return receive_sockets(text);
+	r = passed_list_load(list.fd, &loaded);
+	if (r == 0)
+		r = receive_sockets(loaded);
+	free(loaded);
+	close(list.fd);
+	return r;
+}
+
+static int take_control(const char **text)
 {
 	char *end;
 	long fd = strtol(*text, &end, 10);
 
-	if (end == *text || fd < 3 || fd > INT32_MAX || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
-		return -1;
+	if (end == *text || fd <= STDERR_FILENO || fd > INT_MAX ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl((int)fd, F_SETFL, O_NONBLOCK) < 0)
+		return -EINVAL;
 	*text = end;
 	return (int)fd;
-}
-
-/* " FD:NAME" */
-static bool receive_one(const char **text)
-{
-	char name[STORE_NAME_SIZE];
-	size_t len;
-	int fd;
-
-	*text += 1;
-	fd = take_descriptor(text);
-	if (fd < 0 || **text != ':')
-		return false;
-	*text += 1;
-	len = strcspn(*text, " ");
-	snprintf(name, sizeof(name), "%.*s", (int)len, *text);
-	*text += len;
-	takeover.n_received++;
-	return store_add(name, fd);
 }
 
 int takeover_receive(void)
 {
 	const char *text = getenv(UPGRADE_VARIABLE);
+	int r;
 
 	if (!text)
 		return 0;
-	takeover.control = take_descriptor(&text);
-	takeover.is_one = takeover.has_predecessor = takeover.control >= 0;
-	while (takeover.is_one && *text == ' ' && receive_one(&text))
-		;
-	/* Another process is the service. */
-	notify_mute(takeover.is_one);
-	if (!takeover.is_one || *text != '\0')
-		return -EINVAL;
+	takeover.n_received = 0;
+	takeover.control = take_control(&text);
+	if (takeover.control < 0)
+		return takeover.control;
+	enter(TAKEOVER_OPENING);
+	r = receive_list(text);
 	unsetenv(UPGRADE_VARIABLE);
-	return fcntl(takeover.control, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+	return r;
 }
 
-bool takeover_is_waiting(void)
-{
-	return takeover.is_one;
-}
+/* ---- notes ---- */
 
-bool takeover_expects_word(void)
+static void become_service(enum takeover_state state)
 {
-	return takeover.is_one && takeover.has_predecessor && !takeover.is_called_off;
-}
-
-bool takeover_is_undecided(void)
-{
-	return takeover.is_undecided;
-}
-
-bool takeover_has_predecessor(void)
-{
-	return takeover.has_predecessor;
-}
-
-static void become_service(void)
-{
-	takeover.is_one = takeover.is_undecided = false;
-	notify_mute(false);
+	enter(state);
 	takeover.handlers.yours();
 }
 
-/* The old process goes on, or ends, without us. */
-static void lost(void)
+static void lose(void)
 {
-	takeover.may_accept = takeover.is_undecided = false;
-	takeover.is_called_off = true;
+	enter(TAKEOVER_LOST);
 	takeover.handlers.lost();
 }
 
@@ -122,36 +139,40 @@ static void old_ended(void)
 {
 	event_del(&takeover.event);
 	close(takeover.control);
-	takeover.has_predecessor = false;
-	if (!takeover.may_accept)
-		lost();
-	else if (takeover.is_one)
-		become_service();
-	else
+	switch (takeover.state) {
+	case TAKEOVER_OPENING:
+		lose();
+		break;
+	case TAKEOVER_ALLOWED:
+	case TAKEOVER_UNDECIDED:
+		become_service(TAKEOVER_NONE);
+		break;
+	case TAKEOVER_FOLLOWED:
+		enter(TAKEOVER_NONE);
 		takeover.handlers.alone();
+		break;
+	case TAKEOVER_NONE:
+	case TAKEOVER_LOST: /* which was said */
+		break;
+	}
 }
 
+/* In a state in which a note makes no sense, nothing is made of it. */
 static void act_on(const struct note *note)
 {
-	switch (note->kind) {
-	case NOTE_GO:
-		takeover.may_accept = true;
+	bool is_undecided = takeover.state == TAKEOVER_UNDECIDED;
+
+	if (note->kind == NOTE_GO && takeover.state == TAKEOVER_OPENING) {
+		enter(TAKEOVER_ALLOWED);
 		takeover.handlers.go();
-		break;
-	case NOTE_STOP:
+	} else if (note->kind == NOTE_STOP && is_undecided) {
 		takeover.handlers.stop();
-		break;
-	case NOTE_RELOAD:
+	} else if (note->kind == NOTE_RELOAD && is_undecided) {
 		takeover.handlers.reload();
-		break;
-	case NOTE_YOURS:
-		become_service();
-		break;
-	case NOTE_CALLED_OFF:
-		lost();
-		break;
-	default:
-		break;
+	} else if (note->kind == NOTE_YOURS && is_undecided) {
+		become_service(TAKEOVER_FOLLOWED);
+	} else if (note->kind == NOTE_CALLED_OFF && takeover_expects_word()) {
+		lose();
 	}
 }
 
@@ -170,18 +191,6 @@ static void old_spoke(evutil_socket_t fd, short what, void *arg)
 		act_on(&note);
 }
 
-/* With many listeners the old process needs its time to read. */
-static void report(int kind, int value)
-{
-	const struct note note = { kind, value };
-	struct pollfd room = { .fd = takeover.control, .events = POLLOUT };
-
-	/* If the old process has ended, reading says so. */
-	while (write(takeover.control, &note, sizeof(note)) < 0 && errno == EAGAIN)
-		if (poll(&room, 1, PATIENCE_MS) == 0)
-			return; /* it gives us up, too */
-}
-
 void takeover_report_ready(struct event_base *base, const struct takeover_handlers *handlers)
 {
 	takeover.handlers = *handlers;
@@ -189,13 +198,15 @@ void takeover_report_ready(struct event_base *base, const struct takeover_handle
 		     NULL);
 	event_add(&takeover.event, NULL);
 	for (size_t i = 0; i < takeover.n_received; i++)
-		if (store_was_taken(i))
-			report(NOTE_TAKEN, (int)i);
-	report(NOTE_READY, 0);
+		if (received_was_taken(i))
+			note_write(takeover.control, NOTE_TAKEN, (int)i, PATIENCE_MS);
+	note_write(takeover.control, NOTE_READY, 0, PATIENCE_MS);
 }
 
 void takeover_report_accepting(void)
 {
-	takeover.is_undecided = true;
-	report(NOTE_ACCEPTING, 0);
+	if (takeover.state != TAKEOVER_ALLOWED)
+		return;
+	enter(TAKEOVER_UNDECIDED);
+	note_write(takeover.control, NOTE_ACCEPTING, 0, PATIENCE_MS);
 }

@@ -8,15 +8,14 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
 #include "daemon/handover/upgrade_exec.h"
+#include "daemon/handover/upgrade_plan.h"
 #include "daemon/handover/upgrade_protocol.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/process.h"
@@ -28,80 +27,151 @@
 #define MERCY_S 5
 
 static struct {
+	enum upgrade_state state;
 	struct process *process;
 	struct upgrade_handlers handlers;
-	int control; /* valid while .pending or .aborting */
-	bool pending;
-	bool aborting;   /* it was asked to end and is still there */
-	bool may_accept; /* it may have clients */
-	struct event event, timer;
-	pid_t pid; /* of the new process, once it has said so */
+	int control;               /* owned; valid in every state but UPGRADE_NONE */
+	struct event event, timer; /* of notes; of patience and mercy */
+	pid_t pid;                 /* of the new process, once it has said so */
 	struct passed passed;
 } upgrade;
 
-static void forget(void)
+enum upgrade_state upgrade_state(void)
 {
-	event_del(&upgrade.event);
-	event_del(&upgrade.timer);
-	close(upgrade.control);
-	upgrade.pending = upgrade.aborting = upgrade.may_accept = false;
-	upgrade.pid = 0;
+	return upgrade.state;
 }
 
 static void tell(int kind)
 {
-	const struct note note = { kind, 0 };
-
-	/* If it has ended, reading says so. */
-	(void)!write(upgrade.control, &note, sizeof(note));
+	note_write(upgrade.control, kind, 0, 0);
 }
 
-static void failed(void)
+static void ask_to_end(int signal)
 {
-	bool aborted = upgrade.aborting;
+	/* While it holds its end of the connection, the number is its own. */
+	if (upgrade.pid > 0)
+		kill(upgrade.pid, signal);
+}
 
-	forget();
-	if (aborted)
+static void stop_events(void)
+{
+	event_del(&upgrade.event);
+	event_del(&upgrade.timer);
+}
+
+/* What it took is not its own; and a reload may free the listeners. */
+static void forget_taken(void)
+{
+	for (size_t i = 0; i < upgrade.passed.n; i++)
+		upgrade.passed.listeners[i]->is_taken_over = false;
+	upgrade.passed.n = 0;
+}
+
+static void call_off(void)
+{
+	forget_taken();
+	tell(NOTE_CALLED_OFF);
+	ask_to_end(SIGTERM);
+}
+
+static void enter(enum upgrade_state state)
+{
+	static const struct timeval patience = { .tv_sec = PATIENCE_S };
+	static const struct timeval mercy = { .tv_sec = MERCY_S };
+
+	upgrade.state = state;
+	switch (state) {
+	case UPGRADE_STARTING:
+		upgrade.pid = 0;
+		event_add(&upgrade.event, NULL);
+		event_add(&upgrade.timer, &patience);
+		break;
+	case UPGRADE_ALLOWED:
+		tell(NOTE_GO);
+		break;
+	case UPGRADE_COMMITTED:
+		/* The connection stays: its end tells the new process of ours. */
+		stop_events();
+		break;
+	case UPGRADE_RELEASED:
+		tell(NOTE_YOURS);
+		break;
+	case UPGRADE_ENDING:
+		call_off();
+		event_add(&upgrade.timer, &mercy);
+		break;
+	case UPGRADE_LEAVING:
+		call_off();
+		event_del(&upgrade.timer);
+		break;
+	case UPGRADE_NONE:
+		forget_taken();
+		stop_events();
+		close(upgrade.control);
+		break;
+	}
+}
+
+static bool is_called_off(void)
+{
+	return upgrade.state == UPGRADE_ENDING || upgrade.state == UPGRADE_LEAVING;
+}
+
+/* It has ended, or will have in a moment. */
+static void ended(void)
+{
+	bool was_called_off = is_called_off();
+
+	enter(UPGRADE_NONE);
+	if (was_called_off)
 		upgrade.handlers.gone();
 	else
 		upgrade.handlers.failed();
 }
 
+static void ended_by_itself(void)
+{
+	if (!is_called_off())
+		log_line(LOG_ERR, "upgrade: the new process ended before it took over (if it "
+				  "said why, that stands above); this one goes on");
+	ended();
+}
+
+static void exec_failed(int error)
+{
+	if (!is_called_off())
+		log_line(LOG_ERR, "upgrade: %s cannot be started: %s; this process goes on",
+			 upgrade_exec_program(), strerror(error));
+	ended();
+}
+
+static void started(pid_t pid)
+{
+	upgrade.pid = pid;
+	if (is_called_off())
+		ask_to_end(SIGTERM);
+}
+
 static void mark_taken(int index)
 {
-	if (!upgrade.aborting && index >= 0 && (size_t)index < upgrade.passed.n)
+	if (index >= 0 && (size_t)index < upgrade.passed.n)
 		upgrade.passed.listeners[index]->is_taken_over = true;
 }
 
 static void act_on(const struct note *note)
 {
-	switch (note->kind) {
-	case NOTE_STARTED:
-		upgrade.pid = note->value;
-		if (upgrade.aborting)
-			kill(upgrade.pid, SIGTERM);
-		break;
-	case NOTE_EXEC_FAILED:
-		log_line(LOG_ERR, "upgrade: %s cannot be started: %s; this process goes on",
-			 upgrade_exec_program(), strerror(note->value));
-		failed();
-		break;
-	case NOTE_TAKEN:
+	if (note->kind == NOTE_STARTED)
+		started(note->value);
+	else if (note->kind == NOTE_EXEC_FAILED)
+		exec_failed(note->value);
+	else if (note->kind == NOTE_TAKEN && upgrade.state == UPGRADE_STARTING)
 		mark_taken(note->value);
-		break;
-	case NOTE_READY:
-		if (!upgrade.aborting) {
-			upgrade.may_accept = true;
-			tell(NOTE_GO);
-		}
-		break;
-	case NOTE_ACCEPTING:
-		if (!upgrade.aborting)
-			upgrade.handlers.accepting(upgrade.pid);
-		break;
-	default:
-		break;
-	}
+	else if (note->kind == NOTE_READY && upgrade.state == UPGRADE_STARTING)
+		enter(UPGRADE_ALLOWED);
+	/* If it has ended meanwhile, that is read next. */
+	else if (note->kind == NOTE_ACCEPTING && upgrade.state == UPGRADE_ALLOWED &&
+		 upgrade_is_alive())
+		upgrade.handlers.accepting(upgrade.pid);
 }
 
 static void note_arrived(evutil_socket_t fd, short what, void *arg)
@@ -113,12 +183,8 @@ static void note_arrived(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	if (r == 0)
 		act_on(&note);
-	if (r == 0 || r == -EAGAIN)
-		return;
-	if (!upgrade.aborting)
-		log_line(LOG_ERR, "upgrade: the new process ended before it took over (if it "
-				  "said why, that stands above); this one goes on");
-	failed();
+	else if (r != -EAGAIN)
+		ended_by_itself();
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)
@@ -126,11 +192,9 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)arg;
-	if (upgrade.aborting) {
-		/* While it holds its end of the connection, the number is its own. */
-		if (upgrade.pid > 0)
-			kill(upgrade.pid, SIGKILL);
-		failed();
+	if (is_called_off()) {
+		ask_to_end(SIGKILL);
+		ended();
 		return;
 	}
 	log_line(LOG_ERR,
@@ -152,25 +216,15 @@ static bool has_connection(struct listener *listener, void *data)
 
 static int start(void)
 {
-	const struct timeval patience = { .tv_sec = PATIENCE_S };
-	int pair[2], r;
+	struct event_base *base = upgrade.process->loop.base;
+	int control = upgrade_exec(upgrade.process->generation, &upgrade.passed);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	r = upgrade_exec(upgrade.process->generation, pair[1], &upgrade.passed);
-	close(pair[1]);
-	if (r < 0) {
-		close(pair[0]);
-		return r;
-	}
-	(void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
-	upgrade.control = pair[0];
-	upgrade.pending = true;
-	event_assign(&upgrade.event, upgrade.process->loop.base, pair[0], EV_READ | EV_PERSIST,
-		     note_arrived, NULL);
-	event_assign(&upgrade.timer, upgrade.process->loop.base, -1, 0, timer_fired, NULL);
-	event_add(&upgrade.event, NULL);
-	event_add(&upgrade.timer, &patience);
+	if (control < 0)
+		return control;
+	upgrade.control = control;
+	event_assign(&upgrade.event, base, control, EV_READ | EV_PERSIST, note_arrived, NULL);
+	event_assign(&upgrade.timer, base, -1, 0, timer_fired, NULL);
+	enter(UPGRADE_STARTING);
 	return 0;
 }
 
@@ -178,9 +232,7 @@ int upgrade_start(struct process *process, const struct upgrade_handlers *handle
 {
 	int r;
 
-	upgrade.process = process;
-	upgrade.handlers = *handlers;
-	if (upgrade.aborting) {
+	if (upgrade.state != UPGRADE_NONE) {
 		log_line(LOG_ERR, "upgrade: process %d of the last one has not ended yet",
 			 upgrade.pid);
 		return -EBUSY;
@@ -190,6 +242,8 @@ int upgrade_start(struct process *process, const struct upgrade_handlers *handle
 				  "it, and nobody else can take that over");
 		return -EOPNOTSUPP;
 	}
+	upgrade.process = process;
+	upgrade.handlers = *handlers;
 	r = start();
 	if (r < 0)
 		log_line(LOG_ERR, "upgrade: no new process can be started: %s; this one goes on",
@@ -201,9 +255,8 @@ int upgrade_start(struct process *process, const struct upgrade_handlers *handle
 
 bool upgrade_is_alive(void)
 {
-	struct pollfd hangup = { .fd = upgrade.control };
-
-	return upgrade.pending && poll(&hangup, 1, 0) != 1;
+	return upgrade.state != UPGRADE_NONE && !is_called_off() &&
+	       !note_writer_is_gone(upgrade.control);
 }
 
 static bool set_shared(struct listener *listener, void *data)
@@ -215,45 +268,42 @@ static bool set_shared(struct listener *listener, void *data)
 
 void upgrade_finish(void)
 {
+	if (upgrade.state != UPGRADE_ALLOWED)
+		return;
 	(void)generation_each(upgrade.process->generation, set_shared, NULL);
-	/* The connection stays: its end tells the new process of ours. */
-	event_del(&upgrade.event);
-	event_del(&upgrade.timer);
+	enter(UPGRADE_COMMITTED);
 }
 
 void upgrade_pass_stop(void)
 {
-	tell(NOTE_STOP);
+	if (upgrade.state == UPGRADE_COMMITTED)
+		tell(NOTE_STOP);
 }
 
 void upgrade_pass_reload(void)
 {
-	tell(NOTE_RELOAD);
+	if (upgrade.state == UPGRADE_COMMITTED)
+		tell(NOTE_RELOAD);
 }
 
 void upgrade_release(void)
 {
-	if (upgrade.pending)
-		tell(NOTE_YOURS);
+	if (upgrade.state == UPGRADE_COMMITTED)
+		enter(UPGRADE_RELEASED);
+}
+
+void upgrade_clear(void)
+{
+	if (upgrade.state != UPGRADE_NONE)
+		enter(UPGRADE_NONE);
+	free(upgrade.passed.listeners);
+	upgrade.passed = (struct passed){ 0 };
 }
 
 void upgrade_abort(void)
 {
-	const struct timeval mercy = { .tv_sec = MERCY_S };
-
-	upgrade.pending = false;
-	upgrade.aborting = true;
-	upgrade.passed.n = 0; /* a reload may free them */
-	tell(NOTE_CALLED_OFF);
-	if (upgrade.pid > 0)
-		kill(upgrade.pid, SIGTERM);
-	if (upgrade.may_accept)
-		event_del(&upgrade.timer);
-	else
-		event_add(&upgrade.timer, &mercy);
-}
-
-bool upgrade_has_clients(void)
-{
-	return upgrade.aborting && upgrade.may_accept;
+	if (upgrade.state == UPGRADE_STARTING)
+		enter(UPGRADE_ENDING);
+	else if (upgrade.state == UPGRADE_ALLOWED)
+		enter(UPGRADE_LEAVING);
 }

@@ -30,9 +30,35 @@
 
 struct process;
 
+/*
+ *	       start              "ready"             finish             release
+ *	NONE --------> STARTING ----------> ALLOWED --------> COMMITTED --------> RELEASED
+ *	  ^               | |                 | |
+ *	  |   it has      | | abort,          | | abort,
+ *	  |   ended       | | 60 s            | | 60 s since the start
+ *	  |<--------------' |                 | v
+ *	  |<----------------|-----------------' LEAVING
+ *	  |                 v                     |
+ *	  |               ENDING                  |
+ *	  |                 | it has ended, or    | it has ended
+ *	  |                 | 5 s: by force       |
+ *	  '<----------------'<--------------------'
+ */
+enum upgrade_state {
+	UPGRADE_NONE,
+	UPGRADE_STARTING,  /* the new process opens its listeners, and accepts nobody */
+	UPGRADE_ALLOWED,   /* it was told "go": it may have clients */
+	UPGRADE_COMMITTED, /* the manager knows the new process; that does not know it yet */
+	UPGRADE_RELEASED,  /* it was told "yours" */
+	UPGRADE_ENDING,    /* called off: it was asked to end */
+	UPGRADE_LEAVING,   /* the same, and it ends once the clients have that it may have */
+};
+
+enum upgrade_state upgrade_state(void);
+
 /* What becomes of it, on the main thread. */
 struct upgrade_handlers {
-	void (*accepting)(pid_t pid); /* the new process is that, and accepts */
+	void (*accepting)(pid_t pid); /* the new process is that, and accepts: upgrade_finish() */
 	void (*failed)(void);         /* instead; the log says why */
 	void (*gone)(void);           /* after upgrade_abort(): it has ended */
 };
@@ -46,7 +72,7 @@ struct upgrade_handlers {
  */
 int upgrade_start(struct process *process, const struct upgrade_handlers *handlers);
 
-/* Whether the new process is still there. */
+/* Whether the new process is there and has not been called off. */
 bool upgrade_is_alive(void);
 
 /*
@@ -68,10 +94,10 @@ void upgrade_release(void);
 void upgrade_pass_stop(void);
 void upgrade_pass_reload(void);
 
-/* Calls it off: the new process ends once the clients have that it may have accepted. */
+/* Before upgrade_finish(): calls it off.  Nothing without an upgrade. */
 void upgrade_abort(void);
 
-/* Whether one that was called off may have clients still. */
-bool upgrade_has_clients(void);
+/* At the end of this process, of which the new one hears by that. */
+void upgrade_clear(void);
 
 #endif

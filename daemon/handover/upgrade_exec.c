@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts the new process of an upgrade.  Inherited descriptors keep their numbers
- * and go by LISTEN_FDS as they came; sockets of our own go by a variable that only
- * sockfront reads, with the names of socket_name.h.
+ * Starts the new process of an upgrade by what upgrade_plan.c has gathered.
  */
 #include "daemon/handover/upgrade_exec.h"
 
@@ -11,23 +9,24 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sockfront/listener.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/handover/fdstore.h"
-#include "daemon/handover/inherited_fds.h"
+#include "daemon/handover/upgrade_plan.h"
 #include "daemon/handover/upgrade_protocol.h"
-#include "daemon/proxy/generation.h"
 
-#define PID_DIGITS 11
+#ifndef SYS_close_range /* Linux 5.9; the same number everywhere but on alpha */
+#define SYS_close_range 436
+#endif
 
 static char *program;
 static char **command_line;
@@ -53,251 +52,33 @@ const char *upgrade_exec_program(void)
 	return program;
 }
 
-/* Everything between fork() and exec(): made before, since only little may be called then. */
-struct exec_plan {
-	struct passed *passed; /* borrowed */
-	char **environment;    /* owned array of owned strings */
-	size_t n;
-	int *fds; /* owned array: not to be closed by exec() */
-	size_t n_fds;
-	char *listen_pid, *watchdog_pid; /* within the environment: the new process's own number */
-	bool out_of_memory;
-};
-
-static void add_variable(struct exec_plan *plan, char *text)
-{
-	char **longer = reallocarray(plan->environment, plan->n + 2, sizeof(*longer));
-
-	if (longer)
-		plan->environment = longer;
-	if (!longer || !text) {
-		plan->out_of_memory = true;
-		free(text);
-		return;
-	}
-	longer[plan->n++] = text;
-	longer[plan->n] = NULL;
-}
-
-static void add_descriptor(struct exec_plan *plan, int fd)
-{
-	int *longer = reallocarray(plan->fds, plan->n_fds + 1, sizeof(*longer));
-
-	if (!longer) {
-		plan->out_of_memory = true;
-		return;
-	}
-	plan->fds = longer;
-	longer[plan->n_fds++] = fd;
-}
-
-static bool is_named(const char *variable, const char *name)
-{
-	size_t len = strlen(name);
-
-	return strncmp(variable, name, len) == 0 && variable[len] == '=';
-}
-
-static bool is_of_ours(const char *variable)
-{
-	static const char *const names[] = { UPGRADE_VARIABLE, "LISTEN_PID", "LISTEN_FDS",
-					     "LISTEN_FDNAMES", "LISTEN_PIDFDID" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (is_named(variable, names[i]))
-			return true;
-	return false;
-}
-
-/* Whether it says that the watchdog waits for this process, and not for another one. */
-static bool is_pid_of_watchdog(const char *variable)
-{
-	return is_named(variable, "WATCHDOG_PID") && atoi(strchr(variable, '=') + 1) == getpid();
-}
-
-/* A variable that is written piece by piece.  NULL: out of memory. */
-struct growing {
-	char *text;
-	size_t size;
-	FILE *stream;
-};
-
-static FILE *grow(struct growing *growing, const char *name)
-{
-	*growing = (struct growing){ 0 };
-	growing->stream = open_memstream(&growing->text, &growing->size);
-	if (growing->stream)
-		fprintf(growing->stream, "%s=", name);
-	return growing->stream;
-}
-
-/* The text, for the caller to free; NULL when memory was short at any time. */
-static char *grown(struct growing *growing)
-{
-	bool failed;
-
-	if (!growing->stream)
-		return NULL;
-	failed = ferror(growing->stream);
-	if (fclose(growing->stream) == 0 && !failed)
-		return growing->text;
-	free(growing->text);
-	return NULL;
-}
-
-/* A variable whose value is written by the new process. */
-static char *add_pid(struct exec_plan *plan, const char *name)
-{
-	char *text = NULL;
-
-	if (asprintf(&text, "%s%*s", name, PID_DIGITS, "") < 0)
-		text = NULL;
-	add_variable(plan, text);
-	return plan->out_of_memory ? NULL : text + strlen(name);
-}
-
-/* systemd's sockets come first in LISTEN_FDS; what comes from its store goes by our variable. */
-static void pass_inherited(struct exec_plan *plan)
-{
-	struct sfront_inherited inherited;
-	struct growing names;
-	char *count = NULL;
-	size_t n = 0;
-
-	if (sfront_inherited_at(0, &inherited) < 0 || store_is_name(inherited.name))
-		return;
-	if (!grow(&names, "LISTEN_FDNAMES")) {
-		plan->out_of_memory = true;
-		return;
-	}
-	while (sfront_inherited_at(n, &inherited) == 0 && !store_is_name(inherited.name)) {
-		fprintf(names.stream, "%s%s", n > 0 ? ":" : "", inherited.name);
-		add_descriptor(plan, inherited.fd);
-		n++;
-	}
-	if (asprintf(&count, "LISTEN_FDS=%zu", n) < 0)
-		count = NULL;
-	add_variable(plan, grown(&names));
-	add_variable(plan, count);
-	plan->listen_pid = add_pid(plan, "LISTEN_PID=");
-}
-
-static bool is_listening(int fd)
-{
-	int listens = 0;
-	socklen_t len = sizeof(listens);
-
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
-}
-
-/* A number that was inherited once may be one of ours by now. */
-static bool is_own_descriptor(struct listener *listener, void *data)
-{
-	for (size_t i = 0; i < listener->n_sockets; i++)
-		if (listener_is_own(listener) &&
-		    sfront_listener_fd(listener->open, i) == *(const int *)data)
-			return true;
-	return false;
-}
-
-/* Those that no variable announces and no line names now: a changed file may name them again. */
-static void pass_unannounced(struct exec_plan *plan, struct generation *generation)
-{
-	int fd;
-
-	for (size_t i = 0; (fd = inherited_fds_at(i)) >= 0; i++)
-		if (is_listening(fd) && generation_each(generation, is_own_descriptor, &fd) == 0)
-			add_descriptor(plan, fd);
-}
-
-struct passing {
-	struct exec_plan *plan;
-	struct growing sockets; /* the variable that says which they are */
-};
-
-static void note_passed(struct exec_plan *plan, struct listener *listener)
-{
-	struct listener **longer = reallocarray(plan->passed->listeners, plan->passed->n + 1,
-						sizeof(struct listener *));
-
-	if (!longer) {
-		plan->out_of_memory = true;
-		return;
-	}
-	plan->passed->listeners = longer;
-	longer[plan->passed->n++] = listener;
-}
-
-static bool pass_listener(struct listener *listener, void *data)
-{
-	struct passing *passing = data;
-	char name[STORE_NAME_SIZE];
-
-	listener->is_taken_over = false;
-	/* Not all that was inherited was announced by LISTEN_FDS. */
-	if (!listener_is_own(listener)) {
-		for (size_t i = 0; i < listener->n_sockets; i++)
-			add_descriptor(passing->plan, sfront_listener_fd(listener->open, i));
-		return false;
-	}
-	/* A path that is gone is bound anew. */
-	if (sfront_listener_check(listener->open, 0) < 0)
-		return false;
-	store_format_name(listener, name);
-	for (size_t i = 0; i < listener->n_sockets; i++) {
-		int fd = sfront_listener_fd(listener->open, i);
-
-		fprintf(passing->sockets.stream, " %d:%s", fd, name);
-		add_descriptor(passing->plan, fd);
-		note_passed(passing->plan, listener);
-	}
-	return true;
-}
-
-static void plan_clear(struct exec_plan *plan)
-{
-	for (size_t i = 0; i < plan->n; i++)
-		free(plan->environment[i]);
-	free(plan->environment);
-	free(plan->fds);
-}
-
-static int plan_prepare(struct exec_plan *plan, struct generation *generation, int control)
-{
-	struct passing passing = { .plan = plan };
-
-	if (!grow(&passing.sockets, UPGRADE_VARIABLE))
-		return -ENOMEM;
-	for (char **variable = environ; *variable; variable++)
-		if (is_pid_of_watchdog(*variable))
-			plan->watchdog_pid = add_pid(plan, "WATCHDOG_PID=");
-		else if (!is_of_ours(*variable))
-			add_variable(plan, strdup(*variable));
-	pass_inherited(plan);
-	pass_unannounced(plan, generation);
-	fprintf(passing.sockets.stream, "%d", control);
-	(void)generation_each(generation, pass_listener, &passing);
-	add_variable(plan, grown(&passing.sockets));
-	add_descriptor(plan, control);
-	if (!plan->out_of_memory)
-		return 0;
-	plan_clear(plan);
-	return -ENOMEM;
-}
-
 /* ---- between fork() and exec(): async-signal-safe calls only ---- */
 
-static void write_number(char *to, pid_t number)
+/* Closes descriptors @first to @last; where the kernel cannot, one by one up to @limit. */
+static void close_range_of(unsigned int first, unsigned int last, unsigned int limit)
 {
-	char digits[PID_DIGITS];
-	size_t n = 0;
+	if (first > last || syscall(SYS_close_range, first, last, 0U) == 0)
+		return;
+	for (unsigned int fd = first; fd <= last && fd < limit; fd++)
+		close((int)fd);
+}
 
-	do
-		digits[n++] = (char)('0' + number % 10);
-	while ((number /= 10) > 0);
-	while (n > 0)
-		*to++ = digits[--n];
-	*to = '\0';
+/*
+ * The connections of the old process would not end while a copy of their sockets waits
+ * here for exec().
+ */
+static void close_others(const struct numbers *open, unsigned int limit)
+{
+	unsigned int next = 0;
+
+	for (size_t i = 0; i < open->n; i++) {
+		unsigned int fd = (unsigned int)open->values[i];
+
+		if (fd > next)
+			close_range_of(next, fd - 1, limit);
+		next = fd + 1;
+	}
+	close_range_of(next, UINT_MAX, limit);
 }
 
 static void restore_signals(const sigset_t *mask)
@@ -313,30 +94,44 @@ static void restore_signals(const sigset_t *mask)
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-static _Noreturn void become_new(const struct exec_plan *plan, int control, const sigset_t *mask)
+static void tell(int control, int kind, int value)
 {
-	struct note note = { NOTE_STARTED, getpid() };
+	const struct note note = { kind, value };
 
-	if (plan->listen_pid)
-		write_number(plan->listen_pid, getpid());
-	if (plan->watchdog_pid)
-		write_number(plan->watchdog_pid, getpid());
-	for (size_t i = 0; i < plan->n_fds; i++)
-		(void)fcntl(plan->fds[i], F_SETFD, 0);
 	(void)!write(control, &note, sizeof(note));
+}
+
+static _Noreturn void become_new(const struct upgrade_plan *plan, int control, const sigset_t *mask)
+{
+	upgrade_plan_fill_pid(plan, getpid());
+	for (size_t i = 0; i < plan->passed_fds.n; i++)
+		(void)fcntl(plan->passed_fds.values[i], F_SETFD, 0);
+	tell(control, NOTE_STARTED, getpid());
 	restore_signals(mask);
 	execve(program, command_line, plan->environment);
-	note = (struct note){ NOTE_EXEC_FAILED, errno };
-	(void)!write(control, &note, sizeof(note));
+	tell(control, NOTE_EXEC_FAILED, errno);
 	_exit(EXIT_FAILURE);
+}
+
+/* ---- */
+
+/* Above which there are no descriptors, for kernels that cannot close a range. */
+static unsigned int descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (unsigned int)limit.rlim_cur;
 }
 
 /*
  * Twice: the new process is to be a child of the service manager, which would
  * not notice the end of somebody else's.
  */
-static int fork_twice(const struct exec_plan *plan, int control)
+static int fork_twice(const struct upgrade_plan *plan, int control)
 {
+	unsigned int limit = descriptor_limit();
 	sigset_t all, before;
 	pid_t between;
 	int status = 0;
@@ -346,8 +141,10 @@ static int fork_twice(const struct exec_plan *plan, int control)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	between = fork();
 	if (between == 0) {
-		pid_t pid = fork();
+		pid_t pid;
 
+		close_others(&plan->open_fds, limit);
+		pid = fork();
 		if (pid == 0)
 			become_new(plan, control, &before);
 		_exit(pid < 0 ? errno : 0);
@@ -362,18 +159,32 @@ static int fork_twice(const struct exec_plan *plan, int control)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
-int upgrade_exec(struct generation *generation, int control, struct passed *passed)
+static int exec_with(struct generation *generation, int control, struct passed *passed)
 {
-	struct exec_plan plan = { .passed = passed };
-	int r;
+	struct upgrade_plan plan;
+	int r = upgrade_plan_make(&plan, generation, control, passed);
 
-	passed->n = 0;
-	if (!program)
-		return -ENOENT;
-	r = plan_prepare(&plan, generation, control);
 	if (r < 0)
 		return r;
 	r = fork_twice(&plan, control);
-	plan_clear(&plan);
+	upgrade_plan_clear(&plan);
+	return r;
+}
+
+int upgrade_exec(struct generation *generation, struct passed *passed)
+{
+	int pair[2], r;
+
+	if (!program)
+		return -ENOENT;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	r = exec_with(generation, pair[1], passed);
+	close(pair[1]);
+	if (r == 0) {
+		(void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
+		return pair[0];
+	}
+	close(pair[0]);
 	return r;
 }

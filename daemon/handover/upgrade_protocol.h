@@ -6,18 +6,15 @@
 #ifndef DAEMON_HANDOVER_UPGRADE_PROTOCOL_H
 #define DAEMON_HANDOVER_UPGRADE_PROTOCOL_H
 
-#include <errno.h>
-#include <sys/types.h>
-#include <unistd.h>
+#include <stdbool.h>
 
-/* In the environment of the new process: "CONTROL FD:NAME FD:NAME ...", with names of
- * socket_name.h. */
+/* In the environment of the new process: "CONTROL LIST", see passed_sockets.h. */
 #define UPGRADE_VARIABLE "SOCKFRONT_UPGRADE"
 
 enum note_kind {
 	NOTE_STARTED = 1, /* with the process id, before exec() */
 	NOTE_EXEC_FAILED, /* with the errno */
-	NOTE_TAKEN,       /* with the number of a socket in the variable, from 0 */
+	NOTE_TAKEN,       /* with the number of a passed socket, from 0 */
 	NOTE_READY,
 	NOTE_GO,
 	NOTE_ACCEPTING,
@@ -36,13 +33,16 @@ struct note {
  * Takes the next note from a non-blocking socket.  Returns 0, -EAGAIN if there is
  * none yet, or -EPIPE: the other process has ended.
  */
-static inline int note_read(int fd, struct note *ret)
-{
-	ssize_t n = read(fd, ret, sizeof(*ret));
+int note_read(int fd, struct note *ret);
 
-	if (n == sizeof(*ret))
-		return 0;
-	return n < 0 && (errno == EAGAIN || errno == EINTR) ? -EAGAIN : -EPIPE;
-}
+/*
+ * Writes a note.  If the other process has ended, reading says so.
+ *
+ * @patience_ms: how long the other one may take to make room
+ */
+void note_write(int fd, int kind, int value, int patience_ms);
+
+/* Whether the other process has ended; it may have left notes. */
+bool note_writer_is_gone(int fd);
 
 #endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names of listening sockets: see socket_name.h.
+ */
+#include "daemon/handover/socket_name.h"
+
+#include <inttypes.h>
+#include <sockfront/listener.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conf/conf.h"
+#include "daemon/proxy/listener.h"
+
+/* FNV-1a: spread well enough, and the same in every version. */
+static uint64_t hash(const char *text)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	for (; *text != '\0'; text++)
+		sum = (sum ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+	return sum;
+}
+
+static void format(const struct sfront_address *address, unsigned int nth, dev_t device,
+		   ino_t inode, char *buf)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE], whole[SFRONT_ADDRESS_TEXT_SIZE + 64];
+
+	sfront_address_format(address, text, sizeof(text));
+	snprintf(whole, sizeof(whole), "%u %llu %llu %s", nth, (unsigned long long)device,
+		 (unsigned long long)inode, text);
+	snprintf(buf, SOCKET_NAME_SIZE, SOCKET_NAME_PREFIX "%016" PRIx64, hash(whole));
+}
+
+bool socket_name_is_ours(const char *name)
+{
+	return strncmp(name, SOCKET_NAME_PREFIX, strlen(SOCKET_NAME_PREFIX)) == 0;
+}
+
+void socket_name_format(const struct listener *listener, char *buf)
+{
+	dev_t device = 0;
+	ino_t inode = 0;
+
+	if (sfront_listener_path_id(listener->open, 0, &device, &inode) < 0)
+		device = inode = 0;
+	format(&listener->address, listener->nth, device, inode, buf);
+}
+
+void socket_name_format_wanted(const struct listen_config *listen, char *buf)
+{
+	struct stat st = { 0 };
+
+	if (listen->address.kind == SFRONT_UNIX && lstat(listen->address.u.local.name, &st) < 0)
+		st.st_dev = st.st_ino = 0;
+	format(&listen->address, listen->nth, st.st_dev, st.st_ino, buf);
+}

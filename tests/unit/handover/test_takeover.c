@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The new process's side of an upgrade, without a second process, a socket or a clock:
+ * what it does in each state when something happens, and what it takes from its
+ * environment.
+ */
+#include "tests/unit/simulated.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/handover/passed_sockets.h"
+#include "daemon/handover/takeover.h"
+#include "daemon/handover/upgrade_protocol.h"
+#include "tests/unit/descriptors.h"
+#include "tests/unit/states.h"
+
+enum event_kind {
+	GO, /* notes of the old process */
+	STOP,
+	RELOAD,
+	YOURS,
+	CALLED_OFF,
+	ENDS,   /* what it does */
+	ACCEPT, /* what this one does */
+	EVENTS
+};
+
+static const char *const event_names[EVENTS] = { "go",         "stop", "reload", "yours",
+						 "called off", "ends", "accept" };
+
+static const char *const state_names[] = { "NONE",      "OPENING",  "ALLOWED",
+					   "UNDECIDED", "FOLLOWED", "LOST" };
+#define STATES ((int)(sizeof(state_names) / sizeof(state_names[0])))
+
+static struct {
+	int control;
+	struct note note; /* what is read next; kind 0: the old process has ended */
+	bool is_muted;
+	char received[256];
+} world;
+
+/* ---- in place of the rest ---- */
+
+int __wrap_note_read(int fd, struct note *ret);
+int __wrap_note_read(int fd, struct note *ret)
+{
+	assert_int_equal(fd, world.control);
+	*ret = world.note;
+	return world.note.kind == 0 ? -EPIPE : 0;
+}
+
+void __wrap_note_write(int fd, int kind, int value, int patience_ms);
+void __wrap_note_write(int fd, int kind, int value, int patience_ms)
+{
+	char word[32] = "say ready";
+
+	assert_int_equal(fd, world.control);
+	/* As long as the old process has patience with this one. */
+	assert_int_equal(patience_ms, 60000);
+	if (kind == NOTE_TAKEN)
+		snprintf(word, sizeof(word), "say taken %d", value);
+	else if (kind == NOTE_ACCEPTING)
+		snprintf(word, sizeof(word), "say accepting");
+	else
+		assert_int_equal(kind, NOTE_READY);
+	note_done(word);
+}
+
+void __wrap_notify_mute(bool mute);
+void __wrap_notify_mute(bool mute)
+{
+	assert_int_not_equal(mute, world.is_muted);
+	world.is_muted = mute;
+	note_done(mute ? "mute" : "unmute");
+}
+
+bool __wrap_received_add(const char *name, int fd);
+bool __wrap_received_add(const char *name, int fd)
+{
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	close(fd);
+	strcat(strcat(world.received, " "), name);
+	return strcmp(name, "nomem") != 0;
+}
+
+void __wrap_fdstore_note_kept(const char *name);
+void __wrap_fdstore_note_kept(const char *name)
+{
+	strcat(strcat(world.received, " kept:"), name);
+}
+
+bool __wrap_received_was_taken(size_t index);
+bool __wrap_received_was_taken(size_t index)
+{
+	return index == 1;
+}
+
+static void go(void)
+{
+	note_done("go");
+}
+
+static void stop(void)
+{
+	note_done("stop");
+}
+
+static void reload(void)
+{
+	note_done("reload");
+}
+
+static void yours(void)
+{
+	note_done("yours");
+}
+
+static void lost(void)
+{
+	note_done("lost");
+}
+
+static void alone(void)
+{
+	note_done("alone");
+}
+
+/* ---- what happens ---- */
+
+static const struct takeover_handlers handlers = { go, stop, reload, yours, lost, alone };
+
+static void happen(int kind)
+{
+	static const int notes[EVENTS] = {
+		[GO] = NOTE_GO,
+		[STOP] = NOTE_STOP,
+		[RELOAD] = NOTE_RELOAD,
+		[YOURS] = NOTE_YOURS,
+		[CALLED_OFF] = NOTE_CALLED_OFF,
+	};
+
+	world.note = (struct note){ notes[kind], 0 };
+	if (kind == ACCEPT)
+		takeover_report_accepting();
+	else
+		simulated_ready(world.control, EV_READ);
+}
+
+/* What the variable says behind the socket for notes. */
+static int receive(const char *rest)
+{
+	char text[512];
+
+	world.control = open("/dev/null", O_RDWR);
+	world.received[0] = states_done[0] = '\0';
+	snprintf(text, sizeof(text), "%d%s", world.control, rest);
+	setenv(UPGRADE_VARIABLE, text, 1);
+	return takeover_receive();
+}
+
+static void begin(void)
+{
+	assert_int_equal(receive(""), 0);
+	takeover_report_ready(NULL, &handlers);
+}
+
+/* Back to where every process starts. */
+static int clear(void **state)
+{
+	world.note = (struct note){ 0, 0 };
+	simulated_ready(world.control, EV_READ);
+	simulated_reset();
+	return state ? descriptors_teardown(state) : 0;
+}
+
+#define counted_takeover(test) cmocka_unit_test_setup_teardown(test, descriptors_setup, clear)
+
+static void reach(int state)
+{
+	static const enum event_kind ways[STATES][4] = {
+		[TAKEOVER_NONE] = { GO, ENDS, EVENTS },
+		[TAKEOVER_OPENING] = { EVENTS },
+		[TAKEOVER_ALLOWED] = { GO, EVENTS },
+		[TAKEOVER_UNDECIDED] = { GO, ACCEPT, EVENTS },
+		[TAKEOVER_FOLLOWED] = { GO, ACCEPT, YOURS, EVENTS },
+		[TAKEOVER_LOST] = { CALLED_OFF, EVENTS },
+	};
+
+	(void)clear(NULL);
+	begin();
+	for (const enum event_kind *kind = ways[state]; *kind != EVENTS; kind++)
+		happen(*kind);
+	assert_int_equal(takeover_state(), state);
+	states_done[0] = '\0';
+}
+
+static const struct states_row rows[] = {
+	{ TAKEOVER_OPENING, GO, TAKEOVER_ALLOWED, "go" },
+	{ TAKEOVER_OPENING, CALLED_OFF, TAKEOVER_LOST, "lost" },
+	{ TAKEOVER_OPENING, ENDS, TAKEOVER_LOST, "lost" },
+
+	{ TAKEOVER_ALLOWED, ACCEPT, TAKEOVER_UNDECIDED, "say accepting" },
+	{ TAKEOVER_ALLOWED, CALLED_OFF, TAKEOVER_LOST, "lost" },
+	{ TAKEOVER_ALLOWED, ENDS, TAKEOVER_NONE, "unmute yours" },
+
+	{ TAKEOVER_UNDECIDED, STOP, TAKEOVER_UNDECIDED, "stop" },
+	{ TAKEOVER_UNDECIDED, RELOAD, TAKEOVER_UNDECIDED, "reload" },
+	{ TAKEOVER_UNDECIDED, YOURS, TAKEOVER_FOLLOWED, "unmute yours" },
+	{ TAKEOVER_UNDECIDED, CALLED_OFF, TAKEOVER_LOST, "lost" },
+	{ TAKEOVER_UNDECIDED, ENDS, TAKEOVER_NONE, "unmute yours" },
+
+	{ TAKEOVER_FOLLOWED, ENDS, TAKEOVER_NONE, "alone" },
+};
+
+static int state_now(void)
+{
+	return (int)takeover_state();
+}
+
+static void test_every_event_in_every_state(void **state)
+{
+	static const struct states states = {
+		.rows = rows,
+		.n_rows = sizeof(rows) / sizeof(rows[0]),
+		.state_names = state_names,
+		.event_names = event_names,
+		.n_states = STATES,
+		.n_events = EVENTS,
+		.reach = reach,
+		.happen = happen,
+		.state = state_now,
+	};
+
+	(void)state;
+	states_check_all(&states);
+}
+
+static void test_questions(void **state)
+{
+	static const bool waiting[STATES] = { false, true, true, true, false, true };
+	static const bool expecting[STATES] = { false, true, true, true, false, false };
+
+	(void)state;
+	for (int at = 0; at < STATES; at++) {
+		reach(at);
+		assert_int_equal(takeover_is_waiting(), waiting[at]);
+		assert_int_equal(takeover_expects_word(), expecting[at]);
+		/* Another process speaks to the service manager meanwhile. */
+		assert_int_equal(world.is_muted, waiting[at]);
+	}
+}
+
+/* "Called off" right behind "go" finds it with clients, or without. */
+static void test_called_off_and_ended_is_lost_once(void **state)
+{
+	(void)state;
+	reach(TAKEOVER_ALLOWED);
+	happen(CALLED_OFF);
+	happen(ENDS);
+	assert_string_equal(states_done, "lost");
+	happen(YOURS);
+	assert_int_equal(takeover_state(), TAKEOVER_LOST);
+	assert_int_equal(simulated_until_next(), SIMULATED_NEVER);
+}
+
+static void test_a_process_that_nobody_started_to_take_over(void **state)
+{
+	(void)state;
+	(void)clear(NULL);
+	reach(TAKEOVER_NONE);
+	unsetenv(UPGRADE_VARIABLE);
+	assert_int_equal(takeover_receive(), 0);
+	assert_int_equal(takeover_state(), TAKEOVER_NONE);
+	assert_string_equal(states_done, "");
+}
+
+/* ---- what it was given ---- */
+
+static int some_descriptor(void)
+{
+	return open("/dev/null", O_RDWR);
+}
+
+static void test_what_was_taken_is_reported(void **state)
+{
+	char rest[128];
+
+	(void)state;
+	(void)clear(NULL);
+	snprintf(rest, sizeof(rest), " %d:a %d:b %d:c", some_descriptor(), some_descriptor(),
+		 some_descriptor());
+	assert_int_equal(receive(rest), 0);
+	assert_string_equal(world.received, " a b c");
+	assert_null(getenv(UPGRADE_VARIABLE));
+	states_done[0] = '\0';
+	takeover_report_ready(NULL, &handlers);
+	assert_string_equal(states_done, "say taken 1 say ready");
+}
+
+static void test_a_list_in_a_file(void **state)
+{
+	char text[128], rest[64];
+	int list;
+
+	(void)state;
+	(void)clear(NULL);
+	snprintf(text, sizeof(text), " %d:a:kept %d:b", some_descriptor(), some_descriptor());
+	list = passed_list_seal(text, strlen(text));
+	assert_true(list >= 0);
+	snprintf(rest, sizeof(rest), " %d:" PASSED_LIST, list);
+	assert_int_equal(receive(rest), 0);
+	assert_string_equal(world.received, " kept:a a b");
+	assert_int_equal(fcntl(list, F_GETFD), -1); /* it is closed */
+	takeover_report_ready(NULL, &handlers);
+}
+
+static void test_what_cannot_be_made_out(void **state)
+{
+	static const char *const rests[] = { " 3",   " x:a", " 99999:a",    " 1:a",    " -1:a",
+					     "junk", " :",   " 99999:list", " 3:nomem" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
+		int three = some_descriptor(), r; /* whatever number it has */
+
+		(void)clear(NULL);
+		r = receive(rests[i]);
+		if (r == 0)
+			print_error("\"%s\" is taken\n", rests[i]);
+		assert_int_not_equal(r, 0);
+		assert_null(getenv(UPGRADE_VARIABLE));
+		takeover_report_ready(NULL, &handlers);
+		close(three);
+	}
+	(void)clear(NULL);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const controls[] = { "", "2", "99999" };
+
+		setenv(UPGRADE_VARIABLE, controls[i], 1);
+		states_done[0] = '\0';
+		assert_int_equal(takeover_receive(), -EINVAL);
+		assert_string_equal(states_done, "");
+	}
+	unsetenv(UPGRADE_VARIABLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		counted_takeover(test_every_event_in_every_state),
+		counted_takeover(test_questions),
+		counted_takeover(test_called_off_and_ended_is_lost_once),
+		counted_takeover(test_a_process_that_nobody_started_to_take_over),
+		counted_takeover(test_what_was_taken_is_reported),
+		counted_takeover(test_a_list_in_a_file),
+		counted_takeover(test_what_cannot_be_made_out),
+	};
+
+	simulated_reset();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
