@@ -72,6 +72,20 @@ enum sfront_option_id {
 
 #define CONGESTION_SIZE 16 /* TCP_CA_NAME_MAX of the kernel */
 
+/*
+ * Whether descriptors may be passed over a UNIX socket, which connections inherit
+ * of the listening one.  Linux 6.16; most headers lack it.
+ */
+#ifndef SO_PASSRIGHTS
+#if defined(__hppa__)
+#define SO_PASSRIGHTS 0x4051
+#elif defined(__sparc__)
+#define SO_PASSRIGHTS 0x005c
+#else
+#define SO_PASSRIGHTS 83
+#endif
+#endif
+
 /* Switches are int, as setsockopt() wants them. */
 struct sfront_options {
 	uint32_t given; /* a bit for each enum sfront_option_id */
@@ -119,6 +133,7 @@ struct sfront_socket {
 	bool inherited;
 	bool was_blocking; /* an inherited or adopted one, before it was taken */
 	bool lent;         /* another listener may claim it; ours to serve, not to close */
+	bool first;        /* an inherited one: no other listener had set anything on it */
 	bool single;       /* gives .only, once; .fd is an eventfd then */
 	bool taken;        /* .only was given; accessed atomically */
 	struct sfront_connection only;
@@ -128,6 +143,8 @@ struct sfront_socket {
 	 * were set, and so have none of them: as many are given theirs one by one.
 	 */
 	unsigned int n_early; /* accessed atomically */
+	/* The same of UNIX, whose number is not known: until the queue was empty once. */
+	bool has_early; /* accessed atomically */
 	struct sfront_options early_options;
 	struct sfront_sockaddr local;
 	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* how .local is shown */
@@ -213,6 +230,9 @@ struct sfront_class {
 
 	/* As sfront_listener_check().  NULL: clients always reach it. */
 	int (*check)(const struct sfront_socket *socket);
+
+	/* As sfront_listener_restore(), of one socket.  NULL: there is nothing to set back. */
+	int (*restore)(struct sfront_socket *socket);
 
 	/* As sfront_listener_remove_path().  NULL: there is none. */
 	int (*remove_path)(const struct sfront_socket *socket);

@@ -344,6 +344,20 @@ int sfront_listener_take_back(struct sfront_listener *listener)
 	return r;
 }
 
+int sfront_listener_restore(struct sfront_listener *listener)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < listener->n_sockets; i++) {
+		struct sfront_socket *socket = &listener->sockets[i];
+		int r = socket->class->restore ? socket->class->restore(socket) : 0;
+
+		if (error == 0)
+			error = r;
+	}
+	return error;
+}
+
 int sfront_listener_check(const struct sfront_listener *listener, size_t index)
 {
 	const struct sfront_socket *socket = socket_at(listener, index);

@@ -126,6 +126,8 @@ static void set_up_connection(struct sfront_socket *socket, int fd)
 					  &socket->early_options, NULL);
 	if (socket->stream == SFRONT_STREAM_UNIX)
 		set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	if (__atomic_load_n(&socket->has_early, __ATOMIC_RELAXED))
+		set_int(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);
 	if (send_buffer > 0)
 		set_int(fd, SOL_SOCKET, SO_SNDBUF, send_buffer);
 }
@@ -138,8 +140,13 @@ int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection 
 	for (int i = 0; i < ACCEPT_TRIES && fd < 0; i++) {
 		peer.len = sizeof(peer.sa);
 		fd = accept4(socket->fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && !is_of_the_client(errno))
-			return -errno;
+		if (fd < 0 && !is_of_the_client(errno)) {
+			int error = -errno;
+
+			if (error == -EAGAIN)
+				__atomic_store_n(&socket->has_early, false, __ATOMIC_RELAXED);
+			return error;
+		}
 	}
 	if (fd < 0)
 		return -EAGAIN;

@@ -183,6 +183,10 @@ int sfront_socket_apply(int fd, unsigned int target, const char *text,
 	if (target & EVERY(KIND_TCP | KIND_UNIX))
 		set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 
+	/* A client that could pass descriptors would have them closed here, which can take long. */
+	if (target & EVERY(KIND_UNIX))
+		set_int(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);
+
 	r = apply_buffers(fd, target, text, options, err);
 	if (r == 0)
 		r = apply_integers(fd, target, text, options, err);

@@ -122,7 +122,7 @@ void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addr
 int sfront_socket_apply(int fd, unsigned int target, const char *text,
 			const struct sfront_options *options, struct sfront_error *err)
 {
-	const int on = 1;
+	const int on = 1, off = 0;
 
 	(void)text;
 	(void)options;
@@ -131,5 +131,7 @@ int sfront_socket_apply(int fd, unsigned int target, const char *text,
 		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	}
+	if (target & EVERY(KIND_UNIX))
+		setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 	return 0;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In the place of sd_listen.c, fd.c and inherited.c where they were left out of the build (make
- * SYSTEMD=0): the addresses parse all the same, and are refused when they are to be opened.
+ * In the place of sd_listen.c, fd.c, inherited.c and former.c where they were left out of the
+ * build (make SYSTEMD=0): the addresses parse all the same, and are refused when they are to be
+ * opened.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/internal.h"
@@ -46,4 +48,17 @@ int sfront_inherited_at(size_t index, struct sfront_inherited *ret)
 	(void)index;
 	(void)ret;
 	return -ENOENT;
+}
+
+size_t sfront_former_format(int fd, char *buf, size_t size)
+{
+	(void)fd;
+	return (size_t)snprintf(buf, size, "%s", "");
+}
+
+int sfront_former_parse(int fd, const char *text)
+{
+	(void)fd;
+	(void)text;
+	return 0;
 }

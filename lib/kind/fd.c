@@ -33,4 +33,5 @@ const struct sfront_class sfront_fd_class = {
 	.close = sfront_inherited_close,
 	.release = sfront_inherited_release,
 	.undo = sfront_inherited_undo,
+	.restore = sfront_inherited_restore,
 };

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/kind/former.h"
 #include "lib/kind/inherited.h"
 
 /* A descriptor that is being taken. */
@@ -58,8 +59,10 @@ static int take_listening(const struct taking *taking, struct sfront_socket *soc
 		return sfront_fail(err, -errno, "%s: tcp-listen-backlog cannot be set on %s: %s",
 				   taking->typed, taking->label, strerror(errno));
 	socket->fd = taking->fd;
-	if (socket->target & EVERY(KIND_UNIX))
+	if (socket->target & EVERY(KIND_UNIX)) {
 		socket->send_buffer = options->send_buffer;
+		socket->has_early = true;
+	}
 	if (socket->target & EVERY(KIND_TCP)) {
 		socket->early_options = *options;
 		socket->early_options.warn = NULL;
@@ -104,9 +107,13 @@ static void show(int fd, struct sfront_socket *socket)
 		sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
 }
 
+/* The others that have the same socket go on with the options that it had. */
 static void restore_options(struct sfront_socket *socket)
 {
-	(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
+	if (socket->first)
+		(void)sfront_former_restore(socket->fd);
+	else
+		(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
 }
 
 static int take(struct taking *taking, struct sfront_listener *listener,
@@ -126,8 +133,12 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	if (fcntl(taking->fd, F_SETFD, FD_CLOEXEC) < 0)
 		return sfront_fail(err, -errno, "%s: %s cannot be made close-on-exec: %s",
 				   taking->typed, taking->label, strerror(errno));
-	if (identity.listening)
+	if (identity.listening) {
+		r = sfront_former_note(taking->fd, identity.kind, &socket->first);
+		if (r < 0)
+			return sfront_fail(err, r, "%s: out of memory", taking->typed);
 		sfront_socket_note(taking->fd, socket->target, taking->options, &socket->had);
+	}
 	r = sfront_socket_apply(taking->fd, socket->target, taking->typed, taking->options, err);
 	if (r == 0)
 		r = identity.listening ? take_listening(taking, socket, err)
@@ -138,7 +149,6 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 		if (r < 0 && socket->single)
 			close(socket->fd);
 	}
-	/* Whoever has the same socket goes on with the options that it had. */
 	if (r < 0 && identity.listening) {
 		socket->fd = taking->fd;
 		restore_options(socket);
@@ -198,12 +208,14 @@ int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connecti
 
 void sfront_inherited_close(struct sfront_socket *socket)
 {
-	if (socket->single)
+	if (socket->single) {
 		sfront_single_close(socket);
-	else if (socket->lent)
+	} else if (socket->lent) {
 		sfront_claim_drop();
-	else
+	} else {
+		sfront_former_drop(socket->fd);
 		sfront_socket_close(socket);
+	}
 }
 
 int sfront_inherited_release(struct sfront_socket *socket)
@@ -212,8 +224,15 @@ int sfront_inherited_release(struct sfront_socket *socket)
 		return -EOPNOTSUPP;
 	if (socket->lent)
 		sfront_claim_drop();
+	else
+		sfront_former_drop(socket->fd);
 	socket->lent = false;
 	return sfront_socket_release(socket);
+}
+
+int sfront_inherited_restore(struct sfront_socket *socket)
+{
+	return socket->single || socket->lent ? 0 : sfront_former_restore(socket->fd);
 }
 
 void sfront_inherited_undo(struct sfront_socket *socket)

@@ -38,6 +38,7 @@ int sfront_inherited_find(int fd, const char *typed, struct sfront_error *err);
 int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
 void sfront_inherited_close(struct sfront_socket *socket);
 int sfront_inherited_release(struct sfront_socket *socket);
+int sfront_inherited_restore(struct sfront_socket *socket);
 void sfront_inherited_undo(struct sfront_socket *socket);
 
 #endif

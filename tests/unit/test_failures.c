@@ -103,8 +103,8 @@ static const struct tolerance everywhere[] = {
 	{ CALL_accept4, 0, 0 },
 	/* what became of a buffer's size; who the peer is; how many are queued */
 	{ CALL_getsockopt, 0, 6 },
-	/* SO_OOBINLINE, of UNIX connections too, and the default of tcp-nodelay */
-	{ CALL_setsockopt, 0, 4 },
+	/* SO_OOBINLINE, of UNIX connections too, SO_PASSRIGHTS, the default of tcp-nodelay */
+	{ CALL_setsockopt, 0, 6 },
 	END,
 };
 
@@ -605,14 +605,14 @@ static int open_on_lent(struct sfront_listener **ret, struct sfront_error *err)
 	if (r < 0) {
 		CHECK(sfront_listener_take_back(old) == 0);
 		CHECK(is_nonblocking(HANDED));
+		CHECK(sfront_listener_restore(old) == 0);
 		sfront_listener_lend(old);
-		fcntl(HANDED, F_SETFL, fcntl(HANDED, F_GETFL) & ~O_NONBLOCK);
 	}
 	sfront_listener_close(old);
 	if (more) {
+		CHECK(sfront_listener_restore(more) == 0);
 		sfront_listener_lend(more);
 		sfront_listener_close(more);
-		fcntl(HANDED + 1, F_SETFL, fcntl(HANDED + 1, F_GETFL) & ~O_NONBLOCK);
 	}
 	if (r == 0)
 		close(HANDED + 1);
@@ -790,10 +790,9 @@ static const struct tolerance unix_tolerates[] = {
 
 /* The names of both ends are for messages. */
 static const struct tolerance inherited_tolerates[] = {
-	{ CALL_eventfd_read, 0, 0 },
-	{ CALL_getsockname, 0, 0 },
-	{ CALL_getpeername, 0, 1 },
-	END,
+	{ CALL_getsockopt, 0, 28 }, /* what the socket had: that is not given back then */
+	{ CALL_fcntl, 0, 2 },       /* the same of O_NONBLOCK */
+	{ CALL_eventfd_read, 0, 0 }, { CALL_getsockname, 0, 0 }, { CALL_getpeername, 0, 1 }, END,
 };
 
 static const struct tolerance inetd_tolerates[] = {

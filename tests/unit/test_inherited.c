@@ -19,6 +19,8 @@ static int listening(int family, int backlog)
 	addr.sa.any.sa_family = (sa_family_t)family;
 	if (family == AF_INET)
 		addr.sa.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else if (family == AF_INET6)
+		addr.len = sizeof(addr.sa.in6); /* every address */
 	else
 		addr.len = sizeof(sa_family_t); /* a UNIX name of the kernel's choice */
 	CHECK(bind(fd, &addr.sa.any, addr.len) == 0 && listen(fd, backlog) == 0);
@@ -370,6 +372,239 @@ static void connection_that_was_reset(void)
 	sfront_listener_close(listener);
 }
 
+/* What of a listening socket is given back: each as text, from the kernel. */
+static void describe(int fd, char *buf, size_t size)
+{
+	static const struct {
+		int level, name;
+	} asked[] = {
+		{ SOL_SOCKET, SO_OOBINLINE },
+		{ SOL_SOCKET, 83 /* SO_PASSRIGHTS */ },
+		{ SOL_SOCKET, SO_KEEPALIVE },
+		{ SOL_SOCKET, SO_MARK },
+		{ SOL_SOCKET, SO_RCVBUF },
+		{ SOL_SOCKET, SO_SNDBUF },
+		{ SOL_SOCKET, 72 /* SO_BUF_LOCK */ },
+		{ IPPROTO_TCP, TCP_NODELAY },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT },
+		{ IPPROTO_TCP, TCP_FASTOPEN },
+		{ IPPROTO_TCP, TCP_DEFER_ACCEPT },
+		{ IPPROTO_TCP, TCP_KEEPIDLE },
+		{ IPPROTO_TCP, TCP_KEEPCNT },
+		{ IPPROTO_TCP, TCP_KEEPINTVL },
+		{ IPPROTO_IP, IP_TOS },
+		{ IPPROTO_IPV6, IPV6_TCLASS },
+	};
+	char congestion[16] = "";
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(congestion);
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		int value = -1;
+		socklen_t value_len = sizeof(value);
+
+		if (getsockopt(fd, asked[i].level, asked[i].name, &value, &value_len) == 0)
+			n += (size_t)snprintf(buf + n, size - n, "%d.%d=%d ", asked[i].level,
+					      asked[i].name, value);
+	}
+	getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &len);
+	len = sizeof(info);
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	snprintf(buf + n, size - n, "%s, backlog %u, %s", congestion, info.tcpi_sacked,
+		 is_nonblocking(fd) ? "non-blocking" : "blocking");
+}
+
+#define EVERY_OPTION                                                                           \
+	"tcp-keepalive=5000:3:5000 tcp-user-timeout=20s tcp-fast-open=7 tcp-defer-accept=30s " \
+	"type-of-service=16 recv-buffer-size=8192 send-buffer-size=9000 tcp-listen-backlog=9 " \
+	"tcp-congestion=reno"
+
+/* As somebody else opened it, with values of their own. */
+static int set_up(int family)
+{
+	int fd = listening(family, 77), off = 0, seconds = 600;
+
+	if (family != AF_UNIX) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof(off));
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+	}
+	return fd;
+}
+
+static void given_back(void)
+{
+	const int fds[] = { set_up(AF_INET), set_up(AF_UNIX), set_up(AF_INET6) };
+	static const char *const named[] = { "sd-listen:a", "sd-listen:b", "sd-listen:c" };
+	char before[3][512], with[512], after[512];
+	struct sfront_listener *listener;
+
+	hand_over(fds, 3, "a:b:c");
+	for (int i = 0; i < 3; i++)
+		describe(3 + i, before[i], sizeof(before[i]));
+	for (int i = 0; i < 3; i++) {
+		int copy = dup(3 + i); /* whoever passed it has it too */
+
+		listener = must_open(named[i], i == 1 ? "send-buffer-size=9000" : EVERY_OPTION);
+		describe(copy, with, sizeof(with));
+		CHECK(strcmp(before[i], with) != 0);
+		CHECK(sfront_listener_restore(listener) == 0);
+		sfront_listener_close(listener);
+		describe(copy, after, sizeof(after));
+		if (strcmp(before[i], after) != 0)
+			dprintf(STDERR_FILENO, "%s\n%s\n%s\n", before[i], with, after);
+		CHECK(strcmp(before[i], after) == 0);
+		close(copy);
+	}
+}
+
+/* One listener after the other, and what an update sets: it is what the first one found. */
+static void given_back_by_the_last(void)
+{
+	const int fds[] = { set_up(AF_INET) };
+	struct sfront_options *options = options_of("tcp-user-timeout=20s mptcp");
+	struct sfront_listener *old, *new;
+	char before[512], after[512];
+	int copy;
+
+	hand_over(fds, 1, NULL);
+	copy = dup(3);
+	describe(3, before, sizeof(before));
+	old = must_open("sd-listen", "");
+	CHECK(sfront_listener_update(old, NULL, options, &why) == 0);
+	sfront_listener_lend(old);
+	CHECK(sfront_listener_restore(old) == 0); /* another listener may have it */
+	CHECK(socket_option(3, IPPROTO_TCP, TCP_USER_TIMEOUT) == 20000);
+	new = must_open("accept-from-fd:3", EVERY_OPTION);
+	sfront_listener_close(old);
+	CHECK(sfront_listener_restore(new) == 0);
+	describe(copy, after, sizeof(after));
+	CHECK(strcmp(before, after) == 0);
+	CHECK(sfront_listener_restore(new) == 0); /* once is enough */
+	sfront_listener_close(new);
+	CHECK(sfront_former_format(3, after, sizeof(after)) == 0);
+	sfront_options_free(options);
+	close(copy);
+}
+
+/* One process after the other. */
+static void given_back_by_another_process(void)
+{
+	const int fds[] = { set_up(AF_INET) };
+	struct sfront_listener *listener;
+	char before[512], after[512], former[640], again[640];
+	int copy;
+
+	hand_over(fds, 1, NULL);
+	copy = dup(3);
+	describe(3, before, sizeof(before));
+	CHECK(sfront_former_format(3, former, sizeof(former)) == 0 && former[0] == '\0');
+	listener = must_open("accept-from-fd:3", EVERY_OPTION);
+	CHECK(sfront_former_format(3, former, sizeof(former)) == strlen(former));
+	CHECK(strlen(former) > 50);
+	CHECK(sfront_former_format(3, again, 20) == strlen(former) && strlen(again) == 19);
+	CHECK(sfront_former_parse(3, former) == -EBUSY);
+
+	/* In the other one, that of whoever hands it over has another number. */
+	CHECK(dup2(3, 20) == 20);
+	CHECK(sfront_former_parse(20, "x.y=1") == -EINVAL);
+	CHECK(sfront_former_parse(20, "1.2=") == -EINVAL);
+	CHECK(sfront_former_parse(20, "1.2=-3") == -EINVAL);
+	CHECK(sfront_former_parse(20, "a-name-that-is-too-long") == -EINVAL);
+	strcat(former, " 77.99=5"); /* of a later version */
+	CHECK(sfront_former_parse(20, former) == 0);
+	sfront_listener_close(listener);
+	listener = must_open("accept-from-fd:20", "tcp-user-timeout=5s");
+	CHECK(sfront_former_format(20, again, sizeof(again)) > 50);
+	CHECK(strncmp(again, former, strlen(again)) == 0);
+	CHECK(sfront_listener_restore(listener) == 0);
+	sfront_listener_close(listener);
+	describe(copy, after, sizeof(after));
+	CHECK(strcmp(before, after) == 0);
+	close(copy);
+}
+
+/* A listener that could not be opened leaves nothing of what is always set. */
+static void given_back_by_one_that_failed(void)
+{
+	const int fds[] = { set_up(AF_INET) };
+	const char *const texts[] = { "sd-listen", "./no-such-directory/x", NULL };
+	struct sfront_listener *listener;
+	char before[512], after[512];
+
+	hand_over(fds, 1, NULL);
+	describe(3, before, sizeof(before));
+	CHECK(try_open_all(texts, EVERY_OPTION, &listener) == -ENOENT);
+	describe(3, after, sizeof(after));
+	CHECK(strcmp(before, after) == 0);
+	CHECK(try_open("sd-listen", "tcp-congestion=no-such", &listener) == -ENOENT);
+	describe(3, after, sizeof(after));
+	CHECK(strcmp(before, after) == 0);
+}
+
+static int pass_descriptor(int client)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { .bytes = { 0 } };
+	char byte = 0;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memset(CMSG_DATA(header), 0, sizeof(int)); /* stdin */
+	return sendmsg(client, &message, 0) < 0 ? -errno : 0;
+}
+
+/* Nobody passes descriptors to whoever accepts, on a kernel that knows how to refuse that. */
+static void no_descriptors_by_unix(void)
+{
+	const int fds[] = { listening(AF_UNIX, 5) };
+	struct sfront_listener *listeners[2], *own;
+	struct sfront_connection connection;
+	int early, on = -1, client;
+	struct sfront_sockaddr addr = { .len = sizeof(addr.sa) };
+	socklen_t len = sizeof(on);
+	char byte[4];
+
+	if (getsockopt(fds[0], SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &on, &len) < 0) {
+		CHECK(errno == ENOPROTOOPT); /* before Linux 6.16 */
+		return;
+	}
+	CHECK(on == 1);
+	hand_over(fds, 1, NULL);
+	CHECK(getsockname(3, &addr.sa.any, &addr.len) == 0);
+	early = socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK(connect(early, &addr.sa.any, addr.len) == 0);
+	listeners[0] = must_open("sd-listen", "");
+	listeners[1] = own = must_open("@sockfront-test-rights", "");
+
+	CHECK(sfront_listener_accept(listeners[0], &connection) == 0);
+	CHECK(pass_descriptor(early) == -EPERM);
+	sfront_connection_close(&connection);
+	close(early);
+	CHECK(sfront_listener_accept(listeners[0], &connection) == -EAGAIN);
+
+	for (int i = 0; i < 2; i++) {
+		client = connect_to(listeners[i], 0);
+		CHECK(pass_descriptor(client) == -EPERM);
+		CHECK(sfront_listener_accept(listeners[i], &connection) == 0);
+		CHECK(pass_descriptor(client) == -EPERM);
+		CHECK(write(client, "y", 1) == 1 && read(connection.read_fd, byte, 4) == 1);
+		sfront_connection_close(&connection);
+		close(client);
+	}
+	sfront_listener_close(own);
+	sfront_listener_close(listeners[0]);
+}
+
 /* Who has started us waits already, without the options that only the listener has. */
 static void queued_before(void)
 {
@@ -639,6 +874,11 @@ child_test(nothing_passed)
 child_test(passed_to_another)
 child_test(number_of_our_own)
 child_test(options_of_one_that_was_refused)
+child_test(given_back)
+child_test(given_back_by_the_last)
+child_test(given_back_by_another_process)
+child_test(given_back_by_one_that_failed)
+child_test(no_descriptors_by_unix)
 child_test(connection_that_was_reset)
 child_test(queued_before)
 child_test(malformed)
@@ -668,6 +908,11 @@ child_test(all_reserved)
 		counted(test_passed_to_another),
 		counted(test_number_of_our_own),
 		counted(test_options_of_one_that_was_refused),
+		counted(test_given_back),
+		counted(test_given_back_by_the_last),
+		counted(test_given_back_by_another_process),
+		counted(test_given_back_by_one_that_failed),
+		counted(test_no_descriptors_by_unix),
 		counted(test_connection_that_was_reset),
 		counted(test_queued_before),
 		counted(test_malformed),

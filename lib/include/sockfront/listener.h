@@ -17,7 +17,7 @@
  *
  *	Types               enum sfront_stream, struct sfront_connection
  *	Opening, closing    open, open_each, adopt, update, close
- *	Lending             lend, take_back
+ *	Lending             lend, take_back, restore
  *	Asking              count, fd, format, local, kind, stream, is_single,
  *	                    is_inherited, check, path_id, remove_path
  *	Taking out          release
@@ -25,7 +25,8 @@
  *	Connections         sfront_connection_*: format, from_fds, credentials,
  *	                    pidfd, close
  *	Other transports    struct sfront_listener_ops, new
- *	Passed descriptors  sfront_inherited_at, sfront_inherited_reserve
+ *	Passed descriptors  sfront_inherited_at, sfront_inherited_reserve,
+ *	                    sfront_former_format, sfront_former_parse
  *
  * Who owns a listening descriptor, and closes it in the end:
  *
@@ -221,6 +222,22 @@ void sfront_listener_lend(struct sfront_listener *listener);
  * it without lending: that one stays lent, and the others are taken back.
  */
 int sfront_listener_take_back(struct sfront_listener *listener);
+
+/*
+ * Gives the inherited listening sockets of the listener back as they were found:
+ * every option that listeners of this program have set on them since, and the
+ * blocking mode.  Lent ones are passed over.  To be called before the listener is
+ * closed, by a program that ends and knows of no other of its own that goes on
+ * with them: it could block in accepting.
+ *
+ * What cannot be set back: the backlog of a UNIX or vsock socket, the tuning of
+ * a buffer before Linux 5.14, and a buffer above net.core.rmem_max or wmem_max
+ * without CAP_NET_ADMIN.
+ *
+ * Returns 0, or the first -errno of what the kernel refused; all else is set
+ * back then.
+ */
+int sfront_listener_restore(struct sfront_listener *listener);
 
 /* --- Asking --- */
 
@@ -483,6 +500,27 @@ int sfront_inherited_at(size_t index, struct sfront_inherited *ret);
  *   other -errno if the variables are malformed
  */
 int sfront_inherited_reserve(const char *prefix);
+
+/*
+ * Writes what the inherited descriptor @fd had before listeners set anything on
+ * it, as text for sfront_former_parse() of a process that takes over.  Returns
+ * the length of the whole text, as snprintf does; 0 where nothing is known.
+ */
+size_t sfront_former_format(int fd, char *buf, size_t size);
+
+/*
+ * Tells what descriptor @fd had before an earlier process of this program set
+ * anything on it, so that sfront_listener_restore() gives that back.  To be
+ * called before the descriptor is opened as an address.
+ *
+ * @text: of sfront_former_format(); words of a later version are ignored
+ *
+ * Returns 0, or
+ *   -EINVAL  @text has another form
+ *   -EBUSY   it is known already
+ *   -ENOMEM
+ */
+int sfront_former_parse(int fd, const char *text);
 
 #ifdef __cplusplus
 }
