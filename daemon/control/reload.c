@@ -184,6 +184,8 @@ static bool close_if_dropped(struct listener *listener, void *data)
 	if (listener->newest == data || !listener->open)
 		return false;
 	fdstore_forget(listener);
+	/* An inherited one that no other line has taken is given back as it was. */
+	(void)take_back(listener, NULL);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
 	listener->is_shared = false;
 	listener_refuse(listener);

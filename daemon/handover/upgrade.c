@@ -262,7 +262,8 @@ bool upgrade_is_alive(void)
 static bool set_shared(struct listener *listener, void *data)
 {
 	(void)data;
-	listener->is_shared = listener->is_taken_over;
+	/* Inherited ones go to the new process in any case. */
+	listener->is_shared = listener->is_taken_over || !listener_is_own(listener);
 	return listener->is_shared;
 }
 

@@ -93,6 +93,9 @@ void listener_close_unshared(struct sfront_listener *open)
 
 void listener_close(struct listener *listener)
 {
+	/* Whoever lent it finds it as it was, unless another process of ours goes on with it. */
+	if (!listener->is_shared && listener->open && !listener_is_own(listener))
+		(void)sfront_listener_restore(listener->open);
 	if (listener->is_shared && listener->open && listener_is_own(listener))
 		listener_close_unshared(listener->open);
 	else

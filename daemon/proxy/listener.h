@@ -39,8 +39,8 @@ struct listener {
 	struct listener_socket *sockets;      /* owned array */
 	size_t n_sockets;
 	/*
-	 * Another process has the sockets of our own making too, or the service
-	 * manager keeps them: a UNIX path stays when we close.
+	 * Another process has the sockets too, or the service manager keeps them: a UNIX
+	 * path of our making stays when we close, and options that we set are not set back.
 	 */
 	bool is_shared;
 	bool is_taken_over; /* by the process of an upgrade, which has them too */
