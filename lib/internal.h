@@ -156,6 +156,7 @@ struct sfront_socket {
 		int dir_fd;
 		dev_t dev;
 		ino_t ino;
+		bool seen; /* an inherited one, whose path led to a socket when it was taken */
 		struct sfront_access made; /* what no option set; -1: an option did */
 	} path;
 };
@@ -230,6 +231,13 @@ struct sfront_class {
 
 	/* As sfront_listener_check().  NULL: clients always reach it. */
 	int (*check)(const struct sfront_socket *socket);
+
+	/*
+	 * As sfront_listener_verify(), of one socket that listens.  NULL: nothing
+	 * that it was bound to can go away.
+	 */
+	int (*verify)(const struct sfront_socket *socket, const struct sfront_address *address,
+		      const struct sfront_options *options, struct sfront_error *err);
 
 	/* As sfront_listener_restore(), of one socket.  NULL: there is nothing to set back. */
 	int (*restore)(struct sfront_socket *socket);
@@ -339,6 +347,31 @@ int sfront_socket_backlog(const char *text, const struct sfront_options *options
 
 /* Fills @ret with the address that @fd is bound to, or with none.  Returns 0 or -errno. */
 int sfront_socket_local(int fd, struct sfront_sockaddr *ret);
+
+/*
+ * Whether the socket still listens: whoever else has it may have shut it down.
+ * Returns 0, -ESHUTDOWN, or another -errno if that cannot be told.
+ */
+int sfront_socket_listens(int fd);
+
+/*
+ * Whether the interface that a TCP socket was bound to, by option or by its
+ * address, is still there.  Returns 0, or -ENODEV or -ESTALE with @err.
+ *
+ * @name: of the interface that it should be, or NULL
+ */
+int sfront_socket_verify_device(const struct sfront_socket *socket, const char *name,
+				struct sfront_error *err);
+
+/*
+ * Whether the file at @path is still the one that the socket was bound to.
+ * Returns 0, -ENOENT, -ESTALE, or another -errno if that cannot be told.
+ */
+int sfront_socket_verify_path(const struct sfront_socket *socket, const char *path);
+
+/* The same with @err filled. */
+int sfront_socket_explain_path(const struct sfront_socket *socket, const char *path,
+			       struct sfront_error *err);
 
 /* Whether @fd, bound to @local, takes clients of IPv6 and of IPv4 at any address. */
 bool sfront_socket_is_dual(int fd, const struct sfront_sockaddr *local);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -365,6 +366,38 @@ int sfront_listener_check(const struct sfront_listener *listener, size_t index)
 	if (!socket)
 		return -EINVAL;
 	return socket->class->check ? socket->class->check(socket) : 0;
+}
+
+static int verify_one(const struct sfront_socket *socket, const struct sfront_address *address,
+		      const struct sfront_options *options, struct sfront_error *err)
+{
+	int r;
+
+	if (!(socket->target & LISTENING(ANY_KIND)) || socket->class == &released_class)
+		return 0;
+	r = sfront_socket_listens(socket->fd);
+	if (r == -ESHUTDOWN)
+		return sfront_fail(err, r,
+				   "%s: the socket listens no more: another process that has it "
+				   "shut it down",
+				   socket->text);
+	if (r < 0)
+		return sfront_fail(err, r, "%s: the socket cannot be asked: %s", socket->text,
+				   strerror(-r));
+	return socket->class->verify ? socket->class->verify(socket, address, options, err) : 0;
+}
+
+int sfront_listener_verify(const struct sfront_listener *listener,
+			   const struct sfront_address *address,
+			   const struct sfront_options *options, struct sfront_error *err)
+{
+	int r = 0;
+
+	if (!options)
+		options = &sfront_default_options;
+	for (size_t i = 0; i < listener->n_sockets && r == 0; i++)
+		r = verify_one(&listener->sockets[i], address, options, err);
+	return r;
 }
 
 int sfront_listener_path_id(const struct sfront_listener *listener, size_t index, dev_t *ret_device,

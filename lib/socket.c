@@ -4,9 +4,14 @@
  * close it.  The options are in socket_options.c.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -79,6 +84,77 @@ bool sfront_socket_is_dual(int fd, const struct sfront_sockaddr *local)
 	return local->len && local->sa.any.sa_family == AF_INET6 &&
 	       IN6_IS_ADDR_UNSPECIFIED(&local->sa.in6.sin6_addr) &&
 	       getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, &len) == 0 && !only_v6;
+}
+
+/*
+ * shutdown() ends listening for TCP.  A UNIX socket stays in that state, refuses
+ * connections, and shows by poll() that nothing can be received any more.
+ */
+int sfront_socket_listens(int fd)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLRDHUP };
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0)
+		return -errno;
+	if (!listens || (poll(&pollfd, 1, 0) == 1 && (pollfd.revents & POLLRDHUP)))
+		return -ESHUTDOWN;
+	return 0;
+}
+
+int sfront_socket_verify_device(const struct sfront_socket *socket, const char *name,
+				struct sfront_error *err)
+{
+	char bound[IFNAMSIZ] = "";
+	socklen_t len = sizeof(bound);
+	bool is_gone = getsockopt(socket->fd, SOL_SOCKET, SO_BINDTODEVICE, bound, &len) < 0 &&
+		       errno == ENODEV;
+
+	if (!is_gone && (!name || strcmp(name, bound) == 0))
+		return 0;
+	if (!name)
+		return sfront_fail(err, -ENODEV, "%s: the interface that it was bound to is gone",
+				   socket->text);
+	if (if_nametoindex(name) == 0)
+		return sfront_fail(err, -ENODEV, "%s: interface %s, which it was bound to, is gone",
+				   socket->text, name);
+	return sfront_fail(err, -ESTALE,
+			   "%s: interface %s is another one than the socket was bound to",
+			   socket->text, name);
+}
+
+int sfront_socket_verify_path(const struct sfront_socket *socket, const char *path)
+{
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOTDIR ? -ENOENT : -errno;
+	return S_ISSOCK(st.st_mode) && st.st_dev == socket->path.dev &&
+			       st.st_ino == socket->path.ino
+		       ? 0
+		       : -ESTALE;
+}
+
+int sfront_socket_explain_path(const struct sfront_socket *socket, const char *path,
+			       struct sfront_error *err)
+{
+	int r = sfront_socket_verify_path(socket, path);
+
+	switch (r) {
+	case 0:
+		return 0;
+	case -ENOENT:
+		return sfront_fail(err, r, "%s: the path is gone, no client reaches the socket",
+				   socket->text);
+	case -ESTALE:
+		return sfront_fail(
+			err, r, "%s: something else is at the path, no client reaches the socket",
+			socket->text);
+	default:
+		return sfront_fail(err, r, "%s: the path cannot be looked at: %s", socket->text,
+				   strerror(-r));
+	}
 }
 
 /* Errors that are the waiting client's, or its network's, and not the listener's. */

@@ -33,5 +33,6 @@ const struct sfront_class sfront_fd_class = {
 	.close = sfront_inherited_close,
 	.release = sfront_inherited_release,
 	.undo = sfront_inherited_undo,
+	.verify = sfront_inherited_verify,
 	.restore = sfront_inherited_restore,
 };

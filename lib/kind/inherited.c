@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/kind/former.h"
@@ -116,6 +117,20 @@ static void restore_options(struct sfront_socket *socket)
 		(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
 }
 
+/* Another mount namespace may have made the path: then it is nothing to look at. */
+static void note_path(struct sfront_socket *socket)
+{
+	const char *path = socket->local.sa.un.sun_path;
+	struct stat st;
+
+	if (!(socket->target & INHERITED(KIND_PATH)) || socket->local.len == 0 || path[0] != '/' ||
+	    fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	socket->path.dev = st.st_dev;
+	socket->path.ino = st.st_ino;
+	socket->path.seen = true;
+}
+
 static int take(struct taking *taking, struct sfront_listener *listener,
 		struct sfront_socket *socket, unsigned int extra, struct sfront_error *err)
 {
@@ -145,6 +160,7 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 				       : take_connected(taking, socket, err);
 	if (r == 0) {
 		show(taking->fd, socket);
+		note_path(socket);
 		r = sfront_listener_add(listener, socket, err);
 		if (r < 0 && socket->single)
 			close(socket->fd);
@@ -228,6 +244,19 @@ int sfront_inherited_release(struct sfront_socket *socket)
 		sfront_former_drop(socket->fd);
 	socket->lent = false;
 	return sfront_socket_release(socket);
+}
+
+int sfront_inherited_verify(const struct sfront_socket *socket,
+			    const struct sfront_address *address,
+			    const struct sfront_options *options, struct sfront_error *err)
+{
+	(void)address;
+	(void)options;
+	if (socket->target & INHERITED(KIND_TCP))
+		return sfront_socket_verify_device(socket, NULL, err);
+	return socket->path.seen
+		       ? sfront_socket_explain_path(socket, socket->local.sa.un.sun_path, err)
+		       : 0;
 }
 
 int sfront_inherited_restore(struct sfront_socket *socket)

@@ -38,6 +38,9 @@ int sfront_inherited_find(int fd, const char *typed, struct sfront_error *err);
 int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection);
 void sfront_inherited_close(struct sfront_socket *socket);
 int sfront_inherited_release(struct sfront_socket *socket);
+int sfront_inherited_verify(const struct sfront_socket *socket,
+			    const struct sfront_address *address,
+			    const struct sfront_options *options, struct sfront_error *err);
 int sfront_inherited_restore(struct sfront_socket *socket);
 void sfront_inherited_undo(struct sfront_socket *socket);
 

@@ -317,6 +317,34 @@ static int tcp_adopt(struct sfront_socket *socket, const struct sfront_address *
 	return 0;
 }
 
+/* Whether the interface in the address is the one that the socket was bound to. */
+static int verify_scope(const struct sfront_socket *socket, const struct sfront_address *address,
+			struct sfront_error *err)
+{
+	struct sfront_sockaddr now;
+	int n;
+
+	if (!address->u.tcp.scope[0])
+		return 0;
+	n = sfront_address_resolve(address, &now, 1, err);
+	if (n < 0)
+		return n;
+	if (now.sa.in6.sin6_scope_id == socket->local.sa.in6.sin6_scope_id)
+		return 0;
+	return sfront_fail(err, -ESTALE,
+			   "%s: interface %s is another one than the socket was bound to",
+			   socket->text, address->u.tcp.scope);
+}
+
+static int tcp_verify(const struct sfront_socket *socket, const struct sfront_address *address,
+		      const struct sfront_options *options, struct sfront_error *err)
+{
+	bool given = sfront_option_given(options, OPTION_DEVICE);
+	int r = verify_scope(socket, address, err);
+
+	return r < 0 ? r : sfront_socket_verify_device(socket, given ? options->device : NULL, err);
+}
+
 const struct sfront_class sfront_tcp_class = {
 	.name = "tcp",
 	.open = tcp_open,
@@ -324,4 +352,5 @@ const struct sfront_class sfront_tcp_class = {
 	.close = sfront_socket_close,
 	.release = sfront_socket_release,
 	.adopt = tcp_adopt,
+	.verify = tcp_verify,
 };

@@ -374,14 +374,18 @@ static int unix_release(struct sfront_socket *socket)
 	return socket->fd;
 }
 
-/* Whether the path, as clients look for it, is still what was bound. */
+/* Whether the path that was bound, as clients look for it, is still that socket. */
 static int unix_check(const struct sfront_socket *socket)
 {
-	struct stat st;
+	return sfront_socket_verify_path(socket, socket->local.sa.un.sun_path);
+}
 
-	if (fstatat(AT_FDCWD, socket->local.sa.un.sun_path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOTDIR ? -ENOENT : -errno;
-	return is_bound_file(socket, &st) ? 0 : -ESTALE;
+/* The path as it was typed may go through links that the one that was bound does not. */
+static int unix_verify(const struct sfront_socket *socket, const struct sfront_address *address,
+		       const struct sfront_options *options, struct sfront_error *err)
+{
+	(void)options;
+	return sfront_socket_explain_path(socket, address->u.local.name, err);
 }
 
 static int unix_remove_path(const struct sfront_socket *socket)
@@ -521,6 +525,7 @@ const struct sfront_class sfront_unix_class = {
 	.adopt = unix_adopt,
 	.update = unix_update,
 	.check = unix_check,
+	.verify = unix_verify,
 	.remove_path = unix_remove_path,
 };
 

@@ -19,7 +19,7 @@
  *	Opening, closing    open, open_each, adopt, update, close
  *	Lending             lend, take_back, restore
  *	Asking              count, fd, format, local, kind, stream, is_single,
- *	                    is_inherited, check, path_id, remove_path
+ *	                    is_inherited, check, verify, path_id, remove_path
  *	Taking out          release
  *	Accepting           accept, accept_at, sfront_accept_should_pause
  *	Connections         sfront_connection_*: format, from_fds, credentials,
@@ -296,6 +296,30 @@ bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t
  *   other -errno if it cannot be told
  */
 int sfront_listener_check(const struct sfront_listener *listener, size_t index);
+
+/*
+ * Whether an open listener still is what its address and options ask for, so that
+ * there is no reason to open it anew.
+ *
+ * @address: the one that it was opened for
+ * @options: those that it has now; NULL: the defaults
+ *
+ * Looks at each descriptor that listens: whether it still does, or another
+ * process that has it shut it down; whether the interface of bind-to-device or of
+ * a link-local address is still the one that it was bound to; whether the UNIX
+ * path, through the directories as they are now, is the socket that was bound, or
+ * that was there when an inherited one was taken.  Names are not resolved again.
+ *
+ * Returns 0, or with @err
+ *   -ESHUTDOWN  it listens no more
+ *   -ENODEV     the interface is gone
+ *   -ENOENT     the UNIX path is gone
+ *   -ESTALE     another interface has the name, or something else is at the path
+ *   other -errno if it cannot be told
+ */
+int sfront_listener_verify(const struct sfront_listener *listener,
+			   const struct sfront_address *address,
+			   const struct sfront_options *options, struct sfront_error *err);
 
 /*
  * Device and inode number of the UNIX path that descriptor @index was bound to.
