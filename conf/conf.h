@@ -56,6 +56,7 @@ struct proxy_config {
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;
+	uint64_t connection_timeout_ms;
 	struct sfront_keepalive backend_keepalive;
 	bool backend_nodelay;
 	uint64_t backend_user_timeout_ms; /* 0: the system's */

@@ -150,3 +150,26 @@ void *slab_any(struct slab *slab)
 		chunk = LIST_NEXT(chunk, link);
 	return chunk ? object_at(slab, chunk, find(chunk, true)) : NULL;
 }
+
+/* A chunk whose last object is given back meanwhile is the spare one, and stays mapped. */
+static void visit_chunk(struct slab *slab, struct slab_chunk *chunk, void (*visit)(void *object))
+{
+	for (unsigned int i = 0; i < objects_a_chunk(slab); i++)
+		if (chunk->taken[i / 64] & UINT64_C(1) << i % 64)
+			visit(object_at(slab, chunk, i));
+}
+
+void slab_each(struct slab *slab, void (*visit)(void *object))
+{
+	struct slab_chunk *chunk, *next;
+
+	/* A full one with less in it is among the partial ones then, and visited again. */
+	for (chunk = LIST_FIRST(&slab->full); chunk; chunk = next) {
+		next = LIST_NEXT(chunk, link);
+		visit_chunk(slab, chunk, visit);
+	}
+	for (chunk = LIST_FIRST(&slab->partial); chunk; chunk = next) {
+		next = LIST_NEXT(chunk, link);
+		visit_chunk(slab, chunk, visit);
+	}
+}

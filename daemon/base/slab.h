@@ -37,4 +37,10 @@ void slab_give(struct slab *slab, void *memory);
 /* One of the objects that are taken, whichever; NULL when there is none. */
 void *slab_any(struct slab *slab);
 
+/*
+ * Calls @visit for every object that is taken, for some of them twice.  It may give that
+ * one back; it takes none.
+ */
+void slab_each(struct slab *slab, void (*visit)(void *object));
+
 #endif

@@ -8,10 +8,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* A peer that has ended its side and is silent is asked after a minute, and gone after two. */
+#define PROBE_IDLE_S     60
+#define PROBE_INTERVAL_S 10
+#define PROBE_COUNT      6
 
 void endpoint_init_client(struct endpoint *end, const struct sfront_connection *connection)
 {
@@ -49,10 +56,12 @@ static void close_write_side(struct endpoint *end)
 
 void endpoint_finish(struct endpoint *end)
 {
-	if (is_socket(end->write_stream))
-		(void)shutdown(end->write_fd, SHUT_WR); /* who is gone shows when it is read */
-	else
+	if (!is_socket(end->write_stream)) {
 		close_write_side(end);
+		return;
+	}
+	(void)shutdown(end->write_fd, SHUT_WR); /* who is gone shows when it is read */
+	end->finished = true;
 }
 
 void endpoint_close(struct endpoint *end, bool reset)
@@ -75,26 +84,92 @@ uint64_t endpoint_unsent(const struct endpoint *end)
 	return (uint64_t)unsent;
 }
 
+/* A UNIX socket's bytes can be read after its close; the end of stream counts as a byte. */
+uint64_t endpoint_undelivered(const struct endpoint *end)
+{
+	uint64_t unsent;
+
+	if (end->write_stream != SFRONT_STREAM_TCP)
+		return 0;
+	unsent = endpoint_unsent(end);
+	return end->finished && unsent > 0 ? unsent - 1 : unsent;
+}
+
+bool endpoint_awaits_window(const struct endpoint *end)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return end->write_stream == SFRONT_STREAM_TCP && end->write_fd >= 0 &&
+	       getsockopt(end->write_fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_unacked == 0;
+}
+
+static bool polls(int fd, short events)
+{
+	struct pollfd pfd = { .fd = fd };
+
+	return fd >= 0 && poll(&pfd, 1, 0) == 1 && (pfd.revents & events) != 0;
+}
+
 /* SO_ERROR also tells of what a live connection has met and may get over: not without POLLERR. */
 int endpoint_error(const struct endpoint *end)
 {
-	struct pollfd pfd = { .fd = end->read_fd };
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (poll(&pfd, 1, 0) < 1 || (pfd.revents & (POLLERR | POLLHUP)) == 0)
+	if (!is_socket(end->read_stream) || !polls(end->read_fd, POLLERR | POLLHUP))
 		return 0;
 	if (getsockopt(end->read_fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		return errno;
 	return error;
 }
 
+/* Who writes to a plain file is never told that nobody reads it. */
+bool endpoint_is_gone(const struct endpoint *end)
+{
+	if (is_socket(end->read_stream))
+		return end->read_stream == SFRONT_STREAM_UNIX && polls(end->read_fd, POLLHUP);
+	return end->write_stream != SFRONT_STREAM_FILE && polls(end->write_fd, POLLERR | POLLHUP);
+}
+
 bool endpoint_left_nothing(const struct endpoint *end)
 {
-	struct pollfd pfd = { .fd = end->read_fd };
+	int unread = 0;
 	char byte;
 
-	return end->read_stream == SFRONT_STREAM_UNIX && poll(&pfd, 1, 0) == 1 &&
-	       (pfd.revents & POLLHUP) != 0 &&
-	       recv(end->read_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	if (end->read_stream == SFRONT_STREAM_FILE || !polls(end->read_fd, POLLHUP) ||
+	    !endpoint_is_gone(end))
+		return false;
+	if (is_socket(end->read_stream))
+		return recv(end->read_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return ioctl(end->read_fd, FIONREAD, &unread) < 0 || unread == 0;
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &len) == 0 ? value : 0;
+}
+
+static void set_option(int fd, int level, int name, int value)
+{
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* What the configuration asks for may be more often, but not more seldom. */
+void endpoint_probe(const struct endpoint *end)
+{
+	int fd = end->read_fd;
+
+	if (end->read_stream != SFRONT_STREAM_TCP ||
+	    (option(fd, SOL_SOCKET, SO_KEEPALIVE) &&
+	     option(fd, IPPROTO_TCP, TCP_KEEPIDLE) <= PROBE_IDLE_S))
+		return;
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, PROBE_IDLE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, PROBE_INTERVAL_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, PROBE_COUNT);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }

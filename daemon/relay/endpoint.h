@@ -23,7 +23,7 @@ enum watch {
 };
 
 struct endpoint {
-	struct event event;      /* on read_fd */
+	struct event event;      /* on read_fd; on write_fd while WATCH_GONE of what is no socket */
 	struct pending *pending; /* read here, not yet written to the peer; NULL mostly */
 	uint64_t moved;          /* bytes read here that the peer's descriptor took */
 	int read_fd;             /* -1: closed */
@@ -41,6 +41,7 @@ struct endpoint {
 	bool copy_only : 1; /* splice was refused for what is read here */
 	bool restore_read : 1;
 	bool restore_write : 1;
+	bool finished : 1; /* a socket's: the end of stream was written to it */
 };
 
 /* The two ends of a connection stand side by side: the client, then the backend. */
@@ -76,10 +77,29 @@ void endpoint_close(struct endpoint *end, bool reset);
 /* What has been written and is still on its way, as the kernel counts it. */
 uint64_t endpoint_unsent(const struct endpoint *end);
 
+/* How many bytes of that a reset would throw away. */
+uint64_t endpoint_undelivered(const struct endpoint *end);
+
+/* Whether its peer has acknowledged whatever it has room for: only reading makes more. */
+bool endpoint_awaits_window(const struct endpoint *end);
+
 /* The error that ended the connection, which the kernel tells once; 0: it lives. */
 int endpoint_error(const struct endpoint *end);
 
-/* Whether it is a UNIX client that has closed altogether, with nothing left to be read. */
+/*
+ * Whether an end that has ended takes nothing any more either: a UNIX peer that has
+ * closed altogether, a pipe without a reader, a terminal that was hung up.  Of TCP nobody knows:
+ * see endpoint_probe().
+ */
+bool endpoint_is_gone(const struct endpoint *end);
+
+/* The same of one that was not read so far, if it has left nothing to be read. */
 bool endpoint_left_nothing(const struct endpoint *end);
+
+/*
+ * Has the kernel ask a TCP peer that has ended its side, every minute, whether it is
+ * still there: an error tells if not.
+ */
+void endpoint_probe(const struct endpoint *end);
 
 #endif

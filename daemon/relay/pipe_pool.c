@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes pending and the pool of pipes: see pending.h.  Used by relay.c.
+ * Bytes pending and the pool of pipes: see pipe_pool.h.  Used by relay.c.
  */
 #include "daemon/relay/pipe_pool.h"
 
@@ -55,7 +55,7 @@ void pipe_pool_clear(struct pipe_pool *pool)
 	pool->buffer = NULL;
 }
 
-static struct pending *transit_new(size_t data_size)
+static struct pending *pending_new(size_t data_size)
 {
 	struct pending *pending = malloc(sizeof(*pending) + data_size);
 
@@ -69,7 +69,7 @@ static struct pending *transit_new(size_t data_size)
 
 static struct pending *pipe_new(struct pipe_pool *pool)
 {
-	struct pending *pipe = transit_new(0);
+	struct pending *pipe = pending_new(0);
 	int size;
 
 	if (!pipe)
@@ -112,13 +112,13 @@ struct pending *pipe_pool_borrow(struct pipe_pool *pool)
 unsigned char *pipe_pool_buffer(struct pipe_pool *pool)
 {
 	if (!pool->buffer)
-		pool->buffer = transit_new(COPY_SIZE);
+		pool->buffer = pending_new(COPY_SIZE);
 	return pool->buffer ? pool->buffer->data : NULL;
 }
 
 struct pending *pending_keep(struct pipe_pool *pool, size_t offset, size_t length)
 {
-	struct pending *kept = transit_new(length);
+	struct pending *kept = pending_new(length);
 
 	if (kept) {
 		memcpy(kept->data, pool->buffer->data + offset, length);
@@ -141,10 +141,12 @@ static void stop_waiting(struct pending *pending)
 
 struct pending *pending_from_pipe(struct pipe_pool *pool, struct pending *pipe)
 {
-	struct pending *memory = transit_new(pipe->length);
+	struct pending *memory = pending_new(pipe->length);
 
+	if (!memory)
+		return NULL;
 	stop_waiting(pipe);
-	while (memory && memory->length < pipe->length) {
+	while (memory->length < pipe->length) {
 		ssize_t n = read(pipe->pipe[0], memory->data + memory->length,
 				 pipe->length - memory->length);
 

@@ -70,7 +70,7 @@ struct pending *pending_keep(struct pipe_pool *pool, size_t offset, size_t lengt
 
 /*
  * Moves what is in @pipe into memory, for a destination that cannot be spliced
- * to.  Takes @pipe.  Returns NULL when out of memory; the bytes are lost then.
+ * to.  Takes @pipe, unless it returns NULL: out of memory.
  */
 struct pending *pending_from_pipe(struct pipe_pool *pool, struct pending *pipe);
 

@@ -74,19 +74,31 @@ static ssize_t write_once(const struct endpoint *end, const unsigned char *data,
 	return n;
 }
 
+/* The kernel has no memory for this call: it may have some for a later one. */
+static bool is_memory(int error)
+{
+	return error == ENOMEM || error == ENOBUFS;
+}
+
 /*
  * Writes as much as the descriptor takes now.  A plain file is never polled,
  * so a short write to one is followed up here.  Returns how much, or -errno.
+ *
+ * @ret_starved: whether it stopped because the kernel has no memory
  */
-static ssize_t write_some(const struct endpoint *end, const unsigned char *data, size_t size)
+static ssize_t write_some(const struct endpoint *end, const unsigned char *data, size_t size,
+			  bool *ret_starved)
 {
 	size_t done = 0;
 
+	*ret_starved = false;
 	do {
 		ssize_t n = write_once(end, data + done, size - done);
 
-		if (n < 0 && errno == EAGAIN)
+		if (n < 0 && (errno == EAGAIN || is_memory(errno))) {
+			*ret_starved = errno != EAGAIN;
 			break;
+		}
 		if (n < 0)
 			return -errno;
 		done += (size_t)n;
@@ -104,6 +116,8 @@ static enum relay_result read_failed(int *ret_error)
 {
 	if (errno == EAGAIN)
 		return RELAY_IDLE;
+	if (is_memory(errno))
+		return RELAY_NO_MEMORY;
 	*ret_error = errno;
 	return RELAY_READ_FAILED;
 }
@@ -139,6 +153,7 @@ static enum relay_result turn_by_copy(struct pipe_pool *pool, struct endpoint *f
 {
 	unsigned char *buffer = pipe_pool_buffer(pool);
 	ssize_t n, written;
+	bool starved;
 
 	if (!buffer)
 		return RELAY_NO_MEMORY;
@@ -150,7 +165,7 @@ static enum relay_result turn_by_copy(struct pipe_pool *pool, struct endpoint *f
 		return ended(from, ret_error);
 	note_copy(from, (size_t)n);
 
-	written = write_some(end_peer(from), buffer, (size_t)n);
+	written = write_some(end_peer(from), buffer, (size_t)n, &starved);
 	if (written < 0)
 		return write_failed(written, ret_error);
 	from->moved += (uint64_t)written;
@@ -158,7 +173,7 @@ static enum relay_result turn_by_copy(struct pipe_pool *pool, struct endpoint *f
 		return RELAY_MOVED;
 
 	from->pending = pending_keep(pool, (size_t)written, (size_t)(n - written));
-	return RELAY_BLOCKED;
+	return starved ? RELAY_NO_MEMORY : RELAY_BLOCKED;
 }
 
 static ssize_t splice_once(int from, int to, size_t size)
@@ -186,16 +201,17 @@ static void note_read_failure(struct endpoint *from, ssize_t n)
 static enum relay_result flush_memory(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
 	struct pending *pending = from->pending;
-	ssize_t n;
+	bool starved;
+	ssize_t n = write_some(end_peer(from), pending->data + pending->offset, pending->length,
+			       &starved);
 
-	n = write_some(end_peer(from), pending->data + pending->offset, pending->length);
 	if (n < 0)
 		return write_failed(n, ret_error);
 	from->moved += (uint64_t)n;
 	pending->offset += (size_t)n;
 	pending->length -= (size_t)n;
 	if (pending->length > 0)
-		return RELAY_BLOCKED;
+		return starved ? RELAY_NO_MEMORY : RELAY_BLOCKED;
 
 	from->pending = NULL;
 	pending_drop(pool, pending);
@@ -207,11 +223,13 @@ static enum relay_result flush_memory(struct pipe_pool *pool, struct endpoint *f
 static enum relay_result flush_refused(struct pipe_pool *pool, struct endpoint *from,
 				       int *ret_error)
 {
+	struct pending *memory = pending_from_pipe(pool, from->pending);
+
+	if (!memory)
+		return RELAY_NO_MEMORY;
 	from->copy_only = true;
 	from->bulk = false;
-	from->pending = pending_from_pipe(pool, from->pending);
-	if (!from->pending)
-		return write_failed(-ENOMEM, ret_error);
+	from->pending = memory;
 	return flush_memory(pool, from, ret_error);
 }
 
@@ -223,6 +241,8 @@ static enum relay_result drain_pipe(struct pipe_pool *pool, struct endpoint *fro
 
 	if (n < 0 && is_refusal(errno))
 		return flush_refused(pool, from, ret_error);
+	if (n < 0 && is_memory(errno))
+		return RELAY_NO_MEMORY;
 	if (n < 0)
 		return errno == EAGAIN ? RELAY_BLOCKED : write_failed(-errno, ret_error);
 	from->moved += (uint64_t)n;

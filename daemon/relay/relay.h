@@ -18,7 +18,7 @@ enum relay_result {
 	RELAY_ENDED,        /* end of stream; none is pending */
 	RELAY_READ_FAILED,  /* this end broke; errno in *ret_error */
 	RELAY_WRITE_FAILED, /* the peer broke; errno in *ret_error */
-	RELAY_NO_MEMORY     /* nothing was read, since it could not be kept */
+	RELAY_NO_MEMORY     /* the kernel or we have none: nothing is lost, try again later */
 };
 
 /*
@@ -29,7 +29,7 @@ enum relay_result relay_turn(struct pipe_pool *pool, struct endpoint *from, int 
 
 /*
  * Writes what is pending from @from.  RELAY_MOVED once none is left;
- * RELAY_BLOCKED or RELAY_WRITE_FAILED else.
+ * RELAY_BLOCKED, RELAY_NO_MEMORY or RELAY_WRITE_FAILED else.
  */
 enum relay_result relay_flush(struct pipe_pool *pool, struct endpoint *from, int *ret_error);
 

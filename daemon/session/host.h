@@ -6,6 +6,8 @@
 #ifndef DAEMON_SESSION_HOST_H
 #define DAEMON_SESSION_HOST_H
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdbool.h>
 
 #include "daemon/base/loop.h"
@@ -28,7 +30,10 @@ struct session_host {
 	struct slab timings; /* of the sessions that have one */
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
-	bool cutting;            /* those that start now are cut at once */
+	struct event rescue;     /* tries again with all that are stuck; it is set up in advance */
+	bool is_rescue_due;
+	bool draining; /* clients are not held for a backend for long any more */
+	bool cutting;  /* those that start now are cut at once */
 };
 
 /* Whether there is memory for one session more. */

@@ -9,63 +9,29 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
-#include "daemon/base/clock.h"
-#include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
+#include "daemon/session/abort.h"
 #include "daemon/session/access_log.h"
 #include "daemon/session/host.h"
+#include "daemon/session/interest.h"
 #include "daemon/session/reason.h"
+#include "daemon/session/report.h"
 #include "daemon/session/state.h"
 #include "daemon/session/timeouts.h"
 #include "daemon/session/watch.h"
 
-/* How soon to try again what memory was missing for. */
-#define STARVED_RETRY_MS 100
+/*
+ * What lasts is looked at more closely after this long: an end that is not read is
+ * watched for its reset, one that has ended is asked whether it is still there.
+ */
+#define LOOK_MS 1000
 
-/* An end that nobody reads is watched for its reset after this long. */
-#define WATCH_GONE_AFTER_MS 1000
-
-/* A reset waits this long at most for what was sent before it to be acknowledged. */
-#define ABORT_MS      1000
-#define ABORT_POLL_MS 10
+/* While the process drains, a client waits this long at most for a backend that may never come. */
+#define HELD_MS 5000
 
 /* ---- what is waited for ---- */
-
-/*
- * What an end waits for follows from the state alone, so that no transition has to
- * remember to turn something on or off.
- *
- * An end that is not read is watched edge-triggered for its reset, but only
- * after a while: most pauses are short.  It is not while somebody waits to
- * write to it: that event sees the reset too, and libevent cannot mix edge- and
- * level-triggered events on one descriptor.
- */
-static enum watch wanted_watch(const struct session *session, struct endpoint *end)
-{
-	if (end->read_fd < 0)
-		return WATCH_NOTHING;
-	switch ((enum session_state)session->state) {
-	case SESSION_CONNECTING:
-		return is_socket(end->read_stream) ? WATCH_GONE : WATCH_NOTHING;
-	case SESSION_RELAYING:
-		if (!endpoint_is_unread(end))
-			return session->starved ? WATCH_NOTHING : WATCH_READABLE;
-		return session->watch_gone && is_socket(end->read_stream) && !end_peer(end)->pending
-			       ? WATCH_GONE
-			       : WATCH_NOTHING;
-	case SESSION_ABORTING:
-		return end->is_backend != session->client_broke && !endpoint_is_unread(end)
-			       ? WATCH_READABLE
-			       : WATCH_NOTHING;
-	case SESSION_NEW:
-	case SESSION_CLOSED:
-		break;
-	}
-	return WATCH_NOTHING;
-}
 
 static void end_ready(evutil_socket_t fd, short what, void *arg);
 static void peer_writable(evutil_socket_t fd, short what, void *arg);
@@ -76,39 +42,30 @@ static bool watch_both(struct session *session)
 	struct endpoint *client = &session->client, *backend = &session->backend;
 	bool ok = true;
 
-	ok &= watch_end(base, client, wanted_watch(session, client), end_ready);
-	ok &= watch_end(base, backend, wanted_watch(session, backend), end_ready);
-	ok &= watch_pending(base, client, peer_writable);
-	ok &= watch_pending(base, backend, peer_writable);
+	ok &= watch_end(base, client, interest_of(session, client), end_ready);
+	ok &= watch_end(base, backend, interest_of(session, backend), end_ready);
+	ok &= watch_pending(base, client, !session->starved, peer_writable);
+	ok &= watch_pending(base, backend, !session->starved, peer_writable);
 	return ok;
 }
 
-/* Until then, an end that is not read is not watched for its reset. */
 static void look_later(struct session *session)
 {
 	bool unread = endpoint_is_unread(&session->client) || endpoint_is_unread(&session->backend);
 
 	if (session->state == SESSION_RELAYING && unread) {
 		if (!session->watch_gone)
-			session_deadline_by(session, DEADLINE_LOOK, WATCH_GONE_AFTER_MS);
+			session_deadline_by(session, DEADLINE_LOOK, LOOK_MS);
 		return;
 	}
 	session->watch_gone = false;
-	if (session->timing)
-		timers_clear(&session->timing->timers, DEADLINE_LOOK);
 }
 
 /* Brings the events in line with the state.  Whatever leaves the session alive ends with it. */
 static void session_watch(struct session *session)
 {
-	bool ok = watch_both(session);
-
-	/* Without even a timer, the end is read again at once: busy, but not stuck. */
-	if ((!ok || session->starved) &&
-	    !session_deadline_by(session, DEADLINE_RETRY, STARVED_RETRY_MS) && session->starved) {
-		session->starved = false;
-		watch_both(session);
-	}
+	if (!watch_both(session) || session->starved)
+		session_deadline_by(session, DEADLINE_RETRY, RETRY_MS);
 	look_later(session);
 }
 
@@ -126,22 +83,39 @@ static void drop_pending(struct session *session, struct endpoint *end)
 	end->pending = NULL;
 }
 
-/* The only place where the state changes: what the last one leaves behind, and the next begins
- * with. */
+/* A client is held: for how long, and whether it is still there, if no event tells. */
+static void hold(struct session *session)
+{
+	if (session->host->draining)
+		session_deadline_by(session, DEADLINE_HELD, HELD_MS);
+	if (!is_socket(session->client.read_stream))
+		session_deadline_by(session, DEADLINE_LOOK, LOOK_MS);
+}
+
+static void leave_connecting(struct session *session)
+{
+	attempt_cancel(session->attempt);
+	session->attempt = NULL;
+	if (session->timing)
+		timers_clear(&session->timing->timers, DEADLINE_HELD);
+}
+
+/* The only place where the state changes: what ends with the old one, and begins with the new. */
 static void session_enter(struct session *session, enum session_state state)
 {
-	if (session->state == SESSION_CONNECTING) {
-		attempt_cancel(session->attempt);
-		session->attempt = NULL;
-	}
+	if (session->state == SESSION_CONNECTING)
+		leave_connecting(session);
 	session->state = (uint8_t)state;
 
 	switch (state) {
 	case SESSION_NEW:
+		break;
 	case SESSION_CONNECTING:
+		timeouts_set(session);
+		hold(session);
 		break;
 	case SESSION_RELAYING:
-		timeouts_note_activity(session);
+		timeouts_set(session);
 		break;
 	case SESSION_ABORTING:
 		timeouts_clear(session);
@@ -157,42 +131,16 @@ static void session_enter(struct session *session, enum session_state state)
 
 /* ---- closing ---- */
 
-static void write_access_log(struct session *session, const char *reason)
-{
-	char client[SFRONT_ADDRESS_TEXT_SIZE];
-	struct access_record record = {
-		.client = client,
-		.listener = proxy_socket_at(session->proxy, session->socket)->text,
-		.backend = backend_text(session->proxy->backend),
-		.up = session->client.moved,
-		.down = session->backend.moved,
-		.duration_ms = access_note_age_ms(session->note),
-		.reason = reason,
-	};
-
-	access_log_format_client(session->note, &session->client, client, sizeof(client));
-	access_log_write(&record);
-}
-
-enum close_how {
-	CLOSE_CLEAN,
-	CLOSE_RESET,          /* both sides */
-	CLOSE_RESET_SURVIVOR, /* one side broke; the other is told */
-};
-
-static void session_close(struct session *session, enum close_how how, const char *reason)
+/* @reset: both sides, where the transport knows one */
+static void session_close(struct session *session, bool reset, const char *reason)
 {
 	struct session_host *host = session->host;
 	struct proxy *proxy = session->proxy;
-	bool survivor_is_backend = session->client_broke;
 
 	session_enter(session, SESSION_CLOSED);
-	if (proxy->access_log)
-		write_access_log(session, reason);
-	endpoint_close(&session->client,
-		       how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && !survivor_is_backend));
-	endpoint_close(&session->backend,
-		       how == CLOSE_RESET || (how == CLOSE_RESET_SURVIVOR && survivor_is_backend));
+	report_end(session, reset, reason);
+	endpoint_close(&session->client, reset);
+	endpoint_close(&session->backend, reset);
 
 	free(session->note);
 	slab_give(&host->sessions, session);
@@ -200,80 +148,36 @@ static void session_close(struct session *session, enum close_how how, const cha
 	host->ops->ended(host);
 }
 
-/*
- * Something other than the client's own doing ended it: the operator hears of
- * it even without an access log, at most once a second; one that serves a
- * single connection says so with its exit status too.
- */
-static void report_failure(struct session *session, const char *reason)
-{
-	static struct log_limit limit;
-	char client[SFRONT_ADDRESS_TEXT_SIZE];
-	unsigned int dropped;
-
-	if (session->single) {
-		session->host->ops->failed(session->host);
-		log_line(LOG_ERR, "connection to %s: %s", backend_text(session->proxy->backend),
-			 reason);
-		return;
-	}
-	if (!log_wants(LOG_WARNING) || !log_limit_passes(&limit, &dropped))
-		return;
-	access_log_format_client(session->note, &session->client, client, sizeof(client));
-	log_line(LOG_WARNING, "backend %s: %s (client %s, listener %s%s)",
-		 backend_text(session->proxy->backend), reason, client,
-		 proxy_socket_at(session->proxy, session->socket)->text,
-		 dropped > 0 ? "; similar messages were held back" : "");
-}
-
 static void session_fail(struct session *session, const char *reason)
 {
 	report_failure(session, reason);
-	session_close(session, CLOSE_RESET, reason);
+	session_close(session, true, reason);
 }
 
 void session_cut(struct session *session)
 {
 	session->host->ops->cut(session->host);
-	session_close(session, CLOSE_RESET, "cut");
+	session_close(session, true, "cut");
 }
 
 /* ---- one side broke ---- */
 
-static struct endpoint *broken_end(struct session *session)
-{
-	return session->client_broke ? &session->client : &session->backend;
-}
-
-/* Whether what was written to @end may still be on its way: a reset would throw it away. */
-static bool is_sending(const struct endpoint *end)
-{
-	return end->write_stream == SFRONT_STREAM_TCP && endpoint_unsent(end) > 0;
-}
-
-/*
- * Delivers what the broken side sent before, then resets the other one.  May
- * free the session.
- */
+/* Delivers what the broken side sent before, then resets both.  May free the session. */
 static void abort_on(struct session *session)
 {
-	struct endpoint *broken = broken_end(session);
-	uint64_t now = clock_ms();
+	if (abort_is_done(session))
+		session_close(session, true, session->reason);
+	else
+		session_watch(session);
+}
 
-	if (broken->ended && !broken->pending && !is_sending(end_peer(broken))) {
-		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
-		return;
-	}
-	if (now >= session->timing->abort_due_ms) {
-		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
-		return;
-	}
-	session_watch(session);
-	if (!session_deadline(session, DEADLINE_ABORT,
-			      broken->ended && !broken->pending
-				      ? ABORT_POLL_MS
-				      : session->timing->abort_due_ms - now))
-		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
+/* The same, but nobody who has stopped reading is waited for. */
+static void abort_check(struct session *session)
+{
+	if (abort_has_stalled(session))
+		session_close(session, true, session->reason);
+	else
+		abort_on(session);
 }
 
 /*
@@ -285,24 +189,19 @@ static void session_break(struct session *session, struct endpoint *end, int err
 	struct endpoint *survivor = end_peer(end);
 
 	if (session->state == SESSION_ABORTING) { /* now the other one has failed too */
-		session_close(session, CLOSE_RESET, session->reason);
+		session_close(session, true, session->reason);
 		return;
 	}
 	session_enter(session, SESSION_ABORTING);
 	session->client_broke = !end->is_backend;
 	session->reason =
 		reason_of_failure(end->is_backend, end->broken != 0 ? end->broken : error);
-	if (!session_deadline(session, DEADLINE_ABORT, ABORT_MS)) { /* no memory to do it gently */
-		session_close(session, CLOSE_RESET_SURVIVOR, session->reason);
-		return;
-	}
-	session->timing->abort_due_ms = clock_ms() + ABORT_MS;
 	if (!is_socket(end->read_stream))
 		end->ended = true;
 	if (session->single && (end->is_backend || !reason_is_client_gone(error)))
 		report_failure(session, session->reason);
 	drop_pending(session, survivor);
-	abort_on(session);
+	abort_check(session);
 }
 
 /* ---- bytes ---- */
@@ -320,10 +219,13 @@ static void stream_finished(struct session *session, struct endpoint *from)
 	if (from->is_backend && to->read_stream == SFRONT_STREAM_TERMINAL)
 		all_done = true;
 	/* close() says the same, unless somebody else holds an inherited socket too. */
-	if (!all_done || session->single)
+	if (!all_done || session->single) {
+		if (!is_socket(to->write_stream))
+			watch_end(NULL, to, WATCH_NOTHING, NULL); /* it may be on what is closed */
 		endpoint_finish(to);
+	}
 	if (all_done) {
-		session_close(session, CLOSE_CLEAN, "closed");
+		session_close(session, false, "closed");
 		return;
 	}
 	timeouts_note_activity(session);
@@ -332,21 +234,23 @@ static void stream_finished(struct session *session, struct endpoint *from)
 
 /* While ABORTING, only what is here already counts; nobody is waited for. */
 static void aborting_result(struct session *session, struct endpoint *from,
-			    enum relay_result result)
+			    enum relay_result result, int error)
 {
 	switch (result) {
 	case RELAY_IDLE:
 	case RELAY_ENDED:
 	case RELAY_READ_FAILED:
-	case RELAY_NO_MEMORY:
 		from->ended = true;
 		break;
 	case RELAY_MOVED:
 	case RELAY_BLOCKED:
 		break;
 	case RELAY_WRITE_FAILED:
-		session_close(session, CLOSE_RESET, session->reason);
+		session_break(session, end_peer(from), error);
 		return;
+	case RELAY_NO_MEMORY:
+		session->starved = true;
+		break;
 	}
 	abort_on(session);
 }
@@ -379,38 +283,32 @@ static void relaying_result(struct session *session, struct endpoint *from,
 	session_watch(session);
 }
 
-/* What follows from a turn or a flush; @before: from->moved as it was.  May free the session. */
+/* What follows from a turn or a flush.  May free the session. */
 static void bytes_handled(struct session *session, struct endpoint *from, enum relay_result result,
-			  int error, uint64_t before)
+			  int error)
 {
-	if (session->state != SESSION_ABORTING) {
+	if (session->state == SESSION_ABORTING)
+		aborting_result(session, from, result, error);
+	else
 		relaying_result(session, from, result, error);
-		return;
-	}
-	if (from->moved != before)
-		session->timing->abort_due_ms = clock_ms() + ABORT_MS;
-	aborting_result(session, from, result);
 }
 
 /* Reads once from @from.  May free the session. */
 static void session_turn(struct session *session, struct endpoint *from)
 {
-	uint64_t before = from->moved;
 	int error = 0;
 	enum relay_result result = relay_turn(&session->host->pipes, from, &error);
 
-	bytes_handled(session, from, result, error, before);
+	bytes_handled(session, from, result, error);
 }
 
 /* The peer of @from takes more of what is pending.  May free the session. */
 static void session_flush(struct session *session, struct endpoint *from)
 {
-	uint64_t before = from->moved;
-	enum relay_result result;
 	int error = 0;
+	enum relay_result result = relay_flush(&session->host->pipes, from, &error);
 
-	result = relay_flush(&session->host->pipes, from, &error);
-	bytes_handled(session, from, result, error, before);
+	bytes_handled(session, from, result, error);
 }
 
 /* ---- events ---- */
@@ -420,10 +318,39 @@ static void session_flush(struct session *session, struct endpoint *from)
  * and its end of stream may be that of a complete request; only one that is
  * gone need not wait any longer.
  */
-static void awaiting_client_ready(struct session *session)
+static bool left_while_awaiting(struct session *session)
 {
-	if (endpoint_error(&session->client) != 0 || endpoint_left_nothing(&session->client))
-		session_close(session, CLOSE_CLEAN, "client left while the backend was awaited");
+	if (endpoint_error(&session->client) == 0 && !endpoint_left_nothing(&session->client))
+		return false;
+	session_close(session, false, "client left while the backend was awaited");
+	return true;
+}
+
+/*
+ * @end has ended its side and takes nothing any more either: once its peer has all that
+ * it sent, the connection is over.  Until then, it is looked at again.  Returns whether the
+ * session is gone.
+ */
+static bool ended_for_good(struct session *session, struct endpoint *end)
+{
+	if (!end->ended || !endpoint_is_gone(end))
+		return false;
+	if (end->pending || endpoint_unsent(end_peer(end)) > 0) {
+		session_deadline(session, DEADLINE_LOOK, LOOK_MS);
+		return false;
+	}
+	session_close(session, true, reason_of_failure(end->is_backend, EPIPE));
+	return true;
+}
+
+static void unread_end_changed(struct session *session, struct endpoint *end)
+{
+	int error = endpoint_error(end);
+
+	if (error != 0)
+		session_break(session, end, error);
+	else
+		ended_for_good(session, end);
 }
 
 static void end_ready(evutil_socket_t fd, short what, void *arg)
@@ -431,19 +358,15 @@ static void end_ready(evutil_socket_t fd, short what, void *arg)
 	struct endpoint *end = arg;
 	struct session *session = session_of(end);
 	enum watch watch = watch_came(end);
-	int error;
 
 	(void)fd;
 	(void)what;
-	if (session->state == SESSION_CONNECTING) {
-		awaiting_client_ready(session);
-	} else if (watch == WATCH_READABLE) {
+	if (session->state == SESSION_CONNECTING)
+		left_while_awaiting(session);
+	else if (watch == WATCH_READABLE)
 		session_turn(session, end);
-	} else {
-		error = endpoint_error(end);
-		if (error != 0)
-			session_break(session, end, error);
-	}
+	else
+		unread_end_changed(session, end);
 }
 
 static void peer_writable(evutil_socket_t fd, short what, void *arg)
@@ -484,43 +407,91 @@ static void connect_backend(struct session *session)
 	int fd = attempt_start(&session->host->loop, session->proxy->backend, backend_answered,
 			       session, &session->attempt, &error);
 
-	if (fd >= 0)
+	if (fd >= 0) {
 		begin_relay(session, fd, error);
-	else if (fd == -EINPROGRESS)
-		session_watch(session);
-	else if (!session_deadline(session, DEADLINE_RETRY, STARVED_RETRY_MS))
-		session_fail(session, "connect failed: out of memory");
+		return;
+	}
+	if (fd != -EINPROGRESS)
+		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
+	session_watch(session);
 }
 
 /* ---- deadlines ---- */
 
-static void retry(struct session *session)
+/* Tries again what memory was missing for.  May free the session. */
+static void session_resume(struct session *session)
 {
 	session->starved = false;
-	if (session->state == SESSION_CONNECTING && !session->attempt)
-		connect_backend(session);
-	else
+	timeouts_set(session);
+	switch ((enum session_state)session->state) {
+	case SESSION_CONNECTING:
+		hold(session);
+		if (session->attempt)
+			session_watch(session);
+		else
+			connect_backend(session);
+		break;
+	case SESSION_RELAYING:
 		session_watch(session);
+		break;
+	case SESSION_ABORTING:
+		abort_check(session);
+		break;
+	case SESSION_NEW:
+	case SESSION_CLOSED:
+		break;
+	}
 }
 
-static void look(struct session *session)
+static void look_while_connecting(struct session *session)
+{
+	if (!left_while_awaiting(session))
+		hold(session);
+}
+
+static void look_at_unread(struct session *session)
 {
 	session->watch_gone = true;
+	if (ended_for_good(session, &session->client) || ended_for_good(session, &session->backend))
+		return;
+	if (session->client.ended)
+		endpoint_probe(&session->client);
+	if (session->backend.ended)
+		endpoint_probe(&session->backend);
 	session_watch(session);
+}
+
+/* It was read again meanwhile, or is not. */
+static void look(struct session *session)
+{
+	bool unread = endpoint_is_unread(&session->client) || endpoint_is_unread(&session->backend);
+
+	if (session->state == SESSION_CONNECTING)
+		look_while_connecting(session);
+	else if (unread)
+		look_at_unread(session);
 }
 
 static void time_out(struct session *session, enum deadline which)
 {
-	if (timeouts_are_over(session, which))
-		session_close(session, CLOSE_RESET,
-			      which == DEADLINE_IDLE ? "idle timeout" : "half-close timeout");
+	const char *reason = timeouts_over(session, which);
+
+	if (reason)
+		session_close(session, true,
+			      session->state == SESSION_ABORTING ? session->reason : reason);
+}
+
+static void let_go(struct session *session)
+{
+	session->host->ops->cut(session->host);
+	session_fail(session, "no connection within 5 s while the process drains");
 }
 
 static void deadline_over(struct session *session, enum deadline which)
 {
 	switch (which) {
 	case DEADLINE_RETRY:
-		retry(session);
+		session_resume(session);
 		break;
 	case DEADLINE_COALESCE:
 		timeouts_check_coalescing(session);
@@ -528,11 +499,15 @@ static void deadline_over(struct session *session, enum deadline which)
 	case DEADLINE_LOOK:
 		look(session);
 		break;
-	case DEADLINE_ABORT:
-		abort_on(session);
+	case DEADLINE_HELD:
+		let_go(session);
+		break;
+	case DEADLINE_DELIVERY:
+		abort_check(session);
 		break;
 	case DEADLINE_IDLE:
 	case DEADLINE_HALF_CLOSE:
+	case DEADLINE_LIFE:
 		time_out(session, which);
 		break;
 	case DEADLINE_NONE:
@@ -548,8 +523,39 @@ static void timers_fired(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	(void)timers_arm(timers); /* its room was just this event's */
+	/* Never without memory: the place among libevent's timers is free again. */
+	(void)timers_arm(timers);
 	deadline_over(session, which);
+}
+
+/* ---- of memory there was none ---- */
+
+static void rescue_if_stuck(void *object)
+{
+	struct session *session = object;
+
+	if (!session->stuck)
+		return;
+	session->stuck = false;
+	session_resume(session);
+}
+
+static bool prepare_rescue(struct session_host *host)
+{
+	static const struct timeval one_day = { .tv_sec = 24 * 3600 };
+
+	host->is_rescue_due = false;
+	return event_add(&host->rescue, &one_day) == 0;
+}
+
+static void rescue_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct session_host *host = arg;
+
+	(void)fd;
+	(void)what;
+	prepare_rescue(host);
+	slab_each(&host->sessions, rescue_if_stuck);
 }
 
 /* ---- whoever runs it ---- */
@@ -575,19 +581,36 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	connect_backend(session);
 }
 
-void session_host_init(struct session_host *host, const struct session_host_ops *ops,
-		       size_t pipe_size, unsigned int max_pipes)
+int session_host_init(struct session_host *host, const struct session_host_ops *ops,
+		      size_t pipe_size, unsigned int max_pipes)
 {
 	host->ops = ops;
 	host->fired = timers_fired;
 	pipe_pool_init(&host->pipes, pipe_size, max_pipes);
 	slab_init(&host->sessions, sizeof(struct session));
 	slab_init(&host->timings, sizeof(struct session_timing));
+	event_assign(&host->rescue, host->loop.base, -1, 0, rescue_fired, host);
+	return prepare_rescue(host) ? 0 : -ENOMEM;
 }
 
 void session_host_clear(struct session_host *host)
 {
+	event_del(&host->rescue);
 	pipe_pool_clear(&host->pipes);
 	slab_clear(&host->sessions);
 	slab_clear(&host->timings);
+}
+
+static void bound_if_held(void *object)
+{
+	struct session *session = object;
+
+	if (session->state == SESSION_CONNECTING)
+		hold(session);
+}
+
+void session_host_drain(struct session_host *host)
+{
+	host->draining = true;
+	slab_each(&host->sessions, bound_if_held);
 }

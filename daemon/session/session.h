@@ -15,13 +15,15 @@ struct session_host_ops;
 struct sfront_connection;
 
 /*
- * Fills in all of a host but its loop, which is there.
+ * Fills in all of a host but its loop, which runs already.
  *
  * @ops:       whom its sessions tell; borrowed
  * @pipe_size: see pipe_pool_init(), as is @max_pipes
+ *
+ * Returns 0 or -ENOMEM.
  */
-void session_host_init(struct session_host *host, const struct session_host_ops *ops,
-		       size_t pipe_size, unsigned int max_pipes);
+int session_host_init(struct session_host *host, const struct session_host_ops *ops,
+		      size_t pipe_size, unsigned int max_pipes);
 
 /* Every session must have ended. */
 void session_host_clear(struct session_host *host);
@@ -33,6 +35,12 @@ void session_host_clear(struct session_host *host);
  */
 void session_start(struct session_host *host, struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection);
+
+/*
+ * The process drains: from now on a client is held for 5 s at most while its backend
+ * cannot be reached, and then reset, as one that is cut.
+ */
+void session_host_drain(struct session_host *host);
 
 /* Ends the session now, both sides with a reset: the drain is over. */
 void session_cut(struct session *session);

@@ -13,6 +13,7 @@
 
 #include "daemon/relay/coalesce.h"
 #include "daemon/relay/endpoint.h"
+#include "daemon/session/delivery.h"
 #include "daemon/session/timers.h"
 
 struct access_note;
@@ -44,8 +45,8 @@ enum session_state {
 /* What only a session has that waits for a certain time: most never do. */
 struct session_timing {
 	struct timers timers;
-	uint64_t unsent;       /* in the sockets, as was seen when the idle timeout was over */
-	uint64_t abort_due_ms; /* while ABORTING: deliver no longer than that */
+	uint64_t unsent;             /* in the sockets, as was seen when a timeout was over */
+	struct delivery delivery;    /* while ABORTING */
 	struct coalesce coalesce[2]; /* the client's, the backend's */
 };
 
@@ -65,7 +66,8 @@ struct session {
 	uint8_t state;                 /* enum session_state */
 	bool single : 1;               /* the process serves this one connection */
 	bool watch_gone : 1;   /* an end has not been read for a while: watch for its reset */
-	bool starved : 1;      /* memory was short; the timer tries again */
+	bool starved : 1;      /* memory was short: no byte moves until the next try */
+	bool stuck : 1;        /* there was not even any for a deadline: see session_host.rescue */
 	bool client_broke : 1; /* while ABORTING: else the backend did */
 };
 

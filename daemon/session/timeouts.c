@@ -6,19 +6,35 @@
 
 #include <sockfront/listener.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/session/host.h"
 #include "daemon/session/state.h"
 
-/* The session's deadlines, made if need be.  NULL: out of memory. */
-static struct session_timing *timing_of(struct session *session)
+/*
+ * The host's event is there in advance, with its place among libevent's timers: to move it
+ * takes no memory.
+ */
+static void be_stuck(struct session *session)
+{
+	const struct timeval soon = timeval_from_ms(RETRY_MS);
+	struct session_host *host = session->host;
+
+	session->stuck = true;
+	if (!host->is_rescue_due)
+		host->is_rescue_due = event_add(&host->rescue, &soon) == 0;
+}
+
+struct session_timing *session_timing(struct session *session)
 {
 	struct session_host *host = session->host;
 
 	if (session->timing)
 		return session->timing;
-	if (!slab_ready(&host->timings))
+	if (!slab_ready(&host->timings)) {
+		be_stuck(session);
 		return NULL;
+	}
 	session->timing = slab_take(&host->timings);
 	timers_init(&session->timing->timers, host->loop.base, host->fired, session);
 	return session->timing;
@@ -26,16 +42,24 @@ static struct session_timing *timing_of(struct session *session)
 
 bool session_deadline(struct session *session, enum deadline which, uint64_t ms)
 {
-	struct session_timing *timing = timing_of(session);
+	struct session_timing *timing = session_timing(session);
 
-	return timing && timers_set(&timing->timers, which, ms);
+	if (!timing)
+		return false;
+	if (timers_set(&timing->timers, which, ms))
+		return true;
+	be_stuck(session);
+	return false;
 }
 
 bool session_deadline_by(struct session *session, enum deadline which, uint64_t ms)
 {
-	if (session->timing && timers_is_set(&session->timing->timers, which))
-		return timers_arm(&session->timing->timers);
-	return session_deadline(session, which, ms);
+	if (!session->timing || !timers_is_set(&session->timing->timers, which))
+		return session_deadline(session, which, ms);
+	if (timers_arm(&session->timing->timers))
+		return true;
+	be_stuck(session);
+	return false;
 }
 
 static void stop_coalescing(struct session *session)
@@ -49,7 +73,7 @@ void timeouts_clear(struct session *session)
 	if (!session->timing)
 		return;
 	stop_coalescing(session);
-	for (enum deadline which = 0; which < DEADLINES; which++)
+	for (enum deadline which = 0; which < DEADLINE_LIFE; which++)
 		timers_clear(&session->timing->timers, which);
 }
 
@@ -75,7 +99,7 @@ static void look_soon(struct session *session)
 
 static void note_bulk(struct session *session, struct endpoint *from)
 {
-	if ((from->bulk || from->coalesces) && timing_of(session) &&
+	if ((from->bulk || from->coalesces) && session_timing(session) &&
 	    coalesce_note(&session->timing->coalesce[from->is_backend], from,
 			  session->host->pipes.pipe_capacity))
 		look_soon(session);
@@ -93,16 +117,37 @@ void timeouts_check_coalescing(struct session *session)
 
 /* ---- timeouts ---- */
 
-/* What could not be timed for want of memory is with the next bytes. */
-void timeouts_note_activity(struct session *session)
+/* @renew: from now on, even if it was set before */
+static void set_limit(struct session *session, enum deadline which, uint64_t ms, bool renew)
+{
+	if (ms == SFRONT_INFINITY_MS)
+		return;
+	if (renew)
+		session_deadline(session, which, ms);
+	else
+		session_deadline_by(session, which, ms);
+}
+
+/* Those that are counted since the last byte. */
+static void set_silence_limits(struct session *session, bool renew)
 {
 	const struct proxy_config *config = &session->proxy->config;
 
-	if (config->idle_timeout_ms != SFRONT_INFINITY_MS)
-		session_deadline(session, DEADLINE_IDLE, config->idle_timeout_ms);
-	if (config->half_close_timeout_ms != SFRONT_INFINITY_MS &&
-	    (session->client.ended || session->backend.ended))
-		session_deadline_by(session, DEADLINE_HALF_CLOSE, config->half_close_timeout_ms);
+	set_limit(session, DEADLINE_IDLE, config->idle_timeout_ms, renew);
+	if (session->client.ended || session->backend.ended)
+		set_limit(session, DEADLINE_HALF_CLOSE, config->half_close_timeout_ms, renew);
+}
+
+void timeouts_set(struct session *session)
+{
+	set_limit(session, DEADLINE_LIFE, session->proxy->config.connection_timeout_ms, false);
+	if (session->state == SESSION_RELAYING)
+		set_silence_limits(session, false);
+}
+
+void timeouts_note_activity(struct session *session)
+{
+	set_silence_limits(session, true);
 }
 
 void timeouts_note_bytes(struct session *session, struct endpoint *from)
@@ -124,10 +169,13 @@ static bool is_draining(struct session *session)
 	return moves;
 }
 
-bool timeouts_are_over(struct session *session, enum deadline which)
+const char *timeouts_over(struct session *session, enum deadline which)
 {
-	if (which != DEADLINE_IDLE || !is_draining(session))
-		return true;
-	session_deadline(session, DEADLINE_IDLE, session->proxy->config.idle_timeout_ms);
-	return false;
+	if (which == DEADLINE_LIFE)
+		return "connection timeout";
+	if (is_draining(session)) {
+		timeouts_note_activity(session);
+		return NULL;
+	}
+	return which == DEADLINE_IDLE ? "idle timeout" : "half-close timeout";
 }

@@ -14,29 +14,42 @@
 
 struct endpoint;
 struct session;
+struct session_timing;
+
+/* How soon to try again what memory was missing for. */
+#define RETRY_MS 100
 
 /*
- * @which is over in @ms.  False: out of memory, and it goes untimed until the next
- * occasion.
+ * What is timed of the session, made if need be.  NULL: out of memory; the session is stuck
+ * then, and will be tried again.
  */
+struct session_timing *session_timing(struct session *session);
+
+/* @which is over in @ms.  False: as above. */
 bool session_deadline(struct session *session, enum deadline which, uint64_t ms);
 
-/* The same, but for one that is set already: it stays as it is. */
+/* The same, but one that is set already stays as it is. */
 bool session_deadline_by(struct session *session, enum deadline which, uint64_t ms);
 
-/* Bytes from @from have moved, or are waiting to. */
-void timeouts_note_bytes(struct session *session, struct endpoint *from);
+/* Sets the timeouts that the session should have and does not. */
+void timeouts_set(struct session *session);
 
-/* Something has happened; with the first end that has ended the half-close timeout begins. */
+/* Something has happened: what is timed since then begins anew. */
 void timeouts_note_activity(struct session *session);
 
-/* The deadline of a timeout is over: whether the session is too. */
-bool timeouts_are_over(struct session *session, enum deadline which);
+/* The same: bytes from @from have moved, or are waiting to. */
+void timeouts_note_bytes(struct session *session, struct endpoint *from);
+
+/*
+ * The deadline of a timeout is over.  Returns why the session is too, in words; NULL: it
+ * is not, since bytes still move.
+ */
+const char *timeouts_over(struct session *session, enum deadline which);
 
 /* Looks after bytes that coalesce: DEADLINE_COALESCE is over. */
 void timeouts_check_coalescing(struct session *session);
 
-/* Nothing of the above is timed any more. */
+/* Nothing is timed any more but the connection-timeout. */
 void timeouts_clear(struct session *session);
 
 /* At the end of the session, while its descriptors are open. */

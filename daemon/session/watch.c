@@ -17,13 +17,17 @@ static int add_event(struct event_base *base, struct endpoint *end, enum watch w
 		     event_callback_fn ready)
 {
 	static const struct timeval at_once = { 0, 0 };
-	bool is_file = end->read_stream == SFRONT_STREAM_FILE;
-	short what = is_file ? 0 : EV_READ | EV_PERSIST;
+	if (watch == WATCH_GONE) {
+		int fd = is_socket(end->read_stream) ? end->read_fd : end->write_fd;
 
-	if (watch == WATCH_GONE)
-		what |= EV_ET;
-	event_assign(&end->event, base, is_file ? -1 : end->read_fd, what, ready, end);
-	return event_add(&end->event, is_file ? &at_once : NULL);
+		event_assign(&end->event, base, fd, EV_READ | EV_PERSIST | EV_ET, ready, end);
+	} else if (end->read_stream == SFRONT_STREAM_FILE) {
+		event_assign(&end->event, base, -1, 0, ready, end);
+		return event_add(&end->event, &at_once);
+	} else {
+		event_assign(&end->event, base, end->read_fd, EV_READ | EV_PERSIST, ready, end);
+	}
+	return event_add(&end->event, NULL);
 }
 
 bool watch_end(struct event_base *base, struct endpoint *end, enum watch watch,
@@ -44,17 +48,23 @@ enum watch watch_came(struct endpoint *end)
 {
 	enum watch watch = end->watch;
 
-	if (end->read_stream == SFRONT_STREAM_FILE)
+	if (watch == WATCH_READABLE && end->read_stream == SFRONT_STREAM_FILE)
 		end->watch = WATCH_NOTHING; /* a timer: it fires once */
 	return watch;
 }
 
-bool watch_pending(struct event_base *base, struct endpoint *from, event_callback_fn writable)
+bool watch_pending(struct event_base *base, struct endpoint *from, bool wanted,
+		   event_callback_fn writable)
 {
 	struct pending *pending = from->pending;
 
-	if (!pending || pending->waiting)
+	if (!pending || pending->waiting == wanted)
 		return true;
+	pending->waiting = false;
+	if (!wanted) {
+		event_del(&pending->writable);
+		return true;
+	}
 	event_assign(&pending->writable, base, end_peer(from)->write_fd, EV_WRITE | EV_PERSIST,
 		     writable, from);
 	if (event_add(&pending->writable, NULL) < 0)

@@ -22,9 +22,10 @@ bool watch_end(struct event_base *base, struct endpoint *end, enum watch watch,
 enum watch watch_came(struct endpoint *end);
 
 /*
- * Waits until the peer of @from takes what is pending, if anything is, for as long as that
- * is so.  False: out of memory.
+ * If anything is pending from @from: waits, or no longer waits, until the peer takes it.
+ * Ends by itself once nothing is.  False: out of memory, and it does not wait.
  */
-bool watch_pending(struct event_base *base, struct endpoint *from, event_callback_fn writable);
+bool watch_pending(struct event_base *base, struct endpoint *from, bool wanted,
+		   event_callback_fn writable);
 
 #endif

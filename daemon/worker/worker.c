@@ -227,11 +227,12 @@ static int host_init(struct session_host *host, size_t pipe_size, unsigned int m
 {
 	int r;
 
-	session_host_init(host, &host_ops, pipe_size, max_pipes);
 	host->loop.base = new_base();
 	if (!host->loop.base)
 		return -ENOMEM;
-	r = mailbox_open(&host->loop.mailbox, host->loop.base);
+	r = session_host_init(host, &host_ops, pipe_size, max_pipes);
+	if (r == 0)
+		r = mailbox_open(&host->loop.mailbox, host->loop.base);
 	if (r < 0)
 		event_base_free(host->loop.base);
 	return r;

@@ -59,6 +59,7 @@ SOMETIMES = {
     "backend-tcp-user-timeout": ("60s",),
     "idle-timeout": ("3min", "1h"),
     "half-close-timeout": ("3min",),
+    "connection-timeout": ("1h",),
     "connect-timeout": ("2min",),
 }
 SECTIONS = ("one", "two", "three")

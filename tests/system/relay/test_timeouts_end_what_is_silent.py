@@ -16,16 +16,61 @@ def test_inetd_idle_timeout(stage):
     assert proxy.wait(5) in (0, 1)
 
 
-def test_half_closed_connection_is_bounded_whatever_moves(stage):
-    """The other side's trickle does not put it off; an idle timeout it would."""
-    proxy, client, connection = stage.pair("--access-log", "--half-close-timeout=1s", "--idle-timeout=1s")
+def test_half_closed_connection_may_take_its_time(stage):
+    """The answer trickles for longer than the half-close timeout, which is counted since the last byte."""
+    proxy, client, connection = stage.pair("--access-log", "--half-close-timeout=2s")
     client.shutdown(socket.SHUT_WR)
+    assert outcome(connection) == (b"", "end")
+    for _ in range(12):
+        connection.sendall(b"drip")
+        time.sleep(0.3)
+    assert outcome(client) == (12 * b"drip", "reset")
+    line = proxy.wait_log('reason="half-close timeout')[0]
+    assert "down=48 " in line
+
+
+def test_answer_on_its_way_keeps_a_half_closed_connection_alive(stage, data_path):
+    """The kernel still delivers what we have nothing left to do for."""
+    backend = stage.backend()
+    proxy = stage.proxy("--access-log", "--half-close-timeout=1s", *data_path, "127.0.0.1:0", backend.address)
+    client = stage.connect(proxy.listening[0], receive_buffer=65536)
+    connection = backend.accept()
+    client.shutdown(socket.SHUT_WR)
+    data = random_bytes(stage.seed, 2_000_000)
+    connection.sendall(data)
+    received = b""
+    while len(received) < len(data):
+        received += client.recv(65536)
+        time.sleep(0.1)
+    assert received == data
+
+
+@pytest.mark.parametrize("moves", ["bytes", "nothing"])
+def test_connection_timeout_bounds_the_whole_life(stage, moves):
+    """Whatever moves: both sides are reset."""
+    proxy, client, connection = stage.pair("--access-log", "--connection-timeout=2s", listen="127.0.0.1:0")
     began = time.monotonic()
-    with pytest.raises(ConnectionError):
-        while time.monotonic() - began < 10:
-            connection.sendall(b"drip")
-            time.sleep(0.1)
-    proxy.wait_log('reason="half-close timeout')
+    if moves == "bytes":
+        with pytest.raises(ConnectionError):
+            while time.monotonic() - began < 20:
+                connection.sendall(b"drip")
+                time.sleep(0.1)
+    else:
+        assert outcome(connection)[1] == "reset"
+    received, end = outcome(client)
+    assert end == "reset" and (moves == "nothing" or len(received) >= 4)
+    assert time.monotonic() - began > 1.5
+    proxy.wait_log('reason="connection timeout"')
+
+
+def test_connection_timeout_ends_the_wait_for_a_backend(stage):
+    """Its life begins when it is accepted."""
+    gone = stage.backend()
+    gone.close()
+    proxy = stage.proxy("--access-log", "--connection-timeout=1s", "--connect-timeout=1h", "127.0.0.1:0",
+                        gone.address)
+    assert outcome(stage.connect(proxy.listening[0]))[1] == "reset"
+    proxy.wait_log('reason="connection timeout"')
 
 
 def test_backend_that_never_answers(stage):

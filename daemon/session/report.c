@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines about a session: see report.h.  Between session.c and the two logs.
+ */
+#include "daemon/session/report.h"
+
+#include "daemon/backend/backend.h"
+#include "daemon/base/log.h"
+#include "daemon/proxy/proxy.h"
+#include "daemon/session/access_log.h"
+#include "daemon/session/host.h"
+#include "daemon/session/state.h"
+
+void report_end(const struct session *session, bool reset, const char *reason)
+{
+	char client[SFRONT_ADDRESS_TEXT_SIZE];
+	struct access_record record = {
+		.client = client,
+		.listener = proxy_socket_at(session->proxy, session->socket)->text,
+		.backend = backend_text(session->proxy->backend),
+		.up = session->client.moved,
+		.down = session->backend.moved,
+		.duration_ms = access_note_age_ms(session->note),
+		.reason = reason,
+	};
+
+	if (!session->proxy->access_log)
+		return;
+	if (reset) {
+		record.up -= endpoint_undelivered(&session->backend);
+		record.down -= endpoint_undelivered(&session->client);
+	}
+	access_log_format_client(session->note, &session->client, client, sizeof(client));
+	access_log_write(&record);
+}
+
+void report_failure(const struct session *session, const char *reason)
+{
+	static struct log_limit limit;
+	char client[SFRONT_ADDRESS_TEXT_SIZE];
+	unsigned int dropped;
+
+	if (session->single) {
+		session->host->ops->failed(session->host);
+		log_line(LOG_ERR, "connection to %s: %s", backend_text(session->proxy->backend),
+			 reason);
+		return;
+	}
+	if (!log_wants(LOG_WARNING) || !log_limit_passes(&limit, &dropped))
+		return;
+	access_log_format_client(session->note, &session->client, client, sizeof(client));
+	log_line(LOG_WARNING, "backend %s: %s (client %s, listener %s%s)",
+		 backend_text(session->proxy->backend), reason, client,
+		 proxy_socket_at(session->proxy, session->socket)->text,
+		 dropped > 0 ? "; similar messages were held back" : "");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the operator hears of a session: its line in the access log, and a failure even
+ * without one.
+ */
+#ifndef DAEMON_SESSION_REPORT_H
+#define DAEMON_SESSION_REPORT_H
+
+#include <stdbool.h>
+
+struct session;
+
+/*
+ * The access log's line, if there is one; the descriptors are still open.
+ *
+ * @reset: what is on its way will not arrive, and does not count
+ */
+void report_end(const struct session *session, bool reset, const char *reason);
+
+/*
+ * Something other than the client's own doing ended it: said at most once a second; one
+ * that serves a single connection says so with its exit status too.
+ */
+void report_failure(const struct session *session, const char *reason);
+
+#endif
