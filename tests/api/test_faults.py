@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-REFERENCE = re.compile(r'(\w+)/(\w+):(\w+)(?:\["(.+)"\])?')
-FILES = {"vm": "tests/vm/guest/test_{}.py", "unit": "tests/unit/test_{}.c"}
+REFERENCE = re.compile(r'(\w+(?:/\w+)?)/(\w+):(\w+)(?:\["(.+)"\])?')
+
+
+def path_of(area, name):
+    if area == "vm":
+        return TOP / f"tests/vm/guest/test_{name}.py"
+    if area.split("/")[0] == "unit":
+        return TOP / f"tests/{area}/test_{name}.c"
+    return TOP / f"tests/system/{area}/test_{name}.py"
 
 
 def rows():
@@ -40,7 +47,7 @@ def test_row_names_tests_that_exist(tests):
     assert named, "a row without a test"
     for reference in named:
         area, name, function, row = REFERENCE.fullmatch(reference).groups()
-        path = TOP / FILES.get(area, f"tests/system/{area}/test_{{}}.py").format(name)
+        path = path_of(area, name)
         assert path.exists(), reference
         assert function in functions(path), reference
         assert row is None or row in table_rows(path), reference

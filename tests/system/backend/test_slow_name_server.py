@@ -1,55 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A name server that is slow or silent: the last good answer is used after a second, and nobody else waits."""
 
-import random
-import socket
-import struct
-import subprocess
-import threading
-
 import pytest
 
 from support.faults import Faults
-from support.proxy import HANDOVER
+from support.names import NameServer
 from support.streams import exchange, outcome
-
-
-class NameServer:
-    """Says 127.0.0.1 for every name: at once, or when held questions are let go."""
-
-    def __init__(self, stage):
-        self.socket = stage.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        self.address = f"127.{random.randrange(1, 250)}.{random.randrange(250)}.53"
-        self.holding = False
-        self.held = []
-        try:
-            self.socket.bind((self.address, 53))
-        except PermissionError:
-            pytest.skip("port 53 may not be bound here (not root?)")
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                question, asker = self.socket.recvfrom(512)
-            except OSError:
-                return
-            self.held.append((question, asker))
-            if not self.holding:
-                self.let_go()
-
-    def let_go(self):
-        while self.held:
-            question, asker = self.held.pop()
-            self.socket.sendto(reply(question), asker)
-
-
-def reply(question):
-    end = question.index(b"\0", 12) + 5
-    record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton("127.0.0.1")
-    if question[end - 4 : end - 2] != b"\0\1":  # not for an IPv4 address: there is none
-        record = b""
-    return question[:2] + struct.pack(">HHHHH", 0x8180, 1, bool(record), 0, 0) + question[12:end] + record
 
 
 @pytest.fixture
@@ -58,18 +14,9 @@ def server(stage):
 
 
 @pytest.fixture
-def handover(stage, server):
+def handover(server):
     """Options that make it the one source of names."""
-    files = {
-        "/etc/resolv.conf": f"nameserver {server.address}\noptions timeout:30 attempts:1\n",
-        "/etc/nsswitch.conf": "hosts: dns\nservices: files\npasswd: files\ngroup: files\n",
-    }
-    options = []
-    for path, text in files.items():
-        options += ["--bind-over", f"{stage.file(path.rpartition('/')[2], text)}:{path}"]
-    if subprocess.run([*HANDOVER, *options, "/bin/true"], capture_output=True).returncode:
-        pytest.skip("no mount namespace may be made here (not root?)")
-    return options
+    return server.handover
 
 
 @pytest.mark.plain_only("a sanitizer's library must be the first one loaded")

@@ -144,12 +144,13 @@ class Reserved:
 class Deaf:
     """A port whose backlog is full: connecting to it gets no answer."""
 
-    def __init__(self, stage):
+    def __init__(self, stage, host="127.0.0.1", port=0):
         self.stage = stage
         self.socket = stage.keep(socket.socket())
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind((host, port))
         self.socket.listen(0)
-        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        self.port = self.socket.getsockname()[1]
+        self.address = f"{host}:{self.port}"
         for _ in range(8):
             filler = stage.keep(socket.socket())
             filler.setblocking(False)

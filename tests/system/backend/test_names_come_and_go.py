@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Names that appear, move and vanish while clients wait for their backend."""
+
+import pytest
+
+from support.backend import Deaf, Reserved
+from support.faults import Faults
+from support.names import NXDOMAIN, SERVFAIL, Hosts, NameServer
+from support.proc import wait_until
+from support.streams import exchange, reset
+
+
+def test_name_that_exists_only_later(stage):
+    """A machine that is still booting; and a typing error shows at once."""
+    backend, hosts = stage.backend(), Hosts(stage)
+    proxy = stage.proxy("--connect-timeout=60s", "127.0.0.1:0", f"late.test:{backend.port}", handover=hosts.handover)
+    client = stage.connect(proxy.listening[0])
+    line = proxy.wait_log("does not resolve")[0]
+    assert f"late.test:{backend.port}" in line and "up to 60 s" in line
+    hosts.say("127.0.0.1 late.test\n")
+    exchange(client, backend.accept(30), seed=stage.seed, size=1000)
+    proxy.wait_log("backend late.test:.* answers$")
+    assert len(proxy.grep("does not resolve")) == 1
+
+
+def test_name_that_moves_while_an_attempt_hangs(stage):
+    silent = Deaf(stage)
+    backend = stage.backend(host="127.0.0.2", port=silent.port)
+    hosts = Hosts(stage, "127.0.0.1 moving.test\n")
+    proxy = stage.proxy(
+        "--connect-timeout=infinity", "127.0.0.1:0", f"moving.test:{silent.port}", handover=hosts.handover
+    )
+    client = stage.connect(proxy.listening[0])
+    wait_until(lambda: proxy.excess_sockets() == 2, "the attempt hangs")
+    hosts.say("127.0.0.2 moving.test\n")
+    connection = backend.accept(30)
+    wait_until(lambda: proxy.excess_sockets() == 2, "what the name no longer leads to is left")
+    exchange(client, connection, seed=stage.seed, size=1000)
+
+
+@pytest.mark.plain_only("a sanitizer's library must be the first one loaded")
+def test_name_that_is_gone_for_good(stage):
+    """Its old address may be somebody else's; meanwhile the client's attempt goes on."""
+    port, server, faults = Reserved(stage), NameServer(stage), Faults(stage)
+    proxy = stage.proxy(
+        "--connect-timeout=infinity",
+        "127.0.0.1:0",
+        f"gone.test:{port.port}",
+        handover=server.handover,
+        environment=faults.environment,
+    )
+    stage.connect(proxy.listening[0])
+    proxy.wait_log("refused")
+    server.failure = NXDOMAIN
+    asked = server.asked
+    wait_until(lambda: server.asked >= asked + 4, "the name is known not to exist")
+    assert not proxy.grep("has not existed")
+    faults.begin("later")
+    assert "gone.test" in proxy.wait_log("has not existed for 30 s", 30)[0]
+    port.open()
+    asked = server.asked
+    wait_until(lambda: server.asked >= asked + 4, "the name is looked up again")
+    port.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        port.socket.accept()
+    server.failure = 0
+    port.accept(stage, 30)
+
+
+@pytest.mark.plain_only("a sanitizer's library must be the first one loaded")
+def test_name_server_that_fails(stage):
+    """Its last good answer is used, long after the time for a name that does not exist."""
+    backend, server, faults = stage.backend(), NameServer(stage), Faults(stage)
+    proxy = stage.proxy(
+        "127.0.0.1:0", f"service.test:{backend.port}", handover=server.handover, environment=faults.environment
+    )
+    exchange(stage.connect(proxy.listening[0]), backend.accept(), seed=1, size=1000)
+    server.failure = SERVFAIL
+    asked = server.asked
+    faults.begin("later")
+    for turn in range(3):
+        exchange(stage.connect(proxy.listening[0]), backend.accept(30), seed=turn, size=1000)
+    assert server.asked > asked
+    assert not proxy.grep("has not existed")
+
+
+def test_silent_name_server_and_a_client_that_leaves(stage):
+    """The attempt ends while its answer is on its way, or still asked for."""
+    backend, server = stage.backend(), NameServer(stage)
+    proxy = stage.proxy("127.0.0.1:0", f"service.test:{backend.port}", handover=server.handover)
+    server.holding = True
+    clients = [stage.connect(proxy.listening[0]) for _ in range(3)]
+    wait_until(lambda: server.held, "the name is looked up")
+    for client in clients:
+        reset(client)
+    server.let_go()
+    proxy.wait_released()
+    server.holding = False
+    exchange(stage.connect(proxy.listening[0]), backend.accept(), seed=stage.seed, size=1000)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""Names as only one proxy sees them: a hosts file or a name server of the test's own."""
+
+import random
+import socket
+import struct
+import subprocess
+import threading
+
+import pytest
+
+from support.proxy import HANDOVER
+
+SWITCH = "hosts: {}\nservices: files\npasswd: files\ngroup: files\n"
+NXDOMAIN, SERVFAIL = 3, 2
+
+
+def shown(stage, files):
+    """Options of handover.py that show these texts in the places of the system's files."""
+    options = []
+    for path, text in files.items():
+        options += ["--bind-over", f"{stage.file(path.rpartition('/')[2], text)}:{path}"]
+    if subprocess.run([*HANDOVER, *options, "/bin/true"], capture_output=True).returncode:
+        pytest.skip("no mount namespace may be made here (not root?)")
+    return options
+
+
+class Hosts:
+    """The one source of names, which may change at any time."""
+
+    def __init__(self, stage, text=""):
+        self.stage = stage
+        files = {"/etc/hosts": text, "/etc/nsswitch.conf": SWITCH.format("files")}
+        self.handover = shown(stage, files)
+
+    def say(self, text):
+        self.stage.file("hosts", text)
+
+
+class NameServer:
+    """
+    Says 127.0.0.1 for every name, or what it is told to say: at once, or when held
+    questions are let go.
+    """
+
+    def __init__(self, stage):
+        self.socket = stage.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.address = f"127.{random.randrange(1, 250)}.{random.randrange(250)}.53"
+        self.holding = False
+        self.held = []
+        self.failure = 0  # NXDOMAIN, SERVFAIL
+        self.asked = 0
+        try:
+            self.socket.bind((self.address, 53))
+        except PermissionError:
+            pytest.skip("port 53 may not be bound here (not root?)")
+        self.handover = shown(
+            stage,
+            {
+                "/etc/resolv.conf": f"nameserver {self.address}\noptions timeout:30 attempts:1\n",
+                "/etc/nsswitch.conf": SWITCH.format("dns"),
+            },
+        )
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                question, asker = self.socket.recvfrom(512)
+            except OSError:
+                return
+            if not question:  # the test is over
+                return
+            self.asked += 1
+            self.held.append((question, asker))
+            if not self.holding:
+                self.let_go()
+
+    def let_go(self):
+        while self.held:
+            question, asker = self.held.pop()
+            self.socket.sendto(self.reply(question), asker)
+
+    def reply(self, question):
+        end = question.index(b"\0", 12) + 5
+        record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton("127.0.0.1")
+        if self.failure or question[end - 4 : end - 2] != b"\0\1":  # not for an IPv4 address: there is none
+            record = b""
+        header = struct.pack(">HHHHH", 0x8180 | self.failure, 1, bool(record), 0, 0)
+        return question[:2] + header + question[12:end] + record
