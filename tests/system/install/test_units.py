@@ -12,7 +12,9 @@ TOP = Path(__file__).resolve().parents[3]
 SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
 SHIPPED = sorted(path.name for path in (TOP / "systemd").glob("*.*"))
 SERVICES = [name for name in SHIPPED if name.endswith(".service")]
+USER_UNITS = sorted(path.name for path in (TOP / "systemd/user").iterdir())
 EXAMPLES = sorted(path.name for path in (TOP / "systemd/examples").iterdir() if path.is_dir())
+OF_A_USER = [name for name in EXAMPLES if name.startswith("user-")]
 OF_THE_SYSTEM = {"ssh.service", "sshd.service"}  # what an example wakes and does not ship
 
 
@@ -30,17 +32,25 @@ def prefix(tmp_path_factory):
                f"BUILD={Path(SOCKFRONT).parent}", "-o", SOCKFRONT,
                env={key: value for key, value in os.environ.items() if key != "MAKEFLAGS"})
     assert done.returncode == 0, done.stdout + done.stderr
+    (path / "run").mkdir()
     return path
 
 
-def verify(prefix, *units):
-    return ask("systemd-analyze", "verify", "--recursive-errors=yes", *units,
-               env={**os.environ, "MANPATH": f"{prefix}/share/man:/usr/share/man"})
+def verify(prefix, *units, manager="--system"):
+    return ask("systemd-analyze", manager, "verify", "--recursive-errors=yes", *units,
+               env={**os.environ, "MANPATH": f"{prefix}/share/man:/usr/share/man",
+                    "XDG_RUNTIME_DIR": f"{prefix}/run", "HOME": f"{prefix}/home"})
 
 
 @pytest.mark.parametrize("unit", SHIPPED)
 def test_shipped_unit_verifies_silently(prefix, unit):
     done = verify(prefix, prefix / "lib/systemd/system" / unit)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", USER_UNITS)
+def test_user_unit_verifies_silently(prefix, unit):
+    done = verify(prefix, prefix / "lib/systemd/user" / unit, manager="--user")
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -50,7 +60,7 @@ def test_example_verifies_silently(prefix, example):
     units = sorted(folder.glob("*.service")) + sorted(folder.glob("*.socket"))
     shipped_backend = example != "guest-ssh"
     assert len(units) >= 2 + shipped_backend, "a socket, a proxy and the backend that it wakes"
-    done = verify(prefix, *units)
+    done = verify(prefix, *units, manager="--user" if example in OF_A_USER else "--system")
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -92,7 +102,7 @@ def services_of(examples):
     return pytest.mark.parametrize("path", sorted(paths), ids=lambda path: path.name)
 
 
-@services_of(EXAMPLES)
+@services_of(set(EXAMPLES) - set(OF_A_USER))
 def test_exposure_of_an_example_is_small(path):
     assert exposure(path) <= 2.0
     assert "DynamicUser=yes" in path.read_text()
@@ -102,6 +112,56 @@ def lines_of(path):
     """Its settings in their order, as (name, value)."""
     return [tuple(line.split("=", 1)) for line in path.read_text().splitlines()
             if "=" in line and not line.startswith(("#", ";"))]
+
+
+# Refused or ignored where a manager has neither capabilities nor a user namespace.
+NEEDS_RIGHTS = {"DynamicUser", "User", "Group", "SupplementaryGroups", "CapabilityBoundingSet",
+                "AmbientCapabilities", "DevicePolicy", "DeviceAllow", "RemoveIPC", "PrivateUsers",
+                "PrivateDevices", "PrivateMounts", "PrivateNetwork", "PrivateTmp", "ProcSubset",
+                "ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname",
+                "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
+                "ProtectProc", "ProtectSystem"}
+
+
+def test_user_template_is_that_of_the_system_without_what_needs_rights():
+    """What it leaves out is in the drop-in, but for what has no meaning there."""
+    system = lines_of(TOP / "systemd/sockfront@.service")
+    user = lines_of(TOP / "systemd/user/sockfront@.service")
+    drop_in = lines_of(TOP / "systemd/examples/user-namespace.conf")
+
+    def names(lines):
+        return {name for name, _ in lines}
+
+    assert not names(user) & NEEDS_RIGHTS
+    assert names(drop_in) <= NEEDS_RIGHTS
+    assert names(system) - names(user) - names(drop_in) == {
+        "DynamicUser", "DevicePolicy", "PrivateMounts", "RemoveIPC"}
+    own = [(name, value.replace("/etc/", "%E/")) for name, value in system
+           if name not in NEEDS_RIGHTS | {"After"}]
+    assert own == [line for line in user if line[0] != "After"]
+
+
+@services_of(OF_A_USER)
+def test_user_example_is_as_restricted_as_the_template(path):
+    restricted = [(name, value) for name, value in lines_of(TOP / "systemd/user/sockfront@.service")
+                  if name.startswith(("System", "Restrict", "NoNew", "UMask", "Lock", "Memory"))
+                  and value not in ("@chown", "on-failure", "1s")
+                  and name not in ("Restart", "RestartSec")]
+    restricted = [(name, value.replace(" AF_VSOCK", "")) for name, value in restricted]
+    assert len(restricted) >= 10
+    assert not [line for line in restricted if line not in lines_of(path)]
+    assert not {name for name, _ in lines_of(path)} & NEEDS_RIGHTS
+
+
+@pytest.mark.parametrize("service", ["user/sockfront@.service", *(
+    f"examples/{name}/{path.name}" for name in OF_A_USER
+    for path in (TOP / "systemd/examples" / name).glob("*.service"))])
+def test_exposure_of_a_user_unit_is_small_with_the_drop_in(tmp_path, service):
+    """systemd-analyze takes every unit for one of root's, without the drop-in for all that it may."""
+    path = tmp_path / "with.service"
+    path.write_text((TOP / "systemd" / service).read_text()
+                    + (TOP / "systemd/examples/user-namespace.conf").read_text())
+    assert exposure(path) <= 2.0
 
 
 @pytest.mark.parametrize("service", SERVICES)
