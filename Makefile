@@ -41,6 +41,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/sockfront
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
+USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
 
 VERSION    := 0.1.0
@@ -306,6 +307,7 @@ lint-python:
 # written to /etc, and no systemd is needed.
 
 units    := $(wildcard systemd/*.service systemd/*.socket)
+user_units := $(wildcard systemd/user/*)
 samples  := README.md NEWS.md LICENSE tests/FAULTS.md $(wildcard conf/*.conf)
 unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
 with_bindir    = sed 's|/usr/bin/sockfront|$(BINDIR)/sockfront|g'
@@ -342,10 +344,11 @@ install-daemon: $(BUILD)/sockfront
 	$(Q)install -D -m 644 daemon/sockfront.8 '$(DESTDIR)$(MANDIR)/man8/sockfront.8'
 	$(Q)install -D -m 644 conf/sockfront.conf.5 '$(DESTDIR)$(MANDIR)/man5/sockfront.conf.5'
 	$(Q)install -D -m 644 daemon/sockfront.bash '$(DESTDIR)$(BASHDIR)/sockfront'
-	$(Q)install -d '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(DOCDIR)'
-	$(Q)for file in $(units); do \
+	$(Q)install -d '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERUNITDIR)' '$(DESTDIR)$(DOCDIR)'
+	$(Q)for file in $(units) $(user_units); do \
+		case $$file in systemd/user/*) to='$(USERUNITDIR)' ;; *) to='$(UNITDIR)' ;; esac; \
 		$(with_bindir) "$$file" | install -m 644 /dev/stdin \
-			'$(DESTDIR)$(UNITDIR)'/"$${file##*/}" || exit 1; \
+			'$(DESTDIR)'"$$to/$${file##*/}" || exit 1; \
 	done
 	$(Q)install -m 644 $(samples) '$(DESTDIR)$(DOCDIR)'
 	$(Q)for file in $(unit_examples); do \
@@ -359,7 +362,8 @@ uninstall:
 		$(foreach p,$(lib_pages),'$(DESTDIR)$(call page_dir,$(p))/$(notdir $(p))') \
 		$(foreach l,$(lib_names),$(foreach f,.a .so .so.$(ABI) .so.$(VERSION), \
 			'$(DESTDIR)$(LIBDIR)/$(l)$(f)') '$(DESTDIR)$(LIBDIR)/pkgconfig/$(l).pc') \
-		$(patsubst systemd/%,'$(DESTDIR)$(UNITDIR)/%',$(units))
+		$(patsubst systemd/%,'$(DESTDIR)$(UNITDIR)/%',$(units)) \
+		$(patsubst systemd/user/%,'$(DESTDIR)$(USERUNITDIR)/%',$(user_units))
 	rm -rf '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(INCLUDEDIR)/sockfront'
 
 help:

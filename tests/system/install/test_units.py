@@ -12,7 +12,10 @@ TOP = Path(__file__).resolve().parents[3]
 SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
 SHIPPED = sorted(path.name for path in (TOP / "systemd").glob("*.*"))
 SERVICES = [name for name in SHIPPED if name.endswith(".service")]
+USER_UNITS = sorted(path.name for path in (TOP / "systemd/user").iterdir())
 EXAMPLES = sorted(path.name for path in (TOP / "systemd/examples").iterdir() if path.is_dir())
+OF_A_USER = [name for name in EXAMPLES if name.startswith("user-")]
+OF_THE_SYSTEM = {"ssh.service", "sshd.service"}  # what an example wakes and does not ship
 
 
 def ask(*command, **more):
@@ -29,12 +32,14 @@ def prefix(tmp_path_factory):
                f"BUILD={Path(SOCKFRONT).parent}", "-o", SOCKFRONT,
                env={key: value for key, value in os.environ.items() if key != "MAKEFLAGS"})
     assert done.returncode == 0, done.stdout + done.stderr
+    (path / "run").mkdir()
     return path
 
 
-def verify(prefix, *units):
-    return ask("systemd-analyze", "verify", "--recursive-errors=yes", *units,
-               env={**os.environ, "MANPATH": f"{prefix}/share/man:/usr/share/man"})
+def verify(prefix, *units, manager="--system"):
+    return ask("systemd-analyze", manager, "verify", "--recursive-errors=yes", *units,
+               env={**os.environ, "MANPATH": f"{prefix}/share/man:/usr/share/man",
+                    "XDG_RUNTIME_DIR": f"{prefix}/run", "HOME": f"{prefix}/home"})
 
 
 @pytest.mark.parametrize("unit", SHIPPED)
@@ -43,12 +48,19 @@ def test_shipped_unit_verifies_silently(prefix, unit):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("unit", USER_UNITS)
+def test_user_unit_verifies_silently(prefix, unit):
+    done = verify(prefix, prefix / "lib/systemd/user" / unit, manager="--user")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_verifies_silently(prefix, example):
     folder = prefix / "share/doc/sockfront/examples" / example
     units = sorted(folder.glob("*.service")) + sorted(folder.glob("*.socket"))
-    assert len(units) >= 3, "a socket, a proxy and the backend that it wakes"
-    done = verify(prefix, *units)
+    shipped_backend = example != "guest-ssh"
+    assert len(units) >= 2 + shipped_backend, "a socket, a proxy and the backend that it wakes"
+    done = verify(prefix, *units, manager="--user" if example in OF_A_USER else "--system")
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -58,6 +70,10 @@ def test_example_wakes_its_backend_and_lets_it_go(example):
                 for path in (TOP / "systemd/examples" / example).glob("*.service")}
     proxies = [text for text in services.values() if "ExecStart=/usr/bin/sockfront" in text]
     backends = [name for name, text in services.items() if "StopWhenUnneeded=yes" in text]
+    assert len(proxies) + len(backends) == len(services)
+    if example == "guest-ssh":
+        assert not backends
+        backends = OF_THE_SYSTEM
     assert proxies and backends
     for text in proxies:
         wanted = " ".join(re.findall(r"^Wants=(.*)$", text, re.MULTILINE)).split()
@@ -65,23 +81,87 @@ def test_example_wakes_its_backend_and_lets_it_go(example):
         assert set(backends) <= set(wanted) <= set(after)
 
 
+def exposure(path):
+    """In a way that needs no manager; a template is judged as an instance."""
+    done = ask("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=100", path)
+    overall = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert overall and done.returncode == 0, done.stdout + done.stderr
+    return float(overall[1])
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_exposure_is_small(prefix, service):
-    # A template is judged as an instance, and a file in a way that needs no manager.
     path = prefix / "lib/systemd/system" / service
-    done = ask("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=16", path)
-    overall = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
-    assert overall, done.stdout + done.stderr
-    assert float(overall[1]) <= 1.6
-    assert done.returncode == 0
+    assert exposure(path) <= 1.6
     # The unit says so itself.
-    assert f"to {overall[1]}." in path.read_text()
+    assert f"to {exposure(path)}." in path.read_text()
+
+
+def services_of(examples):
+    paths = [path for name in examples for path in (TOP / "systemd/examples" / name).glob("*.service")]
+    return pytest.mark.parametrize("path", sorted(paths), ids=lambda path: path.name)
+
+
+@services_of(set(EXAMPLES) - set(OF_A_USER))
+def test_exposure_of_an_example_is_small(path):
+    assert exposure(path) <= 2.0
+    assert "DynamicUser=yes" in path.read_text()
 
 
 def lines_of(path):
     """Its settings in their order, as (name, value)."""
     return [tuple(line.split("=", 1)) for line in path.read_text().splitlines()
             if "=" in line and not line.startswith(("#", ";"))]
+
+
+# Refused or ignored where a manager has neither capabilities nor a user namespace.
+NEEDS_RIGHTS = {"DynamicUser", "User", "Group", "SupplementaryGroups", "CapabilityBoundingSet",
+                "AmbientCapabilities", "DevicePolicy", "DeviceAllow", "RemoveIPC", "PrivateUsers",
+                "PrivateDevices", "PrivateMounts", "PrivateNetwork", "PrivateTmp", "ProcSubset",
+                "ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname",
+                "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
+                "ProtectProc", "ProtectSystem"}
+
+
+def test_user_template_is_that_of_the_system_without_what_needs_rights():
+    """What it leaves out is in the drop-in, but for what has no meaning there."""
+    system = lines_of(TOP / "systemd/sockfront@.service")
+    user = lines_of(TOP / "systemd/user/sockfront@.service")
+    drop_in = lines_of(TOP / "systemd/examples/user-namespace.conf")
+
+    def names(lines):
+        return {name for name, _ in lines}
+
+    assert not names(user) & NEEDS_RIGHTS
+    assert names(drop_in) <= NEEDS_RIGHTS
+    assert names(system) - names(user) - names(drop_in) == {
+        "DynamicUser", "DevicePolicy", "PrivateMounts", "RemoveIPC"}
+    own = [(name, value.replace("/etc/", "%E/")) for name, value in system
+           if name not in NEEDS_RIGHTS | {"After"}]
+    assert own == [line for line in user if line[0] != "After"]
+
+
+@services_of(OF_A_USER)
+def test_user_example_is_as_restricted_as_the_template(path):
+    restricted = [(name, value) for name, value in lines_of(TOP / "systemd/user/sockfront@.service")
+                  if name.startswith(("System", "Restrict", "NoNew", "UMask", "Lock", "Memory"))
+                  and value not in ("@chown", "on-failure", "1s")
+                  and name not in ("Restart", "RestartSec")]
+    restricted = [(name, value.replace(" AF_VSOCK", "")) for name, value in restricted]
+    assert len(restricted) >= 10
+    assert not [line for line in restricted if line not in lines_of(path)]
+    assert not {name for name, _ in lines_of(path)} & NEEDS_RIGHTS
+
+
+@pytest.mark.parametrize("service", ["user/sockfront@.service", *(
+    f"examples/{name}/{path.name}" for name in OF_A_USER
+    for path in (TOP / "systemd/examples" / name).glob("*.service"))])
+def test_exposure_of_a_user_unit_is_small_with_the_drop_in(tmp_path, service):
+    """systemd-analyze takes every unit for one of root's, without the drop-in for all that it may."""
+    path = tmp_path / "with.service"
+    path.write_text((TOP / "systemd" / service).read_text()
+                    + (TOP / "systemd/examples/user-namespace.conf").read_text())
+    assert exposure(path) <= 2.0
 
 
 @pytest.mark.parametrize("service", SERVICES)

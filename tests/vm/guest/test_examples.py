@@ -101,7 +101,7 @@ def test_guest_ssh(units):
     units.file("/etc/ssh/sshd_config", f"HostKey {keys}/host\nUsePAM no\nStrictModes no\n"
                f"AuthorizedKeysFile {keys}/user.pub\nPermitRootLogin yes\n")
     units.example("guest-ssh")
-    units.used("guest-ssh.service", "guest-sshd.service")
+    units.used("guest-ssh.service", "ssh.service")
     units.start("guest-ssh.socket")
     if not units.show("guest-ssh.socket", "ConditionResult"):
         raise Skip("guest-ssh.socket is for virtual machines, which systemd does not take this for")
