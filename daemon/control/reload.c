@@ -71,13 +71,20 @@ static bool read_config(struct config *config, const char **ret_file)
 	return false;
 }
 
-/* Whether the path of a UNIX socket still leads to it. */
-static bool is_reachable(const struct listener *listener)
+/*
+ * Whether a listener is still what its line says.  One that is not is bound anew, unless
+ * there is nothing to bind it to at present, or it is not ours to bind.
+ */
+static bool is_kept(const struct listener *listener)
 {
-	for (size_t i = 0; i < listener->n_sockets; i++)
-		if (sfront_listener_check(listener->open, i) < 0)
-			return false;
-	return true;
+	struct sfront_error err;
+	int r = sfront_listener_verify(listener->open, &listener->address, listener->options, &err);
+	bool is_kept = r == 0 || r == -ENODEV || !listener_is_own(listener);
+
+	if (r < 0)
+		log_line(LOG_WARNING, "%s; %s", err.message,
+			 is_kept ? "no client reaches it for the time being" : "it is bound anew");
+	return is_kept;
 }
 
 static struct listener *find_running(void *data, const struct proxy *proxy, size_t line)
@@ -85,7 +92,7 @@ static struct listener *find_running(void *data, const struct proxy *proxy, size
 	const struct listen_config *listen = &proxy->config.listen[line];
 	struct listener *listener = generation_listener(data, &listen->address, listen->nth);
 
-	if (!listener || !is_reachable(listener))
+	if (!listener || !is_kept(listener))
 		return NULL;
 	return listener_ref(listener);
 }
