@@ -365,7 +365,13 @@ int sfront_listener_path_id(const struct sfront_listener *listener, size_t index
 	return 0;
 }
 
+bool sfront_accept_is_forbidden(int error)
+{
+	return error == -EPERM || error == -EACCES;
+}
+
 bool sfront_accept_should_pause(int error)
 {
-	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+	       sfront_accept_is_forbidden(error);
 }
