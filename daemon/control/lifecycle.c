@@ -62,6 +62,7 @@ static struct {
 	enum phase phase;
 	struct event drain_timer;
 	bool listeners_closed;
+	bool drain_said;                /* that this process stops */
 	bool accepting_over;            /* there is nothing to accept from any more */
 	bool stop_asked;                /* by a signal */
 	bool accepting_begun;           /* the acceptor was told to accept */
@@ -70,6 +71,7 @@ static struct {
 	unsigned int n_polling, n_idle; /* workers that have said so */
 	enum operation operation;
 	struct roster *roster;   /* what is accepted from */
+	struct roster *older;    /* whose last clients are accepted still, or were */
 	struct generation *next; /* while the acceptor goes over to it */
 	struct roster *next_roster;
 	bool reload_wanted, upgrade_wanted; /* after the operation */
@@ -106,6 +108,8 @@ static void cut(void)
 	if (life.phase == CUTTING)
 		return;
 	life.phase = CUTTING;
+	if (!life.accepting_over)
+		acceptor_stop(life.process->acceptor);
 	for (unsigned int i = 0; i < life.process->n_workers; i++)
 		worker_cut(&life.process->workers[i]);
 	end_if_idle();
@@ -142,6 +146,7 @@ static int life_level(int level)
 static void log_drain(void)
 {
 	int level = life_level(LOG_INFO);
+	const char *queued = life.accepting_over ? "" : " and for the clients that are queued";
 	unsigned int left = connection_limit_used(&life.process->limit);
 	uint64_t timeout = life.process->settings.drain_timeout_ms;
 
@@ -153,13 +158,14 @@ static void log_drain(void)
 	if (left == 0)
 		return;
 	if (timeout == SFRONT_INFINITY_MS)
-		log_line(level, "stopping: waiting for %u connection(s); a second signal cuts them",
-			 left);
+		log_line(level,
+			 "stopping: waiting for %u connection(s)%s; a second signal cuts them",
+			 left, queued);
 	else
 		log_line(level,
-			 "stopping: waiting for %u connection(s), at most %.15g s; a second "
+			 "stopping: waiting for %u connection(s)%s, at most %.15g s; a second "
 			 "signal cuts them",
-			 left, (double)timeout / 1000);
+			 left, queued, (double)timeout / 1000);
 }
 
 /* @stop: how accepting ends */
@@ -235,7 +241,8 @@ static void close_listeners(void)
 	/* The old process goes on with what both have. */
 	if (takeover_is_waiting() && !in_use)
 		generation_give_back(life.process->generation);
-	(void)generation_each(life.process->generation, in_use ? refuse : close_listener, NULL);
+	for (struct generation *each = life.process->generation; each; each = each->older)
+		(void)generation_each(each, in_use ? refuse : close_listener, NULL);
 }
 
 /*
@@ -249,14 +256,30 @@ static void release(struct message *message)
 	life.handing_over = false;
 }
 
+static void drain_began(void)
+{
+	if (life.drain_said)
+		return;
+	life.drain_said = true;
+	notify_send("STOPPING=1");
+	log_drain();
+	manager_status_drain();
+}
+
+/* Clients that are queued wait for a slot; the new process of an upgrade does not wait for them. */
+static void accepting_drains(struct message *message)
+{
+	(void)message;
+	drain_began();
+	mailbox_post(&life.process->loop.mailbox, &life.release);
+}
+
 static void accepting_stopped(struct message *message)
 {
 	(void)message;
 	life.accepting_over = true;
 	if (life.phase >= DRAINING) {
-		notify_send("STOPPING=1");
-		log_drain();
-		manager_status_drain();
+		drain_began();
 		close_listeners();
 		mailbox_post(&life.process->loop.mailbox, &life.release);
 	}
@@ -285,11 +308,34 @@ static void quiet(void)
 static void begin_reload(void);
 static void begin_upgrade(void);
 
+/* A reload may find listeners in them, and must not be disturbed. */
+static void retire_older(void)
+{
+	for (struct roster **at = &life.older; life.operation != RELOAD && *at;) {
+		struct roster *roster = *at;
+
+		if (roster->is_over) {
+			*at = roster->older;
+			reload_retire(life.process, roster->generation);
+			free(roster);
+		} else {
+			at = &roster->older;
+		}
+	}
+}
+
+static void roster_is_over(struct message *message)
+{
+	message_owner(message, struct roster, over)->is_over = true;
+	retire_older();
+}
+
 static void operation_ended(void)
 {
 	bool upgrade = life.upgrade_wanted, reload = life.reload_wanted;
 
 	life.operation = NO_OPERATION;
+	retire_older();
 	if (life.phase != RUNNING)
 		return;
 	idle_exit_start(life.process, quiet);
@@ -341,12 +387,14 @@ static void reload_ended(void)
 
 static void reload_opened(struct generation *next)
 {
-	struct roster *roster = next && life.phase == RUNNING ? roster_new(next) : NULL;
+	struct roster *roster =
+		next && life.phase == RUNNING ? roster_new(next, roster_is_over) : NULL;
 
 	if (roster) {
 		life.next = next;
 		life.next_roster = roster;
 		generation_become_newest(next);
+		generation_share_limits(next, life.process->generation);
 		acceptor_switch(life.process->acceptor, roster);
 		return;
 	}
@@ -364,12 +412,18 @@ static void reload_opened(struct generation *next)
 static void reload_switched(void)
 {
 	struct generation *next = life.next;
+	struct roster *before = life.roster;
 
 	life.next = NULL;
-	free(life.roster);
 	life.roster = life.next_roster;
 	path_watch_stop();
-	reload_commit(life.process, next);
+	reload_commit(life.process, next, before->is_over);
+	if (before->is_over) {
+		free(before);
+	} else {
+		before->older = life.older;
+		life.older = before;
+	}
 	/* More connections may be allowed now. */
 	acceptor_resume(life.process->acceptor);
 	if (life.phase == RUNNING) {
@@ -617,6 +671,7 @@ static void acceptor_switched(struct message *message)
 static const struct worker_handlers worker_handlers = {
 	.polling = worker_polls,
 	.switched = acceptor_switched,
+	.accepting_drains = accepting_drains,
 	.accepting_stopped = accepting_stopped,
 	.idle = worker_is_idle,
 };
@@ -631,8 +686,9 @@ static int serve(void)
 	struct fd_plan plan = fd_limit_plan(&process->settings);
 	int r;
 
-	atomic_store(&process->limit.max, plan.max_connections);
-	life.roster = roster_new(process->generation);
+	process->possible_connections = plan.possible_connections;
+	process_set_limit(process, plan.max_connections);
+	life.roster = roster_new(process->generation, roster_is_over);
 	r = life.roster ? workers_start(process, plan.pipes_a_worker, &worker_handlers) : -ENOMEM;
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", process->settings.workers,
@@ -699,6 +755,13 @@ int lifecycle_run(struct process *process)
 	if (life.next) {
 		reload_discard(process, life.next);
 		free(life.next_roster);
+	}
+	while (life.older) {
+		struct roster *older = life.older;
+
+		life.older = older->older;
+		reload_retire(process, older->generation);
+		free(older);
 	}
 	free(life.roster);
 	event_del(&life.drain_timer);

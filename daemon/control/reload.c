@@ -77,6 +77,13 @@ static struct listener *find_running(void *data, const struct proxy *proxy, size
 	const struct listen_config *listen = &proxy->config.listen[line];
 	struct listener *listener = generation_listener(data, &listen->address, listen->nth);
 
+	/* One that was dropped, and is back before its last clients were accepted. */
+	for (const struct generation *older = ((struct generation *)data)->older;
+	     older && !listener; older = older->older) {
+		listener = generation_listener(older, &listen->address, listen->nth);
+		if (listener && !listener_is_own(listener))
+			listener = NULL;
+	}
 	if (!listener || !is_reachable(listener))
 		return NULL;
 	return listener_ref(listener);
@@ -202,16 +209,32 @@ int reload_start(struct process *process, void (*done)(struct generation *next))
 	return -r;
 }
 
-static bool close_if_dropped(struct listener *listener, void *data)
+static bool forget_if_dropped(struct listener *listener, void *data)
 {
 	if (listener->newest == data || !listener->open)
 		return false;
 	store_forget(listener);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
 	listener->is_shared = false;
+	return true;
+}
+
+static bool close_if_newest(struct listener *listener, void *data)
+{
+	if (listener->newest != data || !listener->open)
+		return false;
 	listener_refuse(listener);
 	listener_close(listener);
 	return true;
+}
+
+void reload_retire(struct process *process, struct generation *older)
+{
+	for (struct generation *newer = process->generation; newer; newer = newer->older)
+		if (newer->older == older)
+			newer->older = older->older;
+	(void)generation_each(older, close_if_newest, older);
+	generation_free(older);
 }
 
 static bool is_new(struct listener *listener, void *data)
@@ -246,23 +269,25 @@ static void change_process(struct process *process, const struct process_config 
 	now->workers = workers;
 	now->pipe_size = pipe_size;
 	log_set_level(now->log_level);
-	atomic_store(&process->limit.max, fd_limit_max_connections(now));
+	process_set_limit(process, fd_limit_max_connections(now));
 }
 
-void reload_commit(struct process *process, struct generation *next)
+void reload_commit(struct process *process, struct generation *next, bool is_over)
 {
 	struct generation *before = process->generation;
 	size_t added = generation_each(next, is_new, NULL);
-	size_t removed = generation_each(before, close_if_dropped, next), kept = 0;
+	size_t removed = generation_each(before, forget_if_dropped, next), kept = 0;
 
 	for (size_t i = 0; i < next->n_proxies; i++)
 		kept += next->proxies[i]->n_listeners;
 	kept -= added;
+	next->older = before;
 	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(next->proxies[i], true);
 	store_warn_of_untaken();
-	generation_free(before);
+	if (is_over)
+		reload_retire(process, before);
 	change_process(process, &next->process);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
 		 next->file, kept, added, removed);

@@ -31,11 +31,16 @@ int reload_start(struct process *process, void (*done)(struct generation *next))
 bool reload_pending(void);
 
 /*
- * The new generation is in use and nobody accepts from what the old one alone has:
- * closes that, and says what has changed.  Process settings are in force from now
- * on.
+ * The new generation is in use: says what has changed.  Process settings are in force from
+ * now on.
+ *
+ * @is_over: nobody accepts from what the old one alone has, which is closed; otherwise
+ *           reload_retire() has to follow
  */
-void reload_commit(struct process *process, struct generation *next);
+void reload_commit(struct process *process, struct generation *next, bool is_over);
+
+/* Closes what @older alone has, and frees it: nobody accepts from that any more. */
+void reload_retire(struct process *process, struct generation *older);
 
 /* Nothing has happened: closes what was opened. */
 void reload_discard(struct process *process, struct generation *next);

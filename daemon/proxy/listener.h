@@ -21,7 +21,7 @@ struct listener_socket {
 	struct sfront_sockaddr addr;         /* len 0 for a connection */
 	bool is_single;                      /* it is for one connection */
 	bool takes_ipv4;                     /* an IPv6 socket that IPv4 clients reach too */
-	bool done; /* that one is taken, or it broke; the acceptor's alone */
+	bool done;                           /* that one is taken; the acceptor's alone */
 };
 
 struct listener {
@@ -35,9 +35,9 @@ struct listener {
 	size_t n_sockets;
 	/*
 	 * Another process has the sockets of our own making too, or the service
-	 * manager keeps them: a UNIX path stays when we close.
+	 * manager keeps them: a UNIX path and the queue stay when we close.
 	 */
-	bool is_shared;
+	atomic_bool is_shared;
 	bool is_taken_over; /* by the process of an upgrade, which has them too */
 	bool is_adopted;    /* with the options that it had: see listener_settle() */
 	bool path_lost;     /* it was said in the log that the path is gone */

@@ -99,8 +99,8 @@ static void session_close(struct session *session, enum close_how how, const cha
 
 	free(session->note);
 	slab_give(&host->sessions, session);
+	host->ops->ended(host, proxy);
 	proxy_unref(proxy);
-	host->ops->ended(host);
 }
 
 /*

@@ -33,6 +33,7 @@ static int init(struct process *process, unsigned int pipes_a_worker,
 	if (!process->acceptor)
 		return -ENOMEM;
 	process->acceptor->switched.deliver = handlers->switched;
+	process->acceptor->draining.deliver = handlers->accepting_drains;
 	process->acceptor->stopped.deliver = handlers->accepting_stopped;
 	return 0;
 }

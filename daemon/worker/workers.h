@@ -12,6 +12,7 @@ struct process;
 struct worker_handlers {
 	void (*polling)(struct message *message);
 	void (*switched)(struct message *message);
+	void (*accepting_drains)(struct message *message);
 	void (*accepting_stopped)(struct message *message);
 	void (*idle)(struct message *message);
 };
