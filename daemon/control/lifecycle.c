@@ -266,11 +266,20 @@ static void drain_began(void)
 	manager_status_drain();
 }
 
+static bool hide(struct listener *listener, void *data)
+{
+	(void)data;
+	listener_hide(listener);
+	return true;
+}
+
 /* Clients that are queued wait for a slot; the new process of an upgrade does not wait for them. */
 static void accepting_drains(struct message *message)
 {
 	(void)message;
 	drain_began();
+	if (!takeover_is_undecided())
+		(void)generation_each(life.process->generation, hide, NULL);
 	mailbox_post(&life.process->loop.mailbox, &life.release);
 }
 

@@ -216,6 +216,7 @@ static bool forget_if_dropped(struct listener *listener, void *data)
 	store_forget(listener);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
 	listener->is_shared = false;
+	listener_hide(listener);
 	return true;
 }
 

@@ -67,6 +67,9 @@ void listener_close_unshared(struct sfront_listener *open);
 /* Sets the options of one that was adopted, now that it is ours. */
 void listener_settle(struct listener *listener);
 
+/* Removes the path of one that nobody shall find any more; those who are queued stay so. */
+void listener_hide(const struct listener *listener);
+
 /*
  * Turns clients away as a close would, but leaves the listener to a thread that
  * still looks at it.
