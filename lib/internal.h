@@ -300,6 +300,9 @@ void sfront_warn_of_idle(unsigned int targets, const struct sfront_address *addr
 
 /* listener.c */
 
+/* Whether @error (negative) of an accept says that whoever polices this process forbids it. */
+bool sfront_accept_is_forbidden(int error);
+
 /* NULL if there is no such kind. */
 const struct sfront_class *sfront_class_of(enum sfront_kind kind);
 

@@ -421,7 +421,13 @@ int sfront_listener_remove_path(struct sfront_listener *listener, size_t index)
 	return socket->class->remove_path ? socket->class->remove_path(socket) : -ENOENT;
 }
 
+bool sfront_accept_is_forbidden(int error)
+{
+	return error == -EPERM || error == -EACCES;
+}
+
 bool sfront_accept_should_pause(int error)
 {
-	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+	       sfront_accept_is_forbidden(error);
 }

@@ -171,12 +171,10 @@ static bool is_of_the_client(int error)
 	case EHOSTUNREACH:
 	case EOPNOTSUPP:
 	case ENETUNREACH:
-	case EPERM:
-	case EACCES:
 	case ETIMEDOUT:
 		return true;
 	default:
-		return false;
+		return sfront_accept_is_forbidden(-error);
 	}
 }
 
@@ -224,8 +222,9 @@ int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection 
 			return error;
 		}
 	}
+	/* A firewall may forbid one client, a security module every one. */
 	if (fd < 0)
-		return -EAGAIN;
+		return sfront_accept_is_forbidden(-errno) ? -errno : -EAGAIN;
 
 	set_up_connection(socket, fd);
 	*ret_connection = (struct sfront_connection){

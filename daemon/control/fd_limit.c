@@ -80,22 +80,27 @@ static struct {
 	unsigned long long used;
 } reserved;
 
+static unsigned int possible_connections(void)
+{
+	if (reserved.limit > reserved.used + 2)
+		return (unsigned int)((reserved.limit - reserved.used) / 2);
+	return 1;
+}
+
 unsigned int fd_limit_max_connections(const struct process_config *config)
 {
-	unsigned long long possible = 1;
+	unsigned int possible = possible_connections();
 
-	if (reserved.limit > reserved.used + 2)
-		possible = (reserved.limit - reserved.used) / 2;
 	if (config->max_connections == 0)
-		return (unsigned int)possible;
+		return possible;
 	if (config->max_connections <= possible)
 		return (unsigned int)config->max_connections;
 	log_line(LOG_WARNING,
 		 "max-connections %llu wants %llu descriptors and the limit of open files is %lu: "
-		 "%llu connections at once; raise LimitNOFILE= or ulimit -n",
+		 "%u connections at once; raise LimitNOFILE= or ulimit -n",
 		 (unsigned long long)config->max_connections,
 		 reserved.used + 2ULL * config->max_connections, reserved.limit, possible);
-	return (unsigned int)possible;
+	return possible;
 }
 
 struct fd_plan fd_limit_plan(const struct process_config *config)
@@ -107,6 +112,7 @@ struct fd_plan fd_limit_plan(const struct process_config *config)
 	reserved.used = count_open() + RESERVE +
 			DESCRIPTORS_A_WORKER * (unsigned long long)config->workers + 2 * pipes;
 	plan.pipes_a_worker = (unsigned int)(pipes / config->workers);
+	plan.possible_connections = possible_connections();
 	plan.max_connections = fd_limit_max_connections(config);
 	return plan;
 }

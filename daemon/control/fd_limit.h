@@ -12,9 +12,10 @@
 struct process_config;
 
 struct fd_plan {
-	unsigned long limit;          /* RLIMIT_NOFILE, raised as far as allowed */
-	unsigned int max_connections; /* two descriptors each; at least 1 */
-	unsigned int pipes_a_worker;  /* two descriptors each */
+	unsigned long limit;               /* RLIMIT_NOFILE, raised as far as allowed */
+	unsigned int max_connections;      /* two descriptors each; at least 1 */
+	unsigned int possible_connections; /* without max-connections */
+	unsigned int pipes_a_worker;       /* two descriptors each */
 };
 
 /*

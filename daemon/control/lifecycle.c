@@ -60,6 +60,7 @@ static struct {
 	struct operation_queue operations;
 	enum accepting accepting;
 	struct event drain_timer;
+	bool drain_said;                /* that this process stops */
 	bool handing_over;              /* from MAINPID= until the new process hears "yours" */
 	struct message release;         /* to ourselves: say that */
 	unsigned int n_polling, n_idle; /* workers that have said so */
@@ -111,6 +112,8 @@ static bool waits_for_other(void)
 static void log_drain(void)
 {
 	int level = life_level(LOG_INFO);
+	const char *queued =
+		lifecycle.accepting < ACCEPTING_OVER ? " and for the clients that are queued" : "";
 	unsigned int left = connection_limit_used(&lifecycle.process->limit);
 	uint64_t timeout = lifecycle.process->settings.drain_timeout_ms;
 
@@ -120,13 +123,14 @@ static void log_drain(void)
 	else if (left == 0)
 		log_line(level, "stopping: no connection is left");
 	else if (timeout == SFRONT_INFINITY_MS)
-		log_line(level, "stopping: waiting for %u connection(s); a second signal cuts them",
-			 left);
+		log_line(level,
+			 "stopping: waiting for %u connection(s)%s; a second signal cuts them",
+			 left, queued);
 	else
 		log_line(level,
-			 "stopping: waiting for %u connection(s), at most %.15g s; a second "
+			 "stopping: waiting for %u connection(s)%s, at most %.15g s; a second "
 			 "signal cuts them",
-			 left, (double)timeout / 1000);
+			 left, queued, (double)timeout / 1000);
 }
 
 /* ---- the end ---- */
@@ -139,6 +143,8 @@ static void end_if_idle(void)
 
 static void end_connections(void)
 {
+	if (lifecycle.accepting < ACCEPTING_OVER)
+		acceptor_stop(lifecycle.process->acceptor);
 	for (unsigned int i = 0; i < lifecycle.process->n_workers; i++)
 		worker_cut(&lifecycle.process->workers[i]);
 	end_if_idle();
@@ -245,6 +251,8 @@ static bool close_listener(struct listener *listener, void *data)
  */
 static void close_listeners(void)
 {
+	struct generation *each = lifecycle.process->generation;
+
 	if (lifecycle.accepting == LISTENERS_CLOSED || takeover_state() == TAKEOVER_UNDECIDED)
 		return;
 	fdstore_settle(lifecycle.process->generation);
@@ -255,7 +263,9 @@ static void close_listeners(void)
 	/* The old process goes on with what both have. */
 	if (takeover_is_waiting())
 		generation_give_back(lifecycle.process->generation);
-	(void)each_listener(close_listener);
+	/* Those that a reload has dropped may be waited for still. */
+	for (; each; each = each->older)
+		(void)generation_each(each, close_listener, NULL);
 	lifecycle.accepting = LISTENERS_CLOSED;
 }
 
@@ -270,15 +280,43 @@ static void release(struct message *message)
 	lifecycle.handing_over = false;
 }
 
+static void drain_began(void)
+{
+	if (lifecycle.drain_said)
+		return;
+	lifecycle.drain_said = true;
+	notify_send("STOPPING=1");
+	log_drain();
+	manager_status_drain();
+}
+
+static bool hide(struct listener *listener, void *data)
+{
+	(void)data;
+	listener_hide(listener);
+	return true;
+}
+
+/*
+ * Clients that are queued wait for a slot; the new process of an upgrade does not wait
+ * for them.
+ */
+static void accepting_drains(struct message *message)
+{
+	(void)message;
+	drain_began();
+	if (takeover_state() != TAKEOVER_UNDECIDED)
+		(void)each_listener(hide);
+	mailbox_post(&lifecycle.process->loop.mailbox, &lifecycle.release);
+}
+
 static void accepting_stopped(struct message *message)
 {
 	(void)message;
 	if (lifecycle.accepting < ACCEPTING_OVER)
 		lifecycle.accepting = ACCEPTING_OVER;
 	if (life_is_ending(&lifecycle.life)) {
-		notify_send("STOPPING=1");
-		log_drain();
-		manager_status_drain();
+		drain_began();
 		close_listeners();
 		mailbox_post(&lifecycle.process->loop.mailbox, &lifecycle.release);
 	}
@@ -596,6 +634,7 @@ static void worker_polls(struct message *message)
 
 static const struct worker_handlers worker_handlers = {
 	.polling = worker_polls,
+	.accepting_drains = accepting_drains,
 	.accepting_stopped = accepting_stopped,
 	.idle = worker_is_idle,
 };
@@ -620,7 +659,7 @@ static const struct signal_handlers signal_handlers = {
 
 static int start_workers(struct process *process, unsigned int pipes_a_worker)
 {
-	process->roster = roster_new(process->generation);
+	process->roster = roster_new(process->generation, reload_roster_over);
 	if (!process->roster)
 		return -ENOMEM;
 	return workers_start(process, pipes_a_worker, &worker_handlers);
@@ -632,7 +671,8 @@ static int serve(void)
 	struct fd_plan plan = fd_limit_plan(&process->settings);
 	int r;
 
-	atomic_store(&process->limit.max, plan.max_connections);
+	process->possible_connections = plan.possible_connections;
+	process_set_limit(process, plan.max_connections);
 	r = start_workers(process, plan.pipes_a_worker);
 	if (r < 0) {
 		log_line(LOG_ERR, "cannot start %u worker(s): %s", process->settings.workers,
@@ -678,7 +718,7 @@ static void stop_all(struct process *process)
 	path_watch_stop();
 	workers_stop(process);
 	upgrade_clear();
-	reload_abandon();
+	reload_clear(process);
 	free(process->roster);
 	process->roster = NULL;
 	event_del(&lifecycle.drain_timer);

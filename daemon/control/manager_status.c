@@ -72,7 +72,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	/* Before the count is read: what changes after that asks again. */
-	atomic_store(&status.process->limit.observer.waits, true);
+	atomic_store(&status.process->observer.waits, true);
 	tell();
 	if (status.draining)
 		arm(INTERVAL_MS);
@@ -93,8 +93,8 @@ void manager_status_start(struct process *process)
 		return;
 	status.process = process;
 	status.started = true;
-	process->limit.observer.mailbox = &process->loop.mailbox;
-	process->limit.observer.changed.deliver = change_delivered;
+	process->observer.mailbox = &process->loop.mailbox;
+	process->observer.changed.deliver = change_delivered;
 	event_assign(&status.timer, process->loop.base, -1, 0, timer_fired, NULL);
 	arm(0);
 }

@@ -41,8 +41,7 @@ static const char *path_of(const struct listener_socket *socket)
 static bool complain_if_lost(struct listener *listener, void *data)
 {
 	(void)data;
-	if (listener->path_lost || !listener->open ||
-	    sfront_listener_check(listener->open, 0) == 0)
+	if (listener->path_lost || !listener->open || sfront_listener_check(listener->open, 0) == 0)
 		return false;
 	listener->path_lost = true;
 	log_line(LOG_WARNING,
@@ -79,12 +78,13 @@ static void warn_of_runtime_directory(struct listener_socket *socket, const char
 	if (socket->path_said || !goes_with_the_service(path))
 		return;
 	socket->path_said = true;
-	log_line(LOG_WARNING,
-		 "%s: this inherited socket lies in the RuntimeDirectory= of this service: systemd "
-		 "removes the path when the service stops, an idle exit included, and clients get "
-		 "\"No such file or directory\" from then on; give the .socket unit a ListenStream= "
-		 "outside of it, or the service RuntimeDirectoryPreserve=yes",
-		 socket->text);
+	log_line(
+		LOG_WARNING,
+		"%s: this inherited socket lies in the RuntimeDirectory= of this service: systemd "
+		"removes the path when the service stops, an idle exit included, and clients get "
+		"\"No such file or directory\" from then on; give the .socket unit a ListenStream= "
+		"outside of it, or the service RuntimeDirectoryPreserve=yes",
+		socket->text);
 }
 
 static void complain_if_removed(struct listener_socket *socket)
@@ -113,7 +113,8 @@ static bool add_inherited(struct listener_socket *socket, int fd)
 	if (!path)
 		return false;
 	warn_of_runtime_directory(socket, path);
-	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) || inotify_add_watch(fd, path, EVENTS) < 0)
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) ||
+	    inotify_add_watch(fd, path, EVENTS) < 0)
 		return false;
 	socket->path_device = st.st_dev;
 	socket->path_inode = st.st_ino;

@@ -36,6 +36,8 @@ static struct {
 	struct reload_handlers handlers;
 	struct generation *next; /* the thread's answer, until it is the current one */
 	struct roster *roster;   /* of that, while the acceptor goes over to it */
+	struct roster *older;    /* whose last clients are accepted still, or were */
+	bool is_under_way;       /* it may find listeners in older generations */
 	struct message message;
 	atomic_bool pending;
 } reload;
@@ -92,6 +94,13 @@ static struct listener *find_running(void *data, const struct proxy *proxy, size
 	const struct listen_config *listen = &proxy->config.listen[line];
 	struct listener *listener = generation_listener(data, &listen->address, listen->nth);
 
+	/* One that was dropped, and is back before its last clients were accepted. */
+	for (const struct generation *older = ((struct generation *)data)->older;
+	     older && !listener; older = older->older) {
+		listener = generation_listener(older, &listen->address, listen->nth);
+		if (listener && !listener_is_own(listener))
+			listener = NULL;
+	}
 	if (!listener || !is_kept(listener))
 		return NULL;
 	return listener_ref(listener);
@@ -186,18 +195,64 @@ static void *reload_main(void *arg)
 
 /* ---- on the main thread ---- */
 
-static bool close_if_dropped(struct listener *listener, void *data)
+static bool forget_if_dropped(struct listener *listener, void *data)
 {
 	if (listener->newest == data || !listener->open)
 		return false;
 	fdstore_forget(listener);
-	/* An inherited one that no other line has taken is given back as it was. */
-	(void)take_back(listener, NULL);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
 	listener->is_shared = false;
+	listener_hide(listener);
+	return true;
+}
+
+static bool close_if_newest(struct listener *listener, void *data)
+{
+	if (listener->newest != data || !listener->open)
+		return false;
+	/* An inherited one that no other line has taken is as it was, and free for a later one. */
+	if (sfront_listener_take_back(listener->open) == 0 && !listener_is_own(listener)) {
+		(void)sfront_listener_restore(listener->open);
+		sfront_listener_lend(listener->open);
+	}
 	listener_refuse(listener);
 	listener_close(listener);
 	return true;
+}
+
+/* Closes what @older alone has, and frees it: nobody accepts from that any more. */
+static void retire(struct process *process, struct generation *older)
+{
+	for (struct generation *newer = process->generation; newer; newer = newer->older)
+		if (newer->older == older)
+			newer->older = older->older;
+	(void)generation_each(older, close_if_newest, older);
+	generation_free(older);
+}
+
+/* A reload may find listeners in them, and must not be disturbed. */
+static void retire_those_over(struct process *process, bool at_the_end)
+{
+	for (struct roster **at = &reload.older; *at;) {
+		struct roster *roster = *at;
+
+		if (roster->is_over || at_the_end) {
+			*at = roster->older;
+			retire(process, roster->generation);
+			free(roster);
+		} else {
+			at = &roster->older;
+		}
+	}
+}
+
+void reload_roster_over(struct message *message)
+{
+	struct roster *roster = message_owner(message, struct roster, over);
+
+	roster->is_over = true;
+	if (!reload.is_under_way)
+		retire_those_over(reload.process, false);
 }
 
 static bool is_new(struct listener *listener, void *data)
@@ -232,7 +287,7 @@ static void change_process(struct process *process, const struct process_config 
 	now->workers = workers;
 	now->pipe_size = pipe_size;
 	log_set_level(now->log_level);
-	atomic_store(&process->limit.max, fd_limit_max_connections(now));
+	process_set_limit(process, fd_limit_max_connections(now));
 }
 
 static size_t count_listeners(const struct generation *generation)
@@ -244,18 +299,22 @@ static size_t count_listeners(const struct generation *generation)
 	return n;
 }
 
-/* The new generation is in use, and nobody accepts from what the old one alone has. */
+/* The new generation is in use; the acceptor may have clients of the old one still. */
 static void commit(struct process *process, struct generation *next)
 {
 	struct generation *before = process->generation;
 	size_t added = generation_each(next, is_new, NULL);
-	size_t removed = generation_each(before, close_if_dropped, next);
+	size_t removed = generation_each(before, forget_if_dropped, next);
 
+	next->older = before;
 	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(next->proxies[i], true);
 	inherited_fds_warn_of_untaken();
-	generation_free(before);
+	process->roster->older = reload.older;
+	reload.older = process->roster;
+	process->roster = reload.roster;
+	retire_those_over(process, false);
 	change_process(process, &next->process);
 	/* More connections may be allowed now. */
 	acceptor_resume(process->acceptor);
@@ -278,6 +337,8 @@ static void end(void)
 {
 	reload.next = NULL;
 	reload.roster = NULL;
+	reload.is_under_way = false;
+	retire_those_over(reload.process, false);
 	reload.handlers.ended();
 }
 
@@ -287,8 +348,6 @@ static void switched(struct message *message)
 
 	(void)message;
 	path_watch_stop();
-	free(process->roster);
-	process->roster = reload.roster;
 	commit(process, reload.next);
 	if (reload.handlers.is_wanted()) {
 		fdstore_update(process->generation);
@@ -302,6 +361,7 @@ static void go_over(struct generation *next)
 	struct acceptor *acceptor = reload.process->acceptor;
 
 	generation_become_newest(next);
+	generation_share_limits(next, reload.process->generation);
 	acceptor->switched.deliver = switched;
 	acceptor_switch(acceptor, reload.roster);
 }
@@ -314,7 +374,7 @@ static void opened(struct message *message)
 	(void)message;
 	atomic_store(&reload.pending, false);
 	if (next && is_wanted)
-		reload.roster = roster_new(next);
+		reload.roster = roster_new(next, reload_roster_over);
 	if (reload.roster) {
 		go_over(next);
 		return;
@@ -335,9 +395,11 @@ int reload_start(struct process *process, const struct reload_handlers *handlers
 	reload.process = process;
 	reload.handlers = *handlers;
 	reload.message.deliver = opened;
+	reload.is_under_way = true;
 	atomic_store(&reload.pending, true);
 	r = thread_start_detached(reload_main, NULL, 0);
 	if (r < 0) {
+		reload.is_under_way = false;
 		atomic_store(&reload.pending, false);
 		log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
 			 strerror(-r));
@@ -345,10 +407,11 @@ int reload_start(struct process *process, const struct reload_handlers *handlers
 	return r;
 }
 
-void reload_abandon(void)
+void reload_clear(struct process *process)
 {
-	if (!reload.next)
-		return;
-	discard(reload.next);
-	free(reload.roster);
+	if (reload.next) {
+		discard(reload.next);
+		free(reload.roster);
+	}
+	retire_those_over(process, true);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+struct message;
 struct process;
 
 /* The command line, which is read again each time.  Borrowed. */
@@ -33,7 +34,13 @@ int reload_start(struct process *process, const struct reload_handlers *handlers
 /* Whether its thread is still at work, which uses the process. */
 bool reload_pending(void);
 
-/* At the end of the process, without threads: closes what was opened and is not in use. */
-void reload_abandon(void);
+/*
+ * The end of a roster that is not the current one (see roster_new()): its generation is
+ * freed, and what no newer one has is closed.
+ */
+void reload_roster_over(struct message *message);
+
+/* At the end of the process, without threads: closes what is not the current generation's. */
+void reload_clear(struct process *process);
 
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/loop_guard.h"
@@ -178,6 +179,31 @@ size_t generation_each(struct generation *generation,
 		for (size_t j = 0; j < generation->proxies[i]->n_listeners; j++)
 			n += visit(generation->proxies[i]->listeners[j], data);
 	return n;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct proxy *const *one = a, *const *other = b;
+
+	return strcmp((*one)->config.name, (*other)->config.name);
+}
+
+void generation_share_limits(struct generation *next, const struct generation *before)
+{
+	struct proxy **sorted = calloc(before->n_proxies, sizeof(struct proxy *));
+
+	if (!sorted) /* they are counted apart */
+		return;
+	memcpy(sorted, before->proxies, before->n_proxies * sizeof(struct proxy *));
+	qsort(sorted, before->n_proxies, sizeof(struct proxy *), compare_names);
+	for (size_t i = 0; i < next->n_proxies; i++) {
+		struct proxy **same = bsearch(&next->proxies[i], sorted, before->n_proxies,
+					      sizeof(struct proxy *), compare_names);
+
+		if (same)
+			proxy_share_limit(next->proxies[i], *same);
+	}
+	free(sorted);
 }
 
 void generation_become_newest(struct generation *generation)

@@ -23,6 +23,7 @@ struct generation {
 	struct proxy **proxies; /* owned array; a reference each */
 	size_t n_proxies;
 	struct loop_guard *guard; /* every address that they listen on */
+	struct generation *older; /* whose last listeners are still accepted from */
 };
 
 /* What a generation is opened with, beside its configuration. */
@@ -60,6 +61,12 @@ struct listener *generation_listener(const struct generation *generation,
 /* Calls @visit for each listener; returns how many times that said true. */
 size_t generation_each(struct generation *generation,
 		       bool (*visit)(struct listener *listener, void *data), void *data);
+
+/*
+ * The connections of each proxy of @next are counted with those of the one of that name in
+ * @before, which is older.
+ */
+void generation_share_limits(struct generation *next, const struct generation *before);
 
 /*
  * From now on this is the newest generation that has those listeners, and its

@@ -114,11 +114,22 @@ void listener_settle(struct listener *listener)
 		log_line(LOG_WARNING, "%s; the socket stays as it was handed over", err.message);
 }
 
+static bool is_ours_alone(const struct listener *listener)
+{
+	return !listener->is_shared && listener->open && listener_is_own(listener);
+}
+
+void listener_hide(const struct listener *listener)
+{
+	if (is_ours_alone(listener))
+		(void)sfront_listener_remove_path(listener->open, 0);
+}
+
 void listener_refuse(const struct listener *listener)
 {
-	if (listener->is_shared || !listener->open || !listener_is_own(listener))
+	if (!is_ours_alone(listener))
 		return;
-	(void)sfront_listener_remove_path(listener->open, 0);
+	listener_hide(listener);
 	for (size_t i = 0; i < listener->n_sockets; i++)
 		(void)shutdown(sfront_listener_fd(listener->open, i), SHUT_RDWR);
 }

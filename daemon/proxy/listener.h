@@ -22,7 +22,7 @@ struct listener_socket {
 	struct sfront_sockaddr addr;         /* len 0 for a connection */
 	bool is_single;                      /* it is for one connection */
 	bool takes_ipv4;                     /* an IPv6 socket that IPv4 clients reach too */
-	bool done; /* that one is taken, or it broke; the acceptor's alone */
+	bool done;                           /* that one is taken; the acceptor's alone */
 	/* The main thread's, of a path that somebody else has bound: see path_watch.c. */
 	bool path_said;
 	dev_t path_device;
@@ -40,9 +40,10 @@ struct listener {
 	size_t n_sockets;
 	/*
 	 * Another process has the sockets too, or the service manager keeps them: a UNIX
-	 * path of our making stays when we close, and options that we set are not set back.
+	 * path of our making and the queue stay when we close, and options that we set are
+	 * not set back.
 	 */
-	bool is_shared;
+	atomic_bool is_shared;
 	bool is_taken_over; /* by the process of an upgrade, which has them too */
 	bool is_adopted;    /* with the options that it had: see listener_settle() */
 	bool path_lost;     /* it was said in the log that the path is gone */
@@ -71,6 +72,9 @@ void listener_close_unshared(struct sfront_listener *open);
 
 /* Sets the options of one that was adopted, now that it is ours. */
 void listener_settle(struct listener *listener);
+
+/* Removes the path of one that nobody shall find any more; those who are queued stay so. */
+void listener_hide(const struct listener *listener);
 
 /*
  * Turns clients away as a close would, but leaves the listener to a thread that

@@ -6,6 +6,7 @@
 #include "daemon/proxy/proxy.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -99,11 +100,38 @@ static int list_sockets(struct proxy *proxy, struct sfront_error *err)
 	return 0;
 }
 
+static struct proxy_limit *limit_new(void)
+{
+	struct proxy_limit *limit = calloc(1, sizeof(*limit));
+
+	if (!limit)
+		return NULL;
+	atomic_init(&limit->refs, 1);
+	atomic_init(&limit->connections.max, UINT_MAX);
+	return limit;
+}
+
+static void limit_unref(struct proxy_limit *limit)
+{
+	if (limit && atomic_fetch_sub(&limit->refs, 1) == 1)
+		free(limit);
+}
+
+void proxy_share_limit(struct proxy *proxy, const struct proxy *before)
+{
+	atomic_fetch_add(&before->limit->refs, 1);
+	limit_unref(proxy->limit);
+	proxy->limit = before->limit;
+}
+
 static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder *find, void *data,
 		    struct sfront_error *err)
 {
 	int r;
 
+	proxy->limit = limit_new();
+	if (!proxy->limit)
+		return out_of_memory(err);
 	proxy->backend = backend_new(&proxy->config, guard, err);
 	if (!proxy->backend)
 		return -errno;
@@ -118,6 +146,7 @@ static void proxy_free(struct proxy *proxy)
 	backend_unref(proxy->backend);
 	free(proxy->listeners);
 	free(proxy->sockets);
+	limit_unref(proxy->limit);
 	proxy_config_clear(&proxy->config);
 	free(proxy);
 }

@@ -13,6 +13,7 @@
 
 #include "conf/conf.h"
 #include "daemon/base/mailbox.h"
+#include "daemon/proxy/connection_limit.h"
 #include "daemon/proxy/listener.h"
 
 struct backend;
@@ -24,6 +25,14 @@ struct proxy_socket {
 	size_t index; /* in that */
 };
 
+/* What the same section has in common over all generations that have it. */
+struct proxy_limit {
+	atomic_uint refs; /* a proxy each */
+	struct connection_limit connections;
+	uint64_t full_said_ms; /* when the log last heard that it has all it may have; the
+				  acceptor's */
+};
+
 struct proxy {
 	struct proxy_config config; /* owned */
 	bool access_log;            /* the process's setting at that time */
@@ -32,8 +41,9 @@ struct proxy {
 	size_t n_listeners;
 	struct proxy_socket *sockets; /* those of all lines */
 	size_t n_sockets;
-	atomic_uint refs;     /* its generation's, each session's */
-	struct mailbox *home; /* the main thread's; borrowed */
+	struct proxy_limit *limit; /* a reference */
+	atomic_uint refs;          /* its generation's, each session's */
+	struct mailbox *home;      /* the main thread's; borrowed */
 	struct message unused;
 };
 
@@ -62,6 +72,12 @@ struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct lo
  * they had, for one that will not be used: whoever had them before goes on with them.
  */
 void proxy_give_back(struct proxy *proxy);
+
+/*
+ * Counts the connections of @proxy with those of @before, which has the same name in an
+ * older generation.  Before the first one is accepted.
+ */
+void proxy_share_limit(struct proxy *proxy, const struct proxy *before);
 
 /* Any thread. */
 struct proxy *proxy_ref(struct proxy *proxy);

@@ -14,11 +14,13 @@
 #include "daemon/base/slab.h"
 #include "daemon/relay/pipe_pool.h"
 
+struct proxy;
 struct session_host;
 
 /* Each is called on the host's thread. */
 struct session_host_ops {
-	void (*ended)(struct session_host *host);  /* a session was freed; its slot is free */
+	/* a session of that proxy was freed; its slot is free */
+	void (*ended)(struct session_host *host, struct proxy *proxy);
 	void (*failed)(struct session_host *host); /* the only connection of the process failed */
 	void (*cut)(struct session_host *host);    /* a session was cut, and will end */
 };

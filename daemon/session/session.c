@@ -144,8 +144,8 @@ static void session_close(struct session *session, bool reset, const char *reaso
 
 	free(session->note);
 	slab_give(&host->sessions, session);
+	host->ops->ended(host, proxy);
 	proxy_unref(proxy);
-	host->ops->ended(host);
 }
 
 static void session_fail(struct session *session, const char *reason)

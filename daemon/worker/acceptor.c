@@ -6,8 +6,11 @@
 #include "daemon/worker/acceptor.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -19,8 +22,8 @@
 /* Clients taken from one descriptor at most before everything else gets its turn. */
 #define BURST_MAX 16
 
-/* Clients that a drain still takes: more than a queue holds, and not all that go on coming. */
-#define DRAIN_MAX 65536
+/* Clients of one queue that are taken at most where the kernel does not say how many wait. */
+#define QUEUE_MAX 65536
 
 /* Turns in a row that took all they were allowed, before more are allowed. */
 #define TURNS_TO_GROW 8
@@ -31,53 +34,176 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
+/* How long a queue that will be closed waits for a slot before one client gets in without. */
+static const struct timeval patience = { .tv_sec = 1 };
+
 static struct listener_socket *socket_of(const struct accept_source *source)
 {
 	return proxy_socket_at(source->proxy, source->index);
 }
 
-/* False: one of them at least cannot be polled. */
-static bool sources_listen(struct roster *roster)
+static struct listener *listener_of(const struct accept_source *source)
 {
+	return source->proxy->sockets[source->index].listener;
+}
+
+static int fd_of(const struct accept_source *source)
+{
+	return sfront_listener_fd(listener_of(source)->open,
+				  source->proxy->sockets[source->index].index);
+}
+
+static int accept_from(const struct accept_source *source, struct sfront_connection *ret)
+{
+	return sfront_listener_accept_at(listener_of(source)->open,
+					 source->proxy->sockets[source->index].index, ret);
+}
+
+static unsigned int longer_pause(unsigned int ms)
+{
+	return ms < PAUSE_MAX_MS / 2 ? 2 * ms : PAUSE_MAX_MS;
+}
+
+/* ---- states ---- */
+
+static void enter(struct acceptor *acceptor, enum acceptor_state state);
+static void pause_accepting(struct acceptor *acceptor, int error);
+
+static bool poll_source(struct accept_source *source)
+{
+	return source->state != SOURCE_READY || event_add(&source->readable, NULL) == 0;
+}
+
+/* False: one of them at least cannot be polled. */
+static bool poll_sources(struct acceptor *acceptor)
+{
+	struct accept_source *source;
 	bool ok = true;
 
-	for (size_t i = 0; i < roster->n; i++)
-		if (!socket_of(&roster->sources[i])->done)
-			ok &= event_add(&roster->sources[i].event, NULL) == 0;
+	TAILQ_FOREACH (source, &acceptor->turns, turn)
+		ok &= poll_source(source);
 	return ok;
 }
 
-static void sources_rest(struct roster *roster)
+static void unpoll_sources(struct acceptor *acceptor)
 {
-	for (size_t i = 0; i < roster->n; i++)
-		event_del(&roster->sources[i].event);
+	struct accept_source *source;
+
+	TAILQ_FOREACH (source, &acceptor->turns, turn)
+		event_del(&source->readable);
 }
 
-static void pause_accepting(struct acceptor *acceptor, int error);
+static void roster_put(struct roster *roster)
+{
+	if (--roster->n_users > 0)
+		return;
+	event_del(&roster->deadline);
+	mailbox_post(&roster->acceptor->process->loop.mailbox, &roster->over);
+}
+
+/* May free the roster, if that was the last one that an older roster had. */
+static void source_enter(struct accept_source *source, enum source_state state)
+{
+	struct acceptor *acceptor = source->roster->acceptor;
+
+	if (source->state == SOURCE_READY)
+		event_del(&source->readable);
+	source->state = state;
+	if (state == SOURCE_DONE) {
+		TAILQ_REMOVE(&acceptor->turns, source, turn);
+		acceptor->n_turns--;
+		roster_put(source->roster);
+	} else if (acceptor->state == ACCEPTOR_OPEN && !poll_source(source)) {
+		pause_accepting(acceptor, ENOMEM);
+	}
+}
+
+static void stop(struct acceptor *acceptor)
+{
+	enter(acceptor, ACCEPTOR_STOPPED);
+	mailbox_post(&acceptor->process->loop.mailbox, &acceptor->stopped);
+}
+
+/* Whatever is awaited for a source, it has had its last client. */
+static void source_finish(struct accept_source *source)
+{
+	struct acceptor *acceptor = source->roster->acceptor;
+
+	source_enter(source, SOURCE_DONE);
+	if (acceptor->n_turns == 0)
+		stop(acceptor);
+}
 
 static void enter(struct acceptor *acceptor, enum acceptor_state state)
 {
 	if (acceptor->state == state)
 		return;
 	if (acceptor->state == ACCEPTOR_OPEN)
-		sources_rest(acceptor->roster);
-	if (acceptor->state == ACCEPTOR_PAUSED)
-		event_del(&acceptor->pause);
+		unpoll_sources(acceptor);
+	event_del(&acceptor->pause);
 	acceptor->state = state;
-	if (state == ACCEPTOR_OPEN && !sources_listen(acceptor->roster))
+	if (state == ACCEPTOR_OPEN && !poll_sources(acceptor))
 		pause_accepting(acceptor, ENOMEM);
+	if (state == ACCEPTOR_STOPPED) {
+		event_del(&acceptor->rest);
+		event_del(&acceptor->patience);
+	}
 }
 
+/* ---- what the log hears ---- */
+
 /* Where that is how things are, once in a while is enough. */
-static void log_full(struct acceptor *acceptor)
+static bool is_due(uint64_t *said_ms)
 {
 	uint64_t now = clock_ms();
 
-	if (acceptor->full_said_ms != 0 && now - acceptor->full_said_ms < FULL_SAID_MS)
+	if (*said_ms != 0 && now - *said_ms < FULL_SAID_MS)
+		return false;
+	*said_ms = now;
+	return true;
+}
+
+/* The proxy that has the most connections; NULL where there is only one. */
+static const struct proxy *fullest(const struct acceptor *acceptor)
+{
+	const struct generation *generation = acceptor->roster->generation;
+	const struct proxy *most = generation->n_proxies > 1 ? generation->proxies[0] : NULL;
+
+	for (size_t i = 1; i < generation->n_proxies; i++)
+		if (connection_limit_used(&generation->proxies[i]->limit->connections) >
+		    connection_limit_used(&most->limit->connections))
+			most = generation->proxies[i];
+	return most;
+}
+
+static void log_full(struct acceptor *acceptor)
+{
+	unsigned int used = connection_limit_used(&acceptor->process->limit);
+	const struct proxy *proxy;
+
+	if (!is_due(&acceptor->full_said_ms))
 		return;
-	acceptor->full_said_ms = now;
-	log_line(LOG_NOTICE, "max-connections is reached, with %u up: further clients wait",
-		 connection_limit_used(&acceptor->process->limit));
+	proxy = fullest(acceptor);
+	if (proxy)
+		log_line(LOG_NOTICE,
+			 "max-connections is reached, with %u up, of which [proxy %s] has %u: "
+			 "further clients wait",
+			 used, proxy->config.name,
+			 connection_limit_used(&proxy->limit->connections));
+	else
+		log_line(LOG_NOTICE, "max-connections is reached, with %u up: further clients wait",
+			 used);
+}
+
+static void log_held(const struct accept_source *source)
+{
+	struct proxy_limit *limit = source->proxy->limit;
+
+	if (is_due(&limit->full_said_ms))
+		log_line(LOG_NOTICE,
+			 "[proxy %s] has %u connections, as many as leave the other proxies an "
+			 "eighth of max-connections: its further clients wait",
+			 source->proxy->config.name, connection_limit_used(&limit->connections));
 }
 
 /* The log hears of it once a second. */
@@ -94,96 +220,191 @@ static void log_pause(const struct acceptor *acceptor, int error)
 			 connection_limit_used(&acceptor->process->limit), strerror(error));
 }
 
+static void log_forbidden(const struct accept_source *source, int error)
+{
+	static struct log_limit limit;
+	unsigned int dropped;
+
+	if (log_limit_passes(&limit, &dropped))
+		log_line(
+			LOG_WARNING,
+			"%s: accepting is forbidden, by SELinux, a seccomp filter or the like: %s; "
+			"clients wait, and it is tried again%s",
+			socket_of(source)->text, strerror(-error),
+			dropped > 0 ? "; similar messages were held back" : "");
+}
+
+/* ---- pauses ---- */
+
+/* A drain goes on as one: it tries again when the pause is over, or a slot comes free. */
+static void wait_as(struct acceptor *acceptor, enum acceptor_state state)
+{
+	if (acceptor->state != ACCEPTOR_DRAINING)
+		enter(acceptor, state);
+}
+
 static void pause_accepting(struct acceptor *acceptor, int error)
 {
-	struct timeval delay;
+	struct timeval delay = timeval_from_ms(acceptor->pause_ms);
 
 	log_pause(acceptor, error);
-	enter(acceptor, ACCEPTOR_PAUSED);
-	delay = timeval_from_ms(acceptor->pause_ms);
+	wait_as(acceptor, ACCEPTOR_PAUSED);
 	if (event_add(&acceptor->pause, &delay) < 0) { /* busy, but not stuck */
-		enter(acceptor, ACCEPTOR_FULL);
-		mailbox_post(&acceptor->loop->mailbox, &acceptor->resume);
+		wait_as(acceptor, ACCEPTOR_FULL);
+		acceptor_resume(acceptor);
 	}
-	acceptor->pause_ms *= 2;
-	if (acceptor->pause_ms > PAUSE_MAX_MS)
-		acceptor->pause_ms = PAUSE_MAX_MS;
+	acceptor->pause_ms = longer_pause(acceptor->pause_ms);
 }
 
-static void stop(struct acceptor *acceptor)
+/* Sets the timer for the RESTING source that is due first. */
+static void arm_rest(struct acceptor *acceptor)
 {
-	enter(acceptor, ACCEPTOR_STOPPED);
-	mailbox_post(&acceptor->process->loop.mailbox, &acceptor->stopped);
+	uint64_t now = clock_ms(), due = UINT64_MAX;
+	struct accept_source *source;
+	struct timeval delay;
+
+	TAILQ_FOREACH (source, &acceptor->turns, turn)
+		if (source->state == SOURCE_RESTING && source->rest_due_ms < due)
+			due = source->rest_due_ms;
+	if (due == UINT64_MAX)
+		return;
+	delay = timeval_from_ms(due > now ? due - now : 0);
+	if (event_add(&acceptor->rest, &delay) == 0)
+		return;
+	TAILQ_FOREACH (source, &acceptor->turns, turn) /* busy, but not stuck */
+		if (source->state == SOURCE_RESTING)
+			source_enter(source, SOURCE_READY);
 }
 
-static bool all_done(const struct roster *roster)
+static void rest_over(evutil_socket_t fd, short what, void *arg)
 {
-	for (size_t i = 0; i < roster->n; i++)
-		if (!socket_of(&roster->sources[i])->done)
-			return false;
-	return true;
+	struct acceptor *acceptor = arg;
+	struct accept_source *source;
+	uint64_t now = clock_ms();
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH (source, &acceptor->turns, turn)
+		if (source->state == SOURCE_RESTING && source->rest_due_ms <= now)
+			source_enter(source, SOURCE_READY);
+	arm_rest(acceptor);
 }
 
-static void close_source(struct accept_source *source, int error)
+static void rest(struct accept_source *source)
 {
-	struct acceptor *acceptor = source->acceptor;
-
-	if (error != -ESHUTDOWN) {
-		log_line(LOG_ERR, "%s: accepting failed: %s; this listener is given up",
-			 socket_of(source)->text, strerror(-error));
-		atomic_store(&acceptor->process->exit_status, 1);
-	}
-	event_del(&source->event);
-	socket_of(source)->done = true;
-	if (all_done(acceptor->roster)) {
-		stop(acceptor);
-	}
+	source->rest_due_ms = clock_ms() + source->rest_ms;
+	source->rest_ms = longer_pause(source->rest_ms);
+	source_enter(source, SOURCE_RESTING);
+	arm_rest(source->roster->acceptor);
 }
+
+/* ---- one client ---- */
 
 enum accept_result {
 	ACCEPT_TAKEN,
-	ACCEPT_NOBODY, /* nobody waits here */
-	ACCEPT_STOP    /* no client can be taken from anywhere now: see the acceptor's state */
+	ACCEPT_NOBODY,  /* nobody is to be had here now */
+	ACCEPT_NO_SLOT, /* nor anywhere, until a slot comes free */
+	ACCEPT_NO_ROOM  /* nor anywhere, until a pause is over */
 };
 
 static enum accept_result accept_failed(struct accept_source *source, int error)
 {
-	if (sfront_accept_should_pause(error)) {
-		pause_accepting(source->acceptor, -error);
-		return ACCEPT_STOP;
+	struct acceptor *acceptor = source->roster->acceptor;
+
+	if (error == -EPERM || error == -EACCES) {
+		log_forbidden(source, error);
+		if (source->state == SOURCE_LEAVING)
+			source_finish(source);
+		else
+			rest(source);
+		return ACCEPT_NOBODY;
 	}
-	if (error != -EAGAIN)
-		close_source(source, error);
+	if (sfront_accept_should_pause(error)) {
+		pause_accepting(acceptor, -error);
+		return ACCEPT_NO_ROOM;
+	}
+	if (error == -EAGAIN) {
+		if (source->state == SOURCE_LEAVING)
+			source_finish(source);
+		return ACCEPT_NOBODY;
+	}
+	if (error == -ESHUTDOWN) {
+		socket_of(source)->done = true;
+	} else {
+		log_line(LOG_ERR, "%s: accepting failed: %s; this listener is given up",
+			 socket_of(source)->text, strerror(-error));
+		atomic_store(&acceptor->process->exit_status, 1);
+	}
+	source_finish(source);
 	return ACCEPT_NOBODY;
+}
+
+static enum accept_result take_slot(struct accept_source *source)
+{
+	struct acceptor *acceptor = source->roster->acceptor;
+	struct connection_limit *own = &source->proxy->limit->connections;
+
+	if (!connection_limit_take(own)) {
+		log_held(source);
+		if (source->state == SOURCE_READY)
+			source_enter(source, SOURCE_HELD);
+		return ACCEPT_NOBODY;
+	}
+	if (!connection_limit_take(&acceptor->process->limit)) {
+		/* Others of the proxy that wait for one are asked once any slot is free. */
+		(void)connection_limit_give(own);
+		log_full(acceptor);
+		wait_as(acceptor, ACCEPTOR_FULL);
+		return ACCEPT_NO_SLOT;
+	}
+	if (source->state == SOURCE_HELD)
+		source_enter(source, SOURCE_READY);
+	return ACCEPT_TAKEN;
+}
+
+/* One of those that were queued was accepted. */
+static void note_left(struct accept_source *source)
+{
+	(void)event_add(&source->roster->acceptor->patience, &patience);
+	if (--source->left == 0)
+		source_finish(source);
+}
+
+/* The slots are taken. */
+static enum accept_result accept_into_slot(struct accept_source *source)
+{
+	struct acceptor *acceptor = source->roster->acceptor;
+	struct proxy *proxy = source->proxy;
+	struct sfront_connection connection;
+	int r = accept_from(source, &connection);
+
+	if (r < 0) {
+		/* It was held for a moment only, but another source may have wanted it just then.
+		 */
+		process_give_slot(acceptor->process, proxy);
+		return accept_failed(source, r);
+	}
+	acceptor->pause_ms = PAUSE_MIN_MS;
+	source->rest_ms = PAUSE_MIN_MS;
+	dispatch_connection(&acceptor->dispatch, proxy, source->index, &connection);
+	if (socket_of(source)->is_single) /* it was all there was */
+		(void)accept_failed(source, -ESHUTDOWN);
+	else if (source->state == SOURCE_LEAVING)
+		note_left(source);
+	return ACCEPT_TAKEN;
 }
 
 static enum accept_result accept_one(struct accept_source *source)
 {
-	struct acceptor *acceptor = source->acceptor;
-	const struct proxy_socket *socket = &source->proxy->sockets[source->index];
-	struct sfront_connection connection;
-	int r;
+	enum accept_result slot;
 
-	if (!dispatch_is_ready(&acceptor->dispatch))
+	if (!dispatch_is_ready(&source->roster->acceptor->dispatch))
 		return accept_failed(source, -ENOMEM);
-	if (!connection_limit_take(&acceptor->process->limit)) {
-		log_full(acceptor);
-		enter(acceptor, ACCEPTOR_FULL);
-		return ACCEPT_STOP;
-	}
-	r = sfront_listener_accept_at(socket->listener->open, socket->index, &connection);
-	if (r < 0) {
-		/* It was held for a moment only, but another worker may have wanted it just then.
-		 */
-		process_give_slot(acceptor->process);
-		return accept_failed(source, r);
-	}
-	acceptor->pause_ms = PAUSE_MIN_MS;
-	dispatch_connection(&acceptor->dispatch, source->proxy, source->index, &connection);
-	if (socket_of(source)->is_single)
-		close_source(source, -ESHUTDOWN); /* it was all there was */
-	return ACCEPT_TAKEN;
+	slot = take_slot(source);
+	return slot == ACCEPT_TAKEN ? accept_into_slot(source) : slot;
 }
+
+/* ---- turns ---- */
 
 /*
  * Asking until EAGAIN costs a call for nothing on every turn, and most turns
@@ -201,6 +422,13 @@ static void note_turn(struct accept_source *source, unsigned int taken)
 	}
 }
 
+/* All others come first from now on. */
+static void turn_over(struct acceptor *acceptor, struct accept_source *source)
+{
+	TAILQ_REMOVE(&acceptor->turns, source, turn);
+	TAILQ_INSERT_TAIL(&acceptor->turns, source, turn);
+}
+
 static void source_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct accept_source *source = arg;
@@ -211,39 +439,63 @@ static void source_readable(evutil_socket_t fd, short what, void *arg)
 	while (taken < source->burst && accept_one(source) == ACCEPT_TAKEN)
 		taken++;
 	note_turn(source, taken);
+	if (taken > 0 && source->state != SOURCE_DONE)
+		turn_over(source->roster->acceptor, source);
 }
 
-/*
- * Takes one client from each source after the other, @most in all.  Begins
- * where the last one left off: with few slots, a fixed order would starve the
- * later listeners.  Returns whether more could be taken, if there are any.
- */
-static bool accept_in_turns(struct acceptor *acceptor, size_t most)
+/* Sources that are polled need not be asked. */
+static bool is_to_be_asked(const struct accept_source *source)
 {
-	const struct roster *roster = acceptor->roster;
+	return source->state == SOURCE_HELD || source->state == SOURCE_LEAVING ||
+	       (source->state == SOURCE_READY && source->roster->acceptor->state != ACCEPTOR_OPEN);
+}
+
+enum turns_result {
+	TURNS_NOBODY, /* nobody is left who could be accepted */
+	TURNS_MORE,   /* perhaps somebody is */
+	TURNS_WAIT    /* nobody can be accepted now: see the acceptor's state */
+};
+
+/*
+ * Takes one client from each source after the other, @most in all.  A turn for which
+ * there was no slot is not over: with few slots, some listeners would never get one.
+ */
+static enum turns_result accept_in_turns(struct acceptor *acceptor, size_t most)
+{
 	size_t in_vain = 0, taken = 0;
 
-	while (in_vain < roster->n && taken < most) {
-		struct accept_source *source = &acceptor->roster->sources[acceptor->next];
+	while (in_vain < acceptor->n_turns && taken < most) {
+		struct accept_source *source = TAILQ_FIRST(&acceptor->turns);
 		enum accept_result result = ACCEPT_NOBODY;
+		size_t before = acceptor->n_turns;
 
-		acceptor->next = (acceptor->next + 1) % roster->n;
-		if (!socket_of(source)->done)
+		if (is_to_be_asked(source))
 			result = accept_one(source);
-		if (result == ACCEPT_STOP)
-			return false;
+		if (result == ACCEPT_NO_SLOT)
+			return TURNS_WAIT;
 		in_vain = result == ACCEPT_TAKEN ? 0 : in_vain + 1;
 		taken += result == ACCEPT_TAKEN;
+		if (acceptor->n_turns == before)
+			turn_over(acceptor, source);
+		else if (in_vain > 0) /* it is DONE, and had a turn for the last time */
+			in_vain--;
+		if (result == ACCEPT_NO_ROOM)
+			return TURNS_WAIT;
 	}
-	return true;
+	return taken < most ? TURNS_NOBODY : TURNS_MORE;
 }
 
 /* While there are more clients than slots, the listeners are not even polled. */
 static void reopen(struct acceptor *acceptor)
 {
-	if (accept_in_turns(acceptor, BURST_MAX * acceptor->roster->n) &&
-	    acceptor->state != ACCEPTOR_STOPPED)
+	enum turns_result result = accept_in_turns(acceptor, BURST_MAX * acceptor->n_turns);
+
+	if (result == TURNS_WAIT)
+		return;
+	if (acceptor->state == ACCEPTOR_FULL || acceptor->state == ACCEPTOR_PAUSED)
 		enter(acceptor, ACCEPTOR_OPEN);
+	if (result == TURNS_MORE) /* the connections want a turn, too */
+		acceptor_resume(acceptor);
 }
 
 static void pause_over(evutil_socket_t fd, short what, void *arg)
@@ -253,108 +505,251 @@ static void pause_over(evutil_socket_t fd, short what, void *arg)
 	reopen(arg);
 }
 
-static void use_roster(struct acceptor *acceptor, struct roster *roster)
-{
-	acceptor->roster = roster;
-	acceptor->next = 0;
-	for (size_t i = 0; i < roster->n; i++) {
-		struct accept_source *source = &roster->sources[i];
-		const struct proxy_socket *socket = &source->proxy->sockets[source->index];
+/* ---- the end of a source ---- */
 
-		source->acceptor = acceptor;
-		event_assign(&source->event, acceptor->loop->base,
-			     sfront_listener_fd(socket->listener->open, socket->index),
-			     EV_READ | EV_PERSIST, source_readable, source);
+static struct accept_source *first_leaving(struct acceptor *acceptor)
+{
+	struct accept_source *source;
+
+	TAILQ_FOREACH (source, &acceptor->turns, turn)
+		if (source->state == SOURCE_LEAVING)
+			return source;
+	return NULL;
+}
+
+/*
+ * A limit makes clients wait; those whose queue will be closed would be lost to it, where
+ * no connection ends in time.  There are no more of them than were queued then.
+ */
+static void patience_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct acceptor *acceptor = arg;
+	struct connection_limit *limit = &acceptor->process->limit;
+	struct accept_source *source = first_leaving(acceptor);
+
+	(void)fd;
+	(void)what;
+	if (!source)
+		return;
+	(void)event_add(&acceptor->patience, &patience);
+	if (connection_limit_used(limit) >= acceptor->process->possible_connections ||
+	    !dispatch_is_ready(&acceptor->dispatch))
+		return;
+	turn_over(acceptor, source);
+	connection_limit_exceed(&source->proxy->limit->connections);
+	connection_limit_exceed(limit);
+	(void)accept_into_slot(source);
+}
+
+/* How many clients wait at a listening socket, or QUEUE_MAX where that is not to be known. */
+static unsigned int count_queued(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_state != TCP_LISTEN)
+		return QUEUE_MAX;
+	return info.tcpi_unacked; /* of a listening socket: that number */
+}
+
+/* The clients that are queued are let in under its last settings. */
+static void leave(struct accept_source *source)
+{
+	source->left = count_queued(fd_of(source));
+	(void)event_add(&source->roster->acceptor->patience, &patience);
+	source_enter(source, source->left > 0 ? SOURCE_LEAVING : SOURCE_DONE);
+}
+
+/* Resets every client in the queue; returns how many there were. */
+static unsigned int reset_queue(const struct accept_source *source)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct sfront_connection connection;
+	unsigned int n, rest;
+	int r = 0;
+
+	for (n = 0; n < QUEUE_MAX; n++) {
+		r = accept_from(source, &connection);
+		if (r < 0)
+			break;
+		(void)setsockopt(connection.write_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		sfront_connection_close(&connection);
 	}
+	if (r == -EAGAIN)
+		return n;
+	rest = count_queued(fd_of(source)); /* closing the listener resets these */
+	return rest < QUEUE_MAX ? n + rest : n;
 }
 
-/* Those who wait at a listener that will be closed are let in under its last settings. */
-static void take_queue(struct accept_source *source)
+/* What others have too, they may serve. */
+static void turn_queue_away(const struct accept_source *source)
 {
-	for (unsigned int taken = 0; taken < DRAIN_MAX; taken++)
-		if (socket_of(source)->done || accept_one(source) != ACCEPT_TAKEN)
-			return;
+	const struct listener *listener = listener_of(source);
+	bool is_ours_alone = listener_is_own(listener) && !atomic_load(&listener->is_shared);
+	unsigned int n = is_ours_alone ? reset_queue(source) : count_queued(fd_of(source));
+
+	if (is_ours_alone && n > 0)
+		log_line(LOG_NOTICE,
+			 "%s: %u client(s) in the queue were turned away: no connection ended in "
+			 "time to make room for them (max-connections)",
+			 socket_of(source)->text, n);
+	else if (!is_ours_alone && n > 0 && n < QUEUE_MAX)
+		log_line(LOG_NOTICE,
+			 "%s: %u client(s) are left in the queue for whoever else has the socket",
+			 socket_of(source)->text, n);
 }
 
-static void take_queues(struct roster *roster)
+static void deadline_passed(evutil_socket_t fd, short what, void *arg)
 {
+	struct roster *roster = arg;
+	struct acceptor *acceptor = roster->acceptor;
+
+	(void)fd;
+	(void)what;
+	roster->n_users++; /* it is used here */
 	for (size_t i = 0; i < roster->n; i++)
-		if (roster->sources[i].leaves)
-			take_queue(&roster->sources[i]);
+		if (roster->sources[i].state == SOURCE_LEAVING) {
+			turn_queue_away(&roster->sources[i]);
+			source_enter(&roster->sources[i], SOURCE_DONE);
+		}
+	roster_put(roster);
+	if (acceptor->n_turns == 0)
+		stop(acceptor);
 }
 
 /* ---- messages from the main thread ---- */
 
-static void begin(struct acceptor *acceptor, struct roster *roster)
+static void use_roster(struct acceptor *acceptor, struct roster *roster)
 {
-	use_roster(acceptor, roster);
-	if (all_done(roster))
-		stop(acceptor);
-	else
-		enter(acceptor, ACCEPTOR_OPEN);
+	acceptor->roster = roster;
+	roster->acceptor = acceptor;
+	roster->n_users = 1;
+	event_assign(&roster->deadline, acceptor->loop->base, -1, 0, deadline_passed, roster);
+	for (size_t i = 0; i < roster->n; i++) {
+		struct accept_source *source = &roster->sources[i];
+
+		if (socket_of(source)->done)
+			continue;
+		event_assign(&source->readable, acceptor->loop->base, fd_of(source),
+			     EV_READ | EV_PERSIST, source_readable, source);
+		roster->n_users++;
+		acceptor->n_turns++;
+		TAILQ_INSERT_TAIL(&acceptor->turns, source, turn);
+		source_enter(source, SOURCE_READY);
+	}
+}
+
+/* What the new one has too, it takes over; whatever is left of the others is still to come. */
+static void retire_others(struct acceptor *acceptor, const struct roster *roster)
+{
+	struct accept_source *source, *next;
+
+	for (source = TAILQ_FIRST(&acceptor->turns); source; source = next) {
+		next = TAILQ_NEXT(source, turn);
+		if (source->roster == roster)
+			continue;
+		if (listener_of(source)->newest == roster->generation)
+			source_enter(source, SOURCE_DONE);
+		else if (source->state != SOURCE_LEAVING)
+			leave(source);
+	}
+}
+
+static void set_deadline(struct roster *roster, uint64_t ms)
+{
+	struct timeval within = timeval_from_ms(ms);
+
+	if (ms != SFRONT_INFINITY_MS && event_add(&roster->deadline, &within) < 0)
+		deadline_passed(-1, EV_TIMEOUT, roster);
 }
 
 static void go_over(struct acceptor *acceptor, struct roster *roster)
 {
-	take_queues(acceptor->roster);
-	sources_rest(acceptor->roster);
+	struct roster *before = acceptor->roster;
+
 	use_roster(acceptor, roster);
-	if (acceptor->state == ACCEPTOR_OPEN && !sources_listen(roster))
-		pause_accepting(acceptor, ENOMEM);
+	retire_others(acceptor, roster);
+	set_deadline(before, roster->generation->process.drain_timeout_ms);
+	roster_put(before);
+	acceptor_resume(acceptor);
 }
 
 static void switch_delivered(struct message *message)
 {
 	struct acceptor *acceptor = message_owner(message, struct acceptor, switch_over);
 
-	if (acceptor->roster)
+	if (acceptor->roster) {
 		go_over(acceptor, acceptor->next_roster);
-	else
-		begin(acceptor, acceptor->next_roster);
+	} else {
+		use_roster(acceptor, acceptor->next_roster);
+		enter(acceptor, ACCEPTOR_OPEN);
+	}
+	if (acceptor->n_turns == 0)
+		stop(acceptor);
 	mailbox_post(&acceptor->process->loop.mailbox, &acceptor->switched);
-}
-
-static void resume(struct acceptor *acceptor)
-{
-	if (acceptor->state == ACCEPTOR_FULL)
-		reopen(acceptor);
 }
 
 static void resume_delivered(struct message *message)
 {
-	resume(message_owner(message, struct acceptor, resume));
-}
+	struct acceptor *acceptor = message_owner(message, struct acceptor, resume);
 
-static void slot_free_delivered(struct message *message)
-{
-	resume(message_owner(message, struct process, limit.slot_free)->acceptor);
+	if (acceptor->state != ACCEPTOR_PAUSED && acceptor->state != ACCEPTOR_STOPPED)
+		reopen(acceptor);
 }
 
 static void drain_delivered(struct message *message)
 {
 	struct acceptor *acceptor = message_owner(message, struct acceptor, drain);
+	struct accept_source *source, *next;
 
-	if (acceptor->state == ACCEPTOR_OPEN || acceptor->state == ACCEPTOR_PAUSED)
-		(void)accept_in_turns(acceptor, DRAIN_MAX);
-	stop(acceptor);
+	if (acceptor->state == ACCEPTOR_STOPPED) {
+		stop(acceptor);
+		return;
+	}
+	enter(acceptor, ACCEPTOR_DRAINING);
+	for (source = TAILQ_FIRST(&acceptor->turns); source; source = next) {
+		next = TAILQ_NEXT(source, turn);
+		if (listener_of(source)->is_taken_over)
+			source_enter(source, SOURCE_DONE);
+		else if (source->state != SOURCE_LEAVING)
+			leave(source);
+	}
+	(void)accept_in_turns(acceptor, SIZE_MAX);
+	if (acceptor->state == ACCEPTOR_STOPPED)
+		return;
+	if (acceptor->n_turns == 0)
+		stop(acceptor);
+	else
+		mailbox_post(&acceptor->process->loop.mailbox, &acceptor->draining);
 }
 
 static void stop_delivered(struct message *message)
 {
-	stop(message_owner(message, struct acceptor, stop));
+	struct acceptor *acceptor = message_owner(message, struct acceptor, stop);
+	struct accept_source *source;
+	bool was_draining = acceptor->state == ACCEPTOR_DRAINING;
+
+	enter(acceptor, ACCEPTOR_STOPPED);
+	while ((source = TAILQ_FIRST(&acceptor->turns))) {
+		if (was_draining)
+			turn_queue_away(source);
+		source_enter(source, SOURCE_DONE);
+	}
+	stop(acceptor);
 }
 
 static bool stops_idle(struct acceptor *acceptor)
 {
-	struct roster *roster = acceptor->roster;
+	struct accept_source *source, *next;
 
 	if (acceptor->state != ACCEPTOR_OPEN ||
 	    connection_limit_used(&acceptor->process->limit) > 0)
 		return false;
-	for (size_t i = 0; i < roster->n; i++)
-		if (!socket_of(&roster->sources[i])->done &&
-		    accept_one(&roster->sources[i]) != ACCEPT_NOBODY)
+	for (source = TAILQ_FIRST(&acceptor->turns); source; source = next) {
+		next = TAILQ_NEXT(source, turn);
+		if (accept_one(source) != ACCEPT_NOBODY || source->state != SOURCE_READY)
 			return false;
+	}
 	enter(acceptor, ACCEPTOR_STOPPED);
 	return true;
 }
@@ -378,38 +773,30 @@ static size_t count_sockets(const struct generation *generation)
 	return n;
 }
 
-struct roster *roster_new(const struct generation *generation)
+struct roster *roster_new(struct generation *generation, void (*over)(struct message *message))
 {
 	size_t n = count_sockets(generation);
 	struct roster *roster = calloc(1, sizeof(*roster) + n * sizeof(*roster->sources));
 
 	if (!roster)
 		return NULL;
+	roster->generation = generation;
+	roster->over.deliver = over;
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		for (size_t j = 0; j < generation->proxies[i]->n_sockets; j++)
 			roster->sources[roster->n++] = (struct accept_source){
-				.proxy = generation->proxies[i], .index = j, .burst = 1
+				.roster = roster,
+				.proxy = generation->proxies[i],
+				.index = j,
+				.state = SOURCE_DONE,
+				.burst = 1,
+				.rest_ms = PAUSE_MIN_MS,
 			};
 	return roster;
 }
 
-static void note_leaving(struct roster *before, const struct roster *next)
-{
-	const struct generation *newest = NULL;
-
-	if (next->n > 0)
-		newest = next->sources[0].proxy->sockets[next->sources[0].index].listener->newest;
-	for (size_t i = 0; i < before->n; i++) {
-		struct accept_source *source = &before->sources[i];
-
-		source->leaves = source->proxy->sockets[source->index].listener->newest != newest;
-	}
-}
-
 void acceptor_switch(struct acceptor *acceptor, struct roster *roster)
 {
-	if (acceptor->next_roster)
-		note_leaving(acceptor->next_roster, roster);
 	acceptor->next_roster = roster;
 	mailbox_post(&acceptor->loop->mailbox, &acceptor->switch_over);
 }
@@ -445,14 +832,17 @@ struct acceptor *acceptor_new(struct process *process)
 	acceptor->dispatch.process = process;
 	acceptor->state = ACCEPTOR_STOPPED;
 	acceptor->pause_ms = PAUSE_MIN_MS;
+	TAILQ_INIT(&acceptor->turns);
 	acceptor->switch_over.deliver = switch_delivered;
 	acceptor->resume.deliver = resume_delivered;
 	acceptor->drain.deliver = drain_delivered;
 	acceptor->stop.deliver = stop_delivered;
 	acceptor->stop_if_idle.deliver = stop_if_idle_delivered;
-	process->limit.waiter = &acceptor->loop->mailbox;
-	process->limit.slot_free.deliver = slot_free_delivered;
+	process->waiter.mailbox = &acceptor->loop->mailbox;
+	process->waiter.slot_free = &acceptor->resume;
 	event_assign(&acceptor->pause, acceptor->loop->base, -1, 0, pause_over, acceptor);
+	event_assign(&acceptor->rest, acceptor->loop->base, -1, 0, rest_over, acceptor);
+	event_assign(&acceptor->patience, acceptor->loop->base, -1, 0, patience_over, acceptor);
 	return acceptor;
 }
 
@@ -460,9 +850,10 @@ void acceptor_free(struct acceptor *acceptor)
 {
 	if (!acceptor)
 		return;
-	if (acceptor->roster)
-		sources_rest(acceptor->roster);
+	unpoll_sources(acceptor);
 	event_del(&acceptor->pause);
+	event_del(&acceptor->rest);
+	event_del(&acceptor->patience);
 	dispatch_clear(&acceptor->dispatch);
 	free(acceptor);
 }

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accepts connections from every listener of the process: in turns, within
- * max-connections, and pausing while descriptors or memory are short.
+ * Accepts connections from every listener of the process: in turns, within the limits of
+ * connections, and pausing while descriptors or memory are short.
  *
  * One worker accepts for all and gives each connection to whoever has the
  * fewest.  If all polled the same listeners, each client would wake them all (an
  * exclusive wake-up does not reach through libevent), and the kernel would give
  * most of the connections to the one that is awake already.
  *
- *	           no slot free                      a slot came free
+ *	           no slot is free                   a slot came free
  *	OPEN -------------------------> FULL -------------------------> OPEN
  *	  |        EMFILE, ENOMEM, ...                after 0.1 to 1 s
  *	  |---------------------------> PAUSED -----------------------> OPEN
  *	  |
- *	  |  drain, hand-over, or every single connection taken
- *	  '---------------------------> STOPPED
+ *	  |  drain                      as slots come free, those who are queued
+ *	  |---------------------------> DRAINING -----------------------.
+ *	  |                                     all are accepted, stop  |
+ *	  |  stop, or every single connection is taken                  v
+ *	  '--------------------------------------------------------> STOPPED
  *
  * What it accepts from is a roster, made by whoever opened the listeners; on a reload it
- * goes over to the next one between two turns.  It runs on the first worker's thread,
- * and the main thread speaks to it by messages.
+ * goes over to the next one between two turns, and takes what is still queued at the
+ * listeners which that one lacks.  It runs on the first worker's thread, and the main
+ * thread speaks to it by messages.
  */
 #ifndef DAEMON_WORKER_ACCEPTOR_H
 #define DAEMON_WORKER_ACCEPTOR_H
@@ -28,48 +32,92 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "daemon/base/mailbox.h"
 #include "daemon/worker/dispatch.h"
 
+struct acceptor;
 struct generation;
 struct loop;
 struct process;
 
-enum acceptor_state { ACCEPTOR_OPEN, ACCEPTOR_FULL, ACCEPTOR_PAUSED, ACCEPTOR_STOPPED };
+enum acceptor_state {
+	ACCEPTOR_OPEN,     /* the sources are polled */
+	ACCEPTOR_FULL,     /* clients wait for a slot; nothing is polled */
+	ACCEPTOR_PAUSED,   /* descriptors or memory are short; nothing is polled */
+	ACCEPTOR_DRAINING, /* no client that comes now is accepted */
+	ACCEPTOR_STOPPED
+};
+
+/*
+ *	         its proxy has all it may have        a connection of that ended
+ *	READY ----------------------------> HELD ---------------------------> READY
+ *	  |      EPERM, EACCES                        after 0.1 to 1 s
+ *	  |-------------------------------> RESTING ------------------------> READY
+ *	  |      a roster without it, drain           its queue is empty, stop
+ *	  |-------------------------------> LEAVING ------------------------> DONE
+ *	  |      the one connection is taken, or the listener broke
+ *	  '-----------------------------------------------------------------> DONE
+ */
+enum source_state {
+	SOURCE_READY, /* polled while the acceptor is OPEN */
+	SOURCE_HELD,
+	SOURCE_RESTING,
+	SOURCE_LEAVING, /* those who were queued then are accepted */
+	SOURCE_DONE
+};
 
 /* One descriptor of one listener. */
 struct accept_source {
-	struct acceptor *acceptor;
+	TAILQ_ENTRY(accept_source) turn; /* in acceptor.turns, until it is DONE */
+	struct roster *roster;
 	struct proxy *proxy;
-	size_t index;            /* of the descriptor in the proxy's listeners */
-	bool leaves;             /* the next roster lacks it; set before the switch */
+	size_t index; /* of the descriptor in the proxy's listeners */
+	enum source_state state;
+	unsigned int left;       /* LEAVING: how many clients to accept at most */
 	unsigned int burst;      /* how many clients a turn asks for */
 	unsigned int full_turns; /* turns in a row that got them all */
-	struct event event;
+	unsigned int rest_ms;    /* how long it rests the next time */
+	uint64_t rest_due_ms;    /* RESTING: until then, by clock_ms() */
+	struct event readable;
 };
 
 /* All that is accepted from. */
 struct roster {
+	struct acceptor *acceptor; /* once that accepts from it */
+	struct generation *generation;
+	size_t n_users;        /* sources that are not DONE, and the acceptor while it is current */
+	struct event deadline; /* the end of drain-timeout, once there is a newer one */
+	struct message over;   /* to the main thread; deliver: set there */
+	bool is_over;          /* the main thread's note of that */
+	struct roster *older;  /* the main thread's */
 	size_t n;
 	struct accept_source sources[];
 };
 
 /*
- * Makes the roster of a generation, which must outlive it.  NULL: out of memory.  free()
- * frees it.  The main thread's.
+ * Makes the roster of a generation, which must outlive it.
+ *
+ * @over: called on the main thread once a newer roster is in use and nothing is accepted
+ *        from this one any more: free() may free it then, and listeners be closed
+ *
+ * NULL: out of memory.  The main thread's.
  */
-struct roster *roster_new(const struct generation *generation);
+struct roster *roster_new(struct generation *generation, void (*over)(struct message *message));
 
 struct acceptor {
 	struct process *process;
 	struct loop *loop; /* the first worker's */
 	struct dispatch dispatch;
-	struct roster *roster; /* borrowed */
-	size_t next;           /* whose turn it is when a slot comes free */
+	struct roster *roster;             /* borrowed; the current one */
+	TAILQ_HEAD(, accept_source) turns; /* whose turn it is comes first */
+	size_t n_turns;
 	enum acceptor_state state;
 	struct event pause;
 	unsigned int pause_ms;
+	struct event rest;     /* the first of the RESTING sources is due */
+	struct event patience; /* none of the clients of LEAVING sources found a slot for long */
 	uint64_t full_said_ms; /* when the log last heard that clients wait for a slot; 0: never */
 	/* What the main thread asks of it. */
 	struct message switch_over;
@@ -80,6 +128,7 @@ struct acceptor {
 	struct roster *next_roster;
 	/* What it answers; deliver: set there. */
 	struct message switched;      /* .next_roster is in use */
+	struct message draining;      /* who can be accepted has been; others wait for a slot */
 	struct message stopped;       /* nobody accepts any more: the listeners may be closed */
 	struct message asked_if_idle; /* .stopped_idle says whether it has stopped */
 	bool stopped_idle;
@@ -94,19 +143,27 @@ void acceptor_free(struct acceptor *acceptor);
 /* ---- what the main thread asks of it ---- */
 
 /*
- * Begins to accept; or goes on with another roster ("switched").  Clients that are queued
- * at listeners which that one lacks are accepted first, as far as there are slots:
- * these will be closed.
+ * Begins to accept; or goes on with another roster ("switched").  The clients that are
+ * queued at listeners which that one lacks are accepted as slots come free, within the new
+ * generation's drain-timeout; then the old roster is over.
  */
 void acceptor_switch(struct acceptor *acceptor, struct roster *roster);
 
-/* More slots may be free. */
+/* More slots may be free.  Any thread. */
 void acceptor_resume(struct acceptor *acceptor);
 
-/* Accepts what is queued now, as far as there are slots, and stops for good ("stopped"). */
+/*
+ * Accepts what is queued now and stops for good ("stopped").  Those for whom there is no
+ * slot yet are accepted as slots come free ("draining").  Listeners that the process of an
+ * upgrade has taken over are left to that.
+ */
 void acceptor_drain(struct acceptor *acceptor);
 
-/* Stops for good and leaves the queues to others who have the same sockets ("stopped"). */
+/*
+ * Stops for good ("stopped").  The queues are left to others who have the same sockets; of
+ * a drain that is under way, the clients that nobody else can serve are turned away,
+ * and the log says how many.
+ */
 void acceptor_stop(struct acceptor *acceptor);
 
 /*

@@ -38,7 +38,7 @@ void dispatch_connection(struct dispatch *dispatch, struct proxy *proxy, size_t 
 
 	atomic_fetch_add(&to->load, 1);
 	proxy_ref(proxy);
-	connection_limit_changed(&process->limit);
+	process_connections_changed(process);
 	if (to == &process->workers[0]) {
 		worker_serve(to, proxy, socket, connection);
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The whole running process: what its threads share.  main.c and lifecycle.c set it up
- * before the workers start; afterwards only the members marked so change.
+ * What the threads of the process share.  control/lifecycle.c sets it up before the workers
+ * start; afterwards only the members marked so change.
  */
 #ifndef DAEMON_WORKER_PROCESS_H
 #define DAEMON_WORKER_PROCESS_H
@@ -12,11 +12,12 @@
 
 #include "conf/conf.h"
 #include "daemon/base/loop.h"
-#include "daemon/worker/connection_limit.h"
+#include "daemon/proxy/connection_limit.h"
 
 struct acceptor;
 struct generation;
 struct roster;
+struct proxy;
 struct worker;
 
 struct process {
@@ -25,12 +26,37 @@ struct process {
 	struct roster *roster;          /* what is accepted from; the main thread's */
 	struct worker *workers;
 	unsigned int n_workers;
-	struct acceptor *acceptor;     /* runs on the first worker's thread */
-	bool interactive;              /* stdin is the connection, and a terminal */
-	struct loop loop;              /* the main thread's: signals, timers of the whole */
-	struct connection_limit limit; /* changes; any thread */
-	atomic_int exit_status;        /* changes: 1 once a single connection has failed */
-	atomic_uint cut;               /* changes: connections that were cut at a drain's end */
+	struct acceptor *acceptor;         /* runs on the first worker's thread */
+	bool interactive;                  /* stdin is the connection, and a terminal */
+	struct loop loop;                  /* the main thread's: signals, timers of the whole */
+	struct connection_limit limit;     /* changes; any thread */
+	unsigned int possible_connections; /* that there are descriptors for */
+	/* Who is told when a slot is free that somebody found none of: the acceptor. */
+	struct {
+		struct mailbox *mailbox;
+		struct message *slot_free;
+	} waiter;
+	/* Somebody who wants to hear of the next connection that begins or ends, once. */
+	struct {
+		atomic_bool waits;
+		struct mailbox *mailbox;
+		struct message changed;
+	} observer;
+	atomic_int exit_status; /* changes: 1 once a single connection has failed */
+	atomic_uint cut;        /* changes: connections that were cut at a drain's end */
 };
+
+/* Gives back a slot of @proxy's and tells the waiter, if it wants one.  Any thread. */
+void process_give_slot(struct process *process, struct proxy *proxy);
+
+/* A connection has begun or ended: tells the observer, if it waits for that.  Any thread. */
+void process_connections_changed(struct process *process);
+
+/*
+ * Sets how many connections there may be: @max of the process and, where there are several
+ * proxies, fewer of each, so that none takes the last eighth from the others.  The main
+ * thread's.
+ */
+void process_set_limit(struct process *process, unsigned int max);
 
 #endif

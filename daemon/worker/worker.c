@@ -23,22 +23,13 @@ static void report_if_idle(struct worker *worker)
 		mailbox_post(&worker->process->loop.mailbox, &worker->idle);
 }
 
-void process_give_slot(struct process *process)
-{
-	struct connection_limit *limit = &process->limit;
-
-	if (connection_limit_give(limit))
-		mailbox_post(limit->waiter, &limit->slot_free);
-	connection_limit_changed(limit);
-}
-
 /* ---- what its sessions tell ---- */
 
-static void connection_ended(struct worker *worker)
+static void connection_ended(struct worker *worker, struct proxy *proxy)
 {
 	if (atomic_fetch_sub(&worker->load, 1) == 1)
 		pipe_pool_trim(&worker->host.pipes);
-	process_give_slot(worker->process);
+	process_give_slot(worker->process, proxy);
 	report_if_idle(worker);
 }
 
@@ -47,9 +38,9 @@ static struct worker *worker_of(struct session_host *host)
 	return (struct worker *)((char *)host - offsetof(struct worker, host));
 }
 
-static void session_ended(struct session_host *host)
+static void session_ended(struct session_host *host, struct proxy *proxy)
 {
-	connection_ended(worker_of(host));
+	connection_ended(worker_of(host), proxy);
 }
 
 static void session_failed(struct session_host *host)
@@ -86,8 +77,8 @@ static void turn_away(struct arrival *arrival)
 	(void)setsockopt(arrival->connection.write_fd, SOL_SOCKET, SO_LINGER, &reset,
 			 sizeof(reset));
 	sfront_connection_close(&arrival->connection);
+	connection_ended(arrival->worker, arrival->proxy);
 	proxy_unref(arrival->proxy);
-	connection_ended(arrival->worker);
 	free(arrival);
 }
 

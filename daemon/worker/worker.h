@@ -84,7 +84,4 @@ void worker_serve(struct worker *worker, struct proxy *proxy, size_t socket,
 /* The same from another thread.  Takes @arrival, whose message and worker it fills in. */
 void worker_send(struct worker *worker, struct arrival *arrival);
 
-/* Gives a slot back and wakes who waits for one.  Any thread. */
-void process_give_slot(struct process *process);
-
 #endif

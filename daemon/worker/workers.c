@@ -32,6 +32,7 @@ static int init(struct process *process, unsigned int pipes_a_worker,
 	process->acceptor = acceptor_new(process);
 	if (!process->acceptor)
 		return -ENOMEM;
+	process->acceptor->draining.deliver = handlers->accepting_drains;
 	process->acceptor->stopped.deliver = handlers->accepting_stopped;
 	return 0;
 }

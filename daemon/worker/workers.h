@@ -11,6 +11,7 @@ struct process;
 /* What the main thread makes of their messages: see worker.h and acceptor.h. */
 struct worker_handlers {
 	void (*polling)(struct message *message);
+	void (*accepting_drains)(struct message *message);
 	void (*accepting_stopped)(struct message *message);
 	void (*idle)(struct message *message);
 };

@@ -216,10 +216,19 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 	return r;
 }
 
+/*
+ * Whoever else has the socket may make it blocking at any time, for all who have it, and
+ * take the client that it was readable for.
+ */
 int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
 {
-	return socket->single ? sfront_single_accept(socket, ret_connection)
-			      : sfront_socket_accept(socket, ret_connection);
+	bool was_blocking;
+	int r;
+
+	if (socket->single)
+		return sfront_single_accept(socket, ret_connection);
+	r = sfront_set_nonblocking(socket->fd, &was_blocking);
+	return r < 0 ? r : sfront_socket_accept(socket, ret_connection);
 }
 
 void sfront_inherited_close(struct sfront_socket *socket)

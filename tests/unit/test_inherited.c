@@ -605,6 +605,24 @@ static void no_descriptors_by_unix(void)
 	sfront_listener_close(listeners[0]);
 }
 
+/* Others have the same socket, and its flags with it; nobody waits there. */
+static void made_blocking_by_another(void)
+{
+	const int fds[] = { listening(AF_INET, 5) };
+	struct sfront_connection connection;
+	struct sfront_listener *listener;
+
+	hand_over(fds, 1, NULL);
+	listener = must_open("sd-listen", "");
+	CHECK(fcntl(3, F_SETFL, fcntl(3, F_GETFL) & ~O_NONBLOCK) == 0);
+	alarm(30); /* it would wait for ever */
+	CHECK(sfront_listener_accept(listener, &connection) == -EAGAIN);
+	alarm(0);
+	CHECK(is_nonblocking(3));
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+}
+
 /* Who has started us waits already, without the options that only the listener has. */
 static void queued_before(void)
 {
@@ -880,6 +898,7 @@ child_test(given_back_by_another_process)
 child_test(given_back_by_one_that_failed)
 child_test(no_descriptors_by_unix)
 child_test(connection_that_was_reset)
+child_test(made_blocking_by_another)
 child_test(queued_before)
 child_test(malformed)
 child_test(path_is_not_removed)
@@ -914,6 +933,7 @@ child_test(all_reserved)
 		counted(test_given_back_by_one_that_failed),
 		counted(test_no_descriptors_by_unix),
 		counted(test_connection_that_was_reset),
+		counted(test_made_blocking_by_another),
 		counted(test_queued_before),
 		counted(test_malformed),
 		counted(test_path_is_not_removed),

@@ -528,6 +528,25 @@ static void test_clients_that_went_away(void **state)
 	sfront_listener_close(listener);
 }
 
+/* Where it is not one client that is forbidden but all, asking at once again is in vain. */
+static void test_accepting_that_is_forbidden(void **state)
+{
+	static const int errors[] = { EPERM, EACCES };
+	struct sfront_listener *listener = must_open("127.0.0.1:0", "");
+	struct sfront_connection connection;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		fail_accept(errors[i], 1000000);
+		assert_int_equal(sfront_listener_accept(listener, &connection), -errors[i]);
+		assert_in_range(failures_left, 1000000 - 1000, 1000000 - 1);
+		assert_true(sfront_accept_should_pause(-errors[i]));
+		fail_accept(errors[i], 3);
+		assert_true(serves(listener, 0));
+	}
+	sfront_listener_close(listener);
+}
+
 /* No room is told to the caller, and costs the client nothing. */
 static void test_no_room(void **state)
 {
@@ -572,6 +591,7 @@ int main(void)
 		counted(test_what_stands_together),
 		counted(test_fair_turns),
 		counted(test_clients_that_went_away),
+		counted(test_accepting_that_is_forbidden),
 		counted(test_no_room),
 	};
 

@@ -375,6 +375,8 @@ int sfront_listener_release(struct sfront_listener *listener, size_t index);
  *   -EAGAIN              nothing is pending: poll the descriptors
  *   -EMFILE, -ENFILE,
  *   -ENOBUFS, -ENOMEM    no room now: pause, then try again
+ *   -EPERM, -EACCES      accepting is forbidden, for as long as whoever forbids it
+ *                        does: pause, then try again
  *   -ESHUTDOWN           no more connections: every descriptor was for one
  *                        alone, and all are taken
  *   other -errno         this listener is broken: close it
@@ -389,7 +391,7 @@ int sfront_listener_accept(struct sfront_listener *listener,
 int sfront_listener_accept_at(struct sfront_listener *listener, size_t index,
 			      struct sfront_connection *ret_connection);
 
-/* Whether @error (negative) of an accept says that there is no room now. */
+/* Whether @error (negative) of an accept may be gone later: no room, or forbidden. */
 bool sfront_accept_should_pause(int error);
 
 /* --- Connections --- */

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "daemon/worker/connection_limit.h"
+#include "daemon/proxy/connection_limit.h"
 
 #define THREADS 4
 #define ROUNDS  20000

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slots of the process and of its proxies: see process.h.
+ */
+#include "daemon/worker/process.h"
+
+#include <limits.h>
+
+#include "daemon/proxy/generation.h"
+
+void process_connections_changed(struct process *process)
+{
+	if (atomic_load(&process->observer.waits) &&
+	    atomic_exchange(&process->observer.waits, false))
+		mailbox_post(process->observer.mailbox, &process->observer.changed);
+}
+
+void process_give_slot(struct process *process, struct proxy *proxy)
+{
+	/* Both, whatever the first one says. */
+	bool wanted = connection_limit_give(&proxy->limit->connections);
+
+	wanted |= connection_limit_give(&process->limit);
+	if (wanted)
+		mailbox_post(process->waiter.mailbox, process->waiter.slot_free);
+	process_connections_changed(process);
+}
+
+/* An eighth, rounded up, is left to the others. */
+static unsigned int share_of_one(unsigned int max, size_t n_proxies)
+{
+	if (n_proxies < 2 || max < 2)
+		return UINT_MAX;
+	return max - (max / 8 + (max % 8 != 0));
+}
+
+void process_set_limit(struct process *process, unsigned int max)
+{
+	const struct generation *generation = process->generation;
+	unsigned int share = share_of_one(max, generation->n_proxies);
+
+	atomic_store(&process->limit.max, max);
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		atomic_store(&generation->proxies[i]->limit->connections.max, share);
+}
