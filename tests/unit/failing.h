@@ -72,7 +72,7 @@
 	X(openat, EMFILE)                                 \
 	X(realloc, ENOMEM)                                \
 	X(realpath, EACCES)                               \
-	X(sd_listen_fds_with_names, EINVAL)               \
+	X(sd_listen_fds, EINVAL)                          \
 	X(setsockopt, ENOPROTOOPT, EPERM)                 \
 	X(shutdown, ENOTCONN)                             \
 	X(socket, EMFILE, EAFNOSUPPORT)                   \
@@ -169,7 +169,7 @@ WRAP(int, listen, (int fd, int backlog), (fd, backlog), -1)
 WRAP(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left), -1)
 WRAP(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_t *attributes),
      (mutex, attributes), failing.error)
-WRAP(int, sd_listen_fds_with_names, (int unset, char ***ret), (unset, ret), -failing.error)
+WRAP(int, sd_listen_fds, (int unset), (unset), -failing.error)
 WRAP(int, socketpair, (int family, int type, int protocol, int ret[2]),
      (family, type, protocol, ret), -1)
 WRAP(char *, realpath, (const char *path, char *buf), (path, buf), NULL)
