@@ -113,6 +113,12 @@ static int parse_sd_name(const char *text, const char *name, struct sfront_addre
 			      "the name of a descriptor has at most %d bytes, this one has %zu",
 			      SFRONT_NAME_SIZE - 1, len);
 
+	if (strchr(name, ':'))
+		return refuse(
+			err, -EINVAL, text,
+			"the name of a descriptor has no colon: LISTEN_FDNAMES has one between "
+			"two names");
+
 	ret->kind = SFRONT_SD_LISTEN;
 	if (strcmp(name, "*") == 0) {
 		ret->u.sd_listen.which = SFRONT_SD_LISTEN_ALL;

@@ -95,6 +95,7 @@ struct sfront_options {
 	gid_t unix_gid;
 	int sd_ignore_environment;
 	struct sfront_keepalive keepalive;
+	bool keepalive_is_suspect; /* as it was given: not worth comparing */
 	int reuse_port;
 	int recv_buffer;
 	int send_buffer;

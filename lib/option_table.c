@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "internal.h"
 
@@ -106,7 +107,7 @@ static int parse_mode(const struct row *row, const char *text, void *field,
 
 	(void)row;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(text, words[i].word) == 0) {
+		if (strcasecmp(text, words[i].word) == 0) {
 			*(int *)field = words[i].mode;
 			return 0;
 		}
@@ -333,8 +334,8 @@ static const struct row rows[OPTIONS_COUNT] = {
 					     true },
 					   INHERITED(KIND_SD_LISTEN) | CONNECTED(KIND_SD_LISTEN),
 					   SWITCH(sd_ignore_environment) },
-	[OPTION_KEEPALIVE] = { { "tcp-keepalive", "TIME_MS:COUNT:INTERVAL_MS",
-				 "probe silent clients; each part is optional, no turns it off",
+	[OPTION_KEEPALIVE] = { { "tcp-keepalive", "TIME:COUNT:INTERVAL",
+				 "probe silent clients, as in 60s:3:5s; each part is optional, no turns it off",
 				 false },
 			       EVERY(KIND_TCP),
 			       AT(keepalive),
@@ -470,6 +471,8 @@ int sfront_options_set(struct sfront_options *options, const char *name, const c
 		return sfront_fail(err, r, "%s: %.560s", name, reason.message);
 
 	options->given |= 1u << i;
+	if (i == OPTION_KEEPALIVE)
+		options->keepalive_is_suspect = value && sfront_keepalive_is_suspect(value);
 	return 0;
 }
 

@@ -3,6 +3,8 @@
  * What each option of the table (option_table.c) does to a socket of any kind.
  * Built with the table, or left out with it.
  */
+#include <sys/socket.h> /* before <linux/vm_sockets.h>, which needs it in older versions */
+
 #include <errno.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
@@ -198,6 +200,13 @@ int sfront_socket_apply(int fd, unsigned int target, const char *text,
 	if (!sfront_option_given(options, OPTION_KEEPALIVE) ||
 	    !sfront_option_applies(OPTION_KEEPALIVE, target))
 		return 0;
+	if (options->keepalive_is_suspect)
+		sfront_warn(
+			options,
+			"%s: tcp-keepalive: the first time is in milliseconds and rounded up to "
+			"one second, so that a silent client is probed each second; seconds are "
+			"written as in 60s",
+			text);
 	r = sfront_keepalive_apply(fd, &options->keepalive);
 	return r < 0 ? refuse_option(text, OPTION_KEEPALIVE, r, err) : 0;
 }

@@ -33,10 +33,8 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static struct span trim(const char *text)
+static struct span trim_span(struct span span)
 {
-	struct span span = { text, strlen(text) };
-
 	while (span.len > 0 && is_space(span.at[0])) {
 		span.at++;
 		span.len--;
@@ -44,6 +42,11 @@ static struct span trim(const char *text)
 	while (span.len > 0 && is_space(span.at[span.len - 1]))
 		span.len--;
 	return span;
+}
+
+static struct span trim(const char *text)
+{
+	return trim_span((struct span){ text, strlen(text) });
 }
 
 /* For "%.*s": enough of a value to recognise it, not so much that the reason gets lost. */
@@ -224,28 +227,56 @@ static struct span take_unit(struct span *rest)
 	return unit;
 }
 
-/* What the digits after the point are of @unit, rounded up. */
-static uint64_t fraction_ns(struct span digits, uint64_t unit)
-{
-	unsigned __int128 numerator = 0, denominator = 1;
-	bool rest = false;
+/* Milliseconds, and the nanoseconds on top of them: no integer of C99 has room for both. */
+struct duration {
+	uint64_t ms;
+	uint64_t ns; /* less than a millisecond */
+};
 
-	for (size_t i = 0; i < digits.len; i++) {
-		if (i < 18) {
-			numerator = numerator * 10 + (unsigned int)(digits.at[i] - '0');
-			denominator *= 10;
-		} else if (digits.at[i] != '0') {
-			rest = true;
-		}
-	}
-	return (uint64_t)((numerator * unit + denominator - 1) / denominator) + rest;
+/* Adds what may be no sum of 64 bits.  Returns 0 or -ERANGE. */
+static int add_duration(struct duration *sum, uint64_t ms, uint64_t ns)
+{
+	sum->ns += ns;
+	if (__builtin_add_overflow(sum->ms, ms, &sum->ms) ||
+	    __builtin_add_overflow(sum->ms, sum->ns / NS_PER_MS, &sum->ms))
+		return -ERANGE;
+	sum->ns %= NS_PER_MS;
+	return 0;
 }
 
-/* Takes one number with its unit off @rest and adds it to *total_ns. */
-static int take_duration(struct span *rest, unsigned __int128 *total_ns)
+/* @number units of @unit_ns, which is made of whole milliseconds or makes up one. */
+static int add_whole(struct duration *sum, uint64_t number, uint64_t unit_ns)
+{
+	uint64_t ms, per_ms;
+
+	if (unit_ns >= NS_PER_MS) {
+		if (__builtin_mul_overflow(number, unit_ns / NS_PER_MS, &ms))
+			return -ERANGE;
+		return add_duration(sum, ms, 0);
+	}
+	per_ms = NS_PER_MS / unit_ns;
+	return add_duration(sum, number / per_ms, number % per_ms * unit_ns);
+}
+
+/* What the digits after the point are of @unit_ns, rounded up; from the last one to the first. */
+static uint64_t fraction_ns(struct span digits, uint64_t unit_ns)
+{
+	uint64_t tenths, ns = 0;
+	bool rest = false;
+
+	for (size_t i = digits.len; i > 0; i--) {
+		tenths = (uint64_t)(digits.at[i - 1] - '0') * unit_ns + ns;
+		rest |= tenths % 10 != 0;
+		ns = tenths / 10;
+	}
+	return ns + rest;
+}
+
+/* Takes one number with its unit, which seconds may do without, off @rest and adds it. */
+static int take_duration(struct span *rest, bool bare_seconds, struct duration *sum)
 {
 	struct span whole, fraction = { NULL, 0 }, unit;
-	uint64_t number = 0, ns;
+	uint64_t number = 0, unit_size, part;
 	int r;
 
 	whole = take_digits(rest);
@@ -258,24 +289,24 @@ static int take_duration(struct span *rest, unsigned __int128 *total_ns)
 		return -EINVAL;
 
 	unit = take_unit(rest);
-	ns = unit_ns(unit);
-	if (ns == 0 || (unit.len == 0 && rest->len > 0 && rest->at[0] == '.'))
+	unit_size = unit_ns(unit);
+	if (unit_size == 0 || (unit.len == 0 && !bare_seconds) ||
+	    (unit.len == 0 && rest->len > 0 && rest->at[0] == '.'))
 		return -EINVAL;
 
-	if (whole.len > 0) {
-		r = sfront_parse_digits(whole.at, whole.len, &number);
-		if (r < 0)
-			return r;
-	}
-	*total_ns += (unsigned __int128)number * ns + fraction_ns(fraction, ns);
+	r = whole.len > 0 ? sfront_parse_digits(whole.at, whole.len, &number) : 0;
+	if (r == 0)
+		r = add_whole(sum, number, unit_size);
+	if (r < 0)
+		return r;
+	part = fraction_ns(fraction, unit_size);
 	skip_space(rest);
-	return 0;
+	return add_duration(sum, part / NS_PER_MS, part % NS_PER_MS);
 }
 
-static int duration_of(struct span span, uint64_t *ret_ms)
+static int duration_of(struct span span, bool bare_seconds, uint64_t *ret_ms)
 {
-	const unsigned __int128 limit_ns = (unsigned __int128)(SFRONT_INFINITY_MS - 1) * NS_PER_MS;
-	unsigned __int128 total_ns = 0;
+	struct duration sum = { 0, 0 };
 	int r;
 
 	if (span.len == 0)
@@ -286,13 +317,14 @@ static int duration_of(struct span span, uint64_t *ret_ms)
 	}
 
 	while (span.len > 0) {
-		r = take_duration(&span, &total_ns);
+		r = take_duration(&span, bare_seconds, &sum);
 		if (r < 0)
 			return r;
-		if (total_ns > limit_ns)
-			return -ERANGE;
 	}
-	*ret_ms = (uint64_t)((total_ns + NS_PER_MS - 1) / NS_PER_MS);
+	/* Rounded up, it must be less than infinity. */
+	if (sum.ms >= SFRONT_INFINITY_MS - (sum.ns > 0))
+		return -ERANGE;
+	*ret_ms = sum.ms + (sum.ns > 0);
 	return 0;
 }
 
@@ -301,7 +333,7 @@ int sfront_parse_duration(const char *text, uint64_t *ret_ms, struct sfront_erro
 	struct span span = trim(text);
 	int r;
 
-	r = duration_of(span, ret_ms);
+	r = duration_of(span, true, ret_ms);
 	if (r == -ERANGE)
 		return sfront_fail(err, r, "\"%.*s\" is too long a time; infinity is accepted",
 				   shown(span), span.at);
@@ -313,24 +345,62 @@ int sfront_parse_duration(const char *text, uint64_t *ret_ms, struct sfront_erro
 	return 0;
 }
 
-/* One part of a keepalive setting: empty is 0; @unit of it make one of what is stored. */
-static int keepalive_part(struct span part, uint64_t unit, uint64_t max, int *ret)
+static bool is_digits(struct span span)
 {
-	uint64_t number = 0;
+	uint64_t number;
+
+	return sfront_parse_digits(span.at, span.len, &number) != -EINVAL;
+}
+
+/* A time of a keepalive setting, rounded up to the kernel's seconds: empty is 0. */
+static int keepalive_time(struct span part, int *ret_s)
+{
+	uint64_t ms = 0;
 	int r;
 
-	if (part.len == 0) {
-		*ret = 0;
+	*ret_s = 0;
+	if (part.len == 0)
 		return 0;
-	}
-	r = sfront_parse_digits(part.at, part.len, &number);
+	r = is_digits(part) ? sfront_parse_digits(part.at, part.len, &ms)
+			    : duration_of(part, false, &ms);
 	if (r < 0)
 		return r;
-
-	number = number / unit + (number % unit > 0);
-	if (number < 1 || number > max)
+	if (ms < 1 || ms > KEEPALIVE_SECONDS_MAX * 1000ull)
 		return -ERANGE;
-	*ret = (int)number;
+	*ret_s = (int)((ms + 999) / 1000);
+	return 0;
+}
+
+static int keepalive_count(struct span part, int *ret)
+{
+	uint64_t count = 0;
+	int r;
+
+	*ret = 0;
+	if (part.len == 0)
+		return 0;
+	r = sfront_parse_digits(part.at, part.len, &count);
+	if (r < 0)
+		return r;
+	if (count < 1 || count > KEEPALIVE_COUNT_MAX)
+		return -ERANGE;
+	*ret = (int)count;
+	return 0;
+}
+
+/* The parts between the colons, without the blanks around them.  Returns 0 or -EINVAL. */
+static int split_keepalive(struct span span, struct span ret[3])
+{
+	size_t n = 0;
+
+	for (size_t start = 0, i = 0; i <= span.len; i++) {
+		if (i < span.len && span.at[i] != ':')
+			continue;
+		if (n == 3)
+			return -EINVAL;
+		ret[n++] = trim_span((struct span){ span.at + start, i - start });
+		start = i + 1;
+	}
 	return 0;
 }
 
@@ -338,30 +408,19 @@ static int keepalive_of(struct span span, struct sfront_keepalive *ret)
 {
 	struct sfront_keepalive keepalive = { .on = true };
 	struct span part[3] = { { NULL, 0 } };
-	size_t n = 0;
 	int r;
 
 	if (span.len == 0 || switch_of(span, &keepalive.on) == 0) {
 		*ret = keepalive;
 		return 0;
 	}
-
-	part[0].at = span.at;
-	for (size_t i = 0; i < span.len; i++) {
-		if (span.at[i] != ':') {
-			part[n].len++;
-			continue;
-		}
-		if (++n == 3)
-			return -EINVAL;
-		part[n].at = span.at + i + 1;
-	}
-
-	r = keepalive_part(part[0], 1000, KEEPALIVE_SECONDS_MAX, &keepalive.time_s);
+	r = split_keepalive(span, part);
 	if (r == 0)
-		r = keepalive_part(part[1], 1, KEEPALIVE_COUNT_MAX, &keepalive.count);
+		r = keepalive_time(part[0], &keepalive.time_s);
 	if (r == 0)
-		r = keepalive_part(part[2], 1000, KEEPALIVE_SECONDS_MAX, &keepalive.interval_s);
+		r = keepalive_count(part[1], &keepalive.count);
+	if (r == 0)
+		r = keepalive_time(part[2], &keepalive.interval_s);
 	if (r == 0)
 		*ret = keepalive;
 	return r;
@@ -376,14 +435,24 @@ int sfront_parse_keepalive(const char *text, struct sfront_keepalive *ret, struc
 	if (r == -ERANGE)
 		return sfront_fail(
 			err, r,
-			"\"%.*s\" is out of range: times from 1 to 32767000 ms, the count "
-			"from 1 to 127",
+			"\"%.*s\" is out of range: times from 1ms to 32767s, the count from 1 to "
+			"127",
 			shown(span), span.at);
 	if (r < 0)
 		return sfront_fail(
 			err, r,
-			"\"%.*s\" is not a keepalive setting: TIME_MS:COUNT:INTERVAL_MS, "
-			"each part optional, or yes or no",
+			"\"%.*s\" is not a keepalive setting: TIME:COUNT:INTERVAL as in "
+			"60s:3:5s, each part optional, a bare number in milliseconds; or yes or no",
 			shown(span), span.at);
 	return 0;
+}
+
+bool sfront_keepalive_is_suspect(const char *text)
+{
+	struct span part[3] = { { NULL, 0 } }, span = trim(text);
+	uint64_t ms = 0;
+	bool on;
+
+	return switch_of(span, &on) < 0 && split_keepalive(span, part) == 0 &&
+	       sfront_parse_digits(part[0].at, part[0].len, &ms) == 0 && ms < 1000;
 }

@@ -24,6 +24,11 @@ check=(
 	redis-server redis-tools postgresql nginx-light openssh-server openssh-client
 )
 
+# For a build of 32 bits; other machines have none beside their own.
+if [[ $(uname -m) == x86_64 ]]; then
+	check+=(gcc-multilib)
+fi
+
 # The kernel is none of them: tests/vm/boot fetches one, which is not installed.
 vm=(
 	qemu-system-x86 kmod systemd iproute2 procps util-linux python3 socat

@@ -567,7 +567,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 
 	session->host = host;
 	session->proxy = proxy;
-	session->socket = (uint16_t)socket;
+	session->socket = (uint32_t)socket;
 	session->single = proxy_socket_at(proxy, socket)->is_single;
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);

@@ -62,7 +62,7 @@ struct session {
 	};
 	struct session_timing *timing; /* NULL until something is timed */
 	struct access_note *note;      /* for the access log; NULL without */
-	uint16_t socket;               /* which descriptor of the proxy's listener */
+	uint32_t socket;               /* which descriptor of the proxy's listener */
 	uint8_t state;                 /* enum session_state */
 	bool single : 1;               /* the process serves this one connection */
 	bool watch_gone : 1;   /* an end has not been read for a while: watch for its reset */
@@ -71,6 +71,8 @@ struct session {
 	bool client_broke : 1; /* while ABORTING: else the backend did */
 };
 
+_Static_assert(sizeof(((struct session *)0)->socket) >= sizeof(uint32_t),
+	       "a proxy may have more than 65,535 sockets");
 _Static_assert(offsetof(struct session, backend) ==
 		       offsetof(struct session, client) + sizeof(struct endpoint),
 	       "end_peer() wants the two ends side by side");

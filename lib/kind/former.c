@@ -3,6 +3,8 @@
  * The record of what inherited listening sockets had: asked of the kernel, set
  * back, and as text for a process that takes over.
  */
+#include <sys/socket.h> /* before <linux/vm_sockets.h>, which needs it in older versions */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>

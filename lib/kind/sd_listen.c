@@ -4,21 +4,27 @@
  * counts.  The only file that calls libsystemd.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "lib/kind/inherited.h"
 
+#define LISTED_MAX 4096 /* more than any LISTEN_FDS that counts something */
+
 /* What was passed; read once, since reading removes it from the environment. */
 static struct {
 	pthread_mutex_t lock;
 	bool loaded;
-	int count;    /* or a negative errno */
-	char **names; /* lives as long as the process */
+	int count;    /* for this process, or a negative errno */
+	int listed;   /* in LISTEN_FDS, for whichever process; 0: none */
+	char **names; /* of LISTEN_FDNAMES, with their text in one block that stays */
+	int n_names;  /* -1: there is no LISTEN_FDNAMES */
 	char why_none[160];
 	char reserved[SFRONT_NAME_SIZE]; /* what names of the program's own begin with, or "" */
 } passed = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -39,42 +45,95 @@ static void note_why_none(void)
 		snprintf(passed.why_none, sizeof(passed.why_none), "LISTEN_FDS is \"%.16s\"", fds);
 }
 
+/* What LISTEN_FDS says, for whoever ignores LISTEN_PID. */
+static int count_listed(void)
+{
+	const char *fds = getenv("LISTEN_FDS");
+	uint64_t number;
+
+	if (!fds || sfront_parse_digits(fds, strlen(fds), &number) < 0 || number >= LISTED_MAX)
+		return 0;
+	return (int)number;
+}
+
+/* Copies LISTEN_FDNAMES, split at its colons.  Returns 0 or -ENOMEM. */
+static int copy_names(void)
+{
+	const char *text = getenv("LISTEN_FDNAMES");
+	size_t n = 1;
+	char *copy;
+
+	passed.n_names = -1;
+	if (!text)
+		return 0;
+	for (const char *at = text; *at; at++)
+		n += *at == ':';
+	passed.names = malloc(n * sizeof(char *) + strlen(text) + 1);
+	if (!passed.names)
+		return -ENOMEM;
+	copy = (char *)(passed.names + n);
+	memcpy(copy, text, strlen(text) + 1);
+	for (size_t i = 0; i < n; i++)
+		passed.names[i] = strsep(&copy, ":");
+	passed.n_names = (int)n;
+	return 0;
+}
+
 /* How many were passed to this process, or a negative errno. */
 static int load(void)
 {
-	int count;
+	int count = 0;
 
 	pthread_mutex_lock(&passed.lock);
 	if (!passed.loaded) {
 		note_why_none();
-		passed.count = sd_listen_fds_with_names(1, &passed.names);
-		passed.loaded = true;
+		passed.listed = count_listed();
+		count = copy_names(); /* without, all stays for the next time */
+		if (count == 0)
+			passed.count = sd_listen_fds(1);
+		passed.loaded = count == 0;
 	}
-	count = passed.count;
+	if (passed.loaded)
+		count = passed.count;
 	pthread_mutex_unlock(&passed.lock);
 	return count;
+}
+
+/*
+ * The name of descriptor number @index, or NULL.  Where there are more or fewer
+ * names than descriptors, as when one has a colon in it, nobody can tell which is
+ * whose.
+ */
+static const char *name_of(int index)
+{
+	return passed.count > 0 && passed.n_names == passed.count ? passed.names[index] : NULL;
 }
 
 int sfront_inherited_at(size_t index, struct sfront_inherited *ret)
 {
 	int count = load();
+	const char *name;
 
 	if (count < 0)
 		return count;
 	if (index >= (size_t)count)
 		return -ENOENT;
 
+	name = name_of((int)index);
 	ret->fd = SD_LISTEN_FDS_START + (int)index;
-	ret->name = passed.names[index];
+	ret->name = name ? name : "unknown";
 	ret->taken = sfront_is_claimed(ret->fd);
 	return 0;
 }
 
+static bool begins_with(const char *name, const char *prefix)
+{
+	return name && strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
 static bool is_reserved(int index)
 {
-	size_t len = strlen(passed.reserved);
-
-	return len > 0 && strncmp(passed.names[index], passed.reserved, len) == 0;
+	return passed.reserved[0] && begins_with(name_of(index), passed.reserved);
 }
 
 int sfront_inherited_reserve(const char *prefix)
@@ -87,7 +146,7 @@ int sfront_inherited_reserve(const char *prefix)
 	if (count < 0)
 		return count;
 	for (int i = 0; i < count; i++) {
-		if (strncmp(passed.names[i], prefix, len) != 0)
+		if (!begins_with(name_of(i), prefix))
 			continue;
 		if (sfront_is_claimed(SD_LISTEN_FDS_START + i))
 			return -EBUSY;
@@ -97,28 +156,50 @@ int sfront_inherited_reserve(const char *prefix)
 	return n;
 }
 
+/* The address that takes stdin where that is a socket, or NULL. */
+static const char *address_of_stdin(void)
+{
+	struct sfront_identity identity;
+	char what[SFRONT_WHAT_SIZE];
+
+	if (sfront_identify(STDIN_FILENO, &identity, what) < 0)
+		return NULL;
+	return identity.listening ? "accept-from-fd:0" : "-";
+}
+
+static const char *hint_of_option(enum sfront_sd_listen which)
+{
+	if (which == SFRONT_SD_LISTEN_FIRST)
+		return ", or give sd-accept-ignore-environment to take descriptor 3 regardless";
+	if (which == SFRONT_SD_LISTEN_ALL ? passed.listed > 0 : passed.n_names > 0)
+		return ", or give sd-accept-ignore-environment to ignore LISTEN_PID";
+	return "";
+}
+
 static int refuse_none(const struct sfront_address *address, const char *text, int count,
 		       struct sfront_error *err)
 {
-	bool is_first = address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST;
+	const char *instead = address_of_stdin();
 
 	if (count < 0)
 		return sfront_fail(err, count,
-				   "%s: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES do not fit the "
-				   "descriptors that are open: %s (%s)",
+				   "%s: LISTEN_PID and LISTEN_FDS do not fit the descriptors that "
+				   "are open: %s (%s)",
 				   text, strerror(-count), passed.why_none);
 	if (count > 0)
 		return sfront_fail(err, -ENOENT,
 				   "%s: all that was passed to this process (LISTEN_FDS is %d) is "
 				   "what it stored itself; start it from a systemd .socket unit",
 				   text, count);
+	if (instead)
+		return sfront_fail(err, -ENOENT,
+				   "%s: no socket was passed to this process: %s; its stdin is a "
+				   "socket, which the address %s takes",
+				   text, passed.why_none, instead);
 	return sfront_fail(err, -ENOENT,
 			   "%s: no socket was passed to this process: %s; start it from a systemd "
 			   ".socket unit or with systemd-socket-activate -l ADDRESS%s",
-			   text, passed.why_none,
-			   is_first ? ", or give sd-accept-ignore-environment to take descriptor 3 "
-				      "regardless"
-				    : "");
+			   text, passed.why_none, hint_of_option(address->u.sd_listen.which));
 }
 
 /* "a", "b" */
@@ -138,6 +219,40 @@ static void list_names(int count, char *buf, size_t size)
 	}
 }
 
+/* Before version 257, systemd has one name for every connection of Accept=yes. */
+static const char *hint_of_connection(int count)
+{
+	return count == 1 && strcmp(passed.names[0], "connection") == 0
+		       ? "; with Accept=yes, systemd before version 257 passes \"connection\" "
+			 "whatever that says: sd-listen takes it"
+		       : "";
+}
+
+static int refuse_name(const char *text, int count, struct sfront_error *err)
+{
+	char names[256];
+
+	if (passed.n_names < 0)
+		return sfront_fail(
+			err, -ENOENT,
+			"%s: LISTEN_FDNAMES is not set, so that no descriptor has a name; "
+			"sd-listen takes the first, sd-listen:* all",
+			text);
+	if (passed.n_names != count)
+		return sfront_fail(
+			err, -ENOENT,
+			"%s: LISTEN_FDNAMES has %d names for %d descriptors (a name with a "
+			"colon counts as two), so that nobody can tell whose they are; "
+			"FileDescriptorName= in the .socket unit sets a name, sd-listen "
+			"takes the first descriptor, sd-listen:* all",
+			text, passed.n_names, count);
+	list_names(count, names, sizeof(names));
+	return sfront_fail(err, -ENOENT,
+			   "%s: no inherited descriptor has that name; there is %s "
+			   "(FileDescriptorName= in a .socket unit sets it%s)",
+			   text, names, hint_of_connection(count));
+}
+
 /* The first that is not reserved, or @count. */
 static int first_of(int count)
 {
@@ -148,82 +263,110 @@ static int first_of(int count)
 	return i;
 }
 
-static bool is_wanted(const struct sfront_address *address, int index, int first)
+/* The descriptors to choose from, and how their names are known. */
+struct choice {
+	const struct sfront_address *address;
+	bool regardless; /* of LISTEN_PID */
+	int count;
+};
+
+static struct choice choose(const struct sfront_address *address,
+			    const struct sfront_options *options)
 {
+	struct choice choice = { .address = address, .count = load() };
+	enum sfront_sd_listen which = address->u.sd_listen.which;
+
+	if (!options->sd_ignore_environment ||
+	    (choice.count > 0 &&
+	     (which != SFRONT_SD_LISTEN_NAMED || passed.n_names == choice.count)))
+		return choice;
+	choice.regardless = true;
+	if (which == SFRONT_SD_LISTEN_FIRST)
+		choice.count = 1;
+	else if (which == SFRONT_SD_LISTEN_ALL)
+		choice.count = passed.listed;
+	else
+		choice.count = passed.n_names > 0 ? passed.n_names : 0;
+	return choice;
+}
+
+static const char *name_in(const struct choice *choice, int index)
+{
+	if (!choice->regardless)
+		return name_of(index);
+	return index < passed.n_names &&
+			       choice->address->u.sd_listen.which == SFRONT_SD_LISTEN_NAMED
+		       ? passed.names[index]
+		       : NULL;
+}
+
+static bool is_wanted(const struct choice *choice, int index)
+{
+	const char *name = name_in(choice, index);
+
 	if (is_reserved(index))
 		return false;
-	switch (address->u.sd_listen.which) {
+	switch (choice->address->u.sd_listen.which) {
 	case SFRONT_SD_LISTEN_ALL:
 		return true;
 	case SFRONT_SD_LISTEN_NAMED:
-		return strcmp(passed.names[index], address->u.sd_listen.name) == 0;
+		return name && strcmp(name, choice->address->u.sd_listen.name) == 0;
 	case SFRONT_SD_LISTEN_FIRST:
 	default:
-		return index == first;
+		return index == (choice->regardless ? 0 : first_of(choice->count));
 	}
 }
 
-static int open_wanted(struct sfront_listener *listener, const struct sfront_address *address,
-		       const char *text, int count, const struct sfront_options *options,
+/* What LISTEN_FDS counts was looked at when it was read. */
+static int sd_listen_find(const struct sfront_address *address,
+			  const struct sfront_options *options, struct sfront_error *err)
+{
+	const struct choice choice = choose(address, options);
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	int r = 0;
+
+	if (!choice.regardless)
+		return 0;
+	sfront_address_format(address, text, sizeof(text));
+	for (int i = 0; i < choice.count && r == 0; i++)
+		if (is_wanted(&choice, i))
+			r = sfront_inherited_find(SD_LISTEN_FDS_START + i, text, err);
+	return r;
+}
+
+static int open_wanted(struct sfront_listener *listener, const struct choice *choice,
+		       const char *text, const struct sfront_options *options,
 		       struct sfront_error *err)
 {
-	int first = first_of(count);
-	char names[256];
 	bool found = false;
 	int r;
 
-	for (int i = 0; i < count; i++) {
-		if (!is_wanted(address, i, first))
+	for (int i = 0; i < choice->count; i++) {
+		if (!is_wanted(choice, i))
 			continue;
 		found = true;
 		r = sfront_inherited_open(listener, &sfront_sd_listen_class,
-					  SD_LISTEN_FDS_START + i, text, passed.names[i],
+					  SD_LISTEN_FDS_START + i, text, name_in(choice, i),
 					  KIND_SD_LISTEN, options, err);
 		if (r < 0)
 			return r;
 	}
-	if (found)
-		return 0;
-	list_names(count, names, sizeof(names));
-	return sfront_fail(err, -ENOENT,
-			   "%s: no inherited descriptor has that name; there is %s "
-			   "(FileDescriptorName= in a .socket unit sets it)",
-			   text, names);
-}
-
-/* Descriptor 3, whoever has passed it. */
-static bool is_any_third(const struct sfront_address *address, const struct sfront_options *options,
-			 int count)
-{
-	return options->sd_ignore_environment &&
-	       address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST && first_of(count) == 0;
-}
-
-static int sd_listen_find(const struct sfront_address *address,
-			  const struct sfront_options *options, struct sfront_error *err)
-{
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	int count = load(); /* which looks at the descriptors that it counts */
-
-	if (!is_any_third(address, options, count))
-		return 0;
-	sfront_address_format(address, text, sizeof(text));
-	return sfront_inherited_find(SD_LISTEN_FDS_START, text, err);
+	return found ? 0 : refuse_name(text, choice->count, err);
 }
 
 static int sd_listen_open(struct sfront_listener *listener, const struct sfront_address *address,
 			  const struct sfront_options *options, struct sfront_error *err)
 {
+	const struct choice choice = choose(address, options);
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	int count = load();
 
 	sfront_address_format(address, text, sizeof(text));
-	if (is_any_third(address, options, count))
-		return sfront_inherited_open(listener, &sfront_sd_listen_class, SD_LISTEN_FDS_START,
-					     text, NULL, KIND_SD_LISTEN, options, err);
-	if (count <= 0 || first_of(count) == count)
-		return refuse_none(address, text, count, err);
-	return open_wanted(listener, address, text, count, options, err);
+	if (choice.count <= 0 && choice.regardless &&
+	    address->u.sd_listen.which == SFRONT_SD_LISTEN_NAMED)
+		return refuse_name(text, 0, err);
+	if (choice.count <= 0 || (!choice.regardless && first_of(choice.count) == choice.count))
+		return refuse_none(address, text, load(), err);
+	return open_wanted(listener, &choice, text, options, err);
 }
 
 const struct sfront_class sfront_sd_listen_class = {

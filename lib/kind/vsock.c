@@ -2,6 +2,8 @@
 /*
  * vsock:CID:PORT: listening sockets between a virtual machine and its host.
  */
+#include <sys/socket.h> /* before <linux/vm_sockets.h>, which needs it in older versions */
+
 #include <errno.h>
 #include <linux/vm_sockets.h>
 #include <string.h>

@@ -14,7 +14,7 @@
 
 #define PASSED 3
 
-/* The number behind the last descriptor that is passed. */
+/* The number after the last descriptor that is passed. */
 #define BEHIND (SD_LISTEN_FDS_START + PASSED)
 
 /* Where the sockets are kept; descriptors 3 to 5 are made from them each time. */
@@ -74,8 +74,6 @@ static void forget(void)
 {
 	for (int i = 0; i < PASSED; i++)
 		sfront_unclaim(SD_LISTEN_FDS_START + i);
-	for (char **name = passed.names; name && *name; name++)
-		free(*name);
 	free(passed.names);
 	passed.names = NULL;
 	passed.loaded = false;
@@ -113,7 +111,7 @@ static void open_address(const struct sfront_address *address, const char *text)
 	int r;
 
 	PROMISE(options);
-	/* Behind the address, a blank asks for that option. */
+	/* After the address, a blank asks for that option. */
 	if (strchr(text, ' '))
 		PROMISE(sfront_options_set(options, "sd-accept-ignore-environment", NULL, NULL) ==
 			0);

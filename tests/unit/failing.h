@@ -72,7 +72,7 @@
 	X(openat, EMFILE)                                 \
 	X(realloc, ENOMEM)                                \
 	X(realpath, EACCES)                               \
-	X(sd_listen_fds_with_names, EINVAL)               \
+	X(sd_listen_fds, EINVAL)                          \
 	X(setsockopt, ENOPROTOOPT, EPERM)                 \
 	X(shutdown, ENOTCONN)                             \
 	X(socket, EMFILE, EAFNOSUPPORT)                   \
@@ -154,9 +154,6 @@ WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL)
 WRAP(int, fstat, (int fd, struct stat *st), (fd, st), -1)
 WRAP(int, fstatat, (int fd, const char *path, struct stat *st, int flags), (fd, path, st, flags),
      -1)
-WRAP(int, getaddrinfo,
-     (const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret),
-     (host, service, hints, ret), failing.error)
 WRAP(int, getgrnam_r,
      (const char *name, struct group *gr, char *buf, size_t size, struct group **ret),
      (name, gr, buf, size, ret), failing.error)
@@ -169,7 +166,7 @@ WRAP(int, listen, (int fd, int backlog), (fd, backlog), -1)
 WRAP(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left), -1)
 WRAP(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_t *attributes),
      (mutex, attributes), failing.error)
-WRAP(int, sd_listen_fds_with_names, (int unset, char ***ret), (unset, ret), -failing.error)
+WRAP(int, sd_listen_fds, (int unset), (unset), -failing.error)
 WRAP(int, socketpair, (int family, int type, int protocol, int ret[2]),
      (family, type, protocol, ret), -1)
 WRAP(char *, realpath, (const char *path, char *buf), (path, buf), NULL)
@@ -239,6 +236,21 @@ int __wrap_openat(int fd, const char *path, int flags, ...);
 int __wrap_openat(int fd, const char *path, int flags, ...)
 {
 	return is_due(CALL_openat) ? -1 : __real_openat(fd, path, flags);
+}
+
+/* One address for a name, whatever else the machine's file of hosts has for it. */
+int __real_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+		       struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+		       struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+		       struct addrinfo **ret)
+{
+	struct addrinfo of_ipv4 = *hints;
+
+	of_ipv4.ai_family = AF_INET;
+	return is_due(CALL_getaddrinfo) ? failing.error
+					: __real_getaddrinfo(host, service, &of_ipv4, ret);
 }
 
 int __real_getservbyname_r(const char *name, const char *protocol, struct servent *entry, char *buf,

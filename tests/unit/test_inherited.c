@@ -315,6 +315,139 @@ static void passed_to_another(void)
 	sfront_listener_close(listener);
 }
 
+/* By name, by number: whatever LISTEN_PID says, or without it. */
+static void passed_without_a_process(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_UNIX, 5) };
+	static const char option[] = "sd-accept-ignore-environment";
+	struct sfront_listener *listener;
+
+	hand_over(fds, 2, "web:api");
+	unsetenv("LISTEN_PID");
+	CHECK(try_open("sd-listen:api", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "LISTEN_PID is not set");
+	CHECK_CONTAINS(why.message, "give sd-accept-ignore-environment to ignore LISTEN_PID");
+	CHECK(try_open("sd-listen:*", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "give sd-accept-ignore-environment to ignore LISTEN_PID");
+
+	CHECK(try_open("sd-listen:ap", option, &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message,
+		       "no inherited descriptor has that name; there is \"web\", \"api\"");
+	listener = must_open("sd-listen:api", option);
+	CHECK(warnings[0] == '\0');
+	CHECK(sfront_listener_count(listener) == 1 && sfront_listener_fd(listener, 0) == 4);
+	CHECK(serves(listener, 0) && is_close_on_exec(4));
+	sfront_listener_lend(listener);
+	sfront_listener_close(listener);
+
+	listener = must_open("sd-listen:*", option);
+	CHECK(sfront_listener_count(listener) == 2);
+	CHECK(serves(listener, 0) && serves(listener, 1));
+	sfront_listener_close(listener);
+}
+
+/* What the variables count is not there. */
+static void counted_and_not_there(void)
+{
+	const int fds[] = { listening(AF_INET, 5) };
+	struct sfront_listener *listener;
+
+	hand_over(fds, 1, "web:gone");
+	close(4);
+	setenv("LISTEN_FDS", "2", 1);
+	CHECK(try_open("sd-listen:*", "", &listener) < 0);
+	CHECK_CONTAINS(why.message, "do not fit the descriptors that are open");
+	CHECK(try_open("sd-listen:*", "sd-accept-ignore-environment", &listener) == -EBADF);
+	CHECK_CONTAINS(why.message, "descriptor 4 is closed");
+	CHECK(try_open("sd-listen:gone", "sd-accept-ignore-environment", &listener) == -EBADF);
+	listener = must_open("sd-listen:web", "sd-accept-ignore-environment");
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+}
+
+/* A colon in a name, or names for some of them: nobody can tell whose they are. */
+static void names_that_do_not_count_up(void)
+{
+	const int fds[] = { listening(AF_INET, 5), listening(AF_INET, 5) };
+	struct sfront_inherited inherited;
+	struct sfront_listener *listener;
+
+	hand_over(fds, 2, "sockfront@127.0.0.1:8080.socket:web");
+	CHECK(sfront_inherited_reserve("web") == 0);
+	CHECK(sfront_inherited_at(1, &inherited) == 0);
+	CHECK(inherited.fd == 4 && strcmp(inherited.name, "unknown") == 0);
+	CHECK(try_open("sd-listen:web", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "LISTEN_FDNAMES has 3 names for 2 descriptors");
+	CHECK_CONTAINS(why.message, "a name with a colon counts as two");
+
+	/* As it says. */
+	listener = must_open("sd-listen", "");
+	CHECK(sfront_listener_fd(listener, 0) == 3 && serves(listener, 0));
+	sfront_listener_lend(listener);
+	sfront_listener_close(listener);
+	listener = must_open("sd-listen:*", "");
+	CHECK(sfront_listener_count(listener) == 2 && serves(listener, 1));
+	sfront_listener_close(listener);
+}
+
+static void no_names(void)
+{
+	const int fds[] = { listening(AF_INET, 5) };
+	struct sfront_listener *listener;
+
+	hand_over(fds, 1, NULL);
+	CHECK(try_open("sd-listen:web", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "LISTEN_FDNAMES is not set");
+	CHECK(try_open("sd-listen:web", "sd-accept-ignore-environment", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "sd-listen takes the first");
+	listener = must_open("sd-listen", ""); /* as it says */
+	sfront_listener_close(listener);
+}
+
+/* Accept=yes of systemd before version 257: a name that nobody has given. */
+static void name_of_every_connection(void)
+{
+	struct sfront_listener *listener;
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	pair[1] = fcntl(pair[1], F_DUPFD, 50);
+	hand_over(pair, 1, "connection");
+	CHECK(try_open("sd-listen:web", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "systemd before version 257 passes \"connection\"");
+	CHECK_CONTAINS(why.message, "sd-listen takes it");
+	listener = must_open("sd-listen", ""); /* as it says */
+	sfront_listener_close(listener);
+}
+
+/* What was started by inetd, or with StandardInput=socket. */
+static void a_socket_as_stdin(void)
+{
+	struct sfront_listener *listener;
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	CHECK(dup2(pair[0], 0) == 0 && dup2(pair[0], 1) == 1);
+	unsetenv("LISTEN_FDS");
+	CHECK(try_open("sd-listen", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "its stdin is a socket, which the address - takes");
+	listener = must_open("-", ""); /* as it says */
+	sfront_listener_close(listener);
+}
+
+static void a_listening_socket_as_stdin(void)
+{
+	struct sfront_listener *listener;
+
+	CHECK(dup2(listening(AF_INET, 5), 0) == 0);
+	unsetenv("LISTEN_FDS");
+	CHECK(try_open("sd-listen:*", "", &listener) == -ENOENT);
+	CHECK_CONTAINS(why.message, "which the address accept-from-fd:0 takes");
+	listener = must_open("accept-from-fd:0", ""); /* as it says */
+	CHECK(serves(listener, 0));
+	sfront_listener_close(listener);
+}
+
 /* The first socket that is opened here gets the number that nobody has passed. */
 static void number_of_our_own(void)
 {
@@ -890,6 +1023,13 @@ child_test(not_a_stream)
 child_test(refused_names_the_name)
 child_test(nothing_passed)
 child_test(passed_to_another)
+child_test(passed_without_a_process)
+child_test(counted_and_not_there)
+child_test(names_that_do_not_count_up)
+child_test(no_names)
+child_test(name_of_every_connection)
+child_test(a_socket_as_stdin)
+child_test(a_listening_socket_as_stdin)
 child_test(number_of_our_own)
 child_test(options_of_one_that_was_refused)
 child_test(given_back)
@@ -925,6 +1065,13 @@ child_test(all_reserved)
 		counted(test_refused_names_the_name),
 		counted(test_nothing_passed),
 		counted(test_passed_to_another),
+		counted(test_passed_without_a_process),
+		counted(test_counted_and_not_there),
+		counted(test_names_that_do_not_count_up),
+		counted(test_no_names),
+		counted(test_name_of_every_connection),
+		counted(test_a_socket_as_stdin),
+		counted(test_a_listening_socket_as_stdin),
 		counted(test_number_of_our_own),
 		counted(test_options_of_one_that_was_refused),
 		counted(test_given_back),

@@ -391,6 +391,25 @@ static void parse_all(const char *const *texts, struct sfront_address *ret)
 		assert_int_equal(sfront_address_parse(*texts, ret++, &why), 0);
 }
 
+/* What is most likely meant as seconds, and is not. */
+static void test_keepalive_of_milliseconds(void **state)
+{
+	static const char *const warned[] = { "tcp-keepalive=60", "tcp-keepalive=60:3:5000" };
+	static const char *const good[] = { "tcp-keepalive=60s:3:5s", "tcp-keepalive=60000",
+					    "tcp-keepalive=60ms", "tcp-keepalive=" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(warned) / sizeof(warned[0]); i++) {
+		sfront_listener_close(must_open("127.0.0.1:0", warned[i]));
+		assert_contains(warnings, "in milliseconds and rounded up to one second");
+		assert_contains(warnings, "seconds are written as in 60s");
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		sfront_listener_close(must_open("127.0.0.1:0", good[i]));
+		assert_string_equal(warnings, "");
+	}
+}
+
 static void test_one_each(void **state)
 {
 	const char *const texts[] = { "127.0.0.1:0", "@sockfront-test-each", "127.0.0.1:0", NULL };
@@ -586,6 +605,7 @@ int main(void)
 		counted(test_inherited_by_accepted),
 		counted(test_on_listener),
 		counted(test_warnings),
+		counted(test_keepalive_of_milliseconds),
 		counted(test_one_each),
 		counted(test_all_or_none),
 		counted(test_what_stands_together),

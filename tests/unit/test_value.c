@@ -195,10 +195,24 @@ static void test_keepalive(void **state)
 		{ "::0", -ERANGE, { 0 } },
 		{ "18446744073709551616", -ERANGE, { 0 } },
 		{ "1:2:3:4", -EINVAL, { 0 } },
-		{ "60s", -EINVAL, { 0 } },
+		{ "60s", 0, { true, 60, 0, 0 } },
+		{ "60s:3:5s", 0, { true, 60, 3, 5 } },
+		{ "1min 30s::250ms", 0, { true, 90, 0, 1 } },
+		{ "60000 : 3 : 5000", 0, { true, 60, 3, 5 } },
+		{ " 60 s :\t3: 5 s ", 0, { true, 60, 3, 5 } },
+		{ " : : ", 0, { true, 0, 0, 0 } },
+		{ "32767s", 0, { true, 32767, 0, 0 } },
+		{ "32768s", -ERANGE, { 0 } },
+		{ "32767001ms", -ERANGE, { 0 } },
+		{ "infinity", -ERANGE, { 0 } },
+		{ "0s", -ERANGE, { 0 } },
+		{ "60s:3s", -EINVAL, { 0 } },
+		{ "60x", -EINVAL, { 0 } },
 		{ "-1", -EINVAL, { 0 } },
 		{ "maybe", -EINVAL, { 0 } },
-		{ "1: 2:3", -EINVAL, { 0 } },
+		{ "1:2 3:4", -EINVAL, { 0 } },
+		{ "1 2", -EINVAL, { 0 } },
+		{ "1min 30", -EINVAL, { 0 } },
 	};
 
 	(void)state;
@@ -219,6 +233,21 @@ static void test_keepalive(void **state)
 		assert_int_equal(value.count, cases[i].value.count);
 		assert_int_equal(value.interval_s, cases[i].value.interval_s);
 	}
+}
+
+/* Who writes 60 means a minute, and gets 60 milliseconds. */
+static void test_keepalive_that_looks_like_seconds(void **state)
+{
+	static const char *const suspect[] = { "60", "2", "999", " 60 :3:5", "60:3:5000" };
+	static const char *const good[] = { "1000", "60s", "60ms", "",   "yes", "no",
+					    "0",    "1",   "::60", ":3", "60x" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(suspect) / sizeof(suspect[0]); i++)
+		assert_true(sfront_keepalive_is_suspect(suspect[i]));
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (sfront_keepalive_is_suspect(good[i]))
+			fail_msg("\"%s\"", good[i]);
 }
 
 static int get_int(int fd, int level, int name)
@@ -252,8 +281,10 @@ static void test_keepalive_apply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		counted(test_switch), counted(test_size),      counted(test_duration),
-		counted(test_count),  counted(test_keepalive), counted(test_keepalive_apply),
+		counted(test_switch),          counted(test_size),
+		counted(test_duration),        counted(test_count),
+		counted(test_keepalive),       counted(test_keepalive_that_looks_like_seconds),
+		counted(test_keepalive_apply),
 	};
 
 	return cmocka_run_group_tests_name("value", tests, NULL, NULL);

@@ -52,11 +52,18 @@ int sfront_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *r
 		       struct sfront_error *err);
 
 /*
- * "TIME_MS:COUNT:INTERVAL_MS", each part optional; empty or a yes: on with the
- * system's values; a no: off.  Milliseconds round up to the kernel's seconds.
+ * "TIME:COUNT:INTERVAL", each part optional, blanks around it allowed; empty or a
+ * yes: on with the system's values; a no: off.  Times are durations as above, but
+ * a bare number is milliseconds.  They round up to the kernel's seconds.
  */
 int sfront_parse_keepalive(const char *text, struct sfront_keepalive *ret,
 			   struct sfront_error *err);
+
+/*
+ * Whether the first part of a keepalive setting that parses is a bare number below
+ * 1000, and so most likely meant as seconds: worth a warning.
+ */
+bool sfront_keepalive_is_suspect(const char *text);
 
 /*
  * Applies @keepalive to the TCP socket @fd.  Returns 0 or -errno of setsockopt.
