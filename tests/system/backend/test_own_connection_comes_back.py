@@ -12,6 +12,7 @@ import pytest
 from support.backend import Backend
 from support.names import Hosts
 from support.network import Network
+from support.proc import wait_until
 from support.proxy import run
 from support.streams import exchange, outcome
 
@@ -56,6 +57,7 @@ def assert_one_turn(stage, network, proxy, service, clients=3):
         exchange(stage.connect(stage.path("b")), service.accept(), seed=stage.seed, size=1000)
         assert outcome(client) == (b"", "reset")
         proxy.wait_released()
+        wait_until(lambda n=number: len(proxy.grep(BACK)) >= n, "the log has this one too")
         assert len(proxy.grep(BACK)) == number
     assert "client=10.7.7." in proxy.grep(BACK)[0] and "*:7000" in proxy.grep(BACK)[0]
     said = proxy.grep("warning: backend .*: our own connection came back")
@@ -80,8 +82,7 @@ def test_address_that_moves_here(stage, network, workers):
     add(network, "10.7.7.5/32")
     assert outcome(waiting) == (b"", "reset")
     proxy.wait_released()
-    before = len(proxy.grep(BACK))
-    assert before == 1
+    proxy.wait_log(BACK)
     client = come(stage, network)
     assert outcome(client) == (b"", "reset")
     exchange(stage.connect(stage.path("b")), service.accept(), seed=stage.seed, size=1000)
