@@ -7,10 +7,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "daemon/backend/own_sockets.h"
 
@@ -26,17 +29,11 @@ static struct {
 	unsigned int n_calls; /* of the system, for an accepted connection */
 	long blocks;
 	bool no_memory;
+	bool accept_at_once; /* while connect() has not returned yet */
+	pthread_t acceptor;
+	bool found_at_once;
+	atomic_bool has_looked;
 } scene;
-
-int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
-int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
-{
-	(void)fd;
-	(void)addr;
-	(void)len;
-	errno = scene.connect_error;
-	return scene.connect_error ? -1 : 0;
-}
 
 static struct sfront_sockaddr address(const char *host, unsigned int port)
 {
@@ -53,6 +50,32 @@ static struct sfront_sockaddr address(const char *host, unsigned int port)
 	addr.sa.in6.sin6_port = htons((in_port_t)port);
 	assert_int_equal(inet_pton(AF_INET6, host, &addr.sa.in6.sin6_addr), 1);
 	return addr;
+}
+
+/* The acceptor of another thread, which is as fast as it can be. */
+static void *accept_at_once(void *arg)
+{
+	struct sfront_sockaddr peer = address(OURS, 40000);
+
+	(void)arg;
+	scene.found_at_once = own_sockets_take(ACCEPTED, &peer);
+	atomic_store(&scene.has_looked, true);
+	return NULL;
+}
+
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	(void)fd;
+	(void)addr;
+	(void)len;
+	if (scene.accept_at_once) {
+		assert_int_equal(pthread_create(&scene.acceptor, NULL, accept_at_once, NULL), 0);
+		for (int i = 0; i < 100 && !atomic_load(&scene.has_looked); i++)
+			usleep(1000);
+	}
+	errno = scene.connect_error;
+	return scene.connect_error ? -1 : 0;
 }
 
 int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
@@ -225,6 +248,16 @@ static void test_age(void **state)
 	assert_int_equal(scene.blocks, 0);
 }
 
+static void test_accepted_before_connect_returns(void **state)
+{
+	(void)state;
+	scene.accepted = address("10.0.0.5", LISTENER);
+	scene.accept_at_once = true;
+	assert_int_equal(connect_to(40000, "10.0.0.5"), 0);
+	assert_int_equal(pthread_join(scene.acceptor, NULL), 0);
+	assert_true(scene.found_at_once);
+}
+
 /* Connections that never come back leave nothing behind for long. */
 static void test_memory(void **state)
 {
@@ -254,6 +287,7 @@ int main(void)
 		cmocka_unit_test_setup(test_families, begin),
 		cmocka_unit_test_setup(test_what_does_not_connect, begin),
 		cmocka_unit_test_setup(test_age, begin),
+		cmocka_unit_test_setup(test_accepted_before_connect_returns, begin),
 		cmocka_unit_test_setup(test_memory, begin),
 	};
 
