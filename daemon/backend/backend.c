@@ -17,6 +17,7 @@ struct backend {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	struct backend_settings settings;
 	struct resolver *resolver; /* a reference */
+	struct loop_guard *guard;  /* a reference */
 	struct log_limit silence;  /* of what the log hears of that */
 	atomic_bool is_silent;     /* the log has heard that it does not answer */
 
@@ -42,8 +43,10 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 			.nodelay = config->backend_nodelay,
 			.keepalive = config->backend_keepalive,
 			.user_timeout_ms = config->backend_user_timeout_ms,
+			.guard = guard,
 		},
 	};
+	backend->guard = loop_guard_ref(guard);
 	sfront_address_format(&config->backend, backend->text, sizeof(backend->text));
 	backend->resolver = resolver_new(&config->backend, guard, err);
 	if (backend->resolver)
@@ -65,6 +68,7 @@ void backend_unref(struct backend *backend)
 	if (!backend || atomic_fetch_sub(&backend->refs, 1) != 1)
 		return;
 	resolver_unref(backend->resolver);
+	loop_guard_unref(backend->guard);
 	pthread_mutex_destroy(&backend->lock);
 	free(backend);
 }

@@ -12,6 +12,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/backend/loop_guard.h"
+#include "daemon/backend/own_sockets.h"
+
 static int set(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
@@ -101,10 +104,17 @@ int connect_result(int fd)
  * On the loopback the handshake is over when connect() returns EINPROGRESS: asking
  * at once says so, where waiting for the event would cost four calls.
  */
-static int connect_start(int fd, const struct sfront_sockaddr *addr)
+static int connect_start(const struct dial_options *options, int fd,
+			 const struct sfront_sockaddr *addr)
 {
-	if (connect(fd, &addr->sa.any, addr->len) < 0 && errno != EINPROGRESS && errno != EINTR)
-		return -errno;
+	int r = 0;
+
+	if (loop_guard_has_port(options->guard, addr))
+		r = own_sockets_connect(fd, addr);
+	else if (connect(fd, &addr->sa.any, addr->len) < 0)
+		r = -errno;
+	if (r < 0 && r != -EINPROGRESS && r != -EINTR)
+		return r;
 	return connect_result(fd);
 }
 
@@ -120,7 +130,7 @@ int dial(const struct dial_options *options, const struct sfront_sockaddr *addr,
 	fd = dial_socket(options, addr->sa.any.sa_family);
 	if (fd < 0)
 		return fd;
-	r = connect_start(fd, addr);
+	r = connect_start(options, fd, addr);
 	if (!dial_is_connected(r) && r != -EINPROGRESS) {
 		close(fd);
 		return r;

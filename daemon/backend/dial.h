@@ -11,11 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct loop_guard;
+
 /* What a socket to the backend has set before it is connected. */
 struct dial_options {
 	bool nodelay;
 	struct sfront_keepalive keepalive;
-	uint64_t user_timeout_ms; /* 0: the system's */
+	uint64_t user_timeout_ms;       /* 0: the system's */
+	const struct loop_guard *guard; /* borrowed */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct loop_guard {
 	atomic_uint refs;
 	struct bound *bound; /* owned array */
 	size_t n;
+	uint64_t ports[65536 / 64]; /* a bit for each that one of them has */
 };
 
 struct loop_guard *loop_guard_new(void)
@@ -49,19 +51,6 @@ void loop_guard_unref(struct loop_guard *guard)
 	free(guard);
 }
 
-int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr, bool takes_ipv4,
-		   const char *text)
-{
-	struct bound *grown = reallocarray(guard->bound, guard->n + 1, sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	guard->bound = grown;
-	grown[guard->n] = (struct bound){ .addr = *addr, .takes_ipv4 = takes_ipv4 };
-	snprintf(grown[guard->n++].text, sizeof(grown->text), "%s", text);
-	return 0;
-}
-
 static unsigned int port_of(const struct sfront_sockaddr *addr)
 {
 	switch (addr->sa.any.sa_family) {
@@ -72,6 +61,28 @@ static unsigned int port_of(const struct sfront_sockaddr *addr)
 	default:
 		return 0;
 	}
+}
+
+int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr, bool takes_ipv4,
+		   const char *text)
+{
+	struct bound *grown = reallocarray(guard->bound, guard->n + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	guard->bound = grown;
+	grown[guard->n] = (struct bound){ .addr = *addr, .takes_ipv4 = takes_ipv4 };
+	snprintf(grown[guard->n++].text, sizeof(grown->text), "%s", text);
+	if (addr->len > 0)
+		guard->ports[port_of(addr) / 64] |= UINT64_C(1) << port_of(addr) % 64;
+	return 0;
+}
+
+bool loop_guard_has_port(const struct loop_guard *guard, const struct sfront_sockaddr *addr)
+{
+	unsigned int port = port_of(addr);
+
+	return port != 0 && (guard->ports[port / 64] >> port % 64 & 1) != 0;
 }
 
 static bool is_every_address(const struct sfront_sockaddr *addr)

@@ -31,6 +31,12 @@ void loop_guard_unref(struct loop_guard *guard);
 int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr, bool takes_ipv4,
 		   const char *text);
 
+/*
+ * Whether we listen on the port of @addr, at whatever address: a connection there may come
+ * back to us, see own_sockets.h.
+ */
+bool loop_guard_has_port(const struct loop_guard *guard, const struct sfront_sockaddr *addr);
+
 /* The text of the listener that a connection to @addr arrives at; NULL: it is none of ours. */
 const char *loop_guard_find(const struct loop_guard *guard, const struct sfront_sockaddr *addr);
 

@@ -59,6 +59,8 @@ static int note_bound(struct generation *generation, const struct proxy *proxy,
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
 		const struct listener_socket *socket = proxy_socket_at(proxy, i);
 
+		if (socket->is_elsewhere)
+			continue;
 		if (loop_guard_add(generation->guard, &socket->addr, socket->takes_ipv4,
 				   socket->text) < 0)
 			return out_of_memory(err);

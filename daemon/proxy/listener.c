@@ -15,19 +15,21 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/netns.h"
 
 static void note_bound(struct listener *listener, size_t index)
 {
 	struct listener_socket *socket = &listener->sockets[index];
+	int fd = sfront_listener_fd(listener->open, index);
 	int v6only = 1;
 	socklen_t len = sizeof(v6only);
 
 	if (sfront_listener_local(listener->open, index, &socket->addr) < 0)
 		return;
+	socket->is_elsewhere = !netns_is_ours(fd);
 	if (socket->addr.sa.any.sa_family == AF_INET6)
-		socket->takes_ipv4 = getsockopt(sfront_listener_fd(listener->open, index),
-						IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 &&
-				     !v6only;
+		socket->takes_ipv4 =
+			getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && !v6only;
 }
 
 static int note_sockets(struct listener *listener)

@@ -22,6 +22,7 @@ struct listener_socket {
 	struct sfront_sockaddr addr;         /* len 0 for a connection */
 	bool is_single;                      /* it is for one connection */
 	bool takes_ipv4;                     /* an IPv6 socket that IPv4 clients reach too */
+	bool is_elsewhere;                   /* it is in another network namespace than we */
 	bool done;                           /* that one is taken; the acceptor's alone */
 	/* The main thread's, of a path that somebody else has bound: see path_watch.c. */
 	bool path_said;

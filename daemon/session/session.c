@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "daemon/backend/connect.h"
+#include "daemon/backend/own_sockets.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
@@ -30,6 +31,13 @@
 
 /* While the process drains, a client waits this long at most for a backend that may never come. */
 #define HELD_MS 5000
+
+/*
+ * A connection of our own that came back is held this long: a client that is reset, and
+ * tries again at once, would make it go round at full speed.
+ */
+#define LOOP_MS   1000
+#define CAME_BACK "our own connection came back"
 
 /* ---- what is waited for ---- */
 
@@ -416,6 +424,15 @@ static void connect_backend(struct session *session)
 	session_watch(session);
 }
 
+/* On to the backend; not with a connection of our own that came from there. */
+static void connect_or_end(struct session *session)
+{
+	if (session->came_back)
+		session_deadline_by(session, DEADLINE_LOOP, LOOP_MS);
+	else
+		connect_backend(session);
+}
+
 /* ---- deadlines ---- */
 
 /* Tries again what memory was missing for.  May free the session. */
@@ -429,7 +446,7 @@ static void session_resume(struct session *session)
 		if (session->attempt)
 			session_watch(session);
 		else
-			connect_backend(session);
+			connect_or_end(session);
 		break;
 	case SESSION_RELAYING:
 		session_watch(session);
@@ -510,6 +527,9 @@ static void deadline_over(struct session *session, enum deadline which)
 	case DEADLINE_LIFE:
 		time_out(session, which);
 		break;
+	case DEADLINE_LOOP:
+		session_fail(session, CAME_BACK);
+		break;
 	case DEADLINE_NONE:
 		break;
 	}
@@ -578,7 +598,8 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 		return;
 	}
 	session_enter(session, SESSION_CONNECTING);
-	connect_backend(session);
+	session->came_back = own_sockets_take(connection->read_fd, &connection->peer);
+	connect_or_end(session);
 }
 
 int session_host_init(struct session_host *host, const struct session_host_ops *ops,

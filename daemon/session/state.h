@@ -69,6 +69,7 @@ struct session {
 	bool starved : 1;      /* memory was short: no byte moves until the next try */
 	bool stuck : 1;        /* there was not even any for a deadline: see session_host.rescue */
 	bool client_broke : 1; /* while ABORTING: else the backend did */
+	bool came_back : 1;    /* the client is a connection of our own */
 };
 
 _Static_assert(sizeof(((struct session *)0)->socket) >= sizeof(uint32_t),

@@ -20,7 +20,8 @@ enum deadline {
 	DEADLINE_DELIVERY, /* one side broke: how far the other has read what it had sent */
 	DEADLINE_IDLE,     /* idle-timeout */
 	DEADLINE_HALF_CLOSE, /* half-close-timeout */
-	DEADLINE_LIFE,       /* connection-timeout */
+	DEADLINE_LOOP, /* a connection of our own that came back has been held for long enough */
+	DEADLINE_LIFE, /* connection-timeout */
 	DEADLINES,
 	DEADLINE_NONE = DEADLINES
 };

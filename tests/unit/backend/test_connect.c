@@ -380,6 +380,9 @@ static void test_waiting(void **state)
 		{ "fresh=1 refused=@1 start wait=10", "started ask dial1 log doubt dial1",
 		  CONNECT_WAITING },
 		{ "fresh=1 refused=@1 start wait=5 cancel", "started ask dial1 log", GONE },
+		/* what may pass was the failure of another round */
+		{ "fresh=1 refused=@1 start wait=0 forbidden=@1 wait=10",
+		  "started ask dial1 log doubt dial1 [connect failed: Permission denied]", GONE },
 		{ "timeout=5 fresh=1 refused=@1 start wait=5",
 		  "started ask dial1 log [connect failed: Connection refused]", GONE },
 	};

@@ -78,7 +78,9 @@ int __wrap_sfront_address_resolve(const struct sfront_address *address, struct s
 	(void)address;
 	if (scene.result < 0)
 		snprintf(err->message, sizeof(err->message), "no");
-	for (int i = 0; i < scene.result && (size_t)i < max; i++)
+	if (scene.result > 0 && (size_t)scene.result > max)
+		scene.result = (int)max;
+	for (int i = 0; i < scene.result; i++)
 		ret[i] = nth((unsigned int)i);
 	return scene.result;
 }
