@@ -826,6 +826,7 @@ static void test_shut_window_of_the_reader_gets_more_time(void **state)
 {
 	(void)state;
 	rig.awaits_window = true;
+	rig.proxy.config.idle_timeout_ms = 500; /* which nobody asks any more */
 	aborting();
 	simulated_advance(2999);
 	assert_session("aborting client=- backend=-");
