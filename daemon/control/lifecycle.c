@@ -170,6 +170,8 @@ static void drain(void (*stop)(struct acceptor *acceptor))
 	path_watch_stop();
 	if (timeout != SFRONT_INFINITY_MS)
 		event_add(&lifecycle.drain_timer, &tv);
+	for (unsigned int i = 0; i < lifecycle.process->n_workers; i++)
+		worker_drain(&lifecycle.process->workers[i]);
 	stop(lifecycle.process->acceptor);
 }
 

@@ -125,12 +125,12 @@ int endpoint_error(const struct endpoint *end)
 	return error;
 }
 
-/* Who writes to a plain file is never told that nobody reads it. */
+/* Of a plain file poll() never says so. */
 bool endpoint_is_gone(const struct endpoint *end)
 {
 	if (is_socket(end->read_stream))
 		return end->read_stream == SFRONT_STREAM_UNIX && polls(end->read_fd, POLLHUP);
-	return end->write_stream != SFRONT_STREAM_FILE && polls(end->write_fd, POLLERR | POLLHUP);
+	return polls(end->write_fd, POLLERR | POLLHUP);
 }
 
 bool endpoint_left_nothing(const struct endpoint *end)

@@ -158,6 +158,11 @@ static void finish_delivered(struct message *message)
 	report_if_idle(worker);
 }
 
+static void drain_delivered(struct message *message)
+{
+	session_host_drain(&message_owner(message, struct worker, drain)->host);
+}
+
 static void cut_delivered(struct message *message)
 {
 	struct worker *worker = message_owner(message, struct worker, cut);
@@ -182,6 +187,11 @@ void worker_ping(struct worker *worker)
 void worker_finish(struct worker *worker)
 {
 	mailbox_post(&worker->host.loop.mailbox, &worker->finish);
+}
+
+void worker_drain(struct worker *worker)
+{
+	mailbox_post(&worker->host.loop.mailbox, &worker->drain);
 }
 
 void worker_cut(struct worker *worker)
@@ -245,6 +255,7 @@ int worker_init(struct worker *worker, struct process *process, unsigned int max
 	worker->process = process;
 	worker->ping.deliver = ping_delivered;
 	worker->finish.deliver = finish_delivered;
+	worker->drain.deliver = drain_delivered;
 	worker->cut.deliver = cut_delivered;
 	worker->stop.deliver = stop_delivered;
 	STAILQ_INIT(&worker->arrived);

@@ -41,6 +41,7 @@ struct worker {
 	bool finishing;                 /* no more will come */
 	struct message ping;            /* say that you are alive */
 	struct message finish;          /* no more connections come */
+	struct message drain;           /* the process is about to end */
 	struct message cut;             /* end what is left */
 	struct message stop;            /* leave the loop */
 	/* What the worker tells the main thread; deliver: set there. */
@@ -62,10 +63,12 @@ int worker_start(struct worker *worker);
 
 /*
  * What the main thread asks of it: to say that it is alive ("pong"); to take it that no
- * more connections come ("idle", once those it has have ended); to end those it has.
+ * more connections come ("idle", once those it has have ended); to hold no client for its
+ * backend for long, since the process is about to end; to end those it has.
  */
 void worker_ping(struct worker *worker);
 void worker_finish(struct worker *worker);
+void worker_drain(struct worker *worker);
 void worker_cut(struct worker *worker);
 
 /* Ends the thread, if it was started; it must be idle then. */

@@ -41,7 +41,8 @@ static struct {
 	} events[SIMULATED_EVENTS];
 	unsigned int n_added;
 	struct message *first, **last;
-	unsigned int adds_to_fail; /* so many calls of event_add() fail from now on */
+	unsigned int adds_after;   /* so many calls of event_add() are as ever ... */
+	unsigned int adds_to_fail; /* ... and then so many fail */
 } simulated;
 
 /* Before each test: nothing is waited for, and it is some time after boot. */
@@ -71,12 +72,31 @@ static inline size_t simulated_find(const struct event *event)
 	return SIMULATED_EVENTS;
 }
 
+/* libevent refuses edge- and level-triggered events side by side on one descriptor. */
+static inline void simulated_check_edges(const struct event *event)
+{
+	for (size_t i = 0; i < SIMULATED_EVENTS; i++) {
+		const struct event *other = simulated.events[i].event;
+
+		if (other && event_get_fd(event) >= 0 &&
+		    event_get_fd(other) == event_get_fd(event) &&
+		    (event_get_events(other) & EV_ET) != (event_get_events(event) & EV_ET))
+			fail_msg("edge and level on descriptor %d", event_get_fd(event));
+	}
+}
+
 int __wrap_event_add(struct event *event, const struct timeval *timeout);
 int __wrap_event_add(struct event *event, const struct timeval *timeout)
 {
 	size_t at = simulated_find(event);
 
-	if (simulated.adds_to_fail > 0) {
+	bool has_place =
+		at < SIMULATED_EVENTS && timeout && simulated.events[at].due_ms != SIMULATED_NEVER;
+
+	simulated_check_edges(event);
+	if (simulated.adds_after > 0) {
+		simulated.adds_after--;
+	} else if (simulated.adds_to_fail > 0 && !has_place) { /* a timer only moves */
 		simulated.adds_to_fail--;
 		return -1;
 	}
