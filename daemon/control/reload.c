@@ -25,6 +25,7 @@
 #include "daemon/control/path_watch.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
+#include "daemon/handover/untaken.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
@@ -247,7 +248,7 @@ static void commit(struct process *process, struct generation *next)
 	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(next->proxies[i], true);
-	inherited_fds_warn_of_untaken();
+	untaken_warn();
 	generation_free(before);
 	change_process(process, &next->process);
 	/* More connections may be allowed now. */
