@@ -185,8 +185,10 @@ static bool close_if_dropped(struct listener *listener, void *data)
 	if (listener->newest == data || !listener->open)
 		return false;
 	fdstore_forget(listener);
-	/* An inherited one that no other line has taken is given back as it was. */
+	/* An inherited one that no other line has taken is as it was found, until one takes it. */
 	(void)take_back(listener, NULL);
+	(void)sfront_listener_restore(listener->open);
+	sfront_listener_lend(listener->open);
 	/* Nobody will take it from systemd any more, so that its path goes too. */
 	listener->is_shared = false;
 	listener_refuse(listener);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/base/log.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/passed_sockets.h"
@@ -218,12 +219,16 @@ static void pass_own(struct passing *passing, struct listener *listener)
 	}
 }
 
-static bool is_reachable(const struct listener *listener)
+/* Otherwise the new process opens the line anew, as a reload does. */
+static bool is_what_its_line_says(const struct listener *listener)
 {
-	for (size_t i = 0; i < listener->n_sockets; i++)
-		if (sfront_listener_check(listener->open, i) < 0)
-			return false;
-	return true;
+	struct sfront_error err;
+	int r = sfront_listener_verify(listener->open, &listener->address, listener->options, &err);
+
+	if (r != -ESHUTDOWN && r != -ENODEV && r != -ENOENT && r != -ESTALE)
+		return true;
+	log_line(LOG_NOTICE, "upgrade: %s; it is opened anew", err.message);
+	return false;
 }
 
 static bool pass_listener(struct listener *listener, void *data)
@@ -236,8 +241,7 @@ static bool pass_listener(struct listener *listener, void *data)
 	listener->is_taken_over = false;
 	for (size_t i = 0; i < listener->n_sockets; i++)
 		add_number(passing->plan, numbers, sfront_listener_fd(listener->open, i));
-	/* What is not any more what its line says is opened anew. */
-	if (is_own && is_reachable(listener))
+	if (is_own && is_what_its_line_says(listener))
 		pass_own(passing, listener);
 	return true;
 }
