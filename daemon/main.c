@@ -25,6 +25,7 @@
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/received.h"
 #include "daemon/handover/takeover.h"
+#include "daemon/handover/untaken.h"
 #include "daemon/handover/upgrade_exec.h"
 #include "daemon/help.h"
 #include "daemon/proxy/generation.h"
@@ -87,7 +88,7 @@ static int open_generation(struct process *process, struct config *config, const
 		return -EIO;
 	}
 	generation_become_newest(process->generation);
-	inherited_fds_warn_of_untaken();
+	untaken_warn();
 	return 0;
 }
 

@@ -25,6 +25,7 @@
 #include "daemon/control/path_watch.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
+#include "daemon/handover/untaken.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
@@ -310,7 +311,7 @@ static void commit(struct process *process, struct generation *next)
 	process->generation = next;
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(next->proxies[i], true);
-	inherited_fds_warn_of_untaken();
+	untaken_warn();
 	process->roster->older = reload.older;
 	reload.older = process->roster;
 	process->roster = reload.roster;

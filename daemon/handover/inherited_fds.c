@@ -5,15 +5,11 @@
 #include "daemon/handover/inherited_fds.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <sockfront/listener.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
-#include "daemon/base/log.h"
-#include "daemon/handover/socket_name.h"
 
 /* Nobody passes higher numbers. */
 #define ASKED_WITHOUT_PROC 4096
@@ -122,24 +118,6 @@ void inherited_fds_check(const struct config *config, struct problems *problems)
 		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
 			check_descriptor(&config->proxies[i], &config->proxies[i].listen[j],
 					 problems);
-}
-
-void inherited_fds_warn_of_untaken(void)
-{
-	struct sfront_inherited passed;
-	int r = 0;
-
-	for (size_t i = 0; (r = sfront_inherited_at(i, &passed)) == 0; i++)
-		if (!passed.taken && !socket_name_is_ours(passed.name))
-			log_line(LOG_WARNING,
-				 "inherited descriptor %d (name \"%s\") is listened on by no "
-				 "proxy: its clients will hang; listen on sd-listen:%s or "
-				 "sd-listen:* (instead of sd-listen)",
-				 passed.fd, passed.name, passed.name);
-	if (r != -ENOENT)
-		log_line(LOG_WARNING,
-			 "LISTEN_FDS, LISTEN_PID or LISTEN_FDNAMES is malformed; no descriptor was "
-			 "inherited");
 }
 
 int inherited_fds_at(size_t index)

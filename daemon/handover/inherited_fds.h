@@ -29,9 +29,6 @@ void inherited_fds_fill_standard(bool inetd);
  */
 void inherited_fds_check(const struct config *config, struct problems *problems);
 
-/* Says which sockets of LISTEN_FDS no proxy has: their clients hang. */
-void inherited_fds_warn_of_untaken(void);
-
 /* The numbers that were remembered, in ascending order; -1 after the last. */
 int inherited_fds_at(size_t index);
 

@@ -17,44 +17,62 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-#define KEPT "kept"
+#define KEPT      "kept"
+#define FORMER    "former"
+#define SEPARATOR " \n"
 
 void passed_socket_write(FILE *list, const struct passed_socket *passed)
 {
-	fprintf(list, " %d:%s%s", passed->fd, passed->name, passed->is_kept ? ":" KEPT : "");
+	if (*passed->name == '\0')
+		fprintf(list, "%d:" FORMER ":%s\n", passed->fd, passed->former);
+	else
+		fprintf(list, "%d:%s%s\n", passed->fd, passed->name,
+			passed->is_kept ? ":" KEPT : "");
+}
+
+/* Copies up to one of @ends.  Moves @text on. */
+static void read_up_to(const char **text, const char *ends, char *buf, size_t size)
+{
+	size_t len = strcspn(*text, ends);
+
+	snprintf(buf, size, "%.*s", (int)len, *text);
+	*text += len;
 }
 
 /* What follows the name: ":WORD:WORD".  Words that are not known are passed over. */
 static void read_words(const char **text, struct passed_socket *ret)
 {
-	while (**text == ':') {
-		size_t len = strcspn(++*text, ": ");
+	char word[sizeof(KEPT)];
 
-		ret->is_kept |= len == strlen(KEPT) && strncmp(*text, KEPT, len) == 0;
-		*text += len;
+	while (**text == ':') {
+		*text += 1;
+		read_up_to(text, ":" SEPARATOR, word, sizeof(word));
+		ret->is_kept |= strcmp(word, KEPT) == 0;
 	}
 }
 
 int passed_socket_read(const char **text, struct passed_socket *ret)
 {
 	char *end;
-	size_t len;
 	long fd;
 
-	*text += strspn(*text, " ");
+	*text += strspn(*text, SEPARATOR);
 	if (**text == '\0')
 		return -ENOENT;
 	fd = strtol(*text, &end, 10);
-	if (end == *text || *end != ':' || fd <= STDERR_FILENO || fd > INT_MAX ||
-	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+	if (end == *text || *end != ':' || fd < 0 || fd > INT_MAX)
 		return -EINVAL;
 	*ret = (struct passed_socket){ .fd = (int)fd };
 	*text = end + 1;
-	len = strcspn(*text, ": ");
-	snprintf(ret->name, sizeof(ret->name), "%.*s", (int)len, *text);
-	*text += len;
+	read_up_to(text, ":" SEPARATOR, ret->name, sizeof(ret->name));
+	if (strcmp(ret->name, FORMER) == 0 && **text == ':') {
+		ret->name[0] = '\0';
+		*text += 1;
+		read_up_to(text, "\n", ret->former, sizeof(ret->former));
+		return fcntl(ret->fd, F_GETFD) < 0 ? -EINVAL : 0;
+	}
 	read_words(text, ret);
-	return 0;
+	return fd <= STDERR_FILENO || fcntl(ret->fd, F_SETFD, FD_CLOEXEC) < 0 ? -EINVAL : 0;
 }
 
 static int write_all(int fd, const char *text, size_t size)

@@ -5,10 +5,14 @@
  *
  *	SOCKFRONT_UPGRADE=CONTROL LIST:list
  *
- * CONTROL is the socket for notes and LIST the file: "FD:NAME FD:NAME:kept ...", with
- * names of socket_name.h and "kept" where systemd keeps the socket too.  What else
- * stands behind a name is for later versions.  Version 0.1.0 wrote the list into the
- * variable itself.
+ * CONTROL is the socket for notes and LIST the file, with a line for each descriptor:
+ *
+ *	FD:NAME         a socket of our own, with its name of socket_name.h
+ *	FD:NAME:kept    which systemd keeps, too
+ *	FD:former:TEXT  an inherited one: what it had, see sfront_former_format()
+ *
+ * What else stands behind a name is for later versions.  Version 0.1.0 wrote FD:NAME
+ * into the variable itself, with blanks between them.
  */
 #ifndef DAEMON_HANDOVER_PASSED_SOCKETS_H
 #define DAEMON_HANDOVER_PASSED_SOCKETS_H
@@ -21,16 +25,20 @@
 /* In place of a name, for the file. */
 #define PASSED_LIST "list"
 
+/* What sfront_former_format() writes is shorter. */
+#define PASSED_FORMER_SIZE 1024
+
 struct passed_socket {
 	int fd;
-	char name[SOCKET_NAME_SIZE];
+	char name[SOCKET_NAME_SIZE]; /* or "": it was inherited */
 	bool is_kept;
+	char former[PASSED_FORMER_SIZE]; /* of an inherited one */
 };
 
 void passed_socket_write(FILE *list, const struct passed_socket *passed);
 
 /*
- * Takes the next one off a list, with close-on-exec set.
+ * Takes the next one off a list; one of our own with close-on-exec set.
  *
  * @text: moved on
  *

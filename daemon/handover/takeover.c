@@ -9,6 +9,7 @@
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sockfront/listener.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,17 +59,27 @@ static void enter(enum takeover_state state)
 
 /* ---- what it was given ---- */
 
+static int receive_socket(const struct passed_socket *passed)
+{
+	if (*passed->name == '\0')
+		return sfront_former_parse(passed->fd, passed->former);
+	if (passed->is_kept)
+		fdstore_note_kept(passed->name);
+	if (!received_add(passed->name, passed->fd))
+		return -ENOMEM;
+	takeover.n_received++;
+	return 0;
+}
+
 static int receive_sockets(const char *text)
 {
 	struct passed_socket passed;
 	int r;
 
 	while ((r = passed_socket_read(&text, &passed)) == 0) {
-		if (passed.is_kept)
-			fdstore_note_kept(passed.name);
-		if (!received_add(passed.name, passed.fd))
-			return -ENOMEM;
-		takeover.n_received++;
+		r = receive_socket(&passed);
+		if (r < 0)
+			return r;
 	}
 	return r == -ENOENT ? 0 : r;
 }

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/base/log.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/passed_sockets.h"
@@ -168,9 +169,19 @@ static void copy_environment(struct upgrade_plan *plan)
 			add_variable(plan, strdup(*variable));
 }
 
+/* ---- descriptors ---- */
+
+struct passing {
+	struct upgrade_plan *plan;
+	FILE *list;
+	struct numbers inherited; /* what is passed of that; some twice */
+	struct numbers own;       /* every socket of our own, passed or not */
+};
+
 /* systemd's sockets come first in LISTEN_FDS; what comes from its store goes by the list. */
-static void pass_announced(struct upgrade_plan *plan)
+static void pass_announced(struct passing *passing)
 {
+	struct upgrade_plan *plan = passing->plan;
 	struct sfront_inherited inherited;
 	struct growing names;
 	char *count = NULL;
@@ -184,7 +195,7 @@ static void pass_announced(struct upgrade_plan *plan)
 	while (names.stream && sfront_inherited_at(n, &inherited) == 0 &&
 	       !socket_name_is_ours(inherited.name)) {
 		fprintf(names.stream, "%s%s", n > 0 ? ":" : "", inherited.name);
-		add_number(plan, &plan->passed_fds, inherited.fd);
+		add_number(plan, &passing->inherited, inherited.fd);
 		n++;
 	}
 	if (asprintf(&count, "LISTEN_FDS=%zu", n) < 0)
@@ -194,24 +205,9 @@ static void pass_announced(struct upgrade_plan *plan)
 	plan->listen_pid = add_pid(plan, "LISTEN_PID");
 }
 
-/* ---- descriptors ---- */
-
-struct passing {
-	struct upgrade_plan *plan;
-	FILE *list;
-	struct numbers own; /* every socket of our own, passed or not */
-};
-
-/* Not all that was inherited was announced by LISTEN_FDS. */
-static void pass_inherited(struct upgrade_plan *plan, const struct listener *listener)
-{
-	for (size_t i = 0; i < listener->n_sockets; i++)
-		add_number(plan, &plan->passed_fds, sfront_listener_fd(listener->open, i));
-}
-
 static void pass_own(struct passing *passing, struct listener *listener)
 {
-	struct passed_socket passed;
+	struct passed_socket passed = { 0 };
 
 	socket_name_format(listener, passed.name);
 	passed.is_kept = fdstore_has(passed.name);
@@ -223,19 +219,29 @@ static void pass_own(struct passing *passing, struct listener *listener)
 	}
 }
 
+/* Otherwise the new process opens the line anew, as a reload does. */
+static bool is_what_its_line_says(const struct listener *listener)
+{
+	struct sfront_error err;
+	int r = sfront_listener_verify(listener->open, &listener->address, listener->options, &err);
+
+	if (r != -ESHUTDOWN && r != -ENODEV && r != -ENOENT && r != -ESTALE)
+		return true;
+	log_line(LOG_NOTICE, "upgrade: %s; it is opened anew", err.message);
+	return false;
+}
+
 static bool pass_listener(struct listener *listener, void *data)
 {
 	struct passing *passing = data;
+	bool is_own = listener_is_own(listener);
+	/* Not all that was inherited was announced by LISTEN_FDS. */
+	struct numbers *numbers = is_own ? &passing->own : &passing->inherited;
 
 	listener->is_taken_over = false;
-	if (!listener_is_own(listener)) {
-		pass_inherited(passing->plan, listener);
-		return true;
-	}
 	for (size_t i = 0; i < listener->n_sockets; i++)
-		add_number(passing->plan, &passing->own, sfront_listener_fd(listener->open, i));
-	/* A path that is gone is bound anew. */
-	if (sfront_listener_check(listener->open, 0) == 0)
+		add_number(passing->plan, numbers, sfront_listener_fd(listener->open, i));
+	if (is_own && is_what_its_line_says(listener))
 		pass_own(passing, listener);
 	return true;
 }
@@ -263,9 +269,29 @@ static void pass_unannounced(struct passing *passing)
 		int flags = fcntl(fd, F_GETFD);
 
 		if (is_listening(fd) && !has(&passing->own, fd))
-			add_number(plan, &plan->passed_fds, fd);
+			add_number(plan, &passing->inherited, fd);
 		else if (flags >= 0 && !(flags & FD_CLOEXEC))
 			add_number(plan, &plan->open_fds, fd);
+	}
+}
+
+/* With what each had before we set anything on it: the last of us gives it back so. */
+static void pass_inherited(struct passing *passing)
+{
+	struct numbers *inherited = &passing->inherited;
+	struct passed_socket passed = { 0 };
+
+	sort(inherited);
+	for (size_t i = 0; i < inherited->n; i++) {
+		size_t len;
+
+		passed.fd = inherited->values[i];
+		if (i > 0 && inherited->values[i - 1] == passed.fd)
+			continue;
+		add_number(passing->plan, &passing->plan->passed_fds, passed.fd);
+		len = sfront_former_format(passed.fd, passed.former, sizeof(passed.former));
+		if (len > 0 && len < sizeof(passed.former))
+			passed_socket_write(passing->list, &passed);
 	}
 }
 
@@ -307,13 +333,15 @@ int upgrade_plan_make(struct upgrade_plan *plan, struct generation *generation, 
 	passing.list = list.stream;
 	if (passing.list) {
 		copy_environment(plan);
-		pass_announced(plan);
+		pass_announced(&passing);
 		(void)generation_each(generation, pass_listener, &passing);
 		pass_unannounced(&passing);
+		pass_inherited(&passing);
 		pass_list(plan, &list, control);
 		note_open(plan);
 	}
 	free(passing.own.values);
+	free(passing.inherited.values);
 	if (plan->list >= 0 && !plan->out_of_memory)
 		return 0;
 	upgrade_plan_clear(plan);

@@ -8,6 +8,7 @@
  *	clock   the wall clock jumps by years, forth and back, with every look at it
  *	later   the clocks that count since boot are a minute ahead
  *	mute    the new process of an upgrade does not come to say that it accepts
+ *	exec    a program takes its time to be started
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -97,6 +98,16 @@ ssize_t write(int fd, const void *data, size_t size)
 	       is_on("mute"))
 		usleep(10000);
 	return real(fd, data, size);
+}
+
+int execve(const char *path, char *const argv[], char *const envp[])
+{
+	int (*real)(const char *, char *const *, char *const *) =
+		(int (*)(const char *, char *const *, char *const *))dlsym(RTLD_NEXT, "execve");
+
+	while (is_on("exec"))
+		usleep(10000);
+	return real(path, argv, envp);
 }
 
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -45,6 +45,7 @@ class Manager:
         self.messages = []
         self.reading = threading.Lock()
         self.store = []  # (name, socket), in the order in which they came
+        self.most = 1000  # of those; what does not fit is closed
         threading.Thread(target=self._read, daemon=True).start()
         stage.managers.append(self)
 
@@ -76,7 +77,8 @@ class Manager:
         if message.value("FDSTORE") == "1":
             for sock in sockets:
                 inode = os.fstat(sock.fileno()).st_ino
-                if any(os.fstat(kept.fileno()).st_ino == inode for _, kept in self.store):
+                is_kept = any(os.fstat(kept.fileno()).st_ino == inode for _, kept in self.store)
+                if is_kept or len(self.store) >= self.most:
                     sock.close()
                 else:
                     self.store.append((name, sock))

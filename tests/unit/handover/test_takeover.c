@@ -42,6 +42,8 @@ static struct {
 	struct note note; /* what is read next; kind 0: the old process has ended */
 	bool is_muted;
 	char received[256];
+	size_t n_received;
+	bool only_counted;
 } world;
 
 /* ---- in place of the rest ---- */
@@ -83,6 +85,9 @@ bool __wrap_received_add(const char *name, int fd);
 bool __wrap_received_add(const char *name, int fd)
 {
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	world.n_received++;
+	if (world.only_counted)
+		return true;
 	close(fd);
 	strcat(strcat(world.received, " "), name);
 	return strcmp(name, "nomem") != 0;
@@ -92,6 +97,15 @@ void __wrap_fdstore_note_kept(const char *name);
 void __wrap_fdstore_note_kept(const char *name)
 {
 	strcat(strcat(world.received, " kept:"), name);
+}
+
+int __wrap_sfront_former_parse(int fd, const char *text);
+int __wrap_sfront_former_parse(int fd, const char *text)
+{
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	assert_false(fcntl(fd, F_GETFD) & FD_CLOEXEC); /* it is not ours yet */
+	strcat(strcat(strcat(world.received, " former("), text), ")");
+	return strcmp(text, "wrong") == 0 ? -EINVAL : 0;
 }
 
 bool __wrap_received_was_taken(size_t index);
@@ -286,6 +300,26 @@ static int some_descriptor(void)
 	return open("/dev/null", O_RDWR);
 }
 
+/* The list as upgrade_plan.c writes it. */
+static int receive_list(const struct passed_socket *sockets, size_t n)
+{
+	char *text, rest[64];
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+	int list, r;
+
+	for (size_t i = 0; i < n; i++)
+		passed_socket_write(stream, &sockets[i]);
+	fclose(stream);
+	list = passed_list_seal(text, size);
+	assert_true(list >= 0);
+	free(text);
+	snprintf(rest, sizeof(rest), " %d:" PASSED_LIST, list);
+	r = receive(rest);
+	assert_int_equal(fcntl(list, F_GETFD), -1); /* it is closed */
+	return r;
+}
+
 static void test_what_was_taken_is_reported(void **state)
 {
 	char rest[128];
@@ -304,19 +338,60 @@ static void test_what_was_taken_is_reported(void **state)
 
 static void test_a_list_in_a_file(void **state)
 {
-	char text[128], rest[64];
-	int list;
+	struct passed_socket sockets[] = {
+		{ .fd = some_descriptor(), .former = "1.2=3 4.5=6 cubic" },
+		{ .fd = some_descriptor(), .name = "a", .is_kept = true },
+		{ .fd = some_descriptor(), .name = "b" },
+	};
 
 	(void)state;
 	(void)clear(NULL);
-	snprintf(text, sizeof(text), " %d:a:kept %d:b", some_descriptor(), some_descriptor());
-	list = passed_list_seal(text, strlen(text));
-	assert_true(list >= 0);
-	snprintf(rest, sizeof(rest), " %d:" PASSED_LIST, list);
-	assert_int_equal(receive(rest), 0);
-	assert_string_equal(world.received, " kept:a a b");
-	assert_int_equal(fcntl(list, F_GETFD), -1); /* it is closed */
+	assert_int_equal(receive_list(sockets, 3), 0);
+	assert_string_equal(world.received, " former(1.2=3 4.5=6 cubic) kept:a a b");
 	takeover_report_ready(NULL, &handlers);
+	(void)clear(NULL);
+	strcpy(sockets[0].former, "wrong");
+	assert_int_equal(receive_list(sockets, 1), -EINVAL);
+	takeover_report_ready(NULL, &handlers);
+	close(sockets[0].fd);
+}
+
+/* Which is more than a variable holds. */
+static void test_nine_thousand_in_a_list(void **state)
+{
+	static struct passed_socket sockets[9000];
+	int fd = some_descriptor();
+
+	(void)state;
+	(void)clear(NULL);
+	for (size_t i = 0; i < 9000; i++) {
+		sockets[i].fd = fd;
+		snprintf(sockets[i].name, sizeof(sockets[i].name), "sockfront-fdstore-%016zx", i);
+	}
+	world.only_counted = true;
+	world.n_received = 0;
+	assert_int_equal(receive_list(sockets, 9000), 0);
+	world.only_counted = false;
+	assert_int_equal(world.n_received, 9000);
+	takeover_report_ready(NULL, &handlers);
+	close(fd);
+}
+
+/* Nobody can change it meanwhile. */
+static void test_a_list_is_sealed(void **state)
+{
+	int list = passed_list_seal("text", 4);
+	char *text;
+
+	(void)state;
+	assert_true(list >= 0);
+	assert_int_equal(pwrite(list, "x", 1, 0), -1);
+	assert_int_equal(ftruncate(list, 0), -1);
+	assert_int_equal(passed_list_load(list, &text), 0);
+	assert_string_equal(text, "text");
+	free(text);
+	close(list);
+	assert_int_equal(passed_list_load(list, &text), -EBADF);
 }
 
 static void test_what_cannot_be_made_out(void **state)
@@ -358,6 +433,8 @@ int main(void)
 		counted_takeover(test_a_process_that_nobody_started_to_take_over),
 		counted_takeover(test_what_was_taken_is_reported),
 		counted_takeover(test_a_list_in_a_file),
+		counted_takeover(test_nine_thousand_in_a_list),
+		counted_takeover(test_a_list_is_sealed),
 		counted_takeover(test_what_cannot_be_made_out),
 	};
 
