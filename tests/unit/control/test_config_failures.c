@@ -408,12 +408,12 @@ static const struct tolerance everywhere[] = {
 };
 
 static const struct tolerance opening_tolerates[] = {
-	{ CALL_setsockopt, 3 }, /* SO_OOBINLINE of each, tcp-nodelay by default */
+	{ CALL_setsockopt, 4 }, /* SO_OOBINLINE, SO_PASSRIGHTS, tcp-nodelay by default */
 	{ CALLS, 0 },
 };
 
 static const struct tolerance reloading_tolerates[] = {
-	{ CALL_setsockopt, 6 },
+	{ CALL_setsockopt, 10 },
 	{ CALL_accept4, 1 },  /* the last look at the queue of a listener that goes */
 	{ CALL_shutdown, 1 }, /* tells those in that queue before it is closed */
 	{ CALL_fstatat, 3 },  /* the path that goes stays */
