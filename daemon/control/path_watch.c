@@ -156,11 +156,10 @@ static bool add(struct listener *listener, void *data)
 	return added;
 }
 
-void path_watch_start(struct event_base *base, struct generation *generation)
+static void watch_paths(struct event_base *base, struct generation *generation)
 {
 	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
-	path_watch_stop();
 	if (fd < 0)
 		return;
 	if (generation_each(generation, add, &fd) == 0) {
@@ -171,7 +170,13 @@ void path_watch_start(struct event_base *base, struct generation *generation)
 	watch.generation = generation;
 	event_assign(&watch.event, base, fd, EV_READ | EV_PERSIST, watch_readable, NULL);
 	event_add(&watch.event, NULL);
-	/* One may have gone before it was watched. */
+}
+
+void path_watch_start(struct event_base *base, struct generation *generation)
+{
+	path_watch_stop();
+	watch_paths(base, generation);
+	/* One may have gone before it was watched; if it was the only one, none is watched. */
 	(void)generation_each(generation, complain, NULL);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For test_failures.c: stands between the library and libc.  The linker sends
- * each call that test_failures.wrap names to the __wrap_ function below, which
- * fails once when it is told to, and else passes the call on.
+ * For test_failures.c and control/test_config_failures.c: stands between what is
+ * ours and libc.  The linker sends each call that test_failures.wrap names to the
+ * __wrap_ function below, which fails once when it is told to, and else passes the
+ * call on.
  *
  * AF_VSOCK never gets past here: a TCP socket on the loopback plays it, since
  * few machines that build have vsock.
@@ -21,6 +22,7 @@
 #include <pthread.h>
 #include <pwd.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,11 +49,13 @@
 	X(eventfd, EMFILE)                                \
 	X(eventfd_read, EAGAIN)                           \
 	X(eventfd_write, EAGAIN)                          \
+	X(pthread_create, EAGAIN)                         \
 	X(pthread_mutex_init, ENOMEM)                     \
 	X(socketpair, EMFILE)                             \
 	X(fchmod, EPERM)                                  \
 	X(fchownat, EPERM)                                \
 	X(fcntl, EMFILE)                                  \
+	X(fdopen, ENOMEM)                                 \
 	X(flock, ENOLCK, EWOULDBLOCK, EINTR)              \
 	X(fopen, EMFILE)                                  \
 	X(fstat, EOVERFLOW)                               \
@@ -71,11 +75,13 @@
 	X(open, EMFILE, EACCES)                           \
 	X(openat, EMFILE)                                 \
 	X(realloc, ENOMEM)                                \
+	X(reallocarray, ENOMEM)                           \
 	X(realpath, EACCES)                               \
 	X(sd_listen_fds, EINVAL)                          \
 	X(setsockopt, ENOPROTOOPT, EPERM)                 \
 	X(shutdown, ENOTCONN)                             \
 	X(socket, EMFILE, EAFNOSUPPORT)                   \
+	X(strdup, ENOMEM)                                 \
 	X(syscall, ENOSYS)                                \
 	X(unlinkat, EACCES)
 
@@ -111,8 +117,8 @@ static struct {
 	bool plain; /* who asks now wants to know what it really is */
 } failing = { .vsock = -1 };
 
-/* Blocks that the library holds at the moment. */
-static int live_blocks;
+/* Blocks that are held at the moment, by any thread. */
+static atomic_int live_blocks;
 
 /* Whether this is the call to fail; errno says why if so. */
 static bool is_due(enum failing_call call)
@@ -150,6 +156,7 @@ WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), -1)
 WRAP(int, fchownat, (int fd, const char *path, uid_t uid, gid_t gid, int flags),
      (fd, path, uid, gid, flags), -1)
 WRAP(int, flock, (int fd, int operation), (fd, operation), -1)
+WRAP(FILE *, fdopen, (int fd, const char *mode), (fd, mode), NULL)
 WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL)
 WRAP(int, fstat, (int fd, struct stat *st), (fd, st), -1)
 WRAP(int, fstatat, (int fd, const char *path, struct stat *st, int flags), (fd, path, st, flags),
@@ -164,6 +171,9 @@ WRAP(int, getpwnam_r,
 WRAP(unsigned int, if_nametoindex, (const char *name), (name), 0)
 WRAP(int, listen, (int fd, int backlog), (fd, backlog), -1)
 WRAP(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left), -1)
+WRAP(int, pthread_create,
+     (pthread_t * thread, const pthread_attr_t *attributes, void *(*start)(void *), void *arg),
+     (thread, attributes, start, arg), failing.error)
 WRAP(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_t *attributes),
      (mutex, attributes), failing.error)
 WRAP(int, sd_listen_fds, (int unset), (unset), -failing.error)
@@ -299,6 +309,26 @@ void *__wrap_realloc(void *old, size_t size)
 
 	live_blocks += block && !old;
 	return block;
+}
+
+void *__real_reallocarray(void *old, size_t n, size_t size);
+void *__wrap_reallocarray(void *old, size_t n, size_t size);
+void *__wrap_reallocarray(void *old, size_t n, size_t size)
+{
+	void *block = is_due(CALL_reallocarray) ? NULL : __real_reallocarray(old, n, size);
+
+	live_blocks += block && !old;
+	return block;
+}
+
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+char *__wrap_strdup(const char *text)
+{
+	char *copy = is_due(CALL_strdup) ? NULL : __real_strdup(text);
+
+	live_blocks += copy != NULL;
+	return copy;
 }
 
 void __real_free(void *block);

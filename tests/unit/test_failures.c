@@ -312,23 +312,11 @@ static void trial(void)
 
 static int run_trial(enum failing_call call, unsigned int nth, int error)
 {
-	int status;
-	pid_t pid;
-
 	failing.call = call;
 	failing.nth = nth;
 	failing.error = error;
 	memset(outcome, 0, sizeof(*outcome));
-	fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		alarm(60);
-		trial();
-		exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
+	return child_status(trial);
 }
 
 /* The only failures that may leave the file are those that keep it from being removed. */

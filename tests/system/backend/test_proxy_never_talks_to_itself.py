@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from support.proc import free_port
+from support.network import Network
+from support.proc import free_port, wait_until
 from support.proxy import SOCKFRONT, run
 from support.stage import address_of, need
 from support.streams import exchange, outcome
@@ -110,3 +111,23 @@ def test_the_same_port_elsewhere_is_no_loop(stage, options, listen, backend):
     proxy = stage.proxy(*options, listen.format(service.port), service.address)
     client = stage.connect(proxy.listening[0].replace("[::]", "[::1]").replace("0.0.0.0", "127.0.0.1"))
     exchange(client, service.accept(), seed=stage.seed, size=10_000)
+
+
+@pytest.mark.parametrize("listen", ["*:8000", "10.8.0.1:8000", "[::]:8000"])
+def test_own_address_beyond_the_loopback(stage, listen):
+    """Every address of this machine leads to a listener on all of them."""
+    network = Network()
+    network.ip("address", "add", "10.8.0.1/32", "dev", "lo")
+    proxy = network.run(stage.proxy, "--access-log", listen, "10.8.0.1:8000", sockets=0)
+    if listen.startswith("10."):
+        assert proxy.wait(5) in (1, 2)
+        return
+    wait_until(lambda: proxy.listening or not proxy.alive(), "it has started, or refuses to")
+    if not proxy.alive():
+        proxy.wait()
+        return
+    received, _ = network.run(stage.visit, "10.8.0.1:8000")
+    assert received == b""
+    proxy.wait_log("reason=")
+    proxy.assert_rests(1.0)
+    assert len(proxy.grep("reason=")) <= 2, proxy.log

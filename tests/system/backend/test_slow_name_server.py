@@ -5,7 +5,8 @@ import pytest
 
 from support.faults import Faults
 from support.names import NameServer
-from support.streams import exchange, outcome
+from support.proc import wait_until
+from support.streams import exchange, outcome, reset
 
 
 @pytest.fixture
@@ -66,3 +67,21 @@ def test_answer_that_comes_late(stage, server, handover):
     assert server.held
     server.let_go()
     exchange(client, backend.accept(), seed=stage.seed, size=1000)
+
+
+def test_client_that_leaves_before_the_answer(stage, server, handover):
+    """Its attempt ends with it; the answer that comes then is the next client's."""
+    server.holding = True
+    backend = stage.backend()
+    proxy = stage.proxy(
+        "--access-log", "--connect-timeout=60s", "127.0.0.1:0", f"service.test:{backend.port}", handover=handover
+    )
+    quitter = stage.connect(proxy.listening[0])
+    wait_until(lambda: server.held, "the name is looked up")
+    reset(quitter)
+    proxy.wait_log('reason="client')
+    patient = stage.connect(proxy.listening[0])
+    wait_until(lambda: proxy.excess_sockets() >= 1, "the next one is accepted")
+    server.holding = False
+    server.let_go()
+    exchange(patient, backend.accept(), seed=stage.seed, size=1000)

@@ -24,6 +24,8 @@ USAGE = [
     (["--max-con=5", ":0", BACKEND], "--max-con: the name of an option"),
     (["--chec", ":0", BACKEND], "in full: --check"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
+    (["--check=yes", ":0", BACKEND], "--check takes no value"),
+    (["--version=1"], "--version takes no value"),
     (["-x", ":0", BACKEND], "x"),
     (["--no-such-option", "--version"], "no-such-option"),
     (["--help", "--no-such-option"][::-1], "no-such-option"),

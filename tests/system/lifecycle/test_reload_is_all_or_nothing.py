@@ -13,10 +13,12 @@ from support.backend import echo, speak_first
 from support.configuration import process, section
 from support.load import Load
 from support.manager import Manager
+from support.names import NameServer
 from support.proc import (
     accepted_option,
     descriptors,
     free_address,
+    free_port,
     listener_inodes,
     listening_sockets,
     state,
@@ -38,8 +40,11 @@ class Service:
         else:
             self.proxy = stage.proxy(*words, sockets=sockets, **options)
 
-    def reload(self, text, works=True):
+    def write(self, text):
         self.stage.file("sockfront.conf", text)
+
+    def reload(self, text, works=True):
+        self.write(text)
         line = self.proxy.reload()
         assert ("reloaded" in line) is works, self.proxy.log
         if works:
@@ -249,7 +254,8 @@ def test_inherited_sockets_are_matched_again(stage):
     waiting = stage.connect(api_address)
     assert is_silent(waiting, 0.2)
 
-    service.reload(section(two, "accept-from-fd:3", name="b") + section(one, "sd-listen:nothing", name="c"), works=False)
+    nothing = section(one, "sd-listen:nothing", name="c")
+    service.reload(section(two, "accept-from-fd:3", name="b") + nothing, works=False)
     service.reload(section(two, "sd-listen:*", name="b") + section(one, "sd-listen:web", name="c"), works=False)
     assert stage.visit(web_address) == (b"two", "end")
 
@@ -441,6 +447,28 @@ def test_stop_during_a_reload(stage):
         service.proxy.signal(signal.SIGTERM)
         assert service.proxy.wait(5) == 0
         assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("answer", ["in time", "never"])
+def test_stop_while_a_reload_waits_for_a_name(stage, answer):
+    """What it has opened by then is closed if the name comes soon, and not waited for otherwise."""
+    server, backend, address = NameServer(stage), stage.backend(echo), free_address()
+    path = stage.path("new.sock")
+    service = Service(stage, section(backend, address), handover=server.handover)
+    server.holding = True
+    service.write(section(backend, address, path, f"host.test:{free_port()}"))
+    service.proxy.signal(signal.SIGHUP)
+    wait_until(lambda: server.held and os.path.exists(path), "the path is bound, the name is looked up")
+    with stage.connect(address) as client:
+        round_trip(client)
+    service.proxy.signal(signal.SIGTERM)
+    service.proxy.wait_log("stopping")
+    if answer == "in time":
+        server.let_go()
+        assert service.proxy.wait(10) == 0
+        assert not os.path.exists(path)
+    else:
+        assert service.proxy.wait(20) == 0, "the resolver would wait for 30 s"
 
 
 # ---- all together ----

@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import resource
 import pty
 import signal
 import socket
@@ -279,3 +280,21 @@ def test_end_is_nothing_to_talk_about(stage, number):
     assert proxy.wait() == 0
     assert proxy.log == ""
     os.close(reply)
+
+
+def test_stdout_that_takes_no_more(stage):
+    """A file that may not grow further is neither the backend's fault nor the client's."""
+    backend, (stdin, request) = stage.backend(), os.pipe()
+    with open(stage.path("reply"), "wb") as reply:
+        proxy = stage.proxy(
+            "--access-log", "-", backend.address, sockets=0, stdin=stdin, stdout=reply,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
+        )  # fmt: skip
+    os.close(stdin)
+    connection = backend.accept()
+    connection.sendall(bytes(100_000))
+    assert outcome(connection)[1] == "reset"
+    assert proxy.wait() == 1
+    assert proxy.grep('reason="no space left for what the backend sent"')
+    assert os.path.getsize(stage.path("reply")) == 5000
+    os.close(request)

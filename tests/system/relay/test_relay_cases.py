@@ -157,6 +157,12 @@ ROWS = {
         log='reason=".*reset',
         plain_reset=True,
     ),
+    "reset, and the reader resets too": Row(
+        one=[fill(), reset(), meet()],
+        other=[unread(), meet(), reset()],
+        log='reason=".*{one}.*reset',
+        plain_reset=True,
+    ),
     "reset after an end that was read": Row(
         one=[end(), meet(), pause(0.3), reset(), meet()],
         other=[see_all(), meet(), meet(), told(1)],

@@ -12,20 +12,29 @@ import pytest
 from support.proc import wait_until
 from support.streams import MB, outcome, random_bytes, reset, unacknowledged
 
-@pytest.mark.parametrize("direction", ["client", "backend"])
-def test_reader_behind(stage, direction, data_path):
-    """What the proxy had taken before the reset reaches a reader that starts only then."""
-    _, client, connection = stage.pair(*data_path)
-    breaker, other = (client, connection) if direction == "client" else (connection, client)
-    data = random_bytes(stage.seed, 64 * MB)
-    breaker.setblocking(False)
+def fill(sock, data):
+    """Sends as much of it as finds room; returns how much."""
+    sock.setblocking(False)
     sent, last = 0, time.monotonic()
     while time.monotonic() - last < 0.3 and sent < len(data):
         try:
-            sent += breaker.send(data[sent : sent + MB])
+            sent += sock.send(data[sent : sent + MB])
             last = time.monotonic()
         except BlockingIOError:
             time.sleep(0.01)
+    return sent
+
+
+@pytest.mark.parametrize("reader", ["silent", "held back"])
+@pytest.mark.parametrize("direction", ["client", "backend"])
+def test_reader_behind(stage, direction, reader, data_path):
+    """What the proxy had taken before the reset reaches a reader that starts only then, whatever that has sent."""
+    _, client, connection = stage.pair(*data_path)
+    breaker, other = (client, connection) if direction == "client" else (connection, client)
+    data = random_bytes(stage.seed, 64 * MB)
+    if reader == "held back":
+        fill(other, bytes(64 * MB))
+    sent = fill(breaker, data)
     taken = sent - unacknowledged(breaker)
     assert taken > 100_000
     reset(breaker)

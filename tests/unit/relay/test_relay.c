@@ -21,6 +21,15 @@
 
 #define MANY ((size_t)3 << 20)
 
+/* The linker sends malloc() here: test_relay.wrap. */
+static bool memory_is_out;
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	return memory_is_out ? NULL : __real_malloc(size);
+}
+
 struct rig {
 	struct event_base *base;
 	struct pipe_pool pool;
@@ -448,6 +457,68 @@ static void destination_sets_the_pace(void **state)
 	free(data);
 }
 
+/* Without memory for the buffer nothing is read, so that nothing is lost; later it is. */
+static void no_memory(void **state)
+{
+	struct rig rig;
+	char piece[8];
+	int error = 0;
+
+	(void)state;
+	rig_up(&rig, AF_INET, AF_INET, false);
+	assert_int_equal(send(rig.source, "early", 5, 0), 5);
+	memory_is_out = true;
+	assert_int_equal(step(&rig, &error), RELAY_NO_MEMORY);
+	assert_int_equal(rig.ends[0].moved, 0);
+	assert_null(rig.ends[0].pending);
+	memory_is_out = false;
+	assert_int_equal(step(&rig, &error), RELAY_MOVED);
+	assert_int_equal(recv(rig.sink, piece, sizeof(piece), 0), 5);
+	assert_memory_equal(piece, "early", 5);
+	rig_down(&rig);
+}
+
+/* What was read has a place without more memory: the buffer that it lies in. */
+static void no_memory_to_keep_what_was_read(void **state)
+{
+	char *data = malloc(MANY), *received = malloc(MANY);
+	const int small = 16384;
+	size_t sent = 0, got = 0;
+	struct rig rig;
+	int error = 0;
+
+	(void)state;
+	for (size_t i = 0; i < MANY; i++)
+		data[i] = (char)(i * 7 + i / 251);
+	rig_up(&rig, AF_INET, AF_INET, false);
+	assert_int_equal(
+		setsockopt(rig.ends[1].write_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	assert_int_equal(setsockopt(rig.sink, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_non_null(pipe_pool_buffer(&rig.pool));
+	memory_is_out = true;
+	while (step(&rig, &error) != RELAY_BLOCKED) {
+		ssize_t n = send(rig.source, data + sent, MANY - sent, MSG_NOSIGNAL);
+
+		sent += n > 0 ? (size_t)n : 0;
+		assert_true(rig.ends[0].moved < MANY);
+	}
+	assert_non_null(rig.ends[0].pending);
+	assert_null(rig.pool.buffer);
+	while (got < rig.ends[0].moved || rig.ends[0].pending) {
+		ssize_t n = recv(rig.sink, received + got, MANY - got, 0);
+
+		got += n > 0 ? (size_t)n : 0;
+		if (rig.ends[0].pending)
+			(void)step(&rig, &error);
+	}
+	memory_is_out = false;
+	assert_memory_equal(received, data, got);
+	assert_true(got >= COPY_SIZE);
+	rig_down(&rig);
+	free(data);
+	free(received);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +538,8 @@ int main(void)
 		counted(copies_without_pipes),
 		counted(full_pipe_is_never_pooled),
 		counted(destination_sets_the_pace),
+		counted(no_memory),
+		counted(no_memory_to_keep_what_was_read),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does: splice() knows no MSG_NOSIGNAL */
