@@ -36,7 +36,7 @@ def _check(result):
         raise OSError(-result, "libsystemd")
 
 
-def ask(unit, name):
+def ask(unit, name, manager="/run/systemd"):
     """The property as text or number."""
     interface, kind = _kind(unit, name)
     where = (NAME, _path(unit), NAME + b"." + interface.encode(), name.encode(), None)
@@ -44,7 +44,7 @@ def ask(unit, name):
     _check(libsystemd.sd_bus_new(ctypes.byref(bus)))
     try:
         # Not kept open: systemd would send it whatever happens to any unit.
-        _check(libsystemd.sd_bus_set_address(bus, b"unix:path=/run/systemd/private"))
+        _check(libsystemd.sd_bus_set_address(bus, f"unix:path={manager}/private".encode()))
         _check(libsystemd.sd_bus_start(bus))
         if kind == "s":
             text = ctypes.c_char_p()

