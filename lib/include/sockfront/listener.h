@@ -87,6 +87,14 @@ struct sfront_connection {
 	 */
 	bool restore_read;
 	bool restore_write;
+	/*
+	 * A PROXY protocol header comes before the client's first byte: the
+	 * listener's option accept-proxy-protocol says so.  Until
+	 * sfront_proxy_read() has read it (sockfront/proxy_protocol.h), the peer
+	 * is the proxy.
+	 */
+	bool header_due;
+	bool is_proxied;             /* the peer is who a header said, not who connected */
 	struct sfront_sockaddr peer; /* len 0 where there is none */
 };
 
@@ -397,6 +405,7 @@ bool sfront_accept_should_pause(int error);
 /*
  * Writes who is at the other end: the peer's address; "unix(pid=1,uid=2,gid=3)"
  * with the credentials for a UNIX peer, "stdin" for pipes, files and terminals.
+ * Of a proxied connection, the peer's address in every case.
  * Returns the length of the whole text, as snprintf does.
  */
 size_t sfront_connection_format(const struct sfront_connection *connection, char *buf, size_t size);
@@ -428,8 +437,9 @@ struct sfront_credentials {
 };
 
 /*
- * Fills @ret with the peer's credentials.  Returns 0, -EOPNOTSUPP where the
- * connection is read from anything but a UNIX socket, or -errno of getsockopt().
+ * Fills @ret with the credentials of whoever connected, which may be a proxy.
+ * Returns 0, -EOPNOTSUPP where the connection is read from anything but a UNIX
+ * socket, or -errno of getsockopt().
  */
 int sfront_connection_credentials(const struct sfront_connection *connection,
 				  struct sfront_credentials *ret);
