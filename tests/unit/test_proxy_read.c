@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Headers of the PROXY protocol taken off connections: lib/proxy_protocol/read.c.
- * What is in a header is in test_proxy_protocol.c.
+ * Headers of the PROXY protocol taken off connections, and the option that says
+ * there are some: lib/proxy_protocol/read.c, lib/listener.c.  What is in a header
+ * is in test_proxy_protocol.c.
  */
 #include "sockets.h"
 
@@ -464,6 +465,176 @@ static void test_interrupted(void **state)
 	}
 }
 
+static void accept_one(struct sfront_listener *listener, struct sfront_connection *ret)
+{
+	assert_int_equal(
+		poll(&(struct pollfd){ sfront_listener_fd(listener, 0), POLLIN, 0 }, 1, 5000), 1);
+	assert_int_equal(sfront_listener_accept(listener, ret), 0);
+}
+
+/* Whether the next client's connection is one that begins with a header. */
+static bool next_is_due(struct sfront_listener *listener)
+{
+	struct sfront_connection connection;
+	int client = connect_to(listener, 0);
+	bool due;
+
+	accept_one(listener, &connection);
+	due = connection.header_due;
+	assert_int_equal(sfront_listener_header_due(listener, 0), due);
+	assert_false(connection.is_proxied);
+	sfront_connection_close(&connection);
+	close(client);
+	return due;
+}
+
+static void test_option(void **state)
+{
+	static const char *const addresses[] = { "127.0.0.1:0", "[::1]:0",
+						 "@sockfront-test-proxy-read" };
+	static const char *const settings[] = { "", "accept-proxy-protocol=no",
+						"accept-proxy-protocol=yes",
+						"accept-proxy-protocol" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		for (size_t j = 0; j < sizeof(settings) / sizeof(settings[0]); j++) {
+			struct sfront_listener *listener = must_open(addresses[i], settings[j]);
+
+			assert_string_equal(warnings, "");
+			assert_int_equal(next_is_due(listener), j >= 2);
+			assert_false(sfront_listener_header_due(listener, 1));
+			sfront_listener_close(listener);
+		}
+	}
+}
+
+/* No program offers it without knowing: it is set by name alone. */
+static void test_option_is_not_listed(void **state)
+{
+	struct sfront_options *options = sfront_options_new();
+	const struct sfront_option *option;
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; (option = sfront_option_at(i)); i++)
+		assert_string_not_equal(option->name, "accept-proxy-protocol");
+	assert_null(sfront_option_find("accept-proxy-protocol"));
+	assert_int_equal(sfront_options_set(options, "accept-proxy-protocol", "any", &why),
+			 -EINVAL);
+	assert_contains(why.message, "accept-proxy-protocol: \"any\"");
+	assert_false(sfront_options_is_set(options, "accept-proxy-protocol"));
+	assert_int_equal(sfront_options_set(options, "accept-proxy-protocol", "on", &why), 0);
+	assert_true(sfront_options_is_set(options, "accept-proxy-protocol"));
+	assert_false(sfront_options_equal(options, NULL));
+	sfront_options_format(options, text, sizeof(text));
+	assert_string_equal(text, "accept-proxy-protocol = yes\n");
+	sfront_options_free(options);
+}
+
+static void test_option_is_updated(void **state)
+{
+	struct sfront_listener *listener = must_open("127.0.0.1:0", "");
+	struct sfront_options *without = options_of("");
+	struct sfront_options *with = options_of("accept-proxy-protocol");
+
+	(void)state;
+	assert_int_equal(sfront_listener_update(listener, without, with, &why), 0);
+	assert_true(next_is_due(listener));
+	assert_int_equal(sfront_listener_update(listener, with, without, &why), 0);
+	assert_false(next_is_due(listener));
+	assert_string_equal(warnings, "");
+	sfront_options_free(without);
+	sfront_options_free(with);
+	sfront_listener_close(listener);
+}
+
+static void test_option_of_adopted(void **state)
+{
+	struct sfront_listener *listener = must_open("127.0.0.1:0", ""), *adopted;
+	struct sfront_options *options = sfront_options_new();
+	struct sfront_address address;
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	int fd;
+
+	(void)state;
+	sfront_listener_format(listener, 0, text, sizeof(text));
+	assert_int_equal(sfront_address_parse(text, &address, &why), 0);
+	fd = sfront_listener_release(listener, 0);
+	sfront_listener_close(listener);
+	assert_int_equal(sfront_options_set(options, "accept-proxy-protocol", NULL, &why), 0);
+	assert_int_equal(sfront_listener_adopt(&address, &fd, 1, options, &adopted, &why), 0);
+	assert_true(next_is_due(adopted));
+	sfront_options_free(options);
+	sfront_listener_close(adopted);
+}
+
+/* A connection that was handed over, and stdin and stdout that are pipes. */
+static void serve_inherited(void)
+{
+	struct sfront_listener *listener = NULL;
+	struct sfront_connection connection;
+	struct sfront_proxy_reader reader = { .buf = buf, .size = sizeof(buf) };
+	struct sfront_proxy_header parsed;
+	int pair[2], in[2], out[2];
+	char text[SFRONT_ADDRESS_TEXT_SIZE], address[32];
+
+	/* a number that no test before has claimed */
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && dup2(pair[0], 50) == 50);
+	snprintf(address, sizeof(address), "accept-from-fd:%d", 50);
+	CHECK(try_open(address, "accept-proxy-protocol", &listener) == 0);
+	CHECK_CONTAINS("", warnings);
+	CHECK(sfront_listener_header_due(listener, 0));
+	CHECK(sfront_listener_accept(listener, &connection) == 0 && connection.header_due);
+	sfront_connection_close(&connection);
+	sfront_listener_close(listener);
+
+	CHECK(pipe(in) == 0 && pipe(out) == 0 && dup2(in[0], 0) == 0 && dup2(out[1], 1) == 1);
+	CHECK(write(in[1], V1 PAYLOAD, sizeof(V1 PAYLOAD) - 1) == sizeof(V1 PAYLOAD) - 1);
+	CHECK(try_open("-", "accept-proxy-protocol", &listener) == 0);
+	CHECK_CONTAINS("", warnings);
+	CHECK(sfront_listener_accept(listener, &connection) == 0 && connection.header_due);
+	CHECK(sfront_proxy_read(&connection, &reader, &parsed, &why) == 0);
+	sfront_connection_format(&connection, text, sizeof(text));
+	CHECK_CONTAINS(text, "192.0.2.1:56324");
+	sfront_connection_close(&connection);
+	sfront_listener_close(listener);
+}
+
+static void test_option_of_inherited(void **state)
+{
+	(void)state;
+	in_child(serve_inherited);
+}
+
+/* A program that was built before there were these members leaves anything in them. */
+static int accept_carelessly(void *data, struct sfront_connection *ret)
+{
+	memset(ret, 1, sizeof(*ret));
+	ret->read_fd = ret->write_fd = *(int *)data;
+	ret->read_stream = ret->write_stream = SFRONT_STREAM_UNIX;
+	ret->restore_read = ret->restore_write = false;
+	return 0;
+}
+
+static void test_custom_listener(void **state)
+{
+	const struct sfront_listener_ops ops = { .size = sizeof(ops), .accept = accept_carelessly };
+	struct sfront_listener *listener;
+	struct sfront_connection connection;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(sfront_listener_new(&ops, pair, pair[0], "custom", &listener, &why), 0);
+	assert_int_equal(sfront_listener_accept(listener, &connection), 0);
+	assert_false(connection.header_due);
+	assert_false(connection.is_proxied);
+	sfront_connection_close(&connection);
+	sfront_listener_close(listener);
+	close(pair[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +649,12 @@ int main(void)
 		counted(test_passed_descriptors),
 		counted(test_no_peek),
 		counted(test_interrupted),
+		counted(test_option),
+		counted(test_option_is_not_listed),
+		counted(test_option_is_updated),
+		counted(test_option_of_adopted),
+		counted(test_option_of_inherited),
+		counted(test_custom_listener),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,8 @@
  *	Opening, closing    open, open_each, adopt, update, close
  *	Lending             lend, take_back, restore
  *	Asking              count, fd, format, local, kind, stream, is_single,
- *	                    is_inherited, check, verify, path_id, remove_path
+ *	                    is_inherited, header_due, check, verify, path_id,
+ *	                    remove_path
  *	Taking out          release
  *	Accepting           accept, accept_at, sfront_accept_should_pause
  *	Connections         sfront_connection_*: format, from_fds, credentials,
@@ -292,6 +293,12 @@ bool sfront_listener_is_single(const struct sfront_listener *listener, size_t in
  * socket, and clients in its backlog outlive us.
  */
 bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t index);
+
+/*
+ * Whether connections of descriptor @index begin with a PROXY protocol header:
+ * what header_due of each will be.
+ */
+bool sfront_listener_header_due(const struct sfront_listener *listener, size_t index);
 
 /*
  * Whether clients still reach descriptor @index at the UNIX path that the
