@@ -86,6 +86,7 @@ ARGP    := 1
 part = $(if $(filter 1,$($(1))),$(2:%=lib/%.c),lib/absent/$(3).c)
 optional := option_table socket_options multi
 lib_sources := $(filter-out $(optional:%=lib/%.c),$(sort $(wildcard lib/*.c))) \
+               $(sort $(wildcard lib/proxy_protocol/*.c)) \
                lib/kind/tcp.c lib/adapter/getopt.c lib/adapter/inih.c \
                $(call part,UNIX,kind/unix kind/place,unix) $(call part,VSOCK,kind/vsock,vsock) \
                $(call part,SYSTEMD,kind/sd_listen kind/fd kind/inherited kind/former,systemd) \
@@ -261,7 +262,7 @@ c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | 
 c_sources    := $(filter %.c,$(c_files))
 shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
-lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3))
+lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
 man_pages    := $(wildcard daemon/*.8 conf/*.5) $(lib_pages)
 lint_targets := lint-format lint-tidy lint-cppcheck lint-shell lint-man lint-python
 

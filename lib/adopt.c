@@ -41,6 +41,7 @@ static int identify(const struct adoption *adoption, int fd, struct sfront_socke
 		.target = OWN(identity.kind),
 		.fd = fd,
 		.stream = identity.stream,
+		.header_due = adoption->options->accept_proxy_protocol,
 	};
 	if (identity.kind & KIND_UNIX)
 		ret->send_buffer = adoption->options->send_buffer;

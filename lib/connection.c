@@ -149,6 +149,8 @@ size_t sfront_connection_format(const struct sfront_connection *connection, char
 {
 	struct sfront_credentials peer = { 0 };
 
+	if (connection->is_proxied)
+		return sfront_sockaddr_format(&connection->peer, buf, size);
 	switch (connection->read_stream) {
 	case SFRONT_STREAM_UNIX:
 		if (sfront_connection_credentials(connection, &peer) < 0)

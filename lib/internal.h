@@ -31,6 +31,7 @@
 #define KIND_ABSTRACT  (1u << 3)
 #define KIND_VSOCK     (1u << 4)
 #define KIND_SD_LISTEN (1u << 5) /* together with another one: from LISTEN_FDS */
+#define KIND_FILE      (1u << 6) /* stdin and stdout where stdin is no socket */
 #define KIND_TCP       (KIND_TCP4 | KIND_TCP6)
 #define KIND_UNIX      (KIND_PATH | KIND_ABSTRACT)
 
@@ -67,6 +68,8 @@ enum sfront_option_id {
 	OPTION_CONGESTION,
 	OPTION_MPTCP,
 	OPTION_TYPE_OF_SERVICE,
+	OPTIONS_LISTED, /* the first that sfront_option_at() does not tell of */
+	OPTION_ACCEPT_PROXY_PROTOCOL = OPTIONS_LISTED,
 	OPTIONS_COUNT
 };
 
@@ -112,6 +115,7 @@ struct sfront_options {
 	char congestion[CONGESTION_SIZE];
 	int mptcp;
 	int type_of_service;
+	int accept_proxy_protocol;
 	void (*warn)(void *data, const char *message);
 	void *warn_data; /* borrowed */
 };
@@ -131,6 +135,7 @@ struct sfront_socket {
 	int fd;                    /* to poll, and to accept from unless single; owned */
 	enum sfront_stream stream; /* of the connections */
 	int send_buffer;           /* to be set on each connection; 0: not; accessed atomically */
+	int header_due;            /* of the connections; accessed atomically */
 	bool inherited;
 	bool was_blocking; /* an inherited or adopted one, before it was taken */
 	bool lent;         /* another listener may claim it; ours to serve, not to close */

@@ -81,8 +81,10 @@ int sfront_open_one(struct sfront_listener *listener, const struct sfront_addres
 		return sfront_fail(err, -EINVAL, "an address is of no known kind (%d)",
 				   (int)address->kind);
 	r = class->open(listener, address, options, err);
-	for (size_t i = before; r == 0 && i < listener->n_sockets; i++)
+	for (size_t i = before; r == 0 && i < listener->n_sockets; i++) {
 		listener->sockets[i].kind = address->kind;
+		listener->sockets[i].header_due = options->accept_proxy_protocol;
+	}
 	return r;
 }
 
@@ -217,12 +219,28 @@ bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t
 	return socket && socket->inherited;
 }
 
+bool sfront_listener_header_due(const struct sfront_listener *listener, size_t index)
+{
+	const struct sfront_socket *socket = socket_at(listener, index);
+
+	return socket && __atomic_load_n(&socket->header_due, __ATOMIC_RELAXED);
+}
+
 int sfront_listener_accept_at(struct sfront_listener *listener, size_t index,
 			      struct sfront_connection *ret_connection)
 {
 	struct sfront_socket *socket = socket_at(listener, index);
+	int r;
 
-	return socket ? socket->class->accept(socket, ret_connection) : -EINVAL;
+	if (!socket)
+		return -EINVAL;
+	r = socket->class->accept(socket, ret_connection);
+	if (r < 0)
+		return r;
+	/* Operations of a program that was built before there were these leave them unset. */
+	ret_connection->header_due = __atomic_load_n(&socket->header_due, __ATOMIC_RELAXED);
+	ret_connection->is_proxied = false;
+	return 0;
 }
 
 int sfront_listener_accept(struct sfront_listener *listener,
@@ -298,6 +316,8 @@ static int update_one(struct sfront_socket *socket, const struct sfront_options 
 		r = socket->class->update(socket, from, to, err);
 	if (r == 0 && (socket->target & EVERY(KIND_UNIX)))
 		__atomic_store_n(&socket->send_buffer, to->send_buffer, __ATOMIC_RELAXED);
+	if (r == 0)
+		__atomic_store_n(&socket->header_due, to->accept_proxy_protocol, __ATOMIC_RELAXED);
 	return r;
 }
 

@@ -430,11 +430,20 @@ static const struct row rows[OPTIONS_COUNT] = {
 				     NUMBER(type_of_service),
 				     0,
 				     255 },
+	/*
+	 * Not listed: a program that offered it, and knew nothing of headers, would
+	 * take them for the client's bytes.
+	 */
+	[OPTION_ACCEPT_PROXY_PROTOCOL] = { { "accept-proxy-protocol", YES_NO,
+					     "expect a PROXY protocol header of every client",
+					     true },
+					   EVERY(ANY_KIND),
+					   SWITCH(accept_proxy_protocol) },
 };
 
 const struct sfront_option *sfront_option_at(size_t index)
 {
-	return index < OPTIONS_COUNT ? &rows[index].public : NULL;
+	return index < OPTIONS_LISTED ? &rows[index].public : NULL;
 }
 
 /* The row's number, or OPTIONS_COUNT. */

@@ -229,6 +229,7 @@ static bool has_default(enum sfront_option_id option, unsigned int target)
 {
 	switch (option) {
 	case OPTION_NODELAY:
+	case OPTION_ACCEPT_PROXY_PROTOCOL: /* the listener's, not the socket's */
 		return true;
 	case OPTION_KEEPALIVE:
 	case OPTION_BACKLOG:

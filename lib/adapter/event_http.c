@@ -345,13 +345,26 @@ static int start(struct sfront_evhttp *server)
 	return r;
 }
 
+static int refuse_headers(struct sfront_error *err)
+{
+	if (err)
+		snprintf(err->message, sizeof(err->message),
+			 "connections cannot be handed to evhttp: it does not read the headers "
+			 "that accept-proxy-protocol asks for");
+	return -EOPNOTSUPP;
+}
+
 int sfront_evhttp_new(struct event_base *base, struct evhttp *http,
 		      struct sfront_listener *listener, const struct sfront_evhttp_calls *calls,
 		      void *data, struct sfront_evhttp **ret_server, struct sfront_error *err)
 {
-	struct sfront_evhttp *server = calloc(1, sizeof(*server));
+	struct sfront_evhttp *server;
 	int r = -ENOMEM;
 
+	for (size_t i = 0; i < sfront_listener_count(listener); i++)
+		if (sfront_listener_header_due(listener, i))
+			return refuse_headers(err);
+	server = calloc(1, sizeof(*server));
 	if (!server)
 		goto fail;
 	*server = (struct sfront_evhttp){

@@ -237,7 +237,7 @@ static int take_over(struct sfront_listener *listener, const struct sfront_optio
 		goto fail;
 	}
 	socket.stream = in.stream;
-	socket.target = CONNECTED(in.kind | out.kind);
+	socket.target = CONNECTED((in.kind ? in.kind : KIND_FILE) | out.kind);
 	sfront_socket_local(in.fd, &socket.local);
 	r = sfront_listener_add(listener, &socket, err);
 	if (r < 0) {

@@ -16,7 +16,7 @@ from headers import ROOMS  # noqa: E402
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD", TOP / "build"))
 # Its examples aside, which are programs.
-LIBRARY = [f"lib/{folder}*.[ch]" for folder in ("", "kind/", "adapter/", "absent/",
+LIBRARY = [f"lib/{folder}*.[ch]" for folder in ("", "kind/", "adapter/", "proxy_protocol/", "absent/",
                                                 "include/sockfront/")]
 PUBLIC = sorted((TOP / "lib/include").rglob("*.h"))
 C_FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror", "-fsyntax-only"]

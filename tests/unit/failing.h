@@ -74,9 +74,11 @@
 	X(nanosleep, EINTR)                               \
 	X(open, EMFILE, EACCES)                           \
 	X(openat, EMFILE)                                 \
+	X(read, EIO, EINTR)                               \
 	X(realloc, ENOMEM)                                \
 	X(reallocarray, ENOMEM)                           \
 	X(realpath, EACCES)                               \
+	X(recv, ECONNRESET, EINTR, EOPNOTSUPP)            \
 	X(sd_listen_fds, EINVAL)                          \
 	X(setsockopt, ENOPROTOOPT, EPERM)                 \
 	X(shutdown, ENOTCONN)                             \
@@ -176,6 +178,8 @@ WRAP(int, pthread_create,
      (thread, attributes, start, arg), failing.error)
 WRAP(int, pthread_mutex_init, (pthread_mutex_t * mutex, const pthread_mutexattr_t *attributes),
      (mutex, attributes), failing.error)
+WRAP(ssize_t, read, (int fd, void *buf, size_t size), (fd, buf, size), -1)
+WRAP(ssize_t, recv, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags), -1)
 WRAP(int, sd_listen_fds, (int unset), (unset), -failing.error)
 WRAP(int, socketpair, (int family, int type, int protocol, int ret[2]),
      (family, type, protocol, ret), -1)

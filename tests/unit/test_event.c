@@ -401,6 +401,23 @@ static void test_http_large_and_at_once(void **state)
 	web_end(listener);
 }
 
+/* evhttp would take the headers for requests. */
+static void test_http_refuses_headers(void **state)
+{
+	struct sfront_listener *listener = must_open("127.0.0.1:0", "accept-proxy-protocol");
+	struct event_base *base = event_base_new();
+	struct evhttp *http = evhttp_new(base);
+	struct sfront_evhttp *server;
+
+	(void)state;
+	assert_int_equal(sfront_evhttp_new(base, http, listener, NULL, NULL, &server, &why),
+			 -EOPNOTSUPP);
+	assert_contains(why.message, "accept-proxy-protocol");
+	evhttp_free(http);
+	event_base_free(base);
+	sfront_listener_close(listener);
+}
+
 static void test_http_keeps_alive(void **state)
 {
 	struct sfront_listener *listener = must_open("127.0.0.1:0", "");
@@ -595,6 +612,7 @@ child_test(inetd_socket) child_test(inetd_pipes_and_files)
 		counted(test_http_when_descriptors_are_out),
 		counted(test_http_stops),
 		counted(test_http_freed_at_any_moment),
+		counted(test_http_refuses_headers),
 		counted(test_inetd_socket),
 		counted(test_inetd_pipes_and_files),
 		counted(test_inetd_client_without_a_request),

@@ -18,6 +18,7 @@
 
 #include <sockfront/event.h>
 #include <sockfront/memory.h>
+#include <sockfront/proxy_protocol.h>
 
 #define HANDED    3 /* the first descriptor that is handed over */
 #define ADDRESSES 3
@@ -681,6 +682,49 @@ static int open_custom(struct sfront_listener **ret, struct sfront_error *err)
 	return r;
 }
 
+/* A connection whose header is there as a whole. */
+static void prepare_with_header(int read_fd, int write_fd, int client,
+				struct sfront_connection *ret)
+{
+	static const char header[] = "PROXY TCP4 192.0.2.1 192.0.2.11 56324 443\r\n";
+
+	CHECK(write(client, header, sizeof(header) - 1) == sizeof(header) - 1);
+	CHECK(sfront_connection_from_fds(read_fd, write_fd, ret, NULL) == 0);
+	close(client);
+}
+
+static int read_header(struct sfront_connection *connection, struct sfront_error *err)
+{
+	char buf[SFRONT_PROXY_V1_MAX];
+	struct sfront_proxy_reader reader = { .buf = buf, .size = sizeof(buf) };
+	struct sfront_proxy_header header;
+
+	return sfront_proxy_read(connection, &reader, &header, err);
+}
+
+/* Reads headers of the PROXY protocol from a socket and from a pipe first. */
+static int open_after_headers(struct sfront_listener **ret, struct sfront_error *err)
+{
+	struct sfront_connection connections[2];
+	bool was_on = failing.on;
+	int pair[2], in[2], r;
+
+	failing.on = false;
+	connected_pair(pair);
+	CHECK(pipe(in) == 0);
+	prepare_with_header(pair[0], pair[0], pair[1], &connections[0]);
+	prepare_with_header(in[0], open("/dev/null", O_WRONLY), in[1], &connections[1]);
+	failing.on = was_on;
+	r = read_header(&connections[0], err);
+	if (r == 0)
+		r = read_header(&connections[1], err);
+	failing.on = false;
+	sfront_connection_close(&connections[0]);
+	sfront_connection_close(&connections[1]);
+	failing.on = was_on;
+	return r < 0 ? r : open_memory(ret, err);
+}
+
 static void answer(struct evhttp_request *request, void *data)
 {
 	struct sfront_connection connection;
@@ -700,7 +744,7 @@ static bool is_answered(struct event_base *base, int client)
 		len = 0;
 	for (int i = 0; i < 5000 && len < 0; i++) {
 		event_base_loop(base, EVLOOP_NONBLOCK);
-		len = recv(client, reply, sizeof(reply), MSG_DONTWAIT);
+		len = __real_recv(client, reply, sizeof(reply), MSG_DONTWAIT);
 		if (len < 0)
 			usleep(1000);
 	}
@@ -844,6 +888,15 @@ static const struct tolerance several_tolerate[] = {
 	{ CALL_realpath, 0, 0 },
 	{ CALL_open, EACCES, 1 },
 	{ CALL_flock, 0, 0 },
+	END,
+};
+
+/* A call that was interrupted is made again; what cannot be looked into is read. */
+static const struct tolerance headers_tolerate[] = {
+	{ CALL_eventfd_read, 0, 0 },
+	{ CALL_recv, EINTR, 0 },
+	{ CALL_recv, EOPNOTSUPP, 0 },
+	{ CALL_read, EINTR, 0 },
 	END,
 };
 
@@ -1005,6 +1058,11 @@ static const struct scenario scenarios[] = {
 		.name = "memory",
 		.tolerated = inherited_tolerates,
 		.open = open_memory,
+	},
+	{
+		.name = "headers of the PROXY protocol",
+		.tolerated = headers_tolerate,
+		.open = open_after_headers,
 	},
 	{
 		.name = "custom",

@@ -106,11 +106,15 @@ struct sfront_evhttp_calls {
  * descriptors to its HTTP library finds MHD_add_connection() in GNU
  * libmicrohttpd, to which it can pass read_fd where is equals write_fd.)
  *
+ * A listener whose option accept-proxy-protocol is set is refused (-EOPNOTSUPP):
+ * nobody would read the headers.
+ *
  * A base made with EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST is not for this.  What
  * evhttp_connection_get_peer() says is of the private socket: ask
  * sfront_evhttp_connection().  The program ignores SIGPIPE, as evhttp wants.
  *
- * Returns 0, -EMFILE, -ENFILE, -ENOMEM or another -errno with @err filled.
+ * Returns 0, -EMFILE, -ENFILE, -ENOMEM, -EOPNOTSUPP or another -errno with @err
+ * filled.
  */
 int sfront_evhttp_new(struct event_base *base, struct evhttp *http,
 		      struct sfront_listener *listener, const struct sfront_evhttp_calls *calls,

@@ -19,7 +19,8 @@
  *	Opening, closing    open, open_each, adopt, update, close
  *	Lending             lend, take_back, restore
  *	Asking              count, fd, format, local, kind, stream, is_single,
- *	                    is_inherited, check, verify, path_id, remove_path
+ *	                    is_inherited, header_due, check, verify, path_id,
+ *	                    remove_path
  *	Taking out          release
  *	Accepting           accept, accept_at, sfront_accept_should_pause
  *	Connections         sfront_connection_*: format, from_fds, credentials,
@@ -87,6 +88,14 @@ struct sfront_connection {
 	 */
 	bool restore_read;
 	bool restore_write;
+	/*
+	 * A PROXY protocol header comes before the client's first byte: the
+	 * listener's option accept-proxy-protocol says so.  Until
+	 * sfront_proxy_read() has read it (sockfront/proxy_protocol.h), the peer
+	 * is the proxy.
+	 */
+	bool header_due;
+	bool is_proxied;             /* the peer is who a header said, not who connected */
 	struct sfront_sockaddr peer; /* len 0 where there is none */
 };
 
@@ -286,6 +295,12 @@ bool sfront_listener_is_single(const struct sfront_listener *listener, size_t in
 bool sfront_listener_is_inherited(const struct sfront_listener *listener, size_t index);
 
 /*
+ * Whether connections of descriptor @index begin with a PROXY protocol header:
+ * what header_due of each will be.
+ */
+bool sfront_listener_header_due(const struct sfront_listener *listener, size_t index);
+
+/*
  * Whether clients still reach descriptor @index at the UNIX path that the
  * listener bound or adopted, through the directories as they are now.
  *
@@ -399,6 +414,7 @@ bool sfront_accept_should_pause(int error);
 /*
  * Writes who is at the other end: the peer's address; "unix(pid=1,uid=2,gid=3)"
  * with the credentials for a UNIX peer, "stdin" for pipes, files and terminals.
+ * Of a proxied connection, the peer's address in every case.
  * Returns the length of the whole text, as snprintf does.
  */
 size_t sfront_connection_format(const struct sfront_connection *connection, char *buf, size_t size);
@@ -430,8 +446,9 @@ struct sfront_credentials {
 };
 
 /*
- * Fills @ret with the peer's credentials.  Returns 0, -EOPNOTSUPP where the
- * connection is read from anything but a UNIX socket, or -errno of getsockopt().
+ * Fills @ret with the credentials of whoever connected, which may be a proxy.
+ * Returns 0, -EOPNOTSUPP where the connection is read from anything but a UNIX
+ * socket, or -errno of getsockopt().
  */
 int sfront_connection_credentials(const struct sfront_connection *connection,
 				  struct sfront_credentials *ret);

@@ -25,7 +25,14 @@ struct sfront_option {
 	bool is_switch;       /* a yes/no: needs no value on a command line */
 };
 
-/* Row number @index, or NULL past the last.  Rows are static. */
+/*
+ * Row number @index, or NULL past the last.  Rows are static.
+ *
+ * One option is in no row, and so is not offered by programs that know nothing
+ * of it: accept-proxy-protocol, a switch.  With it each connection begins with a
+ * PROXY protocol header, which the program reads (sockfront/proxy_protocol.h).
+ * It is set by its name, as the others.
+ */
 const struct sfront_option *sfront_option_at(size_t index);
 
 /* The row of that exact name, or NULL. */

@@ -221,6 +221,53 @@ def test_echo_ini_names_the_line(stage):
     assert f"{file}:3: there is no key colour in [echo]" in done.stderr
 
 
+V1 = b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n"
+V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\x0b\xdc\4\1\xbb"
+LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\3abc"
+
+
+def greets(stage, address, header, client):
+    sock = stage.connect(address)
+    sock.sendall(header + b"one\n")
+    sock.shutdown(socket.SHUT_WR)
+    said = b""
+    while piece := sock.recv(4096):
+        said += piece
+    assert re.fullmatch(f"hello {client}\none\n", said.decode()), said
+
+
+@pytest.mark.parametrize("listen", ["tcp", "unix"])
+def test_echo_proxy_protocol(stage, listen):
+    listen = "127.0.0.1:0" if listen == "tcp" else stage.path("echo.sock")
+    server = stage.helper(example("echo-proxy-protocol"), listen)
+    (address,) = listening(server)
+    slow = stage.connect(address)
+    for byte in range(len(V2)):
+        slow.sendall(V2[byte:byte + 1])
+    greets(stage, address, V1, r"\[2001:db8::1\]:56324")
+    greets(stage, address, V2, r"192\.0\.2\.1:56324")
+    greets(stage, address, LOCAL, TCP_PEER if listen == "127.0.0.1:0" else UNIX_PEER)
+    assert slow.recv(100) == b"hello 192.0.2.1:56324\n"
+    server.assert_rests(1)
+
+
+def test_echo_proxy_protocol_resets_what_has_no_header(stage):
+    server = stage.helper(example("echo-proxy-protocol"), "127.0.0.1:0")
+    (address,) = listening(server)
+    client = stage.connect(address)
+    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    with pytest.raises(ConnectionResetError):
+        client.recv(100)
+    server.wait_log(r'turned away: "GET / HTTP/1.0.*" is no PROXY protocol header')
+
+
+def test_echo_proxy_protocol_between_pipes():
+    done = subprocess.run([example("echo-proxy-protocol"), "-"], input=V2 + b"line\n" * 100000,
+                          capture_output=True, env=clean_environment(), timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"hello 192.0.2.1:56324\n" + b"line\n" * 100000
+
+
 def test_test_server():
     done = subprocess.run([example("test-server")], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"all is well\n")
@@ -241,8 +288,9 @@ def test_http_server_under_valgrind(stage):
 @pytest.mark.parametrize("name, arguments, request_", [
     ("http-server", ["-"], b"POST /quit HTTP/1.0\r\n\r\n"),
     ("echo-poll", ["-"], b"x\n" * 1000),
+    ("echo-proxy-protocol", ["-"], V1 + b"x\n" * 1000),
     ("test-server", [], b""),
-], ids=["http-server", "echo-poll", "test-server"])
+], ids=["http-server", "echo-poll", "echo-proxy-protocol", "test-server"])
 def test_others_under_valgrind(name, arguments, request_):
     done = subprocess.run([need("valgrind"), *VALGRIND, example(name), *arguments], input=request_,
                           capture_output=True, env=clean_environment(), timeout=60)
