@@ -17,6 +17,7 @@
 #include <sockfront/value.h>
 
 #include "conf/place.h"
+#include "conf/source.h"
 
 /* The process: section [sockfront]. */
 struct process_config {
@@ -52,6 +53,8 @@ struct proxy_config {
 	struct sfront_address backend; /* SFRONT_TCP with a host */
 	struct place backend_place;
 	struct sfront_options *options; /* owned; of the listeners */
+	struct source_list access;      /* owned: allow and deny, in their order */
+	uint64_t max_connections;       /* 0: no limit of its own */
 	uint64_t connect_timeout_ms;
 	bool connect_retry;
 	uint64_t idle_timeout_ms;

@@ -43,6 +43,7 @@ void proxy_config_clear(struct proxy_config *proxy)
 	free(proxy->name);
 	free(proxy->listen);
 	sfront_options_free(proxy->options);
+	source_list_clear(&proxy->access);
 }
 
 void config_drop_proxies(struct config *config)

@@ -159,6 +159,16 @@ static int parse_max_connections(const struct value *value, struct sfront_error 
 	return sfront_parse_count(value->text, 1, CONNECTIONS_MAX, value->field, err);
 }
 
+static int parse_allow(const struct value *value, struct sfront_error *err)
+{
+	return source_list_add(value->field, value->text, true, err);
+}
+
+static int parse_deny(const struct value *value, struct sfront_error *err)
+{
+	return source_list_add(value->field, value->text, false, err);
+}
+
 static int parse_pipe_size(const struct value *value, struct sfront_error *err)
 {
 	uint64_t bytes;
@@ -304,6 +314,13 @@ static const struct row rows[] = {
 	    KEY_PROXY, false, true }, parse_listen, 0 },
 	{ { "backend", "backend", "HOST:PORT", "where the connections go (no default)",
 	    KEY_PROXY, false, false }, parse_backend, 0 },
+	{ { "allow", "allow", "SOURCE...", "who may connect; may be repeated (default: everybody)",
+	    KEY_PROXY, false, true }, parse_allow, offsetof(struct proxy_config, access) },
+	{ { "deny", "deny", "SOURCE...", "who may not; the first rule that matches decides (default: nobody)",
+	    KEY_PROXY, false, true }, parse_deny, offsetof(struct proxy_config, access) },
+	{ { "max-connections", NULL, "N", "this proxy's connections at once; others wait (default: no limit)",
+	    KEY_PROXY, false, false }, parse_max_connections,
+	  offsetof(struct proxy_config, max_connections) },
 	PROXY("connect-timeout", "TIME", "how long to try to reach the backend (default 10s)",
 	      parse_duration, connect_timeout_ms),
 	PROXY("connect-retry", "yes|no", "try a backend that refuses again (default yes)",

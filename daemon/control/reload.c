@@ -82,7 +82,8 @@ static bool is_kept(const struct listener *listener)
 {
 	struct sfront_error err;
 	int r = sfront_listener_verify(listener->open, &listener->address, listener->options, &err);
-	bool is_kept = r == 0 || r == -ENODEV || !listener_is_own(listener);
+	bool is_another = r == -ESHUTDOWN || r == -ENOENT || r == -ESTALE;
+	bool is_kept = !is_another || !listener_is_own(listener);
 
 	if (r < 0)
 		log_line(LOG_WARNING, "%s; %s", err.message,

@@ -16,6 +16,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/worker/admission.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/worker.h"
 
@@ -199,7 +200,15 @@ static void log_held(const struct accept_source *source)
 {
 	struct proxy_limit *limit = source->proxy->limit;
 
-	if (is_due(&limit->full_said_ms))
+	if (!is_due(&limit->full_said_ms))
+		return;
+	if (connection_limit_used(&limit->connections) >= source->proxy->config.max_connections &&
+	    source->proxy->config.max_connections > 0)
+		log_line(LOG_NOTICE,
+			 "[proxy %s]: its max-connections is reached, with %u up: further clients "
+			 "wait",
+			 source->proxy->config.name, connection_limit_used(&limit->connections));
+	else
 		log_line(LOG_NOTICE,
 			 "[proxy %s] has %u connections, as many as leave the other proxies an "
 			 "eighth of max-connections: its further clients wait",
@@ -386,7 +395,10 @@ static enum accept_result accept_into_slot(struct accept_source *source)
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
 	source->rest_ms = PAUSE_MIN_MS;
-	dispatch_connection(&acceptor->dispatch, proxy, source->index, &connection);
+	if (admission_grant(proxy, source->index, &connection))
+		dispatch_connection(&acceptor->dispatch, proxy, source->index, &connection);
+	else
+		process_give_slot(acceptor->process, proxy);
 	if (socket_of(source)->is_single) /* it was all there was */
 		(void)accept_failed(source, -ESHUTDOWN);
 	else if (source->state == SOURCE_LEAVING)

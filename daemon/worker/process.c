@@ -40,6 +40,11 @@ void process_set_limit(struct process *process, unsigned int max)
 	unsigned int share = share_of_one(max, generation->n_proxies);
 
 	atomic_store(&process->limit.max, max);
-	for (size_t i = 0; i < generation->n_proxies; i++)
-		atomic_store(&generation->proxies[i]->limit->connections.max, share);
+	for (size_t i = 0; i < generation->n_proxies; i++) {
+		struct proxy *proxy = generation->proxies[i];
+		uint64_t own = proxy->config.max_connections;
+
+		atomic_store(&proxy->limit->connections.max,
+			     own > 0 && own < share ? (unsigned int)own : share);
+	}
 }

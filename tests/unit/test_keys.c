@@ -30,7 +30,9 @@ static void test_table(void **state)
 		assert_true(*key->help && key->help[strlen(key->help) - 1] != '.');
 		assert_null(strchr(key->help, '\n'));
 		assert_int_equal(key->is_switch, strcmp(key->argument, "yes|no") == 0);
-		assert_int_equal(key->is_list, strcmp(key->name, "listen") == 0);
+		assert_int_equal(key->is_list, strcmp(key->name, "listen") == 0 ||
+						       strcmp(key->name, "allow") == 0 ||
+						       strcmp(key->name, "deny") == 0);
 		if (!sfront_option_find(key->name))
 			assert_non_null(strstr(key->help, "default"));
 	}
@@ -111,34 +113,38 @@ static const struct {
 };
 
 static uint64_t field(const struct config *config, const struct proxy_config *proxy,
-		      const char *key)
+		      const struct key *key)
 {
 	const struct process_config *process = &config->process;
 	const struct {
 		const char *key;
 		uint64_t value;
+		enum key_scope scope;
 	} fields[] = {
-		{ "workers", process->workers },
-		{ "log-level", (uint64_t)process->log_level },
-		{ "access-log", process->access_log },
-		{ "max-connections", process->max_connections },
-		{ "pipe-size", process->pipe_size },
-		{ "drain-timeout", process->drain_timeout_ms },
-		{ "exit-idle-time", process->exit_idle_ms },
-		{ "connect-timeout", proxy->connect_timeout_ms },
-		{ "connect-retry", proxy->connect_retry },
-		{ "idle-timeout", proxy->idle_timeout_ms },
-		{ "half-close-timeout", proxy->half_close_timeout_ms },
-		{ "connection-timeout", proxy->connection_timeout_ms },
-		{ "backend-tcp-keepalive", proxy->backend_keepalive.on },
-		{ "backend-tcp-nodelay", proxy->backend_nodelay },
-		{ "backend-tcp-user-timeout", proxy->backend_user_timeout_ms },
+		{ "workers", process->workers, KEY_PROCESS },
+		{ "log-level", (uint64_t)process->log_level, KEY_PROCESS },
+		{ "access-log", process->access_log, KEY_PROCESS },
+		{ "max-connections", process->max_connections, KEY_PROCESS },
+		{ "pipe-size", process->pipe_size, KEY_PROCESS },
+		{ "drain-timeout", process->drain_timeout_ms, KEY_PROCESS },
+		{ "exit-idle-time", process->exit_idle_ms, KEY_PROCESS },
+		{ "allow", proxy->access.n, KEY_PROXY },
+		{ "deny", proxy->access.n, KEY_PROXY },
+		{ "max-connections", proxy->max_connections, KEY_PROXY },
+		{ "connect-timeout", proxy->connect_timeout_ms, KEY_PROXY },
+		{ "connect-retry", proxy->connect_retry, KEY_PROXY },
+		{ "idle-timeout", proxy->idle_timeout_ms, KEY_PROXY },
+		{ "half-close-timeout", proxy->half_close_timeout_ms, KEY_PROXY },
+		{ "connection-timeout", proxy->connection_timeout_ms, KEY_PROXY },
+		{ "backend-tcp-keepalive", proxy->backend_keepalive.on, KEY_PROXY },
+		{ "backend-tcp-nodelay", proxy->backend_nodelay, KEY_PROXY },
+		{ "backend-tcp-user-timeout", proxy->backend_user_timeout_ms, KEY_PROXY },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-		if (strcmp(fields[i].key, key) == 0)
+		if (fields[i].scope == key->scope && strcmp(fields[i].key, key->name) == 0)
 			return fields[i].value;
-	fail_msg("the test does not know where \"%s\" goes", key);
+	fail_msg("the test does not know where \"%s\" goes", key->name);
 	return 0;
 }
 
@@ -152,7 +158,7 @@ static void check_value(struct config *config, struct proxy_config *proxy, size_
 
 	assert_non_null(key);
 	if (!key->is_list)
-		before = field(config, proxy, key->name);
+		before = field(config, proxy, key);
 
 	r = key_set(key, config, proxy, values[i].value, &place, &err);
 	if (r != values[i].result)
@@ -160,8 +166,7 @@ static void check_value(struct config *config, struct proxy_config *proxy, size_
 			 values[i].result, err.message);
 	assert_int_equal(r < 0, *err.message != '\0');
 	if (!key->is_list)
-		assert_true(field(config, proxy, key->name) ==
-			    (r < 0 ? before : values[i].expected));
+		assert_true(field(config, proxy, key) == (r < 0 ? before : values[i].expected));
 
 	assert_int_equal(key_set(key, config, proxy, values[i].value, &place, NULL), r);
 }
@@ -201,16 +206,15 @@ static void check_default(struct config *config, struct proxy_config *proxy, con
 {
 	const struct place place = { 0 };
 	struct sfront_error err = { "" };
-	uint64_t before = field(config, proxy, key->name);
+	uint64_t before = field(config, proxy, key);
 	char text[32];
 
 	read_default(key, text, sizeof(text));
 	if (key_set(key, config, proxy, text, &place, &err) < 0)
 		fail_msg("%s does not take its own default, %s: %s", key->name, text, err.message);
-	if (field(config, proxy, key->name) != before)
+	if (field(config, proxy, key) != before)
 		fail_msg("%s: the help says \"%s\", which is %llu; it is %llu", key->name, text,
-			 (unsigned long long)field(config, proxy, key->name),
-			 (unsigned long long)before);
+			 (unsigned long long)field(config, proxy, key), (unsigned long long)before);
 }
 
 static void test_defaults_are_as_the_help_says(void **state)
@@ -230,7 +234,7 @@ static void test_defaults_are_as_the_help_says(void **state)
 			assert_true(strcmp(key->name, "listen") == 0 ? proxy->n_listen == 0
 								     : !proxy->has_backend);
 		} else if (strstr(key->help, "(default: ")) { /* in words: found out later */
-			assert_int_equal(field(&config, proxy, key->name), 0);
+			assert_int_equal(field(&config, proxy, key), 0);
 		} else {
 			check_default(&config, proxy, key);
 			compared++;

@@ -268,12 +268,12 @@ static bool always(void)
 
 static void start_serving(void)
 {
-	const struct worker_handlers handlers = { has_come, has_come, has_come };
+	const struct worker_handlers handlers = { has_come, has_come, has_come, has_come };
 
 	CHECK(open_configuration());
 	generation_become_newest(process.generation);
-	atomic_store(&process.limit.max, 100);
-	process.roster = roster_new(process.generation);
+	process_set_limit(&process, 100);
+	process.roster = roster_new(process.generation, reload_roster_over);
 	CHECK(process.roster);
 	CHECK(workers_start(&process, 4, &handlers) == 0);
 	loop_until_done();
@@ -290,6 +290,7 @@ static void stop_serving(void)
 	loop_until_done();
 	path_watch_stop();
 	workers_stop(&process);
+	reload_clear(&process);
 	free(process.roster);
 	generation_free(process.generation);
 }
@@ -408,17 +409,23 @@ static const struct tolerance everywhere[] = {
 };
 
 static const struct tolerance opening_tolerates[] = {
+	{ CALL_getsockopt, 3 }, /* which network namespace a socket is in */
+	{ CALL_socket, 1 },     /* ... and we are */
 	{ CALL_setsockopt, 4 }, /* SO_OOBINLINE, SO_PASSRIGHTS, tcp-nodelay by default */
 	{ CALLS, 0 },
 };
 
 static const struct tolerance reloading_tolerates[] = {
+	{ CALL_getsockopt, 6 }, /* network namespaces; whether a kept listener still is one */
+	{ CALL_socket, 1 },
+	{ CALL_calloc, 1 }, /* limits are counted apart then */
+	{ CALL_read, 3 },   /* a mailbox is readable still */
 	{ CALL_setsockopt, 10 },
 	{ CALL_accept4, 1 },  /* the last look at the queue of a listener that goes */
 	{ CALL_shutdown, 1 }, /* tells those in that queue before it is closed */
 	{ CALL_fstatat, 3 },  /* the path that goes stays */
 	{ CALL_unlinkat, 1 },
-	{ CALL_sd_listen_fds_with_names, 1 }, /* which inherited sockets nobody has taken */
+	{ CALL_sd_listen_fds, 1 }, /* which inherited sockets nobody has taken */
 	{ CALLS, 0 },
 };
 

@@ -11,7 +11,7 @@
 
 static struct timers timers;
 static char over[256];
-static const char letter[DEADLINES + 1] = "rclhditL-";
+static const char letter[DEADLINES + 1] = "rclhditoL-";
 
 static void fired(evutil_socket_t fd, short what, void *arg)
 {

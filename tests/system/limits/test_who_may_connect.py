@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""allow and deny: whoever is refused is reset before a backend is touched, and costs no slot."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from support.configuration import process, section
+from support.proc import wait_until
+from support.streams import exchange
+
+
+def outcome_of(stage, address, source=None):
+    """"served" once the backend has it, "reset" or "closed"."""
+    family = socket.AF_UNIX if address.startswith("/") else socket.AF_INET
+    client = stage.keep(socket.socket(family))
+    client.settimeout(10)
+    if source:
+        client.bind((source, 0))
+    try:
+        client.connect(address if family == socket.AF_UNIX else ("127.0.0.1", int(address.rsplit(":")[-1])))
+        client.sendall(b"x")
+        return "served" if client.recv(1) == b"x" else "closed"
+    except (ConnectionResetError, BrokenPipeError):
+        return "reset"
+    finally:
+        client.close()
+
+
+def echo(connection):
+    while data := connection.recv(100):
+        connection.sendall(data)
+
+
+@pytest.mark.parametrize("options, source, wanted", [
+    (["--deny", "127.0.0.2"], "127.0.0.2", "reset"),
+    (["--deny", "127.0.0.2"], "127.0.0.3", "served"),
+    (["--allow", "127.0.0.2"], "127.0.0.3", "reset"),
+    (["--allow", "127.0.0.2", "--allow", "127.0.0.3"], "127.0.0.3", "served"),
+    (["--deny", "127.0.0.2", "--allow", "127.0.0.0/8"], "127.0.0.2", "reset"),
+    (["--allow", "127.0.0.0/8", "--deny", "127.0.0.2"], "127.0.0.2", "served"),
+    (["--allow", "unix loopback"], "127.0.0.2", "served"),
+    (["--allow", "unix"], "127.0.0.2", "reset"),
+])
+def test_the_first_rule_decides(stage, options, source, wanted):
+    proxy, backend = stage.served(*options, "--access-log", handler=echo)
+    assert outcome_of(stage, proxy.listening[0], source) == wanted
+    line, = proxy.wait_log("client=")
+    assert ("refused" in line) == (wanted == "reset") and f"client={source}" in line
+
+
+def test_a_socket_for_ipv6_and_ipv4(stage):
+    """IPv4 clients of it are IPv4 clients."""
+    proxy, backend = stage.served("--allow", "127.0.0.2", listen=["*:0"], handler=echo)
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.2") == "served"
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.3") == "reset"
+
+
+def as_user(uid, groups, path):
+    script = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(10)\n"
+              "try:\n s.sendall(b'x'); print('served' if s.recv(1) else 'closed')\n"
+              "except OSError: print('closed')")
+    done = subprocess.run(["/usr/bin/python3", "-c", script, path], user=uid, group=uid, extra_groups=groups,
+                          capture_output=True, text=True, timeout=30)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("rule, uid, groups, wanted", [
+    ("uid:4321", 4321, [], "served"), ("uid:4321", 4322, [], "closed"),
+    ("gid:77", 4321, [77], "served"), ("gid:77", 4321, [78], "closed"), ("gid:4321", 4321, [], "served"),
+])
+def test_users_and_groups(stage, rule, uid, groups, wanted):
+    if os.geteuid() != 0:
+        pytest.skip("only root may become somebody else")
+    os.chmod(stage.directory, 0o755)
+    proxy, _ = stage.served("--allow", rule, "--unix-listen-chmod", "everybody", listen=[stage.path("a.sock")],
+                            handler=echo)
+    assert as_user(uid, groups, stage.path("a.sock")) == wanted
+
+
+def test_it_costs_neither_backend_nor_slot(stage):
+    proxy, backend = stage.served("--deny", "127.0.0.2", "--max-connections", "1")
+    for _ in range(20):
+        assert outcome_of(stage, proxy.listening[0], "127.0.0.2") == "reset"
+    client, connection = stage.live_pair(backend, proxy.listening[0])
+    exchange(client, connection, seed=stage.seed, size=1000)
+    with pytest.raises(TimeoutError):
+        backend.accept(0.3)
+
+
+def test_many_are_refused_in_few_lines(stage):
+    proxy, _ = stage.served("--deny", "any")
+    for _ in range(500):
+        assert outcome_of(stage, proxy.listening[0]) == "reset"
+    lines = proxy.grep("refused: deny any")
+    assert 1 <= len(lines) <= 20
+    wait_until(lambda: outcome_of(stage, proxy.listening[0]) and "more were refused" in proxy.log, "they are counted")
+
+
+def test_a_reload_reads_the_file_again(stage):
+    sources = stage.file("sources", "127.0.0.2\n")
+    backend = stage.backend(echo)
+    proxy = stage.proxy("-c", stage.file("a.conf", section(backend, "127.0.0.1:0", options=f"allow = file:{sources}")))
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.2") == "served"
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.3") == "reset"
+    stage.file("sources", "127.0.0.3  # and nobody else\n")
+    proxy.reload()
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.2") == "reset"
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.3") == "served"
+    stage.file("sources", "127.0.0.3/24\n")
+    assert "failed" in proxy.reload()
+    assert proxy.grep(f"a.conf:4: allow: {sources}:1: .*write 127.0.0.0/24")
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.3") == "served"
+
+
+def test_max_connections_of_one_proxy_leaves_others_alone(stage):
+    one, other = stage.backend(), stage.backend()
+    proxy = stage.proxy("-c", stage.file(
+        "a.conf", process("max-connections = 100")
+        + section(one, "127.0.0.1:0", name="one", options="max-connections = 2")
+        + section(other, "127.0.0.1:0", name="other")), sockets=2)
+    pairs = [stage.live_pair(one, proxy.listening[0]) for _ in range(2)]
+    waiting = stage.connect(proxy.listening[0])
+    waiting.sendall(b"y")
+    with pytest.raises(TimeoutError):
+        one.accept(0.5)
+    for _ in range(5):
+        stage.live_pair(other, proxy.listening[1])
+    assert proxy.grep(r"\[proxy one\]: its max-connections is reached, with 2 up")
+    for end in pairs[0]:
+        end.close()
+    assert one.accept(5).recv(1) == b"y"
