@@ -168,11 +168,11 @@ static int handshake_take(struct handshake *handshake)
 	struct handshake **at = &attempt->handshakes;
 	int fd = event_get_fd(&handshake->writable);
 
+	event_del(&handshake->writable);
 	while (*at != handshake)
 		at = &(*at)->older;
 	*at = handshake->older;
 	attempt->n_handshakes--;
-	event_del(&handshake->writable);
 	free(handshake);
 	return fd;
 }
@@ -180,6 +180,18 @@ static int handshake_take(struct handshake *handshake)
 static void handshake_drop(struct handshake *handshake)
 {
 	close(handshake_take(handshake));
+}
+
+/* But for those to addresses that are in @kept; NULL: all of them. */
+static void drop_handshakes(struct attempt *attempt, const struct address_list *kept)
+{
+	struct handshake *handshake, *older;
+
+	for (handshake = attempt->handshakes; handshake; handshake = older) {
+		older = handshake->older;
+		if (!kept || address_list_find(kept, &handshake->addr) == kept->n)
+			handshake_drop(handshake);
+	}
 }
 
 static struct handshake *oldest_handshake(const struct attempt *attempt)
@@ -231,8 +243,7 @@ static void enter(struct attempt *attempt, enum connect_state state, uint64_t ne
 		if (!resolver_literal(resolver_of(attempt)))
 			attempt->ask_ms = clock_ms() + DOUBT_MS;
 	} else {
-		while (attempt->handshakes)
-			handshake_drop(attempt->handshakes);
+		drop_handshakes(attempt, NULL);
 		address_list_unref(attempt->list);
 		attempt->list = NULL;
 	}
@@ -409,18 +420,12 @@ static void try_addresses(struct attempt *attempt, struct address_list *list)
  */
 static void update_addresses(struct attempt *attempt, struct address_list *list)
 {
-	struct handshake *handshake, *older;
-
 	if (address_list_equal(list, attempt->list)) {
 		address_list_unref(list);
 		set_timer(attempt);
 		return;
 	}
-	for (handshake = attempt->handshakes; handshake; handshake = older) {
-		older = handshake->older;
-		if (address_list_find(list, &handshake->addr) == list->n)
-			handshake_drop(handshake);
-	}
+	drop_handshakes(attempt, list);
 	address_list_unref(attempt->list);
 	try_addresses(attempt, list);
 }

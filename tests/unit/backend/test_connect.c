@@ -173,7 +173,7 @@ static void outcome(void *arg, int fd, int error, const char *reason)
 	assert_ptr_equal(arg, &scene);
 	assert_false(scene.over);
 	scene.over = true;
-	if (fd >= 0) {
+	if (fd >= FIRST_SOCKET) {
 		note("done%u%s", scene.address[fd - FIRST_SOCKET], error ? "!" : "");
 		scene.open[fd - FIRST_SOCKET] = false;
 	} else {

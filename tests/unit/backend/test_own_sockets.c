@@ -93,7 +93,7 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	(void)len;
+	*len = sizeof(scene.cookie[fd]);
 	assert_int_equal(level, SOL_SOCKET);
 	assert_int_equal(name, SO_COOKIE);
 	memcpy(value, &scene.cookie[fd], sizeof(scene.cookie[fd]));
@@ -228,13 +228,12 @@ static void test_what_does_not_connect(void **state)
 static void test_age(void **state)
 {
 	static const struct {
-		bool closed, reused;
 		uint64_t ms;
-		bool ours;
+		bool closed, reused, ours;
 	} rows[] = {
-		{ false, false, 3600000, true }, { true, false, 59999, true },
-		{ true, false, 60000, false },   { true, true, 59999, true },
-		{ true, true, 60000, false },
+		{ 3600000, false, false, true }, { 59999, true, false, true },
+		{ 60000, true, false, false },   { 59999, true, true, true },
+		{ 60000, true, true, false },
 	};
 
 	(void)state;
