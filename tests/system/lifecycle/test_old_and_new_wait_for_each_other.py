@@ -113,6 +113,25 @@ def test_new_one_does_not_exit_idle_before(stage):
     proxy.wait_replaced()
 
 
+def test_idle_exit_accepts_until_the_old_ones_connections_have_ended(stage):
+    """To wait without accepting would leave newcomers in the queue for as long."""
+    backend, listener = stage.backend(), stage.listener()
+    address = "%s:%d" % listener.getsockname()
+    proxy = stage.handed([listener], "--exit-idle-time=200ms", "sd-listen", backend.address)
+    old = stage.live_pair(backend, address)
+    proxy.upgrade()
+    for seed in range(3):
+        time.sleep(0.5)
+        new = stage.live_pair(backend, address)
+        exchange(*new, seed=seed, size=1000)
+        stage.close_sockets_of([new])
+    assert not proxy.grep("no connection for exit-idle-time")
+    stage.close_sockets_of([old])
+    assert proxy.wait(10) == 0
+    assert proxy.grep("no connection for exit-idle-time")
+    proxy.wait_replaced()
+
+
 def test_cut_does_not_wait(stage):
     backend, path = stage.backend(), stage.path("app.sock")
     proxy = stage.proxy("--drain-timeout=30s", path, backend.address)

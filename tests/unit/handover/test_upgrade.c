@@ -213,7 +213,8 @@ static void reach(int state)
 	simulated_reset();
 	world.is_gone = false;
 	world.exec_fails = 0;
-	listener.is_taken_over = listener.is_shared = false;
+	listener.is_taken_over = false;
+	listener.is_shared = false;
 	for (const enum event_kind *kind = ways[state]; *kind != EVENTS; kind++)
 		happen(*kind);
 	assert_int_equal(upgrade_state(), state);
