@@ -35,7 +35,7 @@ def test_stream_goes_on(stage, data_path, direction, listen):
 def test_reset_meanwhile_is_carried(stage, data_path):
     faults = Faults(stage)
     proxy, client, connection = stage.pair("--access-log", *data_path, environment=faults.environment)
-    sender = Background(lambda: client.sendall(bytes(8 * MB)))
+    sender = Background(lambda: client.sendall(bytes(64 * MB)))
     read_exactly(connection, MB)
     faults.begin("starve")
     proxy.assert_rests(0.3)
