@@ -245,9 +245,10 @@ void *__wrap_mmap(void *addr, size_t size, int protection, int flags, int fd, of
 	return __real_mmap(addr, size, protection, flags, fd, offset);
 }
 
-static void host_ended(struct session_host *host)
+static void host_ended(struct session_host *host, struct proxy *proxy)
 {
 	(void)host;
+	assert_ptr_equal(proxy, &rig.proxy);
 	rig.session = NULL;
 }
 
