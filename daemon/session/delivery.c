@@ -14,21 +14,30 @@
 #define FIRST_PAUSE_MS   10
 #define LONGEST_PAUSE_MS 200
 
+static uint64_t left_of(uint64_t limit, uint64_t since, uint64_t now)
+{
+	return now - since < limit ? limit - (now - since) : 0;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t delivery_look(struct delivery *delivery, uint64_t moved, uint64_t unsent, bool in_steps)
 {
-	uint64_t now = clock_ms(), left, patience = in_steps ? PATIENCE_STEPS_MS : PATIENCE_MS;
+	uint64_t now = clock_ms();
 	bool begins = delivery->moved_ms == 0;
 
 	if (begins || moved != delivery->moved || unsent < delivery->unsent)
-		delivery->moved_ms = now;
+		delivery->moved_ms = delivery->open_ms = now;
+	if (in_steps)
+		delivery->open_ms = now;
 	delivery->moved = moved;
 	delivery->unsent = unsent;
-	if (now - delivery->moved_ms >= patience)
-		return 0;
-
-	delivery->pause_ms = begins ? FIRST_PAUSE_MS : 2 * delivery->pause_ms;
-	if (delivery->pause_ms > LONGEST_PAUSE_MS)
-		delivery->pause_ms = LONGEST_PAUSE_MS;
-	left = patience - (now - delivery->moved_ms);
-	return delivery->pause_ms < left ? delivery->pause_ms : left;
+	delivery->pause_ms =
+		begins ? FIRST_PAUSE_MS : smaller(2 * delivery->pause_ms, LONGEST_PAUSE_MS);
+	return smaller(delivery->pause_ms,
+		       smaller(left_of(PATIENCE_MS, delivery->open_ms, now),
+			       left_of(PATIENCE_STEPS_MS, delivery->moved_ms, now)));
 }

@@ -14,6 +14,7 @@ struct delivery {
 	uint64_t moved;    /* as was last seen: bytes handed to the kernel ... */
 	uint64_t unsent;   /* ... and those still in its queue */
 	uint64_t moved_ms; /* when that was another figure before; 0: not begun */
+	uint64_t open_ms;  /* the same, or when the window was last seen to be shut */
 	uint64_t pause_ms; /* between two looks */
 };
 

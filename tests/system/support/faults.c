@@ -6,17 +6,20 @@
  *
  *	watch   epoll takes no further descriptor
  *	clock   the wall clock jumps by years, forth and back, with every look at it
+ *	starve  the kernel has no memory to receive, send and splice
  *	later   the clocks that count since boot are a minute ahead
  *	mute    the new process of an upgrade does not come to say that it accepts
  *	exec    a program takes its time to be started
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +48,42 @@ int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 		return -1;
 	}
 	return real(epfd, op, fd, event);
+}
+
+/* A different word for it each time. */
+static bool starves(void)
+{
+	static atomic_uint n;
+
+	if (!is_on("starve"))
+		return false;
+	errno = atomic_fetch_add(&n, 1) % 2 == 0 ? ENOMEM : ENOBUFS;
+	return true;
+}
+
+ssize_t recv(int fd, void *data, size_t size, int flags)
+{
+	ssize_t (*real)(int, void *, size_t, int) =
+		(ssize_t(*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
+
+	return starves() ? -1 : real(fd, data, size, flags);
+}
+
+ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+	ssize_t (*real)(int, const void *, size_t, int) =
+		(ssize_t(*)(int, const void *, size_t, int))dlsym(RTLD_NEXT, "send");
+
+	return starves() ? -1 : real(fd, data, size, flags);
+}
+
+ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned int flags)
+{
+	ssize_t (*real)(int, off64_t *, int, off64_t *, size_t, unsigned int) =
+		(ssize_t(*)(int, off64_t *, int, off64_t *, size_t, unsigned int))dlsym(RTLD_NEXT,
+											"splice");
+
+	return starves() ? -1 : real(in, in_at, out, out_at, size, flags);
 }
 
 static time_t leap(void)

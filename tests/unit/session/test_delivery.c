@@ -40,6 +40,17 @@ static void test_shut_window_gets_more_time(void **state)
 	assert_int_equal(until_given_up(5, 100, true, 10000), 3000);
 }
 
+/* It has just opened, and what follows is under way. */
+static void test_window_that_opens_is_not_taken_for_a_rest(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 15; i++) {
+		assert_int_not_equal(delivery_look(&delivery, 5, 100, true), 0);
+		simulated_advance(100);
+	}
+	assert_int_equal(until_given_up(5, 100, false, 10000), 900);
+}
+
 static void test_reader_is_waited_for_as_long_as_it_takes(void **state)
 {
 	(void)state;
@@ -86,6 +97,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_nobody_who_rests_is_waited_for, set_up),
 		cmocka_unit_test_setup(test_shut_window_gets_more_time, set_up),
+		cmocka_unit_test_setup(test_window_that_opens_is_not_taken_for_a_rest, set_up),
 		cmocka_unit_test_setup(test_reader_is_waited_for_as_long_as_it_takes, set_up),
 		cmocka_unit_test_setup(test_bytes_that_move_count_too, set_up),
 		cmocka_unit_test_setup(test_more_in_the_queue_is_no_progress, set_up),

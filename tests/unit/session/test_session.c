@@ -248,7 +248,7 @@ void *__wrap_mmap(void *addr, size_t size, int protection, int flags, int fd, of
 static void host_ended(struct session_host *host, struct proxy *proxy)
 {
 	(void)host;
-	(void)proxy;
+	assert_ptr_equal(proxy, &rig.proxy);
 	rig.session = NULL;
 }
 
