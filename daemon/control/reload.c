@@ -74,20 +74,29 @@ static bool read_config(struct config *config, const char **ret_file)
 	return false;
 }
 
+/* What sfront_listener_verify() found to be so, other than what it could not tell. */
+static bool is_lost(int r)
+{
+	return r == -ESHUTDOWN || r == -ENOENT || r == -ESTALE;
+}
+
 /*
  * Whether a listener is still what its line says.  One that is not is bound anew, unless
- * there is nothing to bind it to at present, or it is not ours to bind.
+ * there is nothing to bind it to at present, or it is not ours to bind.  In doubt it is
+ * kept: clients may wait in its queue.
  */
 static bool is_kept(const struct listener *listener)
 {
 	struct sfront_error err;
 	int r = sfront_listener_verify(listener->open, &listener->address, listener->options, &err);
-	bool is_another = r == -ESHUTDOWN || r == -ENOENT || r == -ESTALE;
-	bool is_kept = !is_another || !listener_is_own(listener);
+	bool is_kept = !is_lost(r) || !listener_is_own(listener);
 
-	if (r < 0)
-		log_line(LOG_WARNING, "%s; %s", err.message,
-			 is_kept ? "no client reaches it for the time being" : "it is bound anew");
+	if (r < 0 && !is_kept)
+		log_line(LOG_WARNING, "%s; it is bound anew", err.message);
+	else if (r == -ENODEV || is_lost(r))
+		log_line(LOG_WARNING, "%s; no client reaches it for the time being", err.message);
+	else if (r < 0)
+		log_line(LOG_WARNING, "%s; it is kept", err.message);
 	return is_kept;
 }
 
