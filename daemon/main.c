@@ -198,5 +198,6 @@ int main(int argc, char **argv)
 		log_line(LOG_ERR, "stdout takes no more: %s", strerror(errno));
 		status = EXIT_REFUSED;
 	}
+	log_flush();
 	return status;
 }

@@ -1,30 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon's log.  A line is formatted on the stack and written with one
- * write(), so that lines of several threads do not mix.
+ * The daemon's log.  A line is formatted on the stack and given to log_sink.c as one, so
+ * that lines of several threads do not mix.
  */
 #include "daemon/base/log.h"
 
-#include <poll.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/log_sink.h"
 
-#define LINE_SIZE 2048
+#define TEXT_SIZE 2048
+
+/* At the end, a reader that does not read is waited for no longer. */
+#define FLUSH_MS 1000
 
 static struct {
 	atomic_int level; /* a reload may change it */
 	bool journal;     /* stderr is the journal: a <N> in front tells the priority */
 	bool syslog;
-	atomic_uint lost;
-	pthread_mutex_t lock;
-} state = { .level = LOG_INFO, .lock = PTHREAD_MUTEX_INITIALIZER };
+} state = { .level = LOG_INFO };
 
 /* JOURNAL_STREAM names the device and inode of the journal's stream: see systemd.exec(5). */
 static bool stderr_is_journal(void)
@@ -36,15 +37,6 @@ static bool stderr_is_journal(void)
 	if (!stream || sscanf(stream, "%llu:%llu", &device, &inode) != 2)
 		return false;
 	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
-}
-
-void log_open(int level, bool stderr_is_client)
-{
-	atomic_store(&state.level, level);
-	state.journal = stderr_is_journal();
-	state.syslog = stderr_is_client;
-	if (state.syslog)
-		openlog("sockfront", LOG_PID, LOG_DAEMON);
 }
 
 void log_set_level(int level)
@@ -85,37 +77,66 @@ static size_t escape(char *line, size_t size, size_t used, const char *text)
 	return used;
 }
 
-/* A log reader that has stopped must not stop the workers with it. */
-static bool stderr_has_room(void)
+/* As syslog(3) does it. */
+static size_t format_syslog(char *line, size_t size, int priority)
 {
-	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+	char when[32];
+	time_t now = time(NULL);
+	struct tm tm;
 
-	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT) != 0;
+	localtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%b %e %T", &tm);
+	return (size_t)snprintf(line, size, "<%d>%s sockfront[%d]: ", LOG_DAEMON | priority, when,
+				getpid());
+}
+
+/* @line: LOG_LINE_SIZE bytes.  Returns the length. */
+static size_t format_line(char *line, int priority, const char *before, const char *text)
+{
+	size_t used;
+
+	if (state.syslog)
+		used = format_syslog(line, LOG_LINE_SIZE, priority);
+	else if (state.journal)
+		used = (size_t)snprintf(line, LOG_LINE_SIZE, "<%d>", priority);
+	else
+		used = (size_t)snprintf(line, LOG_LINE_SIZE, "%s", before);
+	used = escape(line, LOG_LINE_SIZE - 1, used, text);
+	line[used++] = '\n';
+	return used;
 }
 
 static void write_line(int priority, const char *before, const char *text)
 {
-	char line[LINE_SIZE];
-	size_t used;
+	char line[LOG_LINE_SIZE];
 
-	if (state.journal)
-		used = (size_t)snprintf(line, sizeof(line), "<%d>", priority);
-	else
-		used = (size_t)snprintf(line, sizeof(line), "%s", before);
-	used = escape(line, sizeof(line) - 1, used, text);
-	line[used++] = '\n';
+	log_sink_write(line, format_line(line, priority, before, text));
+}
 
-	/* One at a time, or the room that two saw is taken by the first.  Nobody blocks in here. */
-	pthread_mutex_lock(&state.lock);
-	if (!stderr_has_room() || write(STDERR_FILENO, line, used) < 0)
-		atomic_fetch_add(&state.lost, 1);
-	pthread_mutex_unlock(&state.lock);
+static size_t format_lost(char *line, unsigned int lost)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "%u log line(s) were lost: there was no room for them", lost);
+	return format_line(line, LOG_WARNING, prefix(LOG_WARNING), text);
+}
+
+void log_open(int level, bool stderr_is_client)
+{
+	atomic_store(&state.level, level);
+	state.journal = stderr_is_journal();
+	state.syslog = stderr_is_client;
+	log_sink_open(stderr_is_client, format_lost);
+}
+
+void log_flush(void)
+{
+	log_sink_flush(FLUSH_MS);
 }
 
 void log_line(int priority, const char *format, ...)
 {
-	char text[LINE_SIZE];
-	unsigned int lost;
+	char text[TEXT_SIZE];
 	va_list ap;
 
 	if (!log_wants(priority))
@@ -124,24 +145,12 @@ void log_line(int priority, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-
-	if (state.syslog) {
-		syslog(priority, "%s", text);
-		return;
-	}
-	lost = atomic_exchange(&state.lost, 0);
-	if (lost > 0) {
-		char note[80];
-
-		snprintf(note, sizeof(note), "%u log line(s) were lost: stderr had no room", lost);
-		write_line(LOG_WARNING, prefix(LOG_WARNING), note);
-	}
 	write_line(priority, prefix(priority), text);
 }
 
 void log_problem(const char *file, unsigned int line, const char *message)
 {
-	char text[LINE_SIZE];
+	char text[TEXT_SIZE];
 
 	if (!file) {
 		log_line(LOG_ERR, "%s", message);

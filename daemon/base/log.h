@@ -27,11 +27,14 @@ void log_set_level(int level);
 bool log_wants(int priority);
 
 /*
- * Writes one line.  Control characters in it are shown as \xNN.  Never blocks: a line that
- * stderr has no room for is dropped, counted, and the count is told with the
- * next line that fits.
+ * Writes one line.  Control characters in it are shown as \xNN.  Never waits for whoever
+ * reads it: 64 KiB are kept, lines past that are lost, and how many is said as soon as
+ * there is room.
  */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Waits until all is written, no longer than a second without progress: for the end. */
+void log_flush(void);
 
 /*
  * Writes what is wrong with a configuration: "FILE:LINE: message", as editors

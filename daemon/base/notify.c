@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +15,8 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "daemon/base/thread.h"
 
 /* More than this unsent, and hints are dropped: the manager's own socket takes eleven. */
 #define BACKLOG_MAX 16
@@ -105,31 +106,11 @@ static void *notify_main(void *arg)
 	return NULL;
 }
 
-/* Signals are the main thread's. */
-static int start_thread(void)
-{
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	pthread_t thread;
-	int r = pthread_attr_init(&attributes);
-
-	if (r != 0)
-		return -r;
-	pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, &attributes, notify_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	return -r;
-}
-
 static void post(struct notice *notice)
 {
 	pthread_mutex_lock(&queue.lock);
 	if (!queue.running)
-		queue.running = start_thread() == 0;
+		queue.running = thread_start_detached(notify_main, NULL, THREAD_STACK) == 0;
 	if (queue.running) {
 		notice->next = NULL;
 		*queue.last = notice;

@@ -681,6 +681,7 @@ static int serve(void)
 			 strerror(-r));
 		/* Nobody has accepted yet; those that have started are not waited for. */
 		close_listeners();
+		log_flush();
 		_exit(EXIT_FAILURE);
 	}
 	log_line(life_level(LOG_INFO), "at most %u connections at once, with %lu descriptors",
@@ -746,8 +747,10 @@ int lifecycle_run(struct process *process)
 	(void)notify_flush(upgrade_is_alive() ? HANDOVER_FLUSH_S : FLUSH_S);
 	/* A name that hangs in the resolver is not waited for, and what its thread uses not freed.
 	 */
-	if (resolver_lookups_pending() || reload_pending())
+	if (resolver_lookups_pending() || reload_pending()) {
+		log_flush();
 		_exit(status);
+	}
 	stop_all(process);
 	return status;
 }
