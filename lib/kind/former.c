@@ -170,7 +170,7 @@ static int set_back_congestion(const struct former *former)
 static int set_back(const struct former *former)
 {
 	int error = set_back_congestion(former), r;
-	uint64_t now;
+	uint64_t now = 0;
 
 	for (size_t i = 0; i < ROWS; i++) {
 		if (!(former->known >> i & 1) || get_value(former->fd, i, &now) < 0 ||

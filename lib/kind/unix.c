@@ -239,7 +239,7 @@ static int finish_file(const struct sfront_place *place, struct sfront_socket *s
 		       struct sfront_error *err)
 {
 	struct sfront_access access = access_asked(place->options);
-	struct stat st;
+	struct stat st = { .st_ino = 0 };
 	int file_fd, r;
 
 	file_fd = open_bound(socket->fd, place, &st, err);

@@ -185,10 +185,10 @@ static void test_owner(void **state)
 /* In the place of the C library's: how often the library gives a file away. */
 static int given_away;
 
-int fchownat(int fd, const char *path, uid_t uid, gid_t gid, int flags)
+int fchownat(int fd, const char *file, uid_t owner, gid_t group, int flag)
 {
 	given_away++;
-	return (int)syscall(SYS_fchownat, fd, path, uid, gid, flags);
+	return (int)syscall(SYS_fchownat, fd, file, owner, group, flag);
 }
 
 /* Whoever may not give files away need not where they are right already. */
@@ -669,13 +669,13 @@ static pid_t lock_for(int ms)
 /* In the place of the C library's: how old a file is for the library, which nobody can set. */
 static time_t ahead;
 
-time_t time(time_t *ret)
+time_t time(time_t *timer)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	if (ret)
-		*ret = ts.tv_sec + ahead;
+	if (timer)
+		*timer = ts.tv_sec + ahead;
 	return ts.tv_sec + ahead;
 }
 
