@@ -317,12 +317,10 @@ static void reload(void)
 {
 	const struct reload_handlers handlers = { .is_wanted = always, .ended = reload_ended };
 
-	const struct generation *running = process.generation;
-
 	if (reload_start(&process, &handlers) == 0)
 		loop_until_done();
 	/* What nothing is accepted from any more is closed a moment later. */
-	while (process.generation != running && inode_of(KEPT) != 0 && !may_stay())
+	while (process.generation->older)
 		CHECK(event_base_loop(process.loop.base, EVLOOP_ONCE) == 0);
 }
 
@@ -431,11 +429,11 @@ static const struct tolerance reloading_tolerates[] = {
 	{ CALL_getsockopt, 6 }, /* network namespaces; whether a kept listener still is one */
 	{ CALL_socket, 1 },
 	{ CALL_calloc, 1 }, /* limits are counted apart then */
-	{ CALL_read, 3 },   /* a mailbox is readable still */
+	{ CALL_read, 5 },   /* a mailbox is readable still */
 	{ CALL_setsockopt, 10 },
 	{ CALL_accept4, 1 },  /* the last look at the queue of a listener that goes */
 	{ CALL_shutdown, 1 }, /* tells those in that queue before it is closed */
-	{ CALL_fstatat, 3 },  /* the path that goes stays */
+	{ CALL_fstatat, 4 },  /* the path that goes stays */
 	{ CALL_unlinkat, 1 },
 	{ CALL_sd_listen_fds, 1 }, /* which inherited sockets nobody has taken */
 	{ CALLS, 0 },
