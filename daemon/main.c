@@ -121,7 +121,7 @@ static int run(struct process *process, struct config *config, const char *file)
 {
 	struct problems problems = { .report = problem_reported };
 	bool inetd = serves_inetd(config);
-	int status = EXIT_REFUSED;
+	int status = EXIT_REFUSED, r;
 
 	if (takeover_receive() < 0) {
 		log_line(LOG_ERR, "what SOCKFRONT_UPGRADE says cannot be made out, or memory is "
@@ -134,7 +134,14 @@ static int run(struct process *process, struct config *config, const char *file)
 	inherited_fds_check(config, &problems);
 	if (problems.count > 0)
 		return status;
-	inherited_fds_fill_standard(inetd);
+	r = inherited_fds_fill_standard(inetd);
+	if (r < 0) {
+		log_line(LOG_ERR,
+			 "stdin, stdout or stderr is closed, and /dev/null cannot be opened in its "
+			 "place: %s; a client's socket would get its number",
+			 strerror(-r));
+		return status;
+	}
 	process->interactive = inetd && isatty(STDIN_FILENO);
 	/* A name server that hangs is no reason to be deaf. */
 	if (!needs_resolver(config))

@@ -5,6 +5,7 @@
 #include "daemon/handover/inherited_fds.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,19 +18,28 @@
 /* The first of those that systemd passes. */
 #define FIRST_PASSED 3
 
-void inherited_fds_fill_standard(bool inetd)
+static int fill(int fd)
 {
-	for (int fd = inetd ? STDERR_FILENO : STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		int null;
+	int null = open("/dev/null", O_RDWR), r = 0;
 
-		if (fcntl(fd, F_GETFD) >= 0)
-			continue;
-		null = open("/dev/null", O_RDWR);
-		if (null >= 0 && null != fd) {
-			(void)dup2(null, fd);
-			close(null);
-		}
-	}
+	if (null < 0)
+		return -errno;
+	if (null == fd)
+		return 0;
+	if (dup2(null, fd) < 0)
+		r = -errno;
+	close(null);
+	return r;
+}
+
+int inherited_fds_fill_standard(bool inetd)
+{
+	int r = 0;
+
+	for (int fd = inetd ? STDERR_FILENO : STDIN_FILENO; fd <= STDERR_FILENO && r == 0; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			r = fill(fd);
+	return r;
 }
 
 /* The numbers that were open at the start. */

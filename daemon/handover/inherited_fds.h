@@ -16,12 +16,15 @@ struct problems;
 void inherited_fds_note(void);
 
 /*
- * Sees to it that descriptors 0, 1 and 2 are open, so that no socket becomes stderr.
+ * Sees to it that descriptors 0, 1 and 2 are open, so that no socket becomes stderr: a
+ * client would read the log.
  *
  * @inetd: 0 and 1 are the connection, and a closed one is for the listener to
  *         complain about
+ *
+ * Returns 0, or -errno: one of them is closed, and /dev/null cannot be opened.
  */
-void inherited_fds_fill_standard(bool inetd);
+int inherited_fds_fill_standard(bool inetd);
 
 /*
  * Reports every listener that is a descriptor which was not open then: any number that
