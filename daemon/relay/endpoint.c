@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/relay/passed_fds.h"
+
 /* A peer that has ended its side and is silent is asked after a minute, and gone after two. */
 #define PROBE_IDLE_S     60
 #define PROBE_INTERVAL_S 10
@@ -71,6 +73,8 @@ void endpoint_close(struct endpoint *end, bool reset)
 	if (reset && end->write_fd >= 0 && end->write_stream == SFRONT_STREAM_TCP)
 		(void)setsockopt(end->write_fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	close_write_side(end);
+	if (end->read_fd >= 0 && end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come())
+		passed_fds_clear(end->read_fd);
 	close_fd(&end->read_fd, end->restore_read);
 }
 

@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/relay/passed_fds.h"
+
 /* A direction is bulk after this many full copies in a row ... */
 #define BULK_AFTER 2
 /* ... and small again after this many splices in a row that a copy would have done better. */
@@ -30,11 +32,15 @@
  */
 #define SPLICE_SIZE ((size_t)1 << 20)
 
-/* Plain files and terminals refuse splice in one case or another: they are copied. */
+/*
+ * Plain files and terminals refuse splice in one case or another: they are copied.  So is
+ * what a UNIX client sends where splice() would close what it passes.
+ */
 static bool can_splice(struct endpoint *from)
 {
 	return !from->copy_only && from->read_stream <= SFRONT_STREAM_PIPE &&
-	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE;
+	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE &&
+	       (from->read_stream != SFRONT_STREAM_UNIX || !passed_fds_may_come());
 }
 
 static bool is_refusal(int error)
@@ -49,14 +55,22 @@ static bool is_of_the_connection(int error)
 	       error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNABORTED;
 }
 
+static ssize_t receive(const struct endpoint *end, unsigned char *data, size_t size)
+{
+	if (!is_socket(end->read_stream))
+		return read(end->read_fd, data, size);
+	if (end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come())
+		return passed_fds_recv(end->read_fd, data, size);
+	return recv(end->read_fd, data, size, 0);
+}
+
 /* A terminal whose other side was closed says EIO for ever: that is its end of file. */
 static ssize_t read_once(const struct endpoint *end, unsigned char *data, size_t size)
 {
 	ssize_t n;
 
 	do {
-		n = is_socket(end->read_stream) ? recv(end->read_fd, data, size, 0)
-						: read(end->read_fd, data, size);
+		n = receive(end, data, size);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EIO && end->read_stream == SFRONT_STREAM_TERMINAL)
 		return 0;

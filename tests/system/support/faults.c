@@ -6,6 +6,7 @@
  *
  *	watch   epoll takes no further descriptor
  *	clock   the wall clock jumps by years, forth and back, with every look at it
+ *	rights  the kernel does not know SO_PASSRIGHTS: it is older than 6.16
  *	starve  the kernel has no memory to receive, send and splice
  *	later   the clocks that count since boot are a minute ahead
  *	mute    the new process of an upgrade does not come to say that it accepts
@@ -26,7 +27,8 @@
 
 #include "daemon/handover/upgrade_protocol.h"
 
-#define TEN_YEARS ((time_t)10 * 365 * 86400)
+#define PASSRIGHTS 83 /* of Linux 6.16 */
+#define TEN_YEARS  ((time_t)10 * 365 * 86400)
 
 static bool is_on(const char *fault)
 {
@@ -84,6 +86,30 @@ ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, un
 											"splice");
 
 	return starves() ? -1 : real(in, in_at, out, out_at, size, flags);
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	int (*real)(int, int, int, const void *, socklen_t) =
+		(int (*)(int, int, int, const void *, socklen_t))dlsym(RTLD_NEXT, "setsockopt");
+
+	if (level == SOL_SOCKET && name == PASSRIGHTS && is_on("rights")) {
+		errno = ENOPROTOOPT;
+		return -1;
+	}
+	return real(fd, level, name, value, len);
+}
+
+int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len)
+{
+	int (*real)(int, int, int, void *, socklen_t *) =
+		(int (*)(int, int, int, void *, socklen_t *))dlsym(RTLD_NEXT, "getsockopt");
+
+	if (level == SOL_SOCKET && name == PASSRIGHTS && is_on("rights")) {
+		errno = ENOPROTOOPT;
+		return -1;
+	}
+	return real(fd, level, name, value, len);
 }
 
 static time_t leap(void)

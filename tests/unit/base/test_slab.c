@@ -79,12 +79,59 @@ static void made_ready_and_never_used(void **state)
 	slab_clear(&slab);
 }
 
+static struct slab visited_slab;
+static size_t n_visits;
+static bool gives_back;
+
+static void visit(void *object)
+{
+	size_t *count = object;
+
+	n_visits++;
+	if (gives_back)
+		slab_give(&visited_slab, object);
+	else
+		++*count;
+}
+
+/* Some twice, none not at all; each may be given back meanwhile. */
+static void visits_each(void **state)
+{
+	enum { N = 1000 };
+	static size_t *objects[N];
+
+	(void)state;
+	slab_init(&visited_slab, 400);
+	gives_back = false;
+	for (size_t i = 0; i < N; i++) {
+		assert_true(slab_ready(&visited_slab));
+		objects[i] = slab_take(&visited_slab);
+	}
+	for (size_t i = 0; i < N; i += 3)
+		slab_give(&visited_slab, objects[i]);
+	n_visits = 0;
+	slab_each(&visited_slab, visit);
+	assert_int_equal(n_visits, N - (N + 2) / 3);
+	for (size_t i = 0; i < N; i++)
+		if (i % 3 != 0)
+			assert_int_equal(*objects[i], 1);
+	n_visits = 0;
+	gives_back = true;
+	slab_each(&visited_slab, visit);
+	assert_int_equal(n_visits, N - (N + 2) / 3);
+	assert_null(slab_any(&visited_slab));
+	slab_each(&visited_slab, visit);
+	assert_int_equal(n_visits, N - (N + 2) / 3);
+	slab_clear(&visited_slab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		counted(is_zeroed_and_apart),
 		counted(takes_back_in_any_order),
 		counted(made_ready_and_never_used),
+		counted(visits_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""
+A UNIX client that passes descriptors whose last close waits delays nobody: the kernel
+refuses them, or, before Linux 6.16, they are closed in a thread of their own.
+"""
+
+import array
+import signal
+import socket
+import struct
+import time
+
+import pytest
+
+from support.backend import echo
+from support.faults import Faults
+from support.proc import descriptors, threads, wait_until
+from support.streams import MB, outcome, random_bytes, read_exactly, round_trip
+
+pytestmark = pytest.mark.plain_only("a sanitizer's library wants to be loaded first")
+
+LINGER = 20
+
+
+def lingering(stage):
+    """A connection whose close waits: what it has sent is not read."""
+    listener = stage.keep(socket.create_server(("127.0.0.1", 0)))
+    sock = socket.create_connection(listener.getsockname())
+    stage.keep(listener.accept()[0])
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER))
+    sock.setblocking(False)
+    try:
+        while True:
+            sock.send(bytes(1 << 16))
+    except BlockingIOError:
+        return sock
+
+
+def pass_to(client, socks, data):
+    """Passes them, and keeps none."""
+    numbers = array.array("i", [sock.fileno() for sock in socks])
+    client.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
+    for sock in socks:
+        sock.close()  # not the last time: the message holds it
+
+
+@pytest.fixture
+def old_kernel(stage):
+    faults = Faults(stage)
+    faults.begin("rights")
+    return faults.environment
+
+
+def test_nobody_waits(stage, old_kernel, data_path):
+    backend = stage.backend(echo)
+    proxy = stage.proxy(*data_path, stage.path("a"), "127.0.0.1:0", backend.address, sockets=2,
+                        environment=old_kernel)
+    innocent = stage.connect(proxy.listening[1])
+    round_trip(innocent)
+    before = len(descriptors(proxy.pid))
+    began = time.monotonic()
+    client = stage.connect(stage.path("a"))
+    for _ in range(5):
+        pass_to(client, [lingering(stage) for _ in range(3)], b"x")
+        assert read_exactly(client, 1) == b"x"
+        round_trip(innocent)
+    client.close()
+    for _ in range(3):
+        round_trip(innocent)
+    assert time.monotonic() - began < LINGER
+    wait_until(lambda: len(descriptors(proxy.pid)) <= before, "all are closed", LINGER)
+
+
+def test_what_nobody_has_read(stage, old_kernel):
+    """Descriptors in the queue of a client that is held for its backend, and is then cut."""
+    gone = stage.backend()
+    gone.stop_listening()
+    proxy = stage.proxy("--connect-timeout=1h", "--drain-timeout=0", stage.path("a"), gone.address,
+                        environment=old_kernel)
+    client = stage.connect(stage.path("a"))
+    for _ in range(3):
+        pass_to(client, [lingering(stage)], b"x")
+    proxy.wait_log("trying again")
+    began = time.monotonic()
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait(3 * LINGER) == 0
+    assert time.monotonic() - began < LINGER
+
+
+def test_bytes_are_exact(stage, old_kernel, data_path):
+    proxy, client, connection = stage.pair(*data_path, listen=stage.path("a"), environment=old_kernel)
+    before = len(descriptors(proxy.pid))
+    data = random_bytes(stage.seed, MB)
+    for at in range(0, MB, 32768):
+        pair = socket.socketpair()
+        pass_to(client, pair, data[at : at + 1])
+        client.sendall(data[at + 1 : at + 32768])
+        assert read_exactly(connection, 32768) == data[at : at + 32768]
+    wait_until(lambda: len(descriptors(proxy.pid)) <= before + 2, "they are closed")
+    client.close()
+    assert outcome(connection)[0] == b""
+
+
+def test_this_kernel(stage):
+    """Refused where it can be: the sender is told."""
+    proxy, client, connection = stage.pair(listen=stage.path("a"))
+    try:
+        client.getsockopt(socket.SOL_SOCKET, 83)
+    except OSError:
+        pytest.skip("this kernel is older than Linux 6.16")
+    with pytest.raises(PermissionError):
+        client.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+    client.sendall(b"x")
+    assert read_exactly(connection, 1) == b"x"
+
+
+def test_thread_is_there_only_for_them(stage, old_kernel):
+    backend = stage.backend(echo)
+    proxy = stage.proxy(stage.path("a"), backend.address, environment=old_kernel)
+    client = stage.connect(stage.path("a"))
+    round_trip(client)
+    before = len(threads(proxy.pid))
+    pass_to(client, socket.socketpair(), b"x")
+    assert read_exactly(client, 1) == b"x"
+    wait_until(lambda: len(threads(proxy.pid)) == before, "the thread has ended")
