@@ -13,8 +13,10 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/handover/takeover.h"
+#include "daemon/proxy/generation.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
+#include "daemon/worker/totals.h"
 
 /* systemd gives a unit up that is started more than five times in ten seconds. */
 #define SAFE_MS 3000
@@ -27,6 +29,8 @@ static struct {
 	bool started;
 	void (*quiet)(void);
 	uint64_t warned_of_ms;
+	uint64_t served_ms;        /* when somebody was last seen to be served */
+	unsigned long long served; /* how many had been by then */
 } idle;
 
 static void arm(uint64_t ms)
@@ -36,15 +40,55 @@ static void arm(uint64_t ms)
 	event_add(&idle.timer, &tv);
 }
 
+/* How long the most patient proxy holds a client. */
+static uint64_t longest_hold(void)
+{
+	const struct generation *generation = idle.process->generation;
+	uint64_t longest = 0;
+
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		if (generation->proxies[i]->config.connect_timeout_ms > longest)
+			longest = generation->proxies[i]->config.connect_timeout_ms;
+	return longest;
+}
+
+/*
+ * Clients that wait for a backend that is gone, and others after them, would keep the
+ * process for ever, and with it a backend that starts with it: after a connect-timeout
+ * without anybody served they count no more.
+ */
+static uint64_t time_left_beside_held(uint64_t limit)
+{
+	uint64_t hold = longest_hold(), quiet = clock_ms() - idle.served_ms;
+
+	if (hold == SFRONT_INFINITY_MS)
+		return limit;
+	return quiet >= hold + limit ? 0 : hold + limit - quiet;
+}
+
+static bool is_anybody_served(unsigned int used)
+{
+	unsigned long long served = total_served(idle.process);
+	bool anybody = used > total_held(idle.process) || served != idle.served;
+
+	idle.served = served;
+	if (anybody)
+		idle.served_ms = clock_ms();
+	return anybody;
+}
+
 /* How long it has to stay quiet from now on; 0: not at all. */
 static uint64_t time_left(void)
 {
 	struct connection_limit *connections = &idle.process->limit;
 	uint64_t limit = idle.process->settings.exit_idle_ms, quiet;
+	unsigned int used = connection_limit_used(connections);
 
 	/* Those of the process that this one took over from end with it. */
-	if (connection_limit_used(connections) > 0 || takeover_state() == TAKEOVER_FOLLOWED)
+	if (takeover_state() == TAKEOVER_FOLLOWED || (is_anybody_served(used) && used > 0))
 		return limit;
+	if (used > 0)
+		return time_left_beside_held(limit);
 	quiet = clock_ms() - connection_limit_quiet_since(connections);
 	return quiet >= limit ? 0 : limit - quiet;
 }
@@ -93,6 +137,7 @@ void idle_exit_start(struct process *process, void (*quiet)(void))
 	idle.process = process;
 	idle.quiet = quiet;
 	idle.started = true;
+	idle.served_ms = clock_ms();
 	process->acceptor->asked_if_idle.deliver = acceptor_answered;
 	event_assign(&idle.timer, process->loop.base, -1, 0, timer_fired, NULL);
 	arm(limit);

@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "daemon/base/loop.h"
@@ -25,11 +26,18 @@ struct session_host_ops {
 	void (*cut)(struct session_host *host);    /* a session was cut, and will end */
 };
 
+/* How many there are and were: written by the host's thread alone, read by any. */
+struct session_counts {
+	atomic_uint held;     /* clients that wait for their backend now */
+	atomic_ullong served; /* clients that have reached it */
+};
+
 struct session_host {
 	struct loop loop;
 	struct pipe_pool pipes;
 	struct slab sessions;
 	struct slab timings; /* of the sessions that have one */
+	struct session_counts counts;
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
 	struct event rescue;     /* tries again with all that are stuck; it is set up in advance */

@@ -108,21 +108,42 @@ static void leave_connecting(struct session *session)
 		timers_clear(&session->timing->timers, DEADLINE_HELD);
 }
 
+/* With one writer, no instruction has to lock the bus. */
+static void count_held(struct session_host *host, int change)
+{
+	unsigned int held = atomic_load_explicit(&host->counts.held, memory_order_relaxed);
+
+	atomic_store_explicit(&host->counts.held, held + (unsigned int)change,
+			      memory_order_relaxed);
+}
+
+static void count_served(struct session_host *host)
+{
+	unsigned long long served =
+		atomic_load_explicit(&host->counts.served, memory_order_relaxed);
+
+	atomic_store_explicit(&host->counts.served, served + 1, memory_order_relaxed);
+}
+
 /* The only place where the state changes: what ends with the old one, and begins with the new. */
 static void session_enter(struct session *session, enum session_state state)
 {
-	if (session->state == SESSION_CONNECTING)
+	if (session->state == SESSION_CONNECTING) {
+		count_held(session->host, -1);
 		leave_connecting(session);
+	}
 	session->state = (uint8_t)state;
 
 	switch (state) {
 	case SESSION_NEW:
 		break;
 	case SESSION_CONNECTING:
+		count_held(session->host, 1);
 		timeouts_set(session);
 		hold(session);
 		break;
 	case SESSION_RELAYING:
+		count_served(session->host);
 		timeouts_set(session);
 		break;
 	case SESSION_ABORTING:

@@ -18,6 +18,7 @@
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/admission.h"
 #include "daemon/worker/process.h"
+#include "daemon/worker/totals.h"
 #include "daemon/worker/worker.h"
 
 /* Clients taken from one descriptor at most before everything else gets its turn. */
@@ -755,7 +756,7 @@ static bool stops_idle(struct acceptor *acceptor)
 	struct accept_source *source, *next;
 
 	if (acceptor->state != ACCEPTOR_OPEN ||
-	    connection_limit_used(&acceptor->process->limit) > 0)
+	    connection_limit_used(&acceptor->process->limit) > total_held(acceptor->process))
 		return false;
 	for (source = TAILQ_FIRST(&acceptor->turns); source; source = next) {
 		next = TAILQ_NEXT(source, turn);

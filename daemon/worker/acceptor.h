@@ -167,7 +167,7 @@ void acceptor_drain(struct acceptor *acceptor);
 void acceptor_stop(struct acceptor *acceptor);
 
 /*
- * Stops if nobody is there and nobody waits in any queue ("asked_if_idle"): whoever comes
+ * Stops if nobody is served and nobody waits in any queue ("asked_if_idle"): whoever comes
  * later finds a socket that is not polled here any more.
  */
 void acceptor_stop_if_idle(struct acceptor *acceptor);

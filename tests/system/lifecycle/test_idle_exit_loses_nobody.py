@@ -13,12 +13,12 @@ import time
 
 import pytest
 
-from support.backend import echo
+from support.backend import Reserved, echo
 from support.configuration import process, section
 from support.manager import Manager
 from support.proxy import SANITIZE, SOCKFRONT, Proxy, run
 from support.stage import address_of, endpoint
-from support.streams import exchange, is_silent, read_exactly, round_trip
+from support.streams import exchange, is_silent, read_exactly, reset, round_trip
 
 
 def idle_proxy(stage, backend, idle, *options, **more):
@@ -206,3 +206,29 @@ def test_clients_at_the_instant_of_the_end(stage, kind, idle_ms):
     finally:
         supervisor.stop()
     assert supervisor.starts > races / 20, f"it ended only {supervisor.starts} times: no race was run"
+
+
+def test_clients_that_wait_for_a_dead_backend_do_not_keep_it(stage):
+    """One after the other would: the process that a new start would mend, backend and all, never ended."""
+    backend = stage.backend(echo)
+    proxy, address = idle_proxy(stage, backend, "300ms", "--connect-timeout=1s", "--drain-timeout=10s")
+    client = stage.connect(address)
+    client.sendall(b"x")
+    assert read_exactly(client, 1) == b"x"
+    backend.close()
+    client.close()
+    deadline = time.monotonic() + 30
+    while proxy.alive() and time.monotonic() < deadline:
+        stage.connect(address).sendall(b"y")
+        time.sleep(0.1)
+    assert proxy.wait(1) == 0
+    assert proxy.grep("no connection for exit-idle-time")
+
+
+def test_clients_that_wait_for_a_late_backend_do(stage):
+    backend = Reserved(stage)
+    proxy, address = idle_proxy(stage, backend, "200ms", "--connect-timeout=30s")
+    client = stage.connect(address)
+    client.sendall(b"x")
+    assert is_silent(client, 1.5) and proxy.alive()
+    reset(client)
