@@ -27,7 +27,7 @@ MANY = 60.0  # seconds: this machine is slow, and several tests share it
 def output(*command, status=0):
     """What a command says; its exit status has to be that one, if one is given."""
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=180, check=False)
     said = done.stdout + done.stderr
     assert status is None or done.returncode == status, (
         f"{' '.join(map(str, command))}: exit status {done.returncode}\n{said}")
