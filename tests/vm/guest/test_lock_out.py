@@ -92,7 +92,8 @@ def test_other_socket_of_an_example_is_taken(units):
     taken.bind(("127.0.0.1", 4702))
     taken.listen()
     units.example("two-proxies", ("7379", "4702"), ("6379", "4703"), ("8081", "4704"),
-                  ("cache", "vm-cache"), ("files", "vm-files"), ("two-proxies", "vm-two"))
+                  ("cache", "vm-cache"), ("files", "vm-files"), ("two-proxies", "vm-two"),
+                  restricted=False)
     units.used("vm-cache.socket", "vm-two.service", "vm-cache-server.service",
                "vm-files-server.service")
     units.start("vm-cache.socket", status=1)
@@ -109,7 +110,8 @@ def test_other_socket_of_an_example_is_taken(units):
 
 def test_flood_of_single_connections(units):
     """More of them within the limit's time than the 200 that systemd allows if nothing is said."""
-    units.example("per-connection", ("reports", "vm-flood"), ("8090", "4705"), ("8091", "4706"))
+    units.example("per-connection", ("reports", "vm-flood"), ("8090", "4705"), ("8091", "4706"),
+                  restricted=False)
     units.drop_in("vm-flood.socket", "[Socket]\nTriggerLimitIntervalSec=1h\n"
                   # So that most of them only cost a closed connection: neither a process, nor
                   # a line in the journal, nor the one that systemd starts to accept from TCP.

@@ -47,7 +47,7 @@ class User:
         done = subprocess.run(
             ["systemctl", "--user", *words], user=UID, group=UID, extra_groups=[],
             env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": RUNTIME, "HOME": HOME},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == status, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
