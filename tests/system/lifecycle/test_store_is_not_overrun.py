@@ -138,12 +138,13 @@ def test_no_descriptors_to_send_them_with(stage):
     assert {path for path in paths if not os.path.exists(path)} == unsent
 
 
+@pytest.mark.parametrize("typed", ["{}/gone.sock", "./gone.sock"])
 @pytest.mark.parametrize("now", ["this socket", "another file"])
-def test_path_of_a_line_that_is_gone(stage, now):
+def test_path_of_a_line_that_is_gone(stage, now, typed):
     """It goes with its socket; what others have put there stays."""
     backend = stage.backend(speak_first(b"here"))
     kept, gone = stage.path("kept.sock"), stage.path("gone.sock")
-    unit = Unit(stage, section(backend, kept, gone))
+    unit = Unit(stage, section(backend, kept, typed.format(stage.directory)), cwd=stage.directory)
     unit.start(2)
     unit.stop()
     if now == "another file":
