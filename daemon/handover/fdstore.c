@@ -150,9 +150,9 @@ static bool mark_if_kept(struct listener *listener, void *data)
 		socket_name_format(listener, name);
 		kept = find(name);
 	}
-	listener->is_shared = kept && kept->n_sockets == listener->n_sockets;
-	if (listener->is_shared)
-		kept->is_wanted = true;
+	if (kept)
+		kept->is_wanted = kept->n_sockets == listener->n_sockets;
+	listener->is_shared = kept && kept->is_wanted;
 	return listener->is_shared;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "daemon/handover/received.h"
 
+#include <limits.h>
 #include <sockfront/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,43 +116,76 @@ static char (*wanted_names(const struct config *config, size_t *ret_n))[SOCKET_N
 	return names;
 }
 
-/* What @waiting is bound to, as a line would name it.  Whether that is a UNIX path. */
-static bool bound_to_path(const struct waiting *waiting, struct listen_config *ret)
+/*
+ * Whether it was opened for that path, which leads to it still.
+ *
+ * @ret: the path as an address
+ */
+static bool is_at(const struct waiting *waiting, const char *path, struct sfront_address *ret)
+{
+	struct listen_config listen = { 0 };
+	struct sfront_error ignored;
+	char name[SOCKET_NAME_SIZE];
+
+	if (sfront_address_parse(path, &listen.address, &ignored) < 0 ||
+	    listen.address.kind != SFRONT_UNIX)
+		return false;
+	socket_name_format_wanted(&listen, name);
+	*ret = listen.address;
+	return strcmp(name, waiting->name) == 0;
+}
+
+/* As "./app.sock" is typed, which is bound by its absolute path; NULL: it is not below here. */
+static const char *relative_to_here(char *path)
+{
+	char here[PATH_MAX];
+	size_t len;
+
+	if (!getcwd(here, sizeof(here)))
+		return NULL;
+	len = strcmp(here, "/") == 0 ? 0 : strlen(here);
+	if (len == 0 || strncmp(path, here, len) != 0 || path[len] != '/')
+		return NULL;
+	path[len - 1] = '.';
+	return path + len - 1;
+}
+
+/* The UNIX path of a socket, if that is the socket's still. */
+static bool find_path(const struct waiting *waiting, struct sfront_address *ret)
 {
 	struct sfront_sockaddr bound = { .len = sizeof(bound.sa) };
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	struct sfront_error ignored;
+	char path[SFRONT_ADDRESS_TEXT_SIZE];
+	const char *relative;
 
-	*ret = (struct listen_config){ 0 };
 	if (getsockname(waiting->fd, &bound.sa.any, &bound.len) < 0 ||
 	    bound.sa.any.sa_family != AF_UNIX)
 		return false;
-	sfront_sockaddr_format(&bound, text, sizeof(text));
-	return sfront_address_parse(text, &ret->address, &ignored) == 0 &&
-	       ret->address.kind == SFRONT_UNIX;
+	sfront_sockaddr_format(&bound, path, sizeof(path));
+	if (is_at(waiting, path, ret))
+		return true;
+	relative = relative_to_here(path);
+	return relative && is_at(waiting, relative, ret);
 }
 
-/* The path of a socket that nobody will listen on any more, if it is that socket's still. */
-static void remove_path(const struct waiting *waiting)
-{
-	struct listen_config listen;
-	char name[SOCKET_NAME_SIZE];
-
-	if (!bound_to_path(waiting, &listen))
-		return;
-	socket_name_format_wanted(&listen, name);
-	if (strcmp(name, waiting->name) == 0)
-		(void)unlink(listen.address.u.local.name);
-}
-
-/* systemd's copy listens too, until it hears that it is not wanted.  Whether that has to be waited
- * for. */
+/*
+ * Closes one that nobody will listen on any more, with its path.  systemd's copy listens
+ * too, until it hears that it is not wanted: returns whether that has to be waited for.
+ */
 static bool give_up(struct waiting *waiting)
 {
-	bool listens = shutdown(waiting->fd, SHUT_RDWR) < 0; /* vsock cannot */
+	struct sfront_listener *open = NULL;
+	struct sfront_address address;
+	struct sfront_error ignored;
+	bool listens;
 
 	fdstore_forget_name(waiting->name);
-	remove_path(waiting);
+	if (find_path(waiting, &address) &&
+	    sfront_listener_adopt(&address, &waiting->fd, 1, NULL, &open, &ignored) < 0)
+		open = NULL;
+	listens = shutdown(waiting->fd, SHUT_RDWR) < 0; /* vsock cannot */
+	if (open)
+		waiting->fd = -1;
+	sfront_listener_close(open); /* which removes the path */
 	return listens;
 }
 

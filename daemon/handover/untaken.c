@@ -98,6 +98,9 @@ static int list_passed(struct passed **ret)
 	return r == -ENOENT ? (int)n : r;
 }
 
+/* What the library calls one without a name in LISTEN_FDNAMES. */
+#define NAMELESS "unknown"
+
 /* Whether sd-listen:NAME can name them: "*" and some others mean something else. */
 static bool can_be_named(const char *name)
 {
@@ -105,7 +108,8 @@ static bool can_be_named(const char *name)
 	struct sfront_error ignored;
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 
-	if (snprintf(text, sizeof(text), "sd-listen:%s", name) >= (int)sizeof(text))
+	if (strcmp(name, NAMELESS) == 0 ||
+	    snprintf(text, sizeof(text), "sd-listen:%s", name) >= (int)sizeof(text))
 		return false;
 	return sfront_address_parse(text, &address, &ignored) == 0 &&
 	       address.kind == SFRONT_SD_LISTEN &&
@@ -181,7 +185,7 @@ void untaken_warn(void)
 		log_line(LOG_WARNING,
 			 "LISTEN_FDS, LISTEN_PID or LISTEN_FDNAMES is malformed; no descriptor was "
 			 "inherited");
-	for (int i = 0; i < n; i += (int)group.n) {
+	for (int i = 0; all && i < n; i += (int)group.n) {
 		group = group_of(&all[i], (size_t)(n - i));
 		for (size_t j = 0; j < group.n; j++)
 			warn(&group.passed[j], &group);

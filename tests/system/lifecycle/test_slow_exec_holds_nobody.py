@@ -4,6 +4,8 @@
 import os
 import signal
 
+import pytest
+
 from support.faults import Faults
 from support.proc import children, command_line, descriptors, wait_until
 from support.streams import outcome, reset
@@ -15,6 +17,7 @@ def waiting_for_exec(proxy):
     return [pid for pid in children(os.getpid()) if pid != proxy.pid and command_line(pid)[-2:] == arguments]
 
 
+@pytest.mark.plain_only("a sanitizer's library must be the first one loaded")
 def test_resets_pass_while_exec_is_slow(stage):
     backend, faults = stage.backend(), Faults(stage)
     inherited = stage.listener()

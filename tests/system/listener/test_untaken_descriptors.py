@@ -35,7 +35,8 @@ LISTENING = [
     ("a:b", ["sd-listen"], ["sd-listen:b"]),
     ("web:web", ["sd-listen"], ["accept-from-fd:4", "sd-listen:web"]),
     ("web:web", ["accept-from-fd:3"], ["accept-from-fd:4", "sd-listen:web"]),
-    (None, ["sd-listen"], ["accept-from-fd:4", "sd-listen:unknown"]),
+    (None, ["sd-listen"], ["accept-from-fd:4"]),
+    ("web", ["sd-listen"], ["accept-from-fd:4"]),
     ("a:*", ["sd-listen:a"], ["accept-from-fd:4"]),
     ("a:", ["sd-listen:a"], ["accept-from-fd:4"]),
 ]

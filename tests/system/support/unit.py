@@ -10,9 +10,10 @@ from support.manager import Manager
 class Unit:
     """What systemd does for a unit with FileDescriptorStoreMax=@most: the .socket unit's first, then what it keeps."""
 
-    def __init__(self, stage, text, sockets=(), names=(), most=10):
+    def __init__(self, stage, text, sockets=(), names=(), most=10, **popen):
         self.stage, self.sockets, self.names = stage, list(sockets), list(names)
         self.manager = Manager(stage)
+        self.popen = popen
         self.keep(most)
         self.file = stage.file("sockfront.conf", text)
 
@@ -20,7 +21,7 @@ class Unit:
         since = len(self.manager.messages)
         passed = self.sockets + [sock for _, sock in self.manager.store]
         names = ":".join(self.names + [name for name, _ in self.manager.store])
-        options = {"environment": {**self.manager.environment, "FDSTORE": str(self.manager.most)}}
+        options = {"environment": {**self.manager.environment, "FDSTORE": str(self.manager.most)}, **self.popen}
         if passed:
             self.proxy = self.stage.handed(passed, "-c", self.file, names=names, listening=listening, **options)
         else:

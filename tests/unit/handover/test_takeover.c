@@ -208,7 +208,7 @@ static void reach(int state)
 	(void)clear(NULL);
 	begin();
 	for (const enum event_kind *kind = ways[state]; *kind != EVENTS; kind++)
-		happen(*kind);
+		happen((int)*kind);
 	assert_int_equal(takeover_state(), state);
 	states_done[0] = '\0';
 }

@@ -216,7 +216,7 @@ static void reach(int state)
 	listener.is_taken_over = false;
 	listener.is_shared = false;
 	for (const enum event_kind *kind = ways[state]; *kind != EVENTS; kind++)
-		happen(*kind);
+		happen((int)*kind);
 	assert_int_equal(upgrade_state(), state);
 	states_done[0] = said[0] = '\0';
 }
@@ -392,7 +392,7 @@ static void test_what_it_took_is_not_taken_when_it_fails(void **state)
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		reach(UPGRADE_STARTING);
 		happen(TAKEN);
-		happen(ends[i]);
+		happen((int)ends[i]);
 		assert_false(listener.is_taken_over);
 	}
 	reach(UPGRADE_STARTING);
