@@ -203,7 +203,8 @@ static void is_open(const struct listener *listener)
 static void report(void)
 {
 	failing.on = false;
-	CHECK(failing.nth == 0 || failing.done);
+	/* How often a thread wakes is not the same each time. */
+	CHECK(failing.nth == 0 || failing.done || failing.count[failing.call] < failing.nth);
 	memcpy(outcome->count, failing.count, sizeof(failing.count));
 	outcome->descriptors = count_descriptors();
 	outcome->blocks = live_blocks;
