@@ -684,7 +684,10 @@ static void go_over(struct acceptor *acceptor, struct roster *roster)
 	retire_others(acceptor, roster);
 	set_deadline(before, roster->generation->process.drain_timeout_ms);
 	roster_put(before);
-	acceptor_resume(acceptor);
+	/* At once: what nobody waits for any more is closed before the reload is said to be over.
+	 */
+	if (acceptor->state == ACCEPTOR_OPEN || acceptor->state == ACCEPTOR_FULL)
+		reopen(acceptor);
 }
 
 static void switch_delivered(struct message *message)
