@@ -9,6 +9,7 @@
  *	rights  the kernel does not know SO_PASSRIGHTS: it is older than 6.16
  *	starve  the kernel has no memory to receive, send and splice
  *	later   the clocks that count since boot are a minute ahead
+ *	accept  nobody may accept from a listener whose path ends in "forbidden"
  *	mute    the new process of an upgrade does not come to say that it accepts
  *	exec    a program takes its time to be started
  */
@@ -19,9 +20,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -110,6 +114,21 @@ int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *res
 		return -1;
 	}
 	return real(fd, level, name, value, len);
+}
+
+int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int (*real)(int, struct sockaddr *, socklen_t *, int) =
+		(int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4");
+	struct sockaddr_un bound = { 0 };
+	socklen_t size = sizeof(bound);
+
+	if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0 &&
+	    bound.sun_family == AF_UNIX && strstr(bound.sun_path, "forbidden") && is_on("accept")) {
+		errno = EACCES;
+		return -1;
+	}
+	return real(fd, addr, len, flags);
 }
 
 static time_t leap(void)

@@ -4,29 +4,30 @@
  * lost, once: on a terminal, a pipe, a socket and syslog, and where stderr cannot be
  * opened anew.  Each case is a process of its own, since each has a stderr of its own.
  */
-#include "tests/unit/descriptors.h"
+#include "tests/unit/sockets.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <pty.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <syslog.h>
 #include <termios.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "daemon/base/log.h"
 
 #define LINES 3000 /* far more than any of them and the backlog take */
+
+/* As CHECK(), but stderr is what is tested. */
+#define HOLDS(condition)                                                                       \
+	do {                                                                                   \
+		if (!(condition)) {                                                            \
+			dprintf(STDOUT_FILENO, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+			_exit(99);                                                             \
+		}                                                                              \
+	} while (0)
 
 static bool open_fails, threads_fail;
 static struct sockaddr_un syslog_at;
@@ -61,31 +62,6 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	return threads_fail ? EAGAIN : __real_pthread_create(thread, attr, run, arg);
 }
 
-#define CHECK(condition)                                                                     \
-	do {                                                                                 \
-		if (!(condition)) {                                                          \
-			printf("%s:%d: " #condition " does not hold\n", __FILE__, __LINE__); \
-			fflush(stdout);                                                      \
-			_exit(1);                                                            \
-		}                                                                            \
-	} while (0)
-
-/* Runs it in a process that is ended if it hangs. */
-static void in_child(void (*body)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		alarm(20);
-		body();
-		_exit(0);
-	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
 /* ---- who reads ---- */
 
 static struct {
@@ -107,7 +83,7 @@ static void count_line(const char *line)
 		reader.lost += (unsigned int)atoi(lost);
 		reader.notes++;
 	} else {
-		CHECK(number);
+		HOLDS(number);
 		reader.whole++;
 		reader.in_order &= atoi(number + 5) > reader.last;
 		reader.last = atoi(number + 5);
@@ -149,7 +125,7 @@ static void expect_all(unsigned int logged, bool datagrams)
 		;
 	if (reader.whole + reader.lost != logged)
 		printf("%u read, %u lost, %u logged\n", reader.whole, reader.lost, logged);
-	CHECK(reader.whole + reader.lost == logged);
+	HOLDS(reader.whole + reader.lost == logged);
 }
 
 /* ---- what stderr is ---- */
@@ -162,20 +138,20 @@ static void begin(int reads, int writes)
 	reader.in_order = true;
 	if (isatty(writes) && tcgetattr(writes, &raw) == 0) {
 		cfmakeraw(&raw);
-		CHECK(tcsetattr(writes, TCSANOW, &raw) == 0);
+		HOLDS(tcsetattr(writes, TCSANOW, &raw) == 0);
 	}
-	CHECK(dup2(writes, STDERR_FILENO) == STDERR_FILENO);
+	HOLDS(dup2(writes, STDERR_FILENO) == STDERR_FILENO);
 	close(writes);
 	log_open(LOG_INFO, false);
 	/* It is shared with others. */
-	CHECK(!(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK));
+	HOLDS(!(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK));
 }
 
 static void begin_terminal(void)
 {
 	int master, slave;
 
-	CHECK(openpty(&master, &slave, NULL, NULL, NULL) == 0);
+	HOLDS(openpty(&master, &slave, NULL, NULL, NULL) == 0);
 	begin(master, slave);
 }
 
@@ -183,7 +159,7 @@ static void begin_pipe(void)
 {
 	int fds[2];
 
-	CHECK(pipe(fds) == 0);
+	HOLDS(pipe(fds) == 0);
 	begin(fds[0], fds[1]);
 }
 
@@ -191,7 +167,7 @@ static void begin_socket(void)
 {
 	int fds[2];
 
-	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+	HOLDS(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
 	begin(fds[0], fds[1]);
 }
 
@@ -208,16 +184,16 @@ static void nobody_reads(void (*begin_one)(void))
 {
 	begin_one();
 	log_lines(LINES);
-	CHECK(first == LINES);
+	HOLDS(first == LINES);
 	expect_all(LINES, false);
-	CHECK(reader.lost > 0 && reader.in_order);
-	CHECK(reader.notes < 100); /* told once, and not for each line */
+	HOLDS(reader.lost > 0 && reader.in_order);
+	HOLDS(reader.notes < 100); /* told once, and not for each line */
 	/* And again, now that there is room. */
 	log_lines(5);
 	expect_all(LINES + 5, false);
 	log_lines(LINES);
 	expect_all(2 * LINES + 5, false);
-	CHECK(reader.in_order);
+	HOLDS(reader.in_order);
 }
 
 static void terminal(void)
@@ -252,7 +228,7 @@ static void few_lines_are_not_lost(void)
 	begin_terminal();
 	log_lines(200); /* more than the terminal takes */
 	expect_all(200, false);
-	CHECK(reader.lost == 0);
+	HOLDS(reader.lost == 0);
 }
 
 static void *log_many(void *arg)
@@ -269,7 +245,7 @@ static void several_threads(void)
 
 	begin_pipe();
 	for (int i = 0; i < 4; i++)
-		CHECK(pthread_create(&threads[i], NULL, log_many, NULL) == 0);
+		HOLDS(pthread_create(&threads[i], NULL, log_many, NULL) == 0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 	expect_all(4 * LINES, false);
@@ -288,13 +264,13 @@ static void reader_that_leaves(void)
 	log_lines(10);
 	sleep(1);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	CHECK(used.tv_sec == 0);
+	HOLDS(used.tv_sec == 0);
 }
 
 static void begin_small_pipe(void)
 {
 	begin_pipe();
-	CHECK(fcntl(reader.fd, F_SETPIPE_SZ, 4096) >= 0);
+	HOLDS(fcntl(reader.fd, F_SETPIPE_SZ, 4096) >= 0);
 }
 
 /* A line that waits for room comes before one that would find some just now. */
@@ -307,14 +283,14 @@ static void order_is_kept(void)
 		do {
 			before = now;
 			log_lines(1);
-			CHECK(ioctl(reader.fd, FIONREAD, &now) == 0);
+			HOLDS(ioctl(reader.fd, FIONREAD, &now) == 0);
 		} while (now > before);
 		usleep(50000); /* for the thread to take it */
-		CHECK(read_some(false));
+		HOLDS(read_some(false));
 		log_lines(1);
 		expect_all((unsigned int)first, false);
 	}
-	CHECK(reader.lost == 0 && reader.in_order);
+	HOLDS(reader.lost == 0 && reader.in_order);
 }
 
 static void flush_waits_for_a_reader(void)
@@ -330,7 +306,7 @@ static void flush_waits_for_a_reader(void)
 	}
 	usleep(300000);
 	expect_all(200, false);
-	CHECK(reader.lost == 0);
+	HOLDS(reader.lost == 0);
 }
 
 /* What was written of a line stays one, and the next one begins another. */
@@ -342,17 +318,17 @@ static void file_that_may_not_grow(void)
 	unsigned int n = 0;
 
 	signal(SIGXFSZ, SIG_IGN);
-	CHECK(file && dup2(fileno(file), STDERR_FILENO) == STDERR_FILENO);
+	HOLDS(file && dup2(fileno(file), STDERR_FILENO) == STDERR_FILENO);
 	log_open(LOG_INFO, false);
-	CHECK(setrlimit(RLIMIT_FSIZE, &little) == 0);
+	HOLDS(setrlimit(RLIMIT_FSIZE, &little) == 0);
 	log_lines(4);
-	CHECK(setrlimit(RLIMIT_FSIZE, &more) == 0);
+	HOLDS(setrlimit(RLIMIT_FSIZE, &more) == 0);
 	log_lines(1);
 	rewind(file);
 	for (; fgets(line, sizeof(line), file); n++)
-		CHECK(strncmp(line, "sockfront: ", 11) == 0 && !strstr(line + 11, "sockfront: ") &&
+		HOLDS(strncmp(line, "sockfront: ", 11) == 0 && !strstr(line + 11, "sockfront: ") &&
 		      (n != 2 || strstr(line, " 3 log line(s) were lost")));
-	CHECK(n == 4); /* one, a part, how many were lost, and the last */
+	HOLDS(n == 4); /* one, a part, how many were lost, and the last */
 }
 
 static void flush_does_not_wait_for_ever(void)
@@ -381,11 +357,11 @@ static void begin_syslog(void)
 	char directory[] = "/tmp/sockfront-test-XXXXXX";
 	int fd;
 
-	CHECK(mkdtemp(directory));
+	HOLDS(mkdtemp(directory));
 	syslog_at.sun_family = AF_UNIX;
 	snprintf(syslog_at.sun_path, sizeof(syslog_at.sun_path), "%s/log", directory);
 	fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-	CHECK(bind(fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
+	HOLDS(bind(fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
 	reader.fd = fd;
 	reader.in_order = true;
 	if (!log_wants(LOG_DEBUG))
@@ -407,14 +383,14 @@ static void syslog_that_nobody_reads(void)
 
 	begin_syslog();
 	log_line(LOG_WARNING, "a word\nof warning");
-	CHECK(read(reader.fd, first_line, sizeof(first_line) - 1) > 0);
-	CHECK(strncmp(first_line, "<28>", 4) == 0);
-	CHECK(strstr(first_line, " sockfront["));
-	CHECK(strstr(first_line, "]: a word\\x0aof warning"));
-	CHECK(!strchr(first_line, '\n'));
+	HOLDS(read(reader.fd, first_line, sizeof(first_line) - 1) > 0);
+	HOLDS(strncmp(first_line, "<28>", 4) == 0);
+	HOLDS(strstr(first_line, " sockfront["));
+	HOLDS(strstr(first_line, "]: a word\\x0aof warning"));
+	HOLDS(!strchr(first_line, '\n'));
 	log_lines(LINES);
 	expect_all(LINES, true);
-	CHECK(reader.lost > 0);
+	HOLDS(reader.lost > 0);
 	log_lines(5);
 	expect_all(LINES + 5, true);
 	end_syslog();
@@ -429,18 +405,18 @@ static void syslog_that_is_restarted(void)
 	log_lines(3); /* nobody is there */
 	unlink(syslog_at.sun_path);
 	reader.fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-	CHECK(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
+	HOLDS(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
 	log_lines(1);
 	expect_all(5, true);
-	CHECK(reader.lost == 3 && reader.whole == 2);
+	HOLDS(reader.lost == 3 && reader.whole == 2);
 	/* So quickly that nothing was logged meanwhile. */
 	close(reader.fd);
 	unlink(syslog_at.sun_path);
 	reader.fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-	CHECK(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
+	HOLDS(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
 	log_lines(1);
 	expect_all(6, true);
-	CHECK(reader.lost == 3);
+	HOLDS(reader.lost == 3);
 	end_syslog();
 }
 
@@ -450,16 +426,16 @@ static void syslog_that_ends_unread(void)
 	begin_syslog();
 	log_lines(LINES);
 	for (int i = 0; i < 20; i++)
-		CHECK(read_some(true));
+		HOLDS(read_some(true));
 	usleep(100000);
-	CHECK(shutdown(reader.fd, SHUT_RDWR) == 0);
+	HOLDS(shutdown(reader.fd, SHUT_RDWR) == 0);
 	while (read_some(true))
 		;
 	close(reader.fd);
 	unlink(syslog_at.sun_path);
 	log_flush();
 	reader.fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-	CHECK(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
+	HOLDS(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
 	log_lines(5);
 	expect_all(LINES + 5, true);
 	end_syslog();
@@ -470,11 +446,11 @@ static void standard_descriptors_are_left_alone(void)
 {
 	int fds[2];
 
-	CHECK(pipe(fds) == 0);
-	CHECK(dup2(fds[1], STDERR_FILENO) == STDERR_FILENO);
+	HOLDS(pipe(fds) == 0);
+	HOLDS(dup2(fds[1], STDERR_FILENO) == STDERR_FILENO);
 	close(STDIN_FILENO);
 	log_open(LOG_INFO, false);
-	CHECK(fcntl(STDIN_FILENO, F_GETFD) < 0);
+	HOLDS(fcntl(STDIN_FILENO, F_GETFD) < 0);
 	log_line(LOG_INFO, "line 1");
 	reader.fd = fds[0];
 	expect_all(1, false);
