@@ -17,6 +17,7 @@
 #include <sockfront/value.h>
 
 #include "conf/place.h"
+#include "conf/rate.h"
 #include "conf/source.h"
 
 /* The process: section [sockfront]. */
@@ -55,6 +56,7 @@ struct proxy_config {
 	struct sfront_options *options; /* owned; of the listeners */
 	struct source_list access;      /* owned: allow and deny, in their order */
 	uint64_t max_connections;       /* 0: no limit of its own */
+	struct rate connection_rate;    /* .count 0: none */
 	uint64_t connect_timeout_ms;
 	bool connect_retry;
 	uint64_t idle_timeout_ms;

@@ -169,6 +169,11 @@ static int parse_deny(const struct value *value, struct sfront_error *err)
 	return source_list_add(value->field, value->text, false, err);
 }
 
+static int parse_rate(const struct value *value, struct sfront_error *err)
+{
+	return rate_parse(value->text, value->field, err);
+}
+
 static int parse_pipe_size(const struct value *value, struct sfront_error *err)
 {
 	uint64_t bytes;
@@ -321,6 +326,8 @@ static const struct row rows[] = {
 	{ { "max-connections", NULL, "N", "this proxy's connections at once; others wait (default: no limit)",
 	    KEY_PROXY, false, false }, parse_max_connections,
 	  offsetof(struct proxy_config, max_connections) },
+	PROXY("connection-rate", "RATE", "new connections at most, such as 20/s (default: no limit)",
+	      parse_rate, connection_rate),
 	PROXY("connect-timeout", "TIME", "how long to try to reach the backend (default 10s)",
 	      parse_duration, connect_timeout_ms),
 	PROXY("connect-retry", "yes|no", "try a backend that refuses again (default yes)",

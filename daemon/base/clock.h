@@ -30,6 +30,15 @@ static inline uint64_t clock_exact_ms(void)
 	return clock_read_ms(CLOCK_MONOTONIC);
 }
 
+/* For what is counted out over short times. */
+static inline uint64_t clock_exact_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
 /* For the service manager, which takes microseconds. */
 static inline uint64_t clock_exact_us(void)
 {

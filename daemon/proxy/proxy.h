@@ -13,6 +13,7 @@
 
 #include "conf/conf.h"
 #include "daemon/base/mailbox.h"
+#include "daemon/proxy/bucket.h"
 #include "daemon/proxy/connection_limit.h"
 #include "daemon/proxy/listener.h"
 
@@ -29,6 +30,7 @@ struct proxy_socket {
 struct proxy_limit {
 	atomic_uint refs; /* a proxy each */
 	struct connection_limit connections;
+	struct bucket bucket;  /* of connection-rate; the acceptor's */
 	uint64_t full_said_ms; /* when the log last heard that it has all it may have; the
 				  acceptor's */
 };

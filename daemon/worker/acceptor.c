@@ -269,7 +269,7 @@ static void pause_accepting(struct acceptor *acceptor, int error)
 /* Sets the timer for the RESTING source that is due first. */
 static void arm_rest(struct acceptor *acceptor)
 {
-	uint64_t now = clock_ms(), due = UINT64_MAX;
+	uint64_t now = clock_exact_ms(), due = UINT64_MAX;
 	struct accept_source *source;
 	struct timeval delay;
 
@@ -290,7 +290,7 @@ static void rest_over(evutil_socket_t fd, short what, void *arg)
 {
 	struct acceptor *acceptor = arg;
 	struct accept_source *source;
-	uint64_t now = clock_ms();
+	uint64_t now = clock_exact_ms();
 
 	(void)fd;
 	(void)what;
@@ -300,12 +300,44 @@ static void rest_over(evutil_socket_t fd, short what, void *arg)
 	arm_rest(acceptor);
 }
 
-static void rest(struct accept_source *source)
+static void rest_for(struct accept_source *source, uint64_t ms)
 {
-	source->rest_due_ms = clock_ms() + source->rest_ms;
-	source->rest_ms = longer_pause(source->rest_ms);
+	source->rest_due_ms = clock_exact_ms() + ms;
 	source_enter(source, SOURCE_RESTING);
 	arm_rest(source->roster->acceptor);
+}
+
+static void rest(struct accept_source *source)
+{
+	uint64_t ms = source->rest_ms;
+
+	source->rest_ms = longer_pause(source->rest_ms);
+	rest_for(source, ms);
+}
+
+/*
+ * Whether its proxy has had as many new connections as its rate allows: clients wait
+ * in the queue.  Those of a listener that will be closed cannot.
+ */
+static bool rests_for_rate(struct accept_source *source)
+{
+	const struct rate *rate = &source->proxy->config.connection_rate;
+	uint64_t wait_ns;
+
+	if (rate->count == 0 || source->state == SOURCE_LEAVING)
+		return false;
+	wait_ns = bucket_wait_ns(&source->proxy->limit->bucket, rate, clock_exact_ns());
+	if (wait_ns > 0)
+		rest_for(source, wait_ns / 1000000 + 1);
+	return wait_ns > 0;
+}
+
+static void count_for_rate(const struct accept_source *source)
+{
+	const struct rate *rate = &source->proxy->config.connection_rate;
+
+	if (rate->count > 0)
+		bucket_take(&source->proxy->limit->bucket, rate, clock_exact_ns());
 }
 
 /* ---- one client ---- */
@@ -354,6 +386,8 @@ static enum accept_result take_slot(struct accept_source *source)
 	struct acceptor *acceptor = source->roster->acceptor;
 	struct connection_limit *own = &source->proxy->limit->connections;
 
+	if (rests_for_rate(source))
+		return ACCEPT_NOBODY;
 	if (!connection_limit_take(own)) {
 		log_held(source);
 		if (source->state == SOURCE_READY)
@@ -396,10 +430,12 @@ static enum accept_result accept_into_slot(struct accept_source *source)
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
 	source->rest_ms = PAUSE_MIN_MS;
-	if (admission_grant(proxy, source->index, &connection))
+	if (admission_grant(proxy, source->index, &connection)) {
+		count_for_rate(source);
 		dispatch_connection(&acceptor->dispatch, proxy, source->index, &connection);
-	else
+	} else {
 		process_give_slot(acceptor->process, proxy);
+	}
 	if (socket_of(source)->is_single) /* it was all there was */
 		(void)accept_failed(source, -ESHUTDOWN);
 	else if (source->state == SOURCE_LEAVING)

@@ -53,7 +53,7 @@ enum acceptor_state {
 /*
  *	         its proxy has all it may have        a connection of that ended
  *	READY ----------------------------> HELD ---------------------------> READY
- *	  |      EPERM, EACCES                        after 0.1 to 1 s
+ *	  |      EPERM, EACCES, connection-rate       after 0.1 to 1 s, or a token's time
  *	  |-------------------------------> RESTING ------------------------> READY
  *	  |      a roster without it, drain           its queue is empty, stop
  *	  |-------------------------------> LEAVING ------------------------> DONE
@@ -79,7 +79,7 @@ struct accept_source {
 	unsigned int burst;      /* how many clients a turn asks for */
 	unsigned int full_turns; /* turns in a row that got them all */
 	unsigned int rest_ms;    /* how long it rests the next time */
-	uint64_t rest_due_ms;    /* RESTING: until then, by clock_ms() */
+	uint64_t rest_due_ms;    /* RESTING: until then, by clock_exact_ms() */
 	struct event readable;
 };
 

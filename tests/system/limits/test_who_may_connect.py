@@ -4,6 +4,7 @@
 import os
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -132,3 +133,21 @@ def test_max_connections_of_one_proxy_leaves_others_alone(stage):
     for end in pairs[0]:
         end.close()
     assert one.accept(5).recv(1) == b"y"
+
+
+def test_rate_of_a_proxy(stage):
+    """Nobody is refused: those past it wait, and other proxies are not held up."""
+    one, other = stage.backend(echo), stage.backend(echo)
+    proxy = stage.proxy("-c", stage.file(
+        "a.conf", section(one, "127.0.0.1:0", name="one", options="connection-rate = 20/s 5")
+        + section(other, "127.0.0.1:0", name="other")), sockets=2)
+    began = time.monotonic()
+    for _ in range(25):
+        assert outcome_of(stage, proxy.listening[0]) == "served"
+    assert time.monotonic() - began > 0.9, "20 of them had to wait for 1 s in all"
+    waiting = [stage.connect(proxy.listening[0]) for _ in range(20)]
+    for _ in range(25):
+        assert outcome_of(stage, proxy.listening[1]) == "served"
+    for client in waiting:
+        client.close()
+    proxy.assert_rests()

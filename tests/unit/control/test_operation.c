@@ -65,7 +65,7 @@ static void test_sequences(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		struct operation_queue queue = { OPERATION_NONE };
+		struct operation_queue queue = { .current = OPERATION_NONE };
 		char seen[16] = "";
 
 		for (size_t j = 0; table[i].asked[j]; j++)
