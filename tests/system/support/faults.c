@@ -23,7 +23,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
@@ -123,8 +122,8 @@ int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 	struct sockaddr_un bound = { 0 };
 	socklen_t size = sizeof(bound);
 
-	if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0 &&
-	    bound.sun_family == AF_UNIX && strstr(bound.sun_path, "forbidden") && is_on("accept")) {
+	if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0 && bound.sun_family == AF_UNIX &&
+	    strstr(bound.sun_path, "forbidden") && is_on("accept")) {
 		errno = EACCES;
 		return -1;
 	}
