@@ -37,7 +37,6 @@ struct proxy_limit {
 
 struct proxy {
 	struct proxy_config config; /* owned */
-	bool access_log;            /* the process's setting at that time */
 	struct backend *backend;
 	struct listener **listeners; /* one for each listen line; a reference each */
 	size_t n_listeners;
@@ -45,6 +44,7 @@ struct proxy {
 	size_t n_sockets;
 	struct proxy_limit *limit; /* a reference */
 	atomic_uint refs;          /* its generation's, each session's */
+	bool access_log;           /* the process's setting at that time */
 	struct mailbox *home;      /* the main thread's; borrowed */
 	struct message unused;
 };

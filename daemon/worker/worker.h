@@ -35,10 +35,11 @@ struct worker {
 	struct process *process;
 	pthread_t thread;
 	bool started;
+	bool finishing;                 /* no more will come */
+	bool is_polling, is_idle;       /* the main thread's notes of these messages */
 	atomic_uint load;               /* sessions, those on their way here included; any thread */
 	STAILQ_HEAD(, arrival) arrived; /* connections that wait for memory here */
 	struct event retry;             /* looks after them */
-	bool finishing;                 /* no more will come */
 	struct message ping;            /* say that you are alive */
 	struct message finish;          /* no more connections come */
 	struct message drain;           /* the process is about to end */
@@ -48,8 +49,6 @@ struct worker {
 	struct message polling; /* it runs */
 	struct message pong;
 	struct message idle; /* no more come, and it has none left */
-	/* The main thread's notes of that. */
-	bool is_polling, is_idle;
 };
 
 /*

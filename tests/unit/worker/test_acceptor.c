@@ -68,6 +68,7 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 	}
 	info.tcpi_unacked = fakes[fd - FIRST_FD].queued;
 	memcpy(value, &info, sizeof(info));
+	*len = sizeof(info);
 	return 0;
 }
 
