@@ -471,6 +471,27 @@ def test_stop_while_a_reload_waits_for_a_name(stage, answer):
         assert service.proxy.wait(20) == 0, "the resolver would wait for 30 s"
 
 
+def test_clients_of_a_drain_beside_a_reload_that_hangs_are_refused(stage):
+    """The listeners cannot be closed while the reload looks at them, and must not let anybody wait."""
+    server, backend, address = NameServer(stage), stage.backend(), free_address()
+    path = stage.path("old.sock")
+    service = Service(stage, section(backend, address, path), sockets=2, handover=server.handover)
+    client, connection = stage.live_pair(backend, address)
+    server.holding = True
+    service.write(section(backend, address, path, f"host.test:{free_port()}"))
+    service.proxy.signal(signal.SIGHUP)
+    wait_until(lambda: server.held, "the name is looked up")
+    service.proxy.signal(signal.SIGTERM)
+    service.proxy.wait_log("stopping")
+    wait_until(lambda: refuses(address), "TCP clients are refused")
+    assert not os.path.exists(path)
+    exchange(client, connection, seed=stage.seed)
+    server.let_go()
+    client.close()
+    connection.close()
+    assert service.proxy.wait(10) == 0
+
+
 # ---- all together ----
 
 
