@@ -53,10 +53,14 @@ struct proxy_config {
 	bool has_backend;
 	struct sfront_address backend; /* SFRONT_TCP with a host */
 	struct place backend_place;
-	struct sfront_options *options; /* owned; of the listeners */
-	struct source_list access;      /* owned: allow and deny, in their order */
-	uint64_t max_connections;       /* 0: no limit of its own */
-	struct rate connection_rate;    /* .count 0: none */
+	struct sfront_options *options;           /* owned; of the listeners */
+	struct source_list access;                /* owned: allow and deny, in their order */
+	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */
+	struct source_list accept_proxy_protocol; /* owned: who begins with a header */
+	struct source_list trusted_tlvs;          /* owned: whose 0xE0 and 0xE1 are passed on */
+	uint64_t header_timeout_ms;               /* how long a header may take to come */
+	uint64_t max_connections;                 /* 0: no limit of its own */
+	struct rate connection_rate;              /* .count 0: none */
 	uint64_t connect_timeout_ms;
 	bool connect_retry;
 	uint64_t idle_timeout_ms;

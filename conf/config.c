@@ -44,6 +44,8 @@ void proxy_config_clear(struct proxy_config *proxy)
 	free(proxy->listen);
 	sfront_options_free(proxy->options);
 	source_list_clear(&proxy->access);
+	source_list_clear(&proxy->accept_proxy_protocol);
+	source_list_clear(&proxy->trusted_tlvs);
 }
 
 void config_drop_proxies(struct config *config)
@@ -65,6 +67,7 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 {
 	struct proxy_config proxy = {
 		.place = *place,
+		.header_timeout_ms = 5 * 1000,
 		.connect_timeout_ms = 10 * 1000,
 		.connect_retry = true,
 		.idle_timeout_ms = SFRONT_INFINITY_MS,

@@ -174,6 +174,25 @@ static int parse_rate(const struct value *value, struct sfront_error *err)
 	return rate_parse(value->text, value->field, err);
 }
 
+/* A list of whom to trust: there is no order of allowing and denying in it. */
+static int parse_sources(const struct value *value, struct sfront_error *err)
+{
+	return source_list_add(value->field, value->text, true, err);
+}
+
+static int parse_header_version(const struct value *value, struct sfront_error *err)
+{
+	static const char *const versions[] = { "no", "v1", "v2" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(versions); i++) {
+		if (strcasecmp(value->text, versions[i]) == 0) {
+			*(unsigned int *)value->field = i;
+			return 0;
+		}
+	}
+	return refuse(err, -EINVAL, "\"%s\" is none of no, v1 and v2", value->text);
+}
+
 static int parse_pipe_size(const struct value *value, struct sfront_error *err)
 {
 	uint64_t bytes;
@@ -328,6 +347,18 @@ static const struct row rows[] = {
 	  offsetof(struct proxy_config, max_connections) },
 	PROXY("connection-rate", "RATE", "new connections at most, such as 20/s (default: no limit)",
 	      parse_rate, connection_rate),
+	PROXY("send-proxy-protocol", "no|v1|v2",
+	      "tell the backend who the client is, by a header (default no)",
+	      parse_header_version, send_proxy_protocol),
+	{ { "accept-proxy-protocol", "accept-proxy-protocol", "SOURCE...",
+	    "proxies whose connections begin with a header that tells the client (default: nobody)",
+	    KEY_PROXY, false, true }, parse_sources,
+	  offsetof(struct proxy_config, accept_proxy_protocol) },
+	{ { "accept-proxy-protocol-tlvs", "accept-proxy-protocol-tlvs", "SOURCE...",
+	    "those of them whose words on UNIX and vsock clients are passed on (default: nobody)",
+	    KEY_PROXY, false, true }, parse_sources, offsetof(struct proxy_config, trusted_tlvs) },
+	PROXY("proxy-protocol-timeout", "TIME", "how long such a header may take to come (default 5s)",
+	      parse_duration, header_timeout_ms),
 	PROXY("connect-timeout", "TIME", "how long to try to reach the backend (default 10s)",
 	      parse_duration, connect_timeout_ms),
 	PROXY("connect-retry", "yes|no", "try a backend that refuses again (default yes)",

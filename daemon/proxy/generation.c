@@ -79,6 +79,7 @@ static int open_proxy(struct generation *generation, struct proxy_config *config
 	if (!proxy)
 		return failed_in(config, -EIO, err);
 	generation->proxies[generation->n_proxies++] = proxy;
+	proxy_warn_of_trust(proxy);
 	return note_bound(generation, proxy, err);
 }
 

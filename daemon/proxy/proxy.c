@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -108,6 +109,7 @@ static struct proxy_limit *limit_new(void)
 		return NULL;
 	atomic_init(&limit->refs, 1);
 	atomic_init(&limit->connections.max, UINT_MAX);
+	atomic_init(&limit->awaited.max, UINT_MAX);
 	return limit;
 }
 
@@ -227,5 +229,45 @@ void proxy_announce(const struct proxy *proxy, bool only_new)
 		log_line(socket->is_single ? LOG_DEBUG : LOG_INFO, "%s %s, backend %s",
 			 socket->is_single ? "serving" : "listening on", socket->text,
 			 backend_text(proxy->backend));
+	}
+}
+
+static bool trusts_everybody(const struct source_list *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct source *source = &list->rules[i].source;
+
+		if (source->kind == SOURCE_ANY ||
+		    (source->kind == SOURCE_PREFIX && source->prefix.bits == 0))
+			return true;
+	}
+	return false;
+}
+
+/* Whether others than this machine's own reach it by TCP. */
+static bool is_open_to_others(const struct listener_socket *socket)
+{
+	const struct sfront_sockaddr *addr = &socket->addr;
+
+	if (addr->len == 0)
+		return false;
+	if (addr->sa.any.sa_family == AF_INET)
+		return ntohl(addr->sa.in.sin_addr.s_addr) >> 24 != 127;
+	return addr->sa.any.sa_family == AF_INET6 && !IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
+}
+
+void proxy_warn_of_trust(const struct proxy *proxy)
+{
+	if (!trusts_everybody(&proxy->config.accept_proxy_protocol))
+		return;
+	for (size_t i = 0; i < proxy->n_sockets; i++) {
+		const struct listener_socket *socket = proxy_socket_at(proxy, i);
+
+		if (is_open_to_others(socket))
+			log_line(LOG_WARNING,
+				 "accept-proxy-protocol: whoever reaches %s may claim to be "
+				 "anybody; name the proxies in front of it instead, such as "
+				 "192.0.2.7 or loopback",
+				 socket->text);
 	}
 }

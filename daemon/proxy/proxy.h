@@ -30,9 +30,11 @@ struct proxy_socket {
 struct proxy_limit {
 	atomic_uint refs; /* a proxy each */
 	struct connection_limit connections;
-	struct bucket bucket;  /* of connection-rate; the acceptor's */
-	uint64_t full_said_ms; /* when the log last heard that it has all it may have; the
-				  acceptor's */
+	struct bucket bucket;            /* of connection-rate; the acceptor's */
+	struct connection_limit awaited; /* those that owe a PROXY protocol header */
+	uint64_t awaited_said_ms;        /* as full_said_ms, of these */
+	uint64_t full_said_ms;           /* when the log last heard that it has all it may have; the
+					    acceptor's */
 };
 
 struct proxy {
@@ -94,6 +96,9 @@ static inline struct listener_socket *proxy_socket_at(const struct proxy *proxy,
 {
 	return &proxy->sockets[index].listener->sockets[proxy->sockets[index].index];
 }
+
+/* Warns where whoever can reach a socket is trusted to say who its client is. */
+void proxy_warn_of_trust(const struct proxy *proxy);
 
 /*
  * Says in the log what it listens on, free ports resolved.  @only_new: and no

@@ -39,6 +39,22 @@ void endpoint_init_backend(struct endpoint *end)
 	end->is_backend = true;
 }
 
+struct sfront_connection endpoint_connection(const struct endpoint *end)
+{
+	struct sfront_connection connection = {
+		.read_fd = end->read_fd,
+		.write_fd = end->write_fd,
+		.read_stream = (enum sfront_stream)end->read_stream,
+		.write_stream = (enum sfront_stream)end->write_stream,
+		.peer.len = sizeof(connection.peer.sa),
+	};
+
+	if (end->read_fd < 0 ||
+	    getpeername(end->read_fd, &connection.peer.sa.any, &connection.peer.len) < 0)
+		connection.peer.len = 0;
+	return connection;
+}
+
 static void close_fd(int *fd, bool restore)
 {
 	if (*fd < 0)

@@ -68,6 +68,12 @@ void endpoint_init_client(struct endpoint *end, const struct sfront_connection *
 /* A backend, without a descriptor so far. */
 void endpoint_init_backend(struct endpoint *end);
 
+/*
+ * The connection of an end, with who is at its other side by the word of the kernel, which
+ * is asked; its descriptors stay the end's.
+ */
+struct sfront_connection endpoint_connection(const struct endpoint *end);
+
 /* Carries an end of stream: no more will be written. */
 void endpoint_finish(struct endpoint *end);
 

@@ -27,6 +27,7 @@ struct pending {
 	size_t capacity;       /* of the pipe, or of data */
 	size_t offset;         /* in data, of the first byte not yet written */
 	size_t length;         /* bytes not yet written */
+	size_t own;            /* the first so many are ours, and not what an end has sent */
 	unsigned char data[];
 };
 

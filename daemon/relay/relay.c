@@ -212,6 +212,18 @@ static void note_read_failure(struct endpoint *from, ssize_t n)
 	from->bulk = false;
 }
 
+/* Counts @n bytes that the peer took: what we have said ourselves comes first. */
+static void note_taken(struct endpoint *from, size_t n)
+{
+	struct pending *pending = from->pending;
+	size_t own = n < pending->own ? n : pending->own;
+
+	pending->own -= own;
+	pending->offset += n;
+	pending->length -= n;
+	from->moved += n - own;
+}
+
 static enum relay_result flush_memory(struct pipe_pool *pool, struct endpoint *from, int *ret_error)
 {
 	struct pending *pending = from->pending;
@@ -221,9 +233,7 @@ static enum relay_result flush_memory(struct pipe_pool *pool, struct endpoint *f
 
 	if (n < 0)
 		return write_failed(n, ret_error);
-	from->moved += (uint64_t)n;
-	pending->offset += (size_t)n;
-	pending->length -= (size_t)n;
+	note_taken(from, (size_t)n);
 	if (pending->length > 0)
 		return starved ? RELAY_NO_MEMORY : RELAY_BLOCKED;
 

@@ -9,25 +9,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct connection_id;
 struct endpoint;
 struct sfront_connection;
 
 /* What only the beginning of a connection can tell. */
 struct access_note {
 	uint64_t started_ms; /* by the exact clock */
-	char client[];
+	char texts[];        /* the id, NUL, the client */
 };
 
 /* What is said of a connection; the texts are borrowed. */
 struct access_record {
-	const char *client, *listener, *backend;
+	const char *id, *client, *listener, *backend;
 	uint64_t up, down; /* bytes */
 	uint64_t duration_ms;
 	const char *reason;
 };
 
 /* For the caller to free; NULL: out of memory, the record will be without a duration. */
-struct access_note *access_note_new(const struct sfront_connection *connection);
+struct access_note *access_note_new(const struct sfront_connection *connection,
+				    const struct connection_id *id);
+
+/* The client turns out to be another.  Without memory, *@note stays as it is. */
+void access_note_change(struct access_note **note, const struct sfront_connection *connection,
+			const struct connection_id *id);
+
+static inline const char *access_note_id(const struct access_note *note)
+{
+	return note->texts;
+}
 
 /* Who the client is.  Without a note the kernel is asked: its descriptors are to be open. */
 void access_log_format_client(const struct access_note *note, const struct endpoint *client,

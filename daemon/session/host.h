@@ -22,6 +22,8 @@ struct session_host;
 struct session_host_ops {
 	/* a session of that proxy was freed; its slot is free */
 	void (*ended)(struct session_host *host, struct proxy *proxy);
+	/* a session of that proxy waits for its client's header no longer */
+	void (*header_settled)(struct session_host *host, struct proxy *proxy);
 	void (*failed)(struct session_host *host); /* the only connection of the process failed */
 	void (*cut)(struct session_host *host);    /* a session was cut, and will end */
 };

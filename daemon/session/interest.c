@@ -33,6 +33,8 @@ enum watch interest_of(const struct session *session, struct endpoint *end)
 	if (end->read_fd < 0)
 		return WATCH_NOTHING;
 	switch ((enum session_state)session->state) {
+	case SESSION_AWAITING_HEADER:
+		return readable;
 	case SESSION_CONNECTING:
 		return is_socket(end->read_stream) ? WATCH_GONE : WATCH_NOTHING;
 	case SESSION_RELAYING:

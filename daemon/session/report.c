@@ -4,6 +4,8 @@
  */
 #include "daemon/session/report.h"
 
+#include <stdio.h>
+
 #include "daemon/backend/backend.h"
 #include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
@@ -11,10 +13,17 @@
 #include "daemon/session/host.h"
 #include "daemon/session/state.h"
 
+/* A header that was sent before the client's bytes is on its way too, and is not counted. */
+static uint64_t without(uint64_t moved, uint64_t undelivered)
+{
+	return undelivered < moved ? moved - undelivered : 0;
+}
+
 void report_end(const struct session *session, bool reset, const char *reason)
 {
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
 	struct access_record record = {
+		.id = session->note ? access_note_id(session->note) : "-",
 		.client = client,
 		.listener = proxy_socket_at(session->proxy, session->socket)->text,
 		.backend = backend_text(session->proxy->backend),
@@ -27,8 +36,8 @@ void report_end(const struct session *session, bool reset, const char *reason)
 	if (!session->proxy->access_log)
 		return;
 	if (reset) {
-		record.up -= endpoint_undelivered(&session->backend);
-		record.down -= endpoint_undelivered(&session->client);
+		record.up = without(record.up, endpoint_undelivered(&session->backend));
+		record.down = without(record.down, endpoint_undelivered(&session->client));
 	}
 	access_log_format_client(session->note, &session->client, client, sizeof(client));
 	access_log_write(&record);
@@ -53,4 +62,34 @@ void report_failure(const struct session *session, const char *reason)
 		 backend_text(session->proxy->backend), reason, client,
 		 proxy_socket_at(session->proxy, session->socket)->text,
 		 dropped > 0 ? "; similar messages were held back" : "");
+}
+
+void report_turned_away(const struct proxy *proxy, size_t socket, const char *client,
+			const char *reason)
+{
+	static struct log_limit limit;
+	char held_back[64] = "";
+	unsigned int dropped;
+
+	if (proxy->access_log || !log_wants(LOG_NOTICE) || !log_limit_passes(&limit, &dropped))
+		return;
+	if (dropped > 0)
+		snprintf(held_back, sizeof(held_back), "; %u more were refused since the last line",
+			 dropped);
+	log_line(LOG_NOTICE, "%s: client %s %s%s", proxy_socket_at(proxy, socket)->text, client,
+		 reason, held_back);
+}
+
+void report_refusal(const struct session *session, const char *reason)
+{
+	char client[SFRONT_ADDRESS_TEXT_SIZE];
+
+	access_log_format_client(session->note, &session->client, client, sizeof(client));
+	if (!session->single) {
+		report_turned_away(session->proxy, session->socket, client, reason);
+		return;
+	}
+	session->host->ops->failed(session->host);
+	log_line(LOG_ERR, "%s: client %s %s",
+		 proxy_socket_at(session->proxy, session->socket)->text, client, reason);
 }

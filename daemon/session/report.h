@@ -7,7 +7,9 @@
 #define DAEMON_SESSION_REPORT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
+struct proxy;
 struct session;
 
 /*
@@ -22,5 +24,15 @@ void report_end(const struct session *session, bool reset, const char *reason);
  * that serves a single connection says so with its exit status too.
  */
 void report_failure(const struct session *session, const char *reason);
+
+/*
+ * A client is sent away before a backend was asked for.  The access log has each; a log
+ * without one hears of it once a second, and how many others there were.
+ */
+void report_turned_away(const struct proxy *proxy, size_t socket, const char *client,
+			const char *reason);
+
+/* The same of a session; one that serves a single connection says so as above. */
+void report_refusal(const struct session *session, const char *reason);
 
 #endif

@@ -7,6 +7,7 @@
 #include "daemon/session/session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/backend/connect.h"
@@ -15,6 +16,8 @@
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
 #include "daemon/session/access_log.h"
+#include "daemon/session/connection_id.h"
+#include "daemon/session/header.h"
 #include "daemon/session/host.h"
 #include "daemon/session/interest.h"
 #include "daemon/session/reason.h"
@@ -41,6 +44,7 @@
 
 /* ---- what is waited for ---- */
 
+static void await_header(struct session *session);
 static void end_ready(evutil_socket_t fd, short what, void *arg);
 static void peer_writable(evutil_socket_t fd, short what, void *arg);
 
@@ -48,12 +52,14 @@ static bool watch_both(struct session *session)
 {
 	struct event_base *base = session->host->loop.base;
 	struct endpoint *client = &session->client, *backend = &session->backend;
+	/* What is pending before there is a backend waits for it. */
+	bool flows = session->state >= SESSION_RELAYING && !session->starved;
 	bool ok = true;
 
 	ok &= watch_end(base, client, interest_of(session, client), end_ready);
 	ok &= watch_end(base, backend, interest_of(session, backend), end_ready);
-	ok &= watch_pending(base, client, !session->starved, peer_writable);
-	ok &= watch_pending(base, backend, !session->starved, peer_writable);
+	ok &= watch_pending(base, client, flows, peer_writable);
+	ok &= watch_pending(base, backend, flows, peer_writable);
 	return ok;
 }
 
@@ -96,8 +102,19 @@ static void hold(struct session *session)
 {
 	if (session->host->draining)
 		session_deadline_by(session, DEADLINE_HELD, HELD_MS);
-	if (!is_socket(session->client.read_stream))
+	if (session->state == SESSION_CONNECTING && !is_socket(session->client.read_stream))
 		session_deadline_by(session, DEADLINE_LOOK, LOOK_MS);
+}
+
+static void leave_awaiting_header(struct session *session)
+{
+	struct session_host *host = session->host;
+
+	if (session->timing) {
+		timers_clear(&session->timing->timers, DEADLINE_HEADER);
+		timers_clear(&session->timing->timers, DEADLINE_HELD);
+	}
+	host->ops->header_settled(host, session->proxy);
 }
 
 static void leave_connecting(struct session *session)
@@ -128,7 +145,9 @@ static void count_served(struct session_host *host)
 /* The only place where the state changes: what ends with the old one, and begins with the new. */
 static void session_enter(struct session *session, enum session_state state)
 {
-	if (session->state == SESSION_CONNECTING) {
+	if (session->state == SESSION_AWAITING_HEADER) {
+		leave_awaiting_header(session);
+	} else if (session->state == SESSION_CONNECTING) {
 		count_held(session->host, -1);
 		leave_connecting(session);
 	}
@@ -136,6 +155,10 @@ static void session_enter(struct session *session, enum session_state state)
 
 	switch (state) {
 	case SESSION_NEW:
+		break;
+	case SESSION_AWAITING_HEADER:
+		timeouts_set(session);
+		hold(session);
 		break;
 	case SESSION_CONNECTING:
 		count_held(session->host, 1);
@@ -175,6 +198,12 @@ static void session_close(struct session *session, bool reset, const char *reaso
 	slab_give(&host->sessions, session);
 	host->ops->ended(host, proxy);
 	proxy_unref(proxy);
+}
+
+static void session_refuse(struct session *session, const char *reason)
+{
+	report_refusal(session, reason);
+	session_close(session, true, reason);
 }
 
 static void session_fail(struct session *session, const char *reason)
@@ -390,7 +419,9 @@ static void end_ready(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (session->state == SESSION_CONNECTING)
+	if (session->state == SESSION_AWAITING_HEADER)
+		await_header(session);
+	else if (session->state == SESSION_CONNECTING)
 		left_while_awaiting(session);
 	else if (watch == WATCH_READABLE)
 		session_turn(session, end);
@@ -407,6 +438,22 @@ static void peer_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the beginning ---- */
 
+/*
+ * The backend is told who the client is, whether that has sent anything or not.  False: not
+ * all of it is sent yet, or the session is gone.
+ */
+static bool send_header(struct session *session)
+{
+	struct endpoint *client = &session->client;
+	int error = 0;
+	enum relay_result result = relay_flush(&session->host->pipes, client, &error);
+
+	if (result == RELAY_MOVED)
+		return true;
+	bytes_handled(session, client, result, error);
+	return false;
+}
+
 static void begin_relay(struct session *session, int fd, int error)
 {
 	struct endpoint *backend = &session->backend;
@@ -414,8 +461,9 @@ static void begin_relay(struct session *session, int fd, int error)
 	backend->read_fd = backend->write_fd = fd;
 	backend->broken = (uint8_t)error;
 	session_enter(session, SESSION_RELAYING);
-	/* Most clients have sent something by now. */
-	session_turn(session, &session->client);
+	if (!session->client.pending || send_header(session))
+		/* Most clients have sent something by now. */
+		session_turn(session, &session->client);
 }
 
 static void backend_answered(void *arg, int fd, int error, const char *reason)
@@ -433,15 +481,42 @@ static void backend_answered(void *arg, int fd, int error, const char *reason)
 static void connect_backend(struct session *session)
 {
 	int error = 0;
-	int fd = attempt_start(&session->host->loop, session->proxy->backend, backend_answered,
-			       session, &session->attempt, &error);
+	int fd = -ENOMEM;
 
+	if (header_prepare(session))
+		fd = attempt_start(&session->host->loop, session->proxy->backend, backend_answered,
+				   session, &session->attempt, &error);
 	if (fd >= 0) {
 		begin_relay(session, fd, error);
 		return;
 	}
 	if (fd != -EINPROGRESS)
 		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
+	session_watch(session);
+}
+
+/* Looks whether the client's header has come.  May free the session. */
+static void await_header(struct session *session)
+{
+	char reason[HEADER_REASON_SIZE];
+
+	switch (header_take(session, reason)) {
+	case HEADER_READ:
+		session_enter(session, SESSION_CONNECTING);
+		connect_backend(session);
+		return;
+	case HEADER_REFUSED:
+		session_refuse(session, reason);
+		return;
+	case HEADER_AWAITED:
+		if (session->proxy->config.header_timeout_ms != SFRONT_INFINITY_MS)
+			session_deadline_by(session, DEADLINE_HEADER,
+					    session->proxy->config.header_timeout_ms);
+		break;
+	case HEADER_NO_MEMORY:
+		session->starved = true;
+		break;
+	}
 	session_watch(session);
 }
 
@@ -462,6 +537,10 @@ static void session_resume(struct session *session)
 	session->starved = false;
 	timeouts_set(session);
 	switch ((enum session_state)session->state) {
+	case SESSION_AWAITING_HEADER:
+		hold(session);
+		await_header(session);
+		break;
 	case SESSION_CONNECTING:
 		hold(session);
 		if (session->attempt)
@@ -519,10 +598,22 @@ static void time_out(struct session *session, enum deadline which)
 			      session->state == SESSION_ABORTING ? session->reason : reason);
 }
 
+static void no_header_within(struct session *session, uint64_t ms)
+{
+	char within[32], reason[HEADER_REASON_SIZE];
+
+	snprintf(within, sizeof(within), "%g s", (double)ms / 1000);
+	header_format_missing(session, within, reason);
+	session_refuse(session, reason);
+}
+
 static void let_go(struct session *session)
 {
 	session->host->ops->cut(session->host);
-	session_fail(session, "no connection within 5 s while the process drains");
+	if (session->state == SESSION_AWAITING_HEADER)
+		no_header_within(session, HELD_MS);
+	else
+		session_fail(session, "no connection within 5 s while the process drains");
 }
 
 static void deadline_over(struct session *session, enum deadline which)
@@ -536,6 +627,9 @@ static void deadline_over(struct session *session, enum deadline which)
 		break;
 	case DEADLINE_LOOK:
 		look(session);
+		break;
+	case DEADLINE_HEADER:
+		no_header_within(session, session->proxy->config.header_timeout_ms);
 		break;
 	case DEADLINE_HELD:
 		let_go(session);
@@ -601,6 +695,13 @@ static void rescue_fired(evutil_socket_t fd, short what, void *arg)
 
 /* ---- whoever runs it ---- */
 
+static void note_beginning(struct session *session, const struct sfront_connection *connection)
+{
+	struct connection_id id = connection_id_next();
+
+	session->note = access_note_new(connection, &id);
+}
+
 void session_start(struct session_host *host, struct proxy *proxy, size_t socket,
 		   const struct sfront_connection *connection)
 {
@@ -612,14 +713,20 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	session->single = proxy_socket_at(proxy, socket)->is_single;
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);
-	if (proxy->access_log)
-		session->note = access_note_new(connection);
+	if (proxy->access_log || connection->header_due)
+		note_beginning(session, connection);
+	if (connection->header_due)
+		session_enter(session, SESSION_AWAITING_HEADER);
 	if (host->cutting) {
 		session_cut(session);
 		return;
 	}
-	session_enter(session, SESSION_CONNECTING);
 	session->came_back = own_sockets_take(connection->read_fd, &connection->peer);
+	if (connection->header_due && !session->came_back) {
+		await_header(session);
+		return;
+	}
+	session_enter(session, SESSION_CONNECTING);
 	connect_or_end(session);
 }
 
@@ -647,7 +754,7 @@ static void bound_if_held(void *object)
 {
 	struct session *session = object;
 
-	if (session->state == SESSION_CONNECTING)
+	if (session->state == SESSION_AWAITING_HEADER || session->state == SESSION_CONNECTING)
 		hold(session);
 }
 

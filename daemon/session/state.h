@@ -22,7 +22,15 @@ struct proxy;
 struct session_host;
 
 /*
- *	      connected                  end of stream both ways
+ *	      a header is owed               it was read, and the client may connect
+ *	NEW -----------------> AWAITING_HEADER -----.
+ *	 |                           |              |
+ *	 | none is                   | none comes,  |
+ *	 '-----------------------.   | or may not   |
+ *	                         |   v              |
+ *	                         | CLOSED           |
+ *	    .--------------------+------------------'
+ *	    v connected                  end of stream both ways
  *	CONNECTING ------> RELAYING -------------------------------> CLOSED
  *	    |                 |                                        ^
  *	    | no backend,     | one side broke                         |
@@ -35,7 +43,8 @@ struct session_host;
  * Only session_enter() goes from one to another.
  */
 enum session_state {
-	SESSION_NEW, /* accepted; nothing was done yet */
+	SESSION_NEW,             /* accepted; nothing was done yet */
+	SESSION_AWAITING_HEADER, /* of the PROXY protocol, from the client */
 	SESSION_CONNECTING,
 	SESSION_RELAYING,
 	SESSION_ABORTING,

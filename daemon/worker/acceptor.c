@@ -16,7 +16,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "daemon/proxy/generation.h"
-#include "daemon/worker/admission.h"
+#include "daemon/session/admission.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/totals.h"
 #include "daemon/worker/worker.h"
@@ -216,6 +216,17 @@ static void log_held(const struct accept_source *source)
 			 source->proxy->config.name, connection_limit_used(&limit->connections));
 }
 
+static void log_awaited(const struct accept_source *source)
+{
+	struct proxy_limit *limit = source->proxy->limit;
+
+	if (is_due(&limit->awaited_said_ms))
+		log_line(LOG_NOTICE,
+			 "%s: %u clients owe a PROXY protocol header, which are as many as may: "
+			 "further clients wait",
+			 socket_of(source)->text, connection_limit_used(&limit->awaited));
+}
+
 /* The log hears of it once a second. */
 static void log_pause(const struct acceptor *acceptor, int error)
 {
@@ -381,6 +392,12 @@ static enum accept_result accept_failed(struct accept_source *source, int error)
 	return ACCEPT_NOBODY;
 }
 
+static void hold(struct accept_source *source)
+{
+	if (source->state == SOURCE_READY)
+		source_enter(source, SOURCE_HELD);
+}
+
 static enum accept_result take_slot(struct accept_source *source)
 {
 	struct acceptor *acceptor = source->roster->acceptor;
@@ -390,13 +407,19 @@ static enum accept_result take_slot(struct accept_source *source)
 		return ACCEPT_NOBODY;
 	if (!connection_limit_take(own)) {
 		log_held(source);
-		if (source->state == SOURCE_READY)
-			source_enter(source, SOURCE_HELD);
+		hold(source);
+		return ACCEPT_NOBODY;
+	}
+	if (!process_await_header(acceptor->process, source->proxy)) {
+		(void)connection_limit_give(own);
+		log_awaited(source);
+		hold(source);
 		return ACCEPT_NOBODY;
 	}
 	if (!connection_limit_take(&acceptor->process->limit)) {
 		/* Others of the proxy that wait for one are asked once any slot is free. */
 		(void)connection_limit_give(own);
+		process_settle_header(acceptor->process, source->proxy);
 		log_full(acceptor);
 		wait_as(acceptor, ACCEPTOR_FULL);
 		return ACCEPT_NO_SLOT;
@@ -414,27 +437,43 @@ static void note_left(struct accept_source *source)
 		source_finish(source);
 }
 
+static void give_slot(const struct accept_source *source)
+{
+	struct process *process = source->roster->acceptor->process;
+
+	process_settle_header(process, source->proxy);
+	process_give_slot(process, source->proxy);
+}
+
+static void dispatch(const struct accept_source *source, const struct sfront_connection *connection)
+{
+	struct acceptor *acceptor = source->roster->acceptor;
+
+	if (!connection->header_due)
+		process_settle_header(acceptor->process, source->proxy);
+	dispatch_connection(&acceptor->dispatch, source->proxy, source->index, connection);
+}
+
 /* The slots are taken. */
 static enum accept_result accept_into_slot(struct accept_source *source)
 {
 	struct acceptor *acceptor = source->roster->acceptor;
-	struct proxy *proxy = source->proxy;
 	struct sfront_connection connection;
 	int r = accept_from(source, &connection);
 
 	if (r < 0) {
 		/* It was held for a moment only, but another source may have wanted it just then.
 		 */
-		process_give_slot(acceptor->process, proxy);
+		give_slot(source);
 		return accept_failed(source, r);
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
 	source->rest_ms = PAUSE_MIN_MS;
-	if (admission_grant(proxy, source->index, &connection)) {
+	if (admission_grant(source->proxy, source->index, &connection)) {
 		count_for_rate(source);
-		dispatch_connection(&acceptor->dispatch, proxy, source->index, &connection);
+		dispatch(source, &connection);
 	} else {
-		process_give_slot(acceptor->process, proxy);
+		give_slot(source);
 	}
 	if (socket_of(source)->is_single) /* it was all there was */
 		(void)accept_failed(source, -ESHUTDOWN);
@@ -587,6 +626,7 @@ static void patience_over(evutil_socket_t fd, short what, void *arg)
 	turn_over(acceptor, source);
 	connection_limit_exceed(&source->proxy->limit->connections);
 	connection_limit_exceed(limit);
+	process_exceed_awaited(acceptor->process, source->proxy);
 	(void)accept_into_slot(source);
 }
 

@@ -26,6 +26,45 @@ void process_give_slot(struct process *process, struct proxy *proxy)
 	process_connections_changed(process);
 }
 
+static bool accepts_headers(const struct proxy *proxy)
+{
+	return proxy->config.accept_proxy_protocol.n > 0;
+}
+
+bool process_await_header(struct process *process, struct proxy *proxy)
+{
+	if (!accepts_headers(proxy))
+		return true;
+	if (!connection_limit_take(&proxy->limit->awaited))
+		return false;
+	if (connection_limit_take(&process->awaited))
+		return true;
+	/* Others of the proxy that wait for one are asked once any place is free. */
+	(void)connection_limit_give(&proxy->limit->awaited);
+	return false;
+}
+
+void process_exceed_awaited(struct process *process, struct proxy *proxy)
+{
+	if (!accepts_headers(proxy))
+		return;
+	connection_limit_exceed(&proxy->limit->awaited);
+	connection_limit_exceed(&process->awaited);
+}
+
+void process_settle_header(struct process *process, struct proxy *proxy)
+{
+	bool wanted;
+
+	if (!accepts_headers(proxy))
+		return;
+	/* Both, whatever the first one says. */
+	wanted = connection_limit_give(&proxy->limit->awaited);
+	wanted |= connection_limit_give(&process->awaited);
+	if (wanted)
+		mailbox_post(process->waiter.mailbox, process->waiter.slot_free);
+}
+
 /* An eighth, rounded up, is left to the others. */
 static unsigned int share_of_one(unsigned int max, size_t n_proxies)
 {
@@ -34,17 +73,24 @@ static unsigned int share_of_one(unsigned int max, size_t n_proxies)
 	return max - (max / 8 + (max % 8 != 0));
 }
 
+static unsigned int quarter_of(unsigned int max)
+{
+	return max < 4 ? 1 : max / 4;
+}
+
 void process_set_limit(struct process *process, unsigned int max)
 {
 	const struct generation *generation = process->generation;
 	unsigned int share = share_of_one(max, generation->n_proxies);
 
 	atomic_store(&process->limit.max, max);
+	atomic_store(&process->awaited.max, quarter_of(max));
 	for (size_t i = 0; i < generation->n_proxies; i++) {
 		struct proxy *proxy = generation->proxies[i];
 		uint64_t own = proxy->config.max_connections;
+		unsigned int most = own > 0 && own < share ? (unsigned int)own : share;
 
-		atomic_store(&proxy->limit->connections.max,
-			     own > 0 && own < share ? (unsigned int)own : share);
+		atomic_store(&proxy->limit->connections.max, most);
+		atomic_store(&proxy->limit->awaited.max, quarter_of(most));
 	}
 }

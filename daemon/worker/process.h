@@ -30,6 +30,7 @@ struct process {
 	bool interactive;                  /* stdin is the connection, and a terminal */
 	struct loop loop;                  /* the main thread's: signals, timers of the whole */
 	struct connection_limit limit;     /* changes; any thread */
+	struct connection_limit awaited;   /* the same, of those who owe a header */
 	unsigned int possible_connections; /* that there are descriptors for */
 	/* Who is told when a slot is free that somebody found none of: the acceptor. */
 	struct {
@@ -48,6 +49,19 @@ struct process {
 
 /* Gives back a slot of @proxy's and tells the waiter, if it wants one.  Any thread. */
 void process_give_slot(struct process *process, struct proxy *proxy);
+
+/*
+ * Who is accepted may owe a PROXY protocol header until it has sent it: takes a place for one
+ * of these, beside its slot.  False: a quarter of the slots is taken by others.  The giver of
+ * the next place will tell the waiter.  A proxy that accepts no header needs none.
+ */
+bool process_await_header(struct process *process, struct proxy *proxy);
+
+/* The same, whether there is a place or not. */
+void process_exceed_awaited(struct process *process, struct proxy *proxy);
+
+/* Gives the place back: the header is there, or is not awaited any more.  Any thread. */
+void process_settle_header(struct process *process, struct proxy *proxy);
 
 /* A connection has begun or ended: tells the observer, if it waits for that.  Any thread. */
 void process_connections_changed(struct process *process);

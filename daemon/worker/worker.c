@@ -43,6 +43,11 @@ static void session_ended(struct session_host *host, struct proxy *proxy)
 	connection_ended(worker_of(host), proxy);
 }
 
+static void session_settled_header(struct session_host *host, struct proxy *proxy)
+{
+	process_settle_header(worker_of(host)->process, proxy);
+}
+
 static void session_failed(struct session_host *host)
 {
 	atomic_store(&worker_of(host)->process->exit_status, 1);
@@ -55,6 +60,7 @@ static void session_was_cut(struct session_host *host)
 
 static const struct session_host_ops host_ops = {
 	.ended = session_ended,
+	.header_settled = session_settled_header,
 	.failed = session_failed,
 	.cut = session_was_cut,
 };
@@ -77,6 +83,8 @@ static void turn_away(struct arrival *arrival)
 	(void)setsockopt(arrival->connection.write_fd, SOL_SOCKET, SO_LINGER, &reset,
 			 sizeof(reset));
 	sfront_connection_close(&arrival->connection);
+	if (arrival->connection.header_due)
+		process_settle_header(arrival->worker->process, arrival->proxy);
 	connection_ended(arrival->worker, arrival->proxy);
 	proxy_unref(arrival->proxy);
 	free(arrival);

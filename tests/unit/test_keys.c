@@ -30,9 +30,11 @@ static void test_table(void **state)
 		assert_true(*key->help && key->help[strlen(key->help) - 1] != '.');
 		assert_null(strchr(key->help, '\n'));
 		assert_int_equal(key->is_switch, strcmp(key->argument, "yes|no") == 0);
-		assert_int_equal(key->is_list, strcmp(key->name, "listen") == 0 ||
-						       strcmp(key->name, "allow") == 0 ||
-						       strcmp(key->name, "deny") == 0);
+		assert_int_equal(key->is_list,
+				 strcmp(key->name, "listen") == 0 ||
+					 strcmp(key->name, "allow") == 0 ||
+					 strcmp(key->name, "deny") == 0 ||
+					 strncmp(key->name, "accept-proxy-", 13) == 0);
 		if (!sfront_option_find(key->name))
 			assert_non_null(strstr(key->help, "default"));
 	}
@@ -97,6 +99,20 @@ static const struct {
 	{ "pipe-size", "big", -EINVAL, 0 },
 	{ "drain-timeout", "infinity", 0, SFRONT_INFINITY_MS },
 	{ "drain-timeout", "0", 0, 0 },
+	{ "send-proxy-protocol", "no", 0, 0 },
+	{ "send-proxy-protocol", "v1", 0, 1 },
+	{ "send-proxy-protocol", "V2", 0, 2 },
+	{ "send-proxy-protocol", "2", -EINVAL, 0 },
+	{ "send-proxy-protocol", "yes", -EINVAL, 0 },
+	{ "send-proxy-protocol", NULL, -EINVAL, 0 },
+	{ "accept-proxy-protocol", "10.0.0.0/8 unix", 0, 0 },
+	{ "accept-proxy-protocol", "yes", -EINVAL, 0 },
+	{ "accept-proxy-protocol", NULL, -EINVAL, 0 },
+	{ "accept-proxy-protocol-tlvs", "uid:0", 0, 0 },
+	{ "accept-proxy-protocol-tlvs", "", -EINVAL, 0 },
+	{ "proxy-protocol-timeout", "250ms", 0, 250 },
+	{ "proxy-protocol-timeout", "infinity", 0, SFRONT_INFINITY_MS },
+	{ "proxy-protocol-timeout", "0", -ERANGE, 0 },
 	{ "connect-timeout", "5s", 0, 5000 },
 	{ "connection-rate", "20/s", 0, 20 },
 	{ "connection-rate", "600/min  50", 0, 600 },
@@ -138,6 +154,10 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "connection-rate", proxy->connection_rate.count, KEY_PROXY },
 		{ "allow", proxy->access.n, KEY_PROXY },
 		{ "deny", proxy->access.n, KEY_PROXY },
+		{ "send-proxy-protocol", proxy->send_proxy_protocol, KEY_PROXY },
+		{ "accept-proxy-protocol", proxy->accept_proxy_protocol.n, KEY_PROXY },
+		{ "accept-proxy-protocol-tlvs", proxy->trusted_tlvs.n, KEY_PROXY },
+		{ "proxy-protocol-timeout", proxy->header_timeout_ms, KEY_PROXY },
 		{ "max-connections", proxy->max_connections, KEY_PROXY },
 		{ "connect-timeout", proxy->connect_timeout_ms, KEY_PROXY },
 		{ "connect-retry", proxy->connect_retry, KEY_PROXY },

@@ -9,12 +9,14 @@ for the one before to have come through.
 import collections
 import os
 import re
+import signal
 import time
 
 import pytest
 
 from support.backend import Backend
 from support.proc import wait_until
+from support.proxy_protocol import read_header, v2
 from support.stage import need
 from support.streams import read_exactly
 
@@ -133,3 +135,49 @@ def test_request(stage, traced):
     waits = calls.pop("epoll_wait")
     assert waits <= 4, "an entry and a return for each of two waits"
     assert calls == {"recvfrom": 2, "sendto": 2}
+
+
+class Begun(Trace):
+    """Each call once, though another thread's came in between."""
+
+    def calls(self):
+        with open(self.path) as file:
+            return re.findall(r"^\d+ +(\w+)\(", file.read(), re.M)
+
+
+def calls_of_a_waiting_client(stage, options, said, expects_header=False):
+    """Everything that the client has to say is there when it is accepted."""
+    backend = low_port_backend(stage)
+    proxy = stage.proxy(*options, "127.0.0.1:0", backend.address)
+    trace = Begun(stage, proxy.pid)
+    for _ in range(2):
+        trace.take()
+        os.kill(proxy.pid, signal.SIGSTOP)
+        client = stage.connect(proxy.listening[0])
+        client.sendall(said + REQUEST)
+        os.kill(proxy.pid, signal.SIGCONT)
+        connection = backend.accept()
+        if expects_header:
+            read_header(connection)
+        read_exactly(connection, 64)
+        calls = trace.take()
+        client.close()
+        assert connection.recv(1) == b""
+        connection.close()
+        proxy.wait_released()
+    trace.strace.kill()
+    os.unlink(trace.path)
+    del calls["epoll_wait"], calls["restart_syscall"]
+    return calls
+
+
+def test_header_costs_a_peek_and_a_read(stage):
+    """One that is sent costs the look at both addresses, and one write."""
+    before = calls_of_a_waiting_client(stage, [], b"")
+    accepted = calls_of_a_waiting_client(stage, ["--accept-proxy-protocol=any"], v2())
+    sent = calls_of_a_waiting_client(stage, ["--send-proxy-protocol=v2"], b"", True)
+    both = ["--accept-proxy-protocol=any", "--send-proxy-protocol=v2"]
+    passed_on = calls_of_a_waiting_client(stage, both, v2(), True)
+    assert accepted - before == {"recvfrom": 2}
+    assert sent - before == {"getpeername": 1, "getsockname": 1, "sendto": 1}
+    assert passed_on - before == {"recvfrom": 2, "sendto": 1}

@@ -17,6 +17,7 @@
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session/access_log.h"
+#include "daemon/session/header.h"
 #include "daemon/session/host.h"
 #include "daemon/session/state.h"
 #include "tests/unit/simulated.h"
@@ -46,6 +47,8 @@ static struct {
 	int broken[2];
 	bool gone[2], left_nothing, awaits_window;
 	unsigned int maps_to_fail;
+	enum header_result header; /* that has come */
+	bool no_buffer;            /* for the header to the backend */
 	bool memory_is_short;
 } rig;
 
@@ -105,6 +108,13 @@ void __wrap_proxy_unref(struct proxy *proxy)
 	assert_ptr_equal(proxy, &rig.proxy);
 }
 
+static void make_pending(struct endpoint *end)
+{
+	end->pending = calloc(1, sizeof(*end->pending));
+	assert_non_null(end->pending);
+	end->pending->pipe[0] = -1;
+}
+
 static enum relay_result relayed(struct endpoint *from, int *ret_error)
 {
 	*ret_error = rig.error;
@@ -112,8 +122,7 @@ static enum relay_result relayed(struct endpoint *from, int *ret_error)
 		from->moved += 10;
 	if (!from->pending &&
 	    (rig.result == RELAY_BLOCKED || (rig.result == RELAY_NO_MEMORY && rig.keeps))) {
-		from->pending = calloc(1, sizeof(*from->pending));
-		from->pending->pipe[0] = -1;
+		make_pending(from);
 	} else if (from->pending && rig.result == RELAY_MOVED) {
 		pending_drop(&rig.host.pipes, from->pending);
 		from->pending = NULL;
@@ -203,11 +212,54 @@ void __wrap_endpoint_probe(const struct endpoint *end)
 	note("probe:%s", name(end));
 }
 
-struct access_note *__wrap_access_note_new(const struct sfront_connection *connection);
-struct access_note *__wrap_access_note_new(const struct sfront_connection *connection)
+struct access_note *__wrap_access_note_new(const struct sfront_connection *connection,
+					   const struct connection_id *id);
+struct access_note *__wrap_access_note_new(const struct sfront_connection *connection,
+					   const struct connection_id *id)
 {
 	(void)connection;
+	(void)id;
 	return NULL;
+}
+
+static void drop_partial(struct session *session)
+{
+	pending_drop(&rig.host.pipes, session->client.pending);
+	session->client.pending = NULL;
+}
+
+enum header_result __wrap_header_take(struct session *session, char reason[HEADER_REASON_SIZE]);
+enum header_result __wrap_header_take(struct session *session, char reason[HEADER_REASON_SIZE])
+{
+	note("look");
+	if (rig.header == HEADER_NO_MEMORY)
+		return HEADER_NO_MEMORY;
+	drop_partial(session);
+	if (rig.header == HEADER_AWAITED ||
+	    (rig.header == HEADER_READ && session->proxy->config.send_proxy_protocol > 0))
+		make_pending(&session->client);
+	snprintf(reason, HEADER_REASON_SIZE, "no header");
+	return rig.header;
+}
+
+bool __wrap_header_prepare(struct session *session);
+bool __wrap_header_prepare(struct session *session)
+{
+	if (session->proxy->config.send_proxy_protocol == 0 || session->client.pending)
+		return true;
+	note(rig.no_buffer ? "unprepared" : "prepare");
+	if (!rig.no_buffer)
+		make_pending(&session->client);
+	return !rig.no_buffer;
+}
+
+void __wrap_header_format_missing(const struct session *session, const char *within,
+				  char reason[HEADER_REASON_SIZE]);
+void __wrap_header_format_missing(const struct session *session, const char *within,
+				  char reason[HEADER_REASON_SIZE])
+{
+	(void)session;
+	snprintf(reason, HEADER_REASON_SIZE, "nothing within %s", within);
 }
 
 void __wrap_access_log_format_client(const struct access_note *note, const struct endpoint *client,
@@ -264,7 +316,19 @@ static void host_cut(struct session_host *host)
 	note("cut");
 }
 
-static const struct session_host_ops ops = { host_ended, host_failed, host_cut };
+static void host_settled_header(struct session_host *host, struct proxy *proxy)
+{
+	(void)host;
+	(void)proxy;
+	note("settled");
+}
+
+static const struct session_host_ops ops = {
+	.ended = host_ended,
+	.header_settled = host_settled_header,
+	.failed = host_failed,
+	.cut = host_cut,
+};
 
 /* ---- the rig ---- */
 
@@ -303,9 +367,10 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void start_with(uint8_t stream)
+static void start_owing(uint8_t stream, bool header_due)
 {
 	struct sfront_connection connection = {
+		.header_due = header_due,
 		.read_fd = CLIENT_FD,
 		.write_fd = is_socket(stream) ? CLIENT_FD : CLIENT_OUT_FD,
 		.read_stream = (enum sfront_stream)stream,
@@ -315,6 +380,11 @@ static void start_with(uint8_t stream)
 	assert_true(session_host_is_ready(&rig.host));
 	session_start(&rig.host, &rig.proxy, 0, &connection);
 	rig.session = slab_any(&rig.host.sessions);
+}
+
+static void start_with(uint8_t stream)
+{
+	start_owing(stream, false);
 }
 
 static const char *watched(const struct endpoint *end)
@@ -328,8 +398,8 @@ static const char *watched(const struct endpoint *end)
  */
 static const char *state_of_session(void)
 {
-	static const char *const names[] = { "new", "connecting", "relaying", "aborting",
-					     "closed" };
+	static const char *const names[] = { "new",      "awaiting", "connecting",
+					     "relaying", "aborting", "closed" };
 	const struct session *s = rig.session;
 	static char text[64];
 
@@ -485,6 +555,66 @@ static void client_is_found_gone(void)
 	rig.gone[0] = true;
 	simulated_advance(1000);
 }
+static void header_comes(void)
+{
+	rig.header = HEADER_READ;
+	assert_true(simulated_ready(CLIENT_FD, EV_READ));
+}
+static void more_comes(void)
+{
+	rig.header = HEADER_AWAITED;
+	assert_true(simulated_ready(CLIENT_FD, EV_READ));
+}
+static void something_else_comes(void)
+{
+	rig.header = HEADER_REFUSED;
+	assert_true(simulated_ready(CLIENT_FD, EV_READ));
+}
+static void header_starves(void)
+{
+	rig.header = HEADER_NO_MEMORY;
+	assert_true(simulated_ready(CLIENT_FD, EV_READ));
+}
+static void header_is_there_with_memory(void)
+{
+	rig.header = HEADER_READ;
+	simulated_advance(100);
+}
+static void buffer_is_back(void)
+{
+	rig.no_buffer = false;
+	simulated_advance(100);
+}
+static void file_is_read_on(void)
+{
+	rig.header = HEADER_READ;
+	simulated_advance(0);
+}
+static void time_for_the_header_is_over(void)
+{
+	simulated_advance(1500);
+}
+static void answered_and_takes_all(void)
+{
+	rig.result = RELAY_MOVED;
+	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+}
+static void answered_and_takes_some(void)
+{
+	rig.result = RELAY_BLOCKED;
+	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+}
+static void answered_and_breaks(void)
+{
+	rig.result = RELAY_WRITE_FAILED;
+	rig.error = ECONNRESET;
+	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+}
+static void drains(void)
+{
+	session_host_drain(&rig.host);
+	simulated_advance(1400);
+}
 static void second_passes(void)
 {
 	simulated_advance(1000);
@@ -508,6 +638,45 @@ static void all_is_read(void)
 static void connecting(void)
 {
 	start_with(SFRONT_STREAM_TCP);
+}
+static void awaiting(void)
+{
+	rig.header = HEADER_AWAITED;
+	rig.proxy.config.header_timeout_ms = 1500;
+	start_owing(SFRONT_STREAM_TCP, true);
+}
+static void awaiting_to_send(void)
+{
+	rig.proxy.config.send_proxy_protocol = 2;
+	awaiting();
+}
+static void awaiting_file(void)
+{
+	rig.header = HEADER_AWAITED;
+	rig.proxy.config.header_timeout_ms = SFRONT_INFINITY_MS;
+	start_owing(SFRONT_STREAM_FILE, true);
+}
+static void awaiting_without_memory(void)
+{
+	rig.header = HEADER_NO_MEMORY;
+	rig.proxy.config.header_timeout_ms = 1500;
+	start_owing(SFRONT_STREAM_TCP, true);
+}
+static void connecting_to_send(void)
+{
+	rig.proxy.config.send_proxy_protocol = 2;
+	connecting();
+}
+static void unprepared(void)
+{
+	rig.no_buffer = true;
+	connecting_to_send();
+}
+static void sending(void)
+{
+	connecting_to_send();
+	rig.result = RELAY_BLOCKED;
+	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
 }
 static void without_attempt(void)
 {
@@ -585,6 +754,37 @@ static const struct row {
 	void (*happens)(void);
 	const char *state, *done;
 } rows[] = {
+	{ awaiting, header_comes, "connecting client=g backend=-", "look settled connect" },
+	{ awaiting, more_comes, "awaiting client=r backend=-", "look" },
+	{ awaiting, something_else_comes, "closed",
+	  "look settled up=0 down=0 \"no header\" reset:client reset:backend" },
+	{ awaiting, header_starves, "awaiting client=- backend=-", "look" },
+	{ awaiting, second_passes, "awaiting client=r backend=-", "" },
+	{ awaiting, drains, "awaiting client=r backend=-", "" },
+	{ awaiting, time_for_the_header_is_over, "closed",
+	  "settled up=0 down=0 \"nothing within 1.5 s\" reset:client reset:backend" },
+	{ awaiting, is_cut, "closed",
+	  "cut settled up=0 down=0 \"cut\" reset:client reset:backend" },
+	{ awaiting_file, file_is_read_on, "connecting client=- backend=-", "look settled connect" },
+	{ awaiting_without_memory, memory_is_back, "awaiting client=- backend=-", "look" },
+	{ awaiting_without_memory, header_is_there_with_memory, "connecting client=g backend=-",
+	  "look settled connect" },
+	{ awaiting_to_send, header_comes, "connecting client=g backend=-", "look settled connect" },
+
+	{ connecting_to_send, answered_and_takes_all, "relaying client=r backend=r",
+	  "flush:client read:client" },
+	{ connecting_to_send, answered_and_takes_some, "relaying client=-w backend=r",
+	  "flush:client" },
+	{ connecting_to_send, answered_and_breaks, "aborting client=- backend=r", "flush:client" },
+	{ connecting_to_send, client_is_reset, "closed",
+	  "cancel up=0 down=0 \"client left while the backend was awaited\" close:client "
+	  "close:backend" },
+	{ unprepared, memory_is_back, "connecting client=g backend=-", "unprepared" },
+	{ unprepared, buffer_is_back, "connecting client=g backend=-", "prepare connect" },
+	{ sending, backend_takes_all, "relaying client=r backend=r", "flush:client" },
+	{ sending, backend_takes_some, "relaying client=-w backend=r", "flush:client" },
+	{ sending, backend_moves, "relaying client=-w backend=r", "read:backend" },
+
 	{ connecting, answered, "relaying client=r backend=r", "read:client" },
 	{ connecting, failed, "closed",
 	  "said up=0 down=0 \"connect failed: out of luck\" reset:client reset:backend" },
@@ -720,6 +920,76 @@ static void test_idle_timeout_is_counted_since_the_last_byte(void **state)
 	assert_done("up=400 down=400 \"idle timeout\" reset:client reset:backend");
 }
 
+static void test_header_that_is_there_at_once_sets_no_deadline(void **state)
+{
+	(void)state;
+	rig.proxy.config.header_timeout_ms = 1500;
+	rig.header = HEADER_READ;
+	start_owing(SFRONT_STREAM_TCP, true);
+	assert_session("connecting client=g backend=-");
+	assert_null(rig.session->timing);
+	assert_done("look settled connect");
+}
+
+static void test_time_for_the_header_is_counted_once(void **state)
+{
+	(void)state;
+	awaiting();
+	simulated_advance(1400);
+	more_comes();
+	simulated_advance(99);
+	assert_session("awaiting client=r backend=-");
+	simulated_advance(1);
+	assert_session("closed");
+}
+
+/* It is no limit of what follows. */
+static void test_time_for_the_header_ends_with_it(void **state)
+{
+	(void)state;
+	awaiting();
+	header_comes();
+	simulated_advance(100000);
+	assert_session("connecting client=g backend=-");
+	answered();
+	simulated_advance(100000);
+	assert_session("relaying client=r backend=r");
+}
+
+static void test_drain_bounds_who_owes_a_header(void **state)
+{
+	(void)state;
+	awaiting_file();
+	session_host_drain(&rig.host);
+	rig.header = HEADER_NO_MEMORY; /* else a plain file is looked at without end */
+	rig.done[0] = '\0';
+	simulated_advance(5000);
+	assert_session("closed");
+	assert_non_null(
+		strstr(rig.done, "cut said settled up=0 down=0 \"nothing within 5 s\"")
+			?: strstr(rig.done, "cut settled up=0 down=0 \"nothing within 5 s\""));
+}
+
+static void test_host_that_cuts_takes_nobody_who_owes_a_header(void **state)
+{
+	(void)state;
+	rig.host.cutting = true;
+	start_owing(SFRONT_STREAM_TCP, true);
+	assert_session("closed");
+	assert_done("cut settled up=0 down=0 \"cut\" reset:client reset:backend");
+}
+
+static void test_single_connection_without_a_header_fails(void **state)
+{
+	(void)state;
+	rig.listener_socket.is_single = true;
+	rig.header = HEADER_REFUSED;
+	start_owing(SFRONT_STREAM_PIPE, true);
+	assert_session("closed");
+	assert_done(
+		"look failed said settled up=0 down=0 \"no header\" reset:client reset:backend");
+}
+
 static void test_nobody_is_idle_while_the_kernel_delivers(void **state)
 {
 	(void)state;
@@ -732,7 +1002,7 @@ static void test_nobody_is_idle_while_the_kernel_delivers(void **state)
 	}
 	rig.done[0] = '\0';
 	simulated_advance(1000);
-	assert_done("up=0 down=-996 \"idle timeout\" reset:client reset:backend");
+	assert_done("up=0 down=0 \"idle timeout\" reset:client reset:backend");
 }
 
 static void test_half_close_timeout_is_counted_since_the_last_byte(void **state)
@@ -1092,6 +1362,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		test(test_idle_timeout_is_counted_since_the_last_byte),
+		test(test_header_that_is_there_at_once_sets_no_deadline),
+		test(test_time_for_the_header_is_counted_once),
+		test(test_time_for_the_header_ends_with_it),
+		test(test_drain_bounds_who_owes_a_header),
+		test(test_host_that_cuts_takes_nobody_who_owes_a_header),
+		test(test_single_connection_without_a_header_fails),
 		test(test_nobody_is_idle_while_the_kernel_delivers),
 		test(test_half_close_timeout_is_counted_since_the_last_byte),
 		test(test_both_limits_of_one_moment_spare_who_is_delivered_to),

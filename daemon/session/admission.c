@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between those who have a client and the rules of proxy/access.c: see admission.h.
+ */
+#include "daemon/session/admission.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "daemon/backend/backend.h"
+#include "daemon/proxy/access.h"
+#include "daemon/proxy/proxy.h"
+#include "daemon/relay/endpoint.h"
+#include "daemon/session/access_log.h"
+#include "daemon/session/connection_id.h"
+#include "daemon/session/report.h"
+
+static struct access_client client_of(const struct sfront_connection *connection)
+{
+	struct access_client client = { .peer = connection->peer, .fd = connection->read_fd };
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (client.peer.len == 0 || client.peer.sa.any.sa_family != AF_UNIX ||
+	    getsockopt(client.fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return client;
+	client.has_uid = true;
+	client.uid = peer.uid;
+	client.gid = peer.gid;
+	return client;
+}
+
+static void format_reason(const struct source_rule *rule, char *buf, size_t size)
+{
+	char source[64];
+
+	if (!rule) {
+		snprintf(buf, size, "refused: no allow matches");
+		return;
+	}
+	source_format(&rule->source, source, sizeof(source));
+	snprintf(buf, size, "refused: deny %s", source);
+}
+
+static bool is_granted(const struct proxy *proxy, const struct access_client *client,
+		       char reason[ADMISSION_REASON_SIZE])
+{
+	const struct source_rule *rule;
+
+	if (access_is_granted(&proxy->config.access, client, &rule))
+		return true;
+	format_reason(rule, reason, ADMISSION_REASON_SIZE);
+	return false;
+}
+
+static void report(const struct proxy *proxy, size_t socket,
+		   const struct sfront_connection *connection, const char *reason)
+{
+	char client[SFRONT_ADDRESS_TEXT_SIZE], id[CONNECTION_ID_TEXT_SIZE];
+	struct connection_id own;
+
+	sfront_connection_format(connection, client, sizeof(client));
+	if (!proxy->access_log) {
+		report_turned_away(proxy, socket, client, reason);
+		return;
+	}
+	own = connection_id_next();
+	connection_id_format(&own, id);
+	access_log_write(&(struct access_record){
+		.id = id,
+		.client = client,
+		.listener = proxy_socket_at(proxy, socket)->text,
+		.backend = backend_text(proxy->backend),
+		.reason = reason,
+	});
+}
+
+static void turn_away(struct sfront_connection *connection)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	if (connection->write_stream == SFRONT_STREAM_TCP)
+		(void)setsockopt(connection->write_fd, SOL_SOCKET, SO_LINGER, &reset,
+				 sizeof(reset));
+	sfront_connection_close(connection);
+}
+
+bool admission_grant(const struct proxy *proxy, size_t socket, struct sfront_connection *connection)
+{
+	const struct proxy_config *config = &proxy->config;
+	struct access_client client;
+	char reason[ADMISSION_REASON_SIZE];
+
+	if (config->access.n == 0 && config->accept_proxy_protocol.n == 0)
+		return true;
+	client = client_of(connection);
+	connection->header_due = source_list_find(&config->accept_proxy_protocol, &client);
+	if (connection->header_due || is_granted(proxy, &client, reason))
+		return true;
+	report(proxy, socket, connection, reason);
+	turn_away(connection);
+	return false;
+}
+
+bool admission_grant_claimed(const struct proxy *proxy, const struct endpoint *sender,
+			     const struct sfront_sockaddr *claimed,
+			     char reason[ADMISSION_REASON_SIZE])
+{
+	struct sfront_connection connection;
+	struct access_client client;
+
+	if (proxy->config.access.n == 0)
+		return true;
+	connection = endpoint_connection(sender);
+	client = client_of(&connection);
+	client.claimed = claimed;
+	return is_granted(proxy, &client, reason);
+}
+
+bool admission_trusts_tlvs(const struct proxy *proxy, const struct endpoint *sender)
+{
+	struct sfront_connection connection;
+	struct access_client client;
+
+	if (proxy->config.trusted_tlvs.n == 0)
+		return false;
+	connection = endpoint_connection(sender);
+	client = client_of(&connection);
+	return source_list_find(&proxy->config.trusted_tlvs, &client);
+}
