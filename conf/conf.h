@@ -61,6 +61,11 @@ struct proxy_config {
 	uint64_t header_timeout_ms;               /* how long a header may take to come */
 	uint64_t max_connections;                 /* 0: no limit of its own */
 	struct rate connection_rate;              /* .count 0: none */
+	uint64_t max_connections_per_source;      /* 0: no limit */
+	struct rate connection_rate_per_source;   /* .count 0: none */
+	struct source_prefix {
+		unsigned int v4, v6; /* bits of an address that are one source */
+	} source_prefix;
 	uint64_t connect_timeout_ms;
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
@@ -104,6 +109,12 @@ void proxy_config_clear(struct proxy_config *proxy);
  */
 struct proxy_config *config_add_proxy(struct config *config, const char *name,
 				      const struct place *place);
+
+/* Whether there is a limit on what one source may have. */
+static inline bool proxy_config_limits_sources(const struct proxy_config *proxy)
+{
+	return proxy->max_connections_per_source > 0 || proxy->connection_rate_per_source.count > 0;
+}
 
 /* Whether a yes/no option of its listeners was set to yes. */
 bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option);

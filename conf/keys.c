@@ -193,6 +193,23 @@ static int parse_header_version(const struct value *value, struct sfront_error *
 	return refuse(err, -EINVAL, "\"%s\" is none of no, v1 and v2", value->text);
 }
 
+static int parse_source_prefix(const struct value *value, struct sfront_error *err)
+{
+	struct source_prefix prefix;
+	char more;
+
+	if (sscanf(value->text, "%u %u %c", &prefix.v4, &prefix.v6, &more) != 2 ||
+	    strspn(value->text, "0123456789 \t") != strlen(value->text) || prefix.v4 > 32 ||
+	    prefix.v6 > 128)
+		return refuse(
+			err, -EINVAL,
+			"\"%s\" is not two numbers of bits: wanted is that of IPv4 (0 to 32) and "
+			"that of IPv6 (0 to 128), such as 24 56",
+			value->text);
+	*(struct source_prefix *)value->field = prefix;
+	return 0;
+}
+
 static int parse_pipe_size(const struct value *value, struct sfront_error *err)
 {
 	uint64_t bytes;
@@ -359,6 +376,15 @@ static const struct row rows[] = {
 	    KEY_PROXY, false, true }, parse_sources, offsetof(struct proxy_config, trusted_tlvs) },
 	PROXY("proxy-protocol-timeout", "TIME", "how long such a header may take to come (default 5s)",
 	      parse_duration, header_timeout_ms),
+	PROXY("max-connections-per-source", "N",
+	      "connections at once of one source; others are refused (default: no limit)",
+	      parse_max_connections, max_connections_per_source),
+	PROXY("connection-rate-per-source", "RATE",
+	      "new connections of one source; others are refused (default: no limit)",
+	      parse_rate, connection_rate_per_source),
+	PROXY("source-prefix", "V4 V6",
+	      "how many bits of an address are one source (default 32 64)",
+	      parse_source_prefix, source_prefix),
 	PROXY("connect-timeout", "TIME", "how long to try to reach the backend (default 10s)",
 	      parse_duration, connect_timeout_ms),
 	PROXY("connect-retry", "yes|no", "try a backend that refuses again (default yes)",

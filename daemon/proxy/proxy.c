@@ -15,6 +15,7 @@
 #include "daemon/backend/loop_guard.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "daemon/proxy/source_table.h"
 
 static int out_of_memory(struct sfront_error *err)
 {
@@ -115,12 +116,19 @@ static struct proxy_limit *limit_new(void)
 
 static void limit_unref(struct proxy_limit *limit)
 {
-	if (limit && atomic_fetch_sub(&limit->refs, 1) == 1)
-		free(limit);
+	if (!limit || atomic_fetch_sub(&limit->refs, 1) != 1)
+		return;
+	source_table_free(limit->sources);
+	free(limit);
 }
 
 void proxy_share_limit(struct proxy *proxy, const struct proxy *before)
 {
+	/* Nobody has looked for a table there before, and nobody does in this one yet. */
+	if (!before->limit->sources) {
+		before->limit->sources = proxy->limit->sources;
+		proxy->limit->sources = NULL;
+	}
 	atomic_fetch_add(&before->limit->refs, 1);
 	limit_unref(proxy->limit);
 	proxy->limit = before->limit;
@@ -134,6 +142,11 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder 
 	proxy->limit = limit_new();
 	if (!proxy->limit)
 		return out_of_memory(err);
+	if (proxy_config_limits_sources(&proxy->config)) {
+		proxy->limit->sources = source_table_new();
+		if (!proxy->limit->sources)
+			return out_of_memory(err);
+	}
 	proxy->backend = backend_new(&proxy->config, guard, err);
 	if (!proxy->backend)
 		return -errno;

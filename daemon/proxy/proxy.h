@@ -18,6 +18,7 @@
 #include "daemon/proxy/listener.h"
 
 struct backend;
+struct source_table;
 struct loop_guard;
 
 /* One of the descriptors that a proxy accepts from. */
@@ -31,6 +32,7 @@ struct proxy_limit {
 	atomic_uint refs; /* a proxy each */
 	struct connection_limit connections;
 	struct bucket bucket;            /* of connection-rate; the acceptor's */
+	struct source_table *sources;    /* NULL while nothing is limited per source */
 	struct connection_limit awaited; /* those that owe a PROXY protocol header */
 	uint64_t awaited_said_ms;        /* as full_said_ms, of these */
 	uint64_t full_said_ms;           /* when the log last heard that it has all it may have; the

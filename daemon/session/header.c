@@ -19,6 +19,7 @@
 #include "daemon/session/admission.h"
 #include "daemon/session/connection_id.h"
 #include "daemon/session/host.h"
+#include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
 
 /* The copy buffer has room for the header that is read, and behind it for one that is written. */
@@ -234,6 +235,20 @@ static void introduce(struct session *session, const struct sfront_proxy_header 
 			 });
 }
 
+/* Where the header does not tell, the sender is the client; nobody asks without need. */
+static bool count_source(struct session *session, const struct sfront_connection *client,
+			 char reason[HEADER_REASON_SIZE])
+{
+	struct sfront_connection sender;
+
+	if (!proxy_config_limits_sources(&session->proxy->config))
+		return true;
+	if (client->is_proxied)
+		return source_count_begin(session, &client->peer, reason);
+	sender = endpoint_connection(&session->client);
+	return source_count_begin(session, &sender.peer, reason);
+}
+
 /* @client: by the header, if that tells */
 static enum header_result header_read(struct session *session,
 				      const struct sfront_connection *client,
@@ -245,6 +260,8 @@ static enum header_result header_read(struct session *session,
 	note_client(session, client, header, &id);
 	if (!admission_grant_claimed(session->proxy, &session->client,
 				     client->is_proxied ? &client->peer : NULL, reason))
+		return HEADER_REFUSED;
+	if (!count_source(session, client, reason))
 		return HEADER_REFUSED;
 	introduce(session, header, &id);
 	return HEADER_READ;

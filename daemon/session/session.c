@@ -22,6 +22,7 @@
 #include "daemon/session/interest.h"
 #include "daemon/session/reason.h"
 #include "daemon/session/report.h"
+#include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
 #include "daemon/session/timeouts.h"
 #include "daemon/session/watch.h"
@@ -194,6 +195,7 @@ static void session_close(struct session *session, bool reset, const char *reaso
 	endpoint_close(&session->client, reset);
 	endpoint_close(&session->backend, reset);
 
+	source_count_end(session);
 	free(session->note);
 	slab_give(&host->sessions, session);
 	host->ops->ended(host, proxy);
@@ -706,6 +708,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 		   const struct sfront_connection *connection)
 {
 	struct session *session = slab_take(&host->sessions);
+	char reason[SOURCE_REASON_SIZE];
 
 	session->host = host;
 	session->proxy = proxy;
@@ -724,6 +727,10 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	session->came_back = own_sockets_take(connection->read_fd, &connection->peer);
 	if (connection->header_due && !session->came_back) {
 		await_header(session);
+		return;
+	}
+	if (!source_count_begin(session, &connection->peer, reason)) {
+		session_refuse(session, reason);
 		return;
 	}
 	session_enter(session, SESSION_CONNECTING);

@@ -151,3 +151,58 @@ def test_rate_of_a_proxy(stage):
     for client in waiting:
         client.close()
     proxy.assert_rests()
+
+
+def test_connections_of_one_source(stage):
+    """One at its limit leaves others untouched, and gets its room back."""
+    proxy, backend = stage.served("--max-connections-per-source", "2", "--access-log")
+
+    def pair(source):
+        client = stage.keep(socket.socket())
+        client.bind((source, 0))
+        client.connect(("127.0.0.1", int(proxy.listening[0].rsplit(":")[-1])))
+        client.sendall(b"x")
+        connection = backend.accept()
+        assert connection.recv(1) == b"x"
+        return client, connection
+
+    first, second = pair("127.0.0.2"), pair("127.0.0.2")
+    assert outcome_of(stage, proxy.listening[0], "127.0.0.2") == "reset"
+    line, = proxy.wait_log("refused")
+    assert "127.0.0.2 has max-connections-per-source (2)" in line
+    others = [pair("127.0.0.3"), pair("127.0.0.3")]
+    for end in first:
+        end.close()
+    proxy.wait_log('reason="closed"')
+    again = pair("127.0.0.2")
+    stage.close_sockets_of([second, again, *others])
+
+
+def test_rate_of_one_source(stage):
+    proxy, _ = stage.served("--connection-rate-per-source", "1/min 3", "--source-prefix", "24 64", handler=echo)
+    outcomes = [outcome_of(stage, proxy.listening[0], f"127.0.1.{i}") for i in range(1, 6)]
+    assert outcomes == ["served"] * 3 + ["reset"] * 2
+    assert proxy.grep("127.0.1.0/24 is past connection-rate-per-source")
+    assert outcome_of(stage, proxy.listening[0], "127.0.2.1") == "served"
+
+
+def test_users_are_sources_of_unix_sockets(stage):
+    proxy, backend = stage.served("--max-connections-per-source", "1", listen=[stage.path("a.sock")])
+    pair = stage.live_pair(backend, proxy.listening[0])
+    assert outcome_of(stage, proxy.listening[0]) in ("closed", "reset")
+    proxy.wait_log(f"refused: uid:{os.geteuid()} has")
+    stage.close_sockets_of([pair])
+
+
+def test_counts_go_over_a_reload(stage):
+    backend = stage.backend()
+    text = section(backend, "127.0.0.1:0", options="max-connections-per-source = 2")
+    proxy = stage.proxy("-c", stage.file("a.conf", text))
+    pairs = [stage.live_pair(backend, proxy.listening[0]) for _ in range(2)]
+    proxy.reload()
+    assert outcome_of(stage, proxy.listening[0]) == "reset"
+    stage.file("a.conf", text.replace("= 2", "= 3"))
+    proxy.reload()
+    pairs.append(stage.live_pair(backend, proxy.listening[0]))
+    assert outcome_of(stage, proxy.listening[0]) == "reset"
+    stage.close_sockets_of(pairs)

@@ -159,7 +159,7 @@ ROWS = {
     ),
     "reset, and the reader resets too": Row(
         one=[fill(), reset(), meet()],
-        other=[unread(), meet(), reset()],
+        other=[unread(), meet(), pause(1.5), reset()],  # an end that is not read is looked at after 1 s
         log='reason=".*{one}.*reset',
         plain_reset=True,
     ),
