@@ -72,7 +72,7 @@ static void check_services(const struct proxy_config *proxy, struct problems *pr
 		check_service("listen", &proxy->listen[i].address, &proxy->listen[i].place,
 			      problems);
 	if (proxy->has_backend)
-		check_service("backend", &proxy->backend, &proxy->backend_place, problems);
+		check_service("backend", &proxy->backend.address, &proxy->backend.place, problems);
 }
 
 /* ---- who takes which connections ---- */
@@ -290,10 +290,21 @@ static void check_listen(const struct config *config, const struct proxy_config 
 
 /* ---- a backend and the listeners ---- */
 
+/* Of this machine itself; its number on the outside is known to the kernel alone. */
+#define CID_LOCAL 1
+
+static bool is_local_vsock(const struct sfront_address *listen,
+			   const struct sfront_address *backend)
+{
+	return listen->kind == SFRONT_VSOCK && backend->kind == SFRONT_VSOCK &&
+	       listen->u.vsock.port == backend->u.vsock.port &&
+	       listen->u.vsock.cid == SFRONT_CID_ANY && backend->u.vsock.cid == CID_LOCAL;
+}
+
 static bool is_reached(const struct proxy_config *owner, const struct sfront_address *listen,
 		       const struct sfront_address *backend)
 {
-	if (is_same(listen, backend))
+	if (is_same(listen, backend) || is_local_vsock(listen, backend))
 		return true;
 	if (!is_same_port(listen, backend))
 		return false;
@@ -301,7 +312,7 @@ static bool is_reached(const struct proxy_config *owner, const struct sfront_add
 	       loopback_families(backend->u.tcp.host);
 }
 
-/* The listener of ours that @backend would connect to, by its text; or NULL. */
+/* The listener of ours that @backend would connect to; or NULL. */
 static const struct listen_config *listener_reached(const struct config *config,
 						    const struct sfront_address *backend)
 {
@@ -315,18 +326,18 @@ static const struct listen_config *listener_reached(const struct config *config,
 	return NULL;
 }
 
-static void check_loop(const struct config *config, const struct proxy_config *proxy,
+static void check_loop(const struct config *config, const struct server_config *server,
 		       struct problems *problems)
 {
-	const struct listen_config *listen;
-	char where[PLACE_TEXT_SIZE];
+	const struct listen_config *listen = listener_reached(config, &server->address);
+	char where[PLACE_TEXT_SIZE], text[SERVER_TEXT_SIZE];
 
-	listen = listener_reached(config, &proxy->backend);
-	if (listen)
-		problem(problems, &proxy->backend_place,
-			"backend: \"%s\" is our own listener \"%s\" (%s), not a service behind it",
-			text_of(&proxy->backend).s, text_of(&listen->address).s,
-			place_format(&listen->place, where, sizeof(where)));
+	if (!listen)
+		return;
+	server_format(server, text, sizeof(text));
+	problem(problems, &server->place,
+		"backend: \"%s\" is our own listener \"%s\" (%s), not a service behind it", text,
+		text_of(&listen->address).s, place_format(&listen->place, where, sizeof(where)));
 }
 
 /* ---- the process ---- */
@@ -394,6 +405,6 @@ void config_check(struct config *config, struct problems *problems)
 		for (size_t j = 0; j < proxy->n_listen; j++)
 			check_listen(config, proxy, &proxy->listen[j], problems);
 		if (proxy->has_backend)
-			check_loop(config, proxy, problems);
+			check_loop(config, &proxy->backend, problems);
 	}
 }

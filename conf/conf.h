@@ -18,6 +18,7 @@
 
 #include "conf/place.h"
 #include "conf/rate.h"
+#include "conf/server.h"
 #include "conf/source.h"
 
 /* The process: section [sockfront]. */
@@ -51,7 +52,7 @@ struct proxy_config {
 	size_t n_listen;
 	bool listen_given; /* a listen key was there, even if its value was bad */
 	bool has_backend;
-	struct sfront_address backend; /* SFRONT_TCP with a host */
+	struct server_config backend;
 	struct place backend_place;
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */

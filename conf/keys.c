@@ -251,59 +251,16 @@ static int parse_listen(const struct value *value, struct sfront_error *err)
 	return 0;
 }
 
-static int check_backend(const char *text, const struct sfront_address *address,
-			 struct sfront_error *err)
-{
-	static const char *const kinds[SFRONT_KINDS] = {
-		[SFRONT_UNIX] = "a UNIX path",
-		[SFRONT_ABSTRACT] = "an abstract UNIX name",
-		[SFRONT_VSOCK] = "a vsock address",
-		[SFRONT_SD_LISTEN] = "an inherited descriptor",
-		[SFRONT_FD] = "an inherited descriptor",
-		[SFRONT_INETD] = "stdin and stdout",
-	};
-	const char *service = address->u.tcp.service;
-
-	if (address->kind != SFRONT_TCP)
-		return refuse(err, -EINVAL, "\"%s\" is %s; the backend must be HOST:PORT", text,
-			      kinds[address->kind]);
-	if (!*address->u.tcp.host || strcmp(address->u.tcp.host, "*") == 0)
-		return refuse(err, -EINVAL,
-			      "\"%s\" names no host; the backend must be HOST:PORT, such as "
-			      "127.0.0.1:8080",
-			      text);
-	if (strspn(service, "0") == strlen(service))
-		return refuse(err, -EINVAL,
-			      "\"%s\": nothing can be reached on port 0; the backend must be "
-			      "HOST:PORT",
-			      text);
-	return 0;
-}
-
 static int parse_backend(const struct value *value, struct sfront_error *err)
 {
 	struct proxy_config *proxy = value->field;
-	struct sfront_address address;
 	int r;
 
 	proxy->backend_place = *value->place;
-	if (!*value->text)
-		return refuse(err, -EINVAL,
-			      "the address is missing; the backend must be HOST:PORT, such as "
-			      "127.0.0.1:8080");
-	r = sfront_address_parse(value->text, &address, err);
-	if (r < 0 && (!strchr(value->text, ':') || strstr(value->text, "://")))
-		return refuse(err, r,
-			      "\"%.200s\" is %s; the backend must be HOST:PORT, such as "
-			      "127.0.0.1:8080",
-			      value->text, strchr(value->text, ':') ? "a URL" : "no HOST:PORT");
+	r = server_parse(value->text, &proxy->backend, err);
 	if (r < 0)
 		return r;
-	r = check_backend(value->text, &address, err);
-	if (r < 0)
-		return r;
-
-	proxy->backend = address;
+	proxy->backend.place = *value->place;
 	proxy->has_backend = true;
 	return 0;
 }
@@ -353,7 +310,7 @@ static const struct row rows[] = {
 	/* What follows two values at once takes the whole proxy for its field. */
 	{ { "listen", "listen", "ADDRESS", "accept connections here; may be repeated (no default)",
 	    KEY_PROXY, false, true }, parse_listen, 0 },
-	{ { "backend", "backend", "HOST:PORT", "where the connections go (no default)",
+	{ { "backend", "backend", "ADDRESS", "where the connections go (no default)",
 	    KEY_PROXY, false, false }, parse_backend, 0 },
 	{ { "allow", "allow", "SOURCE...", "who may connect; may be repeated (default: everybody)",
 	    KEY_PROXY, false, true }, parse_allow, offsetof(struct proxy_config, access) },

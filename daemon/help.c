@@ -52,12 +52,12 @@ static void print_keys(const char *title, enum key_scope scope, bool of_library)
 void help_print(void)
 {
 	printf("%s\n"
-	       "Accepts connections on any kind of socket and passes them on to a plain TCP\n"
-	       "service.\n\n"
+	       "Accepts connections on any kind of socket and passes them on to a service.\n\n"
 	       "LISTEN    HOST:PORT, :PORT, [IPV6]:PORT, /path or ./path, @abstract,\n"
 	       "          vsock:CID:PORT, sd-listen, sd-listen:NAME, sd-listen:*,\n"
 	       "          accept-from-fd:N, or - (stdin and stdout)\n"
-	       "BACKEND   HOST:PORT\n\n"
+	       "BACKEND   HOST:PORT, /path or ./path, @abstract, vsock:CID:PORT,\n"
+	       "          vsock-mux:PATH:PORT\n\n"
 	       "  -c, --config FILE                     read everything from an INI file\n"
 	       "      --check                           say what is wrong, and touch nothing\n"
 	       "  -h, --help                            this text\n"

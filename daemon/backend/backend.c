@@ -14,8 +14,9 @@
 
 struct backend {
 	atomic_uint refs;
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	char text[SERVER_TEXT_SIZE];
 	struct backend_settings settings;
+	enum sfront_stream stream;
 	struct resolver *resolver; /* a reference */
 	struct loop_guard *guard;  /* a reference */
 	struct log_limit silence;  /* of what the log hears of that */
@@ -24,6 +25,19 @@ struct backend {
 	pthread_mutex_t lock;            /* guards what follows */
 	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */
 };
+
+static enum sfront_stream stream_of(enum sfront_kind kind)
+{
+	switch (kind) {
+	case SFRONT_UNIX:
+	case SFRONT_ABSTRACT:
+		return SFRONT_STREAM_UNIX;
+	case SFRONT_VSOCK:
+		return SFRONT_STREAM_VSOCK;
+	default:
+		return SFRONT_STREAM_TCP;
+	}
+}
 
 struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
 			    struct sfront_error *err)
@@ -44,11 +58,13 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 			.keepalive = config->backend_keepalive,
 			.user_timeout_ms = config->backend_user_timeout_ms,
 			.guard = guard,
+			.mux_port = config->backend.mux_port,
 		},
 	};
 	backend->guard = loop_guard_ref(guard);
-	sfront_address_format(&config->backend, backend->text, sizeof(backend->text));
-	backend->resolver = resolver_new(&config->backend, guard, err);
+	backend->stream = stream_of(config->backend.address.kind);
+	server_format(&config->backend, backend->text, sizeof(backend->text));
+	backend->resolver = resolver_new(&config->backend.address, guard, err);
 	if (backend->resolver)
 		return backend;
 	error = errno;
@@ -76,6 +92,11 @@ void backend_unref(struct backend *backend)
 const char *backend_text(const struct backend *backend)
 {
 	return backend->text;
+}
+
+enum sfront_stream backend_stream(const struct backend *backend)
+{
+	return backend->stream;
 }
 
 const struct backend_settings *backend_settings(const struct backend *backend)

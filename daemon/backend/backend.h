@@ -6,6 +6,7 @@
 #ifndef DAEMON_BACKEND_BACKEND_H
 #define DAEMON_BACKEND_BACKEND_H
 
+#include <sockfront/listener.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ void backend_unref(struct backend *backend);
 
 /* "127.0.0.1:80" */
 const char *backend_text(const struct backend *backend);
+
+/* What a connection to it is. */
+enum sfront_stream backend_stream(const struct backend *backend);
 
 const struct backend_settings *backend_settings(const struct backend *backend);
 

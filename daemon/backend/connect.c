@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/backend/mux.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/loop.h"
 
@@ -43,8 +44,9 @@
 struct handshake {
 	struct handshake *older;
 	struct attempt *attempt;
-	struct event writable; /* its fd is the socket, owned */
+	struct event ready; /* its fd is the socket, owned */
 	struct sfront_sockaddr addr;
+	struct mux_answer answer;
 };
 
 struct attempt {
@@ -85,7 +87,8 @@ static bool may_pass(int error)
 	case ENODEV:
 	case ETIMEDOUT:
 	case EADDRNOTAVAIL:
-	case EAGAIN:
+	case ENOENT: /* there is no such UNIX socket yet */
+	case EAGAIN: /* the queue of a UNIX socket is full */
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
@@ -130,7 +133,12 @@ static const char *words_of(const struct attempt *attempt)
 
 /* ---- handshakes ---- */
 
-static void socket_writable(evutil_socket_t fd, short what, void *arg);
+static const struct dial_options *options_of(const struct attempt *attempt)
+{
+	return &backend_settings(attempt->backend)->dial;
+}
+
+static void socket_ready(evutil_socket_t fd, short what, void *arg);
 
 /*
  * The handshake is under way; @fd is the attempt's from here on.  Without a
@@ -144,9 +152,10 @@ static int handshake_new(struct attempt *attempt, const struct sfront_sockaddr *
 
 	if (!handshake)
 		goto fail;
-	event_assign(&handshake->writable, attempt->loop->base, fd, EV_WRITE | EV_PERSIST,
-		     socket_writable, handshake);
-	if (event_add(&handshake->writable, NULL) < 0)
+	event_assign(&handshake->ready, attempt->loop->base, fd,
+		     (short)(dial_awaits(options_of(attempt)) | EV_PERSIST), socket_ready,
+		     handshake);
+	if (event_add(&handshake->ready, NULL) < 0)
 		goto fail;
 	handshake->attempt = attempt;
 	handshake->addr = *addr;
@@ -166,9 +175,9 @@ static int handshake_take(struct handshake *handshake)
 {
 	struct attempt *attempt = handshake->attempt;
 	struct handshake **at = &attempt->handshakes;
-	int fd = event_get_fd(&handshake->writable);
+	int fd = event_get_fd(&handshake->ready);
 
-	event_del(&handshake->writable);
+	event_del(&handshake->ready);
 	while (*at != handshake)
 		at = &(*at)->older;
 	*at = handshake->older;
@@ -341,8 +350,6 @@ static void make_room(struct attempt *attempt)
  */
 static void try_next(struct attempt *attempt)
 {
-	const struct dial_options *options = &backend_settings(attempt->backend)->dial;
-
 	while (attempt->n_begun < attempt->list->n) {
 		const struct sfront_sockaddr *addr = nth_address(attempt, attempt->n_begun++);
 		int fd = -1, r;
@@ -350,7 +357,7 @@ static void try_next(struct attempt *attempt)
 		if (is_under_way(attempt, addr))
 			continue;
 		make_room(attempt);
-		r = dial(options, addr, &fd);
+		r = dial(options_of(attempt), addr, &fd);
 		if (dial_is_connected(r)) {
 			succeed(attempt, addr, fd, r);
 			return;
@@ -369,12 +376,12 @@ static void try_next(struct attempt *attempt)
 	set_timer(attempt);
 }
 
-static void socket_writable(evutil_socket_t fd, short what, void *arg)
+static void socket_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct handshake *handshake = arg;
 	struct attempt *attempt = handshake->attempt;
 	struct sfront_sockaddr addr = handshake->addr;
-	int r = connect_result(fd);
+	int r = dial_result(options_of(attempt), &addr, fd, &handshake->answer);
 
 	(void)what;
 	if (r == -EINPROGRESS)

@@ -5,6 +5,7 @@
 #include "daemon/backend/dial.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -13,11 +14,30 @@
 #include <unistd.h>
 
 #include "daemon/backend/loop_guard.h"
+#include "daemon/backend/mux.h"
 #include "daemon/backend/own_sockets.h"
 
 static int set(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+static int set_tcp_options(const struct dial_options *options, int fd)
+{
+	int r = 0;
+
+	if (options->nodelay)
+		r = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (r == 0 && options->keepalive.on)
+		r = sfront_keepalive_apply(fd, &options->keepalive);
+	if (r == 0 && options->user_timeout_ms > 0)
+		r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
+	return r;
+}
+
+static bool is_internet(int family)
+{
+	return family == AF_INET || family == AF_INET6;
 }
 
 /* Urgent bytes stay in the stream: splice() and recv() would stop at them for ever otherwise. */
@@ -29,12 +49,8 @@ static int dial_socket(const struct dial_options *options, int family)
 	if (fd < 0)
 		return -errno;
 	r = set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	if (r == 0 && options->nodelay)
-		r = set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (r == 0 && options->keepalive.on)
-		r = sfront_keepalive_apply(fd, &options->keepalive);
-	if (r == 0 && options->user_timeout_ms > 0)
-		r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
+	if (r == 0 && is_internet(family))
+		r = set_tcp_options(options, fd);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -66,6 +82,8 @@ static bool is_self_connected(int fd, const struct sfront_sockaddr *peer)
 	struct sfront_sockaddr local = { .len = sizeof(local.sa) };
 	unsigned int port;
 
+	if (!is_internet(peer->sa.any.sa_family))
+		return false;
 	pthread_once(&once, read_local_ports);
 	port = ntohs(peer->sa.any.sa_family == AF_INET ? peer->sa.in.sin_port
 						       : peer->sa.in6.sin6_port);
@@ -85,7 +103,11 @@ static int refuse_ourselves(int fd)
 	return -ECONNREFUSED;
 }
 
-int connect_result(int fd)
+/*
+ * Where a connection stands that was begun.  A second connect() would say so too,
+ * and throw away what the backend had sent before it reset the connection.
+ */
+static int connect_result(int fd)
 {
 	struct sfront_sockaddr peer = { .len = sizeof(peer.sa) };
 	int error = 0;
@@ -100,27 +122,58 @@ int connect_result(int fd)
 	return error != 0 ? -error : -EINPROGRESS;
 }
 
+/* A vsock port on which nobody listens says it with a reset. */
+static int result_of(int family, int r)
+{
+	return family == AF_VSOCK && r == -ECONNRESET ? -ECONNREFUSED : r;
+}
+
 /*
  * On the loopback the handshake is over when connect() returns EINPROGRESS: asking
- * at once says so, where waiting for the event would cost four calls.
+ * at once says so, where waiting for the event would cost four calls.  A UNIX socket
+ * has none.
  */
 static int connect_start(const struct dial_options *options, int fd,
 			 const struct sfront_sockaddr *addr)
 {
-	int r = 0;
+	int family = addr->sa.any.sa_family, r = 0;
 
-	if (loop_guard_has_port(options->guard, addr))
+	if (loop_guard_may_return(options->guard, addr))
 		r = own_sockets_connect(fd, addr);
 	else if (connect(fd, &addr->sa.any, addr->len) < 0)
 		r = -errno;
-	if (r < 0 && r != -EINPROGRESS && r != -EINTR)
-		return r;
-	return connect_result(fd);
+	if (family == AF_UNIX || (r < 0 && r != -EINPROGRESS && r != -EINTR))
+		return result_of(family, r);
+	return result_of(family, connect_result(fd));
 }
 
 bool dial_is_connected(int result)
 {
 	return result == 0 || result == -ECONNRESET;
+}
+
+short dial_awaits(const struct dial_options *options)
+{
+	return options->mux_port == 0 ? EV_WRITE : EV_READ;
+}
+
+int dial_result(const struct dial_options *options, const struct sfront_sockaddr *addr, int fd,
+		struct mux_answer *answer)
+{
+	int r;
+
+	if (options->mux_port == 0)
+		return result_of(addr->sa.any.sa_family, connect_result(fd));
+	r = mux_read(fd, answer);
+	return r == -EAGAIN ? -EINPROGRESS : r;
+}
+
+/* Through a multiplexer, whether there is a server is known once it has answered. */
+static int ask_mux(const struct dial_options *options, int fd)
+{
+	int r = mux_ask(fd, options->mux_port);
+
+	return r == 0 ? -EINPROGRESS : r;
 }
 
 int dial(const struct dial_options *options, const struct sfront_sockaddr *addr, int *ret_fd)
@@ -131,6 +184,8 @@ int dial(const struct dial_options *options, const struct sfront_sockaddr *addr,
 	if (fd < 0)
 		return fd;
 	r = connect_start(options, fd, addr);
+	if (r == 0 && options->mux_port != 0)
+		r = ask_mux(options, fd);
 	if (!dial_is_connected(r) && r != -EINPROGRESS) {
 		close(fd);
 		return r;

@@ -12,32 +12,39 @@
 #include <stdint.h>
 
 struct loop_guard;
+struct mux_answer;
 
-/* What a socket to the backend has set before it is connected. */
+/* What a socket to the backend has set before it is connected; the first three are TCP's. */
 struct dial_options {
 	bool nodelay;
 	struct sfront_keepalive keepalive;
 	uint64_t user_timeout_ms;       /* 0: the system's */
+	uint32_t mux_port;              /* not 0: see mux.h */
 	const struct loop_guard *guard; /* borrowed */
 };
 
 /*
  * Opens a socket and begins to connect it.  Never blocks.
  *
- * Returns 0 or -ECONNRESET (see dial_is_connected()), or -EINPROGRESS (it becomes writable:
- * see connect_result()), with the socket in *ret_fd for the caller to close; or another
+ * Returns 0 or -ECONNRESET (see dial_is_connected()), or -EINPROGRESS (it becomes ready:
+ * see dial_result()), with the socket in *ret_fd for the caller to close; or another
  * -errno.
  */
 int dial(const struct dial_options *options, const struct sfront_sockaddr *addr, int *ret_fd);
 
+/* What the socket becomes when there is more to know: EV_WRITE or EV_READ. */
+short dial_awaits(const struct dial_options *options);
+
 /*
- * Where a connection stands that was begun.  A second connect() would say so too,
- * and throw away what the backend had sent before it reset the connection.
+ * Where a connection stands that was begun.
+ *
+ * @answer: all 0 at first
  *
  * Returns 0 (connected), -EINPROGRESS, -ECONNRESET (it was connected), or another
  * -errno.
  */
-int connect_result(int fd);
+int dial_result(const struct dial_options *options, const struct sfront_sockaddr *addr, int fd,
+		struct mux_answer *answer);
 
 /* A reset comes after the handshake: there was a backend, and this was its answer. */
 bool dial_is_connected(int result);

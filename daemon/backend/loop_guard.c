@@ -6,13 +6,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct bound {
@@ -25,6 +29,7 @@ struct loop_guard {
 	atomic_uint refs;
 	struct bound *bound; /* owned array */
 	size_t n;
+	bool has_unix;
 	uint64_t ports[65536 / 64]; /* a bit for each that one of them has */
 };
 
@@ -73,15 +78,19 @@ int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr,
 	guard->bound = grown;
 	grown[guard->n] = (struct bound){ .addr = *addr, .takes_ipv4 = takes_ipv4 };
 	snprintf(grown[guard->n++].text, sizeof(grown->text), "%s", text);
-	if (addr->len > 0)
-		guard->ports[port_of(addr) / 64] |= UINT64_C(1) << port_of(addr) % 64;
+	if (addr->len == 0)
+		return 0;
+	guard->has_unix |= addr->sa.any.sa_family == AF_UNIX;
+	guard->ports[port_of(addr) / 64] |= UINT64_C(1) << port_of(addr) % 64;
 	return 0;
 }
 
-bool loop_guard_has_port(const struct loop_guard *guard, const struct sfront_sockaddr *addr)
+bool loop_guard_may_return(const struct loop_guard *guard, const struct sfront_sockaddr *addr)
 {
 	unsigned int port = port_of(addr);
 
+	if (addr->sa.any.sa_family == AF_UNIX)
+		return guard->has_unix;
 	return port != 0 && (guard->ports[port / 64] >> port % 64 & 1) != 0;
 }
 
@@ -145,18 +154,80 @@ static struct sfront_sockaddr as_connected(const struct sfront_sockaddr *addr)
 	return to;
 }
 
-static bool is_reached(const struct bound *bound, const struct sfront_sockaddr *to)
+/* A path may be written in many ways. */
+static bool is_same_file(const struct sfront_sockaddr *a, const struct sfront_sockaddr *b)
 {
-	struct sfront_sockaddr at = unwrapped(&bound->addr);
+	struct stat one, other;
 
-	if (at.len == 0 || port_of(&at) == 0 || port_of(&at) != port_of(to))
+	return a->sa.un.sun_path[0] && b->sa.un.sun_path[0] && stat(a->sa.un.sun_path, &one) == 0 &&
+	       stat(b->sa.un.sun_path, &other) == 0 && one.st_dev == other.st_dev &&
+	       one.st_ino == other.st_ino;
+}
+
+static struct sockaddr_vm vsock_of(const struct sfront_sockaddr *addr)
+{
+	struct sockaddr_vm vm;
+
+	memcpy(&vm, &addr->sa, sizeof(vm));
+	return vm;
+}
+
+/* The number by which this machine is known outside. */
+static bool is_own_cid(unsigned int cid)
+{
+	unsigned int own = VMADDR_CID_ANY;
+	int fd;
+
+	if (cid == VMADDR_CID_LOCAL)
+		return true;
+	fd = open("/dev/vsock", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &own) < 0)
+		own = VMADDR_CID_ANY;
+	close(fd);
+	return cid == own;
+}
+
+static bool is_reached_by_vsock(const struct sfront_sockaddr *at, const struct sfront_sockaddr *to)
+{
+	struct sockaddr_vm own = vsock_of(at), target = vsock_of(to);
+
+	if (own.svm_port != target.svm_port)
+		return false;
+	return own.svm_cid == target.svm_cid ||
+	       (own.svm_cid == VMADDR_CID_ANY && is_own_cid(target.svm_cid));
+}
+
+static bool is_reached_by_tcp(const struct sfront_sockaddr *bound, bool takes_ipv4,
+			      const struct sfront_sockaddr *to)
+{
+	struct sfront_sockaddr at = unwrapped(bound);
+
+	if (port_of(&at) == 0 || port_of(&at) != port_of(to))
 		return false;
 	if (sfront_sockaddr_equal(&at, to))
 		return true;
-	if (!is_every_address(&at) ||
-	    (at.sa.any.sa_family != to->sa.any.sa_family && !bound->takes_ipv4))
+	if (!is_every_address(&at) || (at.sa.any.sa_family != to->sa.any.sa_family && !takes_ipv4))
 		return false;
 	return is_of_this_machine(to);
+}
+
+static bool is_reached(const struct bound *bound, const struct sfront_sockaddr *to)
+{
+	const struct sfront_sockaddr *at = &bound->addr;
+
+	if (at->len == 0)
+		return false;
+	switch (to->sa.any.sa_family) {
+	case AF_UNIX:
+		return at->sa.any.sa_family == AF_UNIX &&
+		       (sfront_sockaddr_equal(at, to) || is_same_file(at, to));
+	case AF_VSOCK:
+		return at->sa.any.sa_family == AF_VSOCK && is_reached_by_vsock(at, to);
+	default:
+		return is_reached_by_tcp(at, bound->takes_ipv4, to);
+	}
 }
 
 const char *loop_guard_find(const struct loop_guard *guard, const struct sfront_sockaddr *addr)

@@ -32,10 +32,10 @@ int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr,
 		   const char *text);
 
 /*
- * Whether we listen on the port of @addr, at whatever address: a connection there may come
- * back to us, see own_sockets.h.
+ * Whether a connection to @addr may come back to us, see own_sockets.h: we listen on its
+ * port, at whatever address, or, if it is a UNIX address, on any UNIX socket.
  */
-bool loop_guard_has_port(const struct loop_guard *guard, const struct sfront_sockaddr *addr);
+bool loop_guard_may_return(const struct loop_guard *guard, const struct sfront_sockaddr *addr);
 
 /* The text of the listener that a connection to @addr arrives at; NULL: it is none of ours. */
 const char *loop_guard_find(const struct loop_guard *guard, const struct sfront_sockaddr *addr);

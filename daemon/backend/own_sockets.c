@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/netns.h"
@@ -43,7 +44,8 @@ struct own_socket {
 
 static struct {
 	pthread_mutex_t lock;
-	atomic_size_t n; /* with those about to be connected; guards nothing */
+	atomic_bool has_unix; /* a UNIX socket of ours may have come back */
+	atomic_size_t n;      /* with those about to be connected; guards nothing */
 	TAILQ_HEAD(, own_socket) by_age;
 	LIST_HEAD(, own_socket) buckets[N_BUCKETS];
 } own = { .lock = PTHREAD_MUTEX_INITIALIZER, .by_age = TAILQ_HEAD_INITIALIZER(own.by_age) };
@@ -161,11 +163,20 @@ static int connect_noted(int fd, const struct sfront_sockaddr *addr, struct own_
 	return r;
 }
 
+static int connect_unix(int fd, const struct sfront_sockaddr *addr)
+{
+	atomic_store(&own.has_unix, true);
+	return connect(fd, &addr->sa.any, addr->len) < 0 ? -errno : 0;
+}
+
 int own_sockets_connect(int fd, const struct sfront_sockaddr *addr)
 {
-	struct own_socket *socket = calloc(1, sizeof(*socket));
+	struct own_socket *socket;
 	int r;
 
+	if (addr->sa.any.sa_family == AF_UNIX)
+		return connect_unix(fd, addr);
+	socket = calloc(1, sizeof(*socket));
 	if (!socket)
 		return -ENOMEM;
 	socket->fd = fd;
@@ -190,12 +201,22 @@ static struct own_socket *find(int fd, const struct point *from)
 	return NULL;
 }
 
+static bool is_connected_by_us(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid();
+}
+
 bool own_sockets_take(int fd, const struct sfront_sockaddr *peer)
 {
 	struct own_socket *socket;
 	struct point from;
 	bool found = false;
 
+	if (peer->len > 0 && peer->sa.any.sa_family == AF_UNIX)
+		return atomic_load(&own.has_unix) && is_connected_by_us(fd);
 	if (atomic_load(&own.n) == 0 || !to_point(peer, &from))
 		return false;
 	pthread_mutex_lock(&own.lock);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/backend/target.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
@@ -143,8 +144,11 @@ static bool descriptors_are_out(void)
 static int resolve_into(const struct resolver *resolver, struct sfront_sockaddr *addresses,
 			struct sfront_error *err)
 {
-	int r = sfront_address_resolve(&resolver->address, addresses, MAX_ADDRESSES, err);
+	int r;
 
+	if (target_fill(&resolver->address, addresses))
+		return 1;
+	r = sfront_address_resolve(&resolver->address, addresses, MAX_ADDRESSES, err);
 	if (resolver->is_literal)
 		return r;
 	if (r < 0)
@@ -182,8 +186,9 @@ struct resolver *resolver_new(const struct sfront_address *address, struct loop_
 	pthread_mutex_init(&resolver->lock, NULL);
 	resolver->address = *address;
 	resolver->guard = loop_guard_ref(guard);
-	resolver->is_literal = sfront_address_is_literal(address);
-	resolver->has_scope = resolver->is_literal && address->u.tcp.scope[0] != '\0';
+	resolver->is_literal = address->kind != SFRONT_TCP || sfront_address_is_literal(address);
+	resolver->has_scope = address->kind == SFRONT_TCP && resolver->is_literal &&
+			      address->u.tcp.scope[0] != '\0';
 	if (!resolver->is_literal)
 		return resolver;
 

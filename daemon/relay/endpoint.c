@@ -35,7 +35,6 @@ void endpoint_init_client(struct endpoint *end, const struct sfront_connection *
 void endpoint_init_backend(struct endpoint *end)
 {
 	end->read_fd = end->write_fd = -1;
-	end->read_stream = end->write_stream = SFRONT_STREAM_TCP;
 	end->is_backend = true;
 }
 
@@ -53,6 +52,12 @@ struct sfront_connection endpoint_connection(const struct endpoint *end)
 	    getpeername(end->read_fd, &connection.peer.sa.any, &connection.peer.len) < 0)
 		connection.peer.len = 0;
 	return connection;
+}
+
+void endpoint_connected(struct endpoint *end, int fd, enum sfront_stream stream)
+{
+	end->read_fd = end->write_fd = fd;
+	end->read_stream = end->write_stream = (uint8_t)stream;
 }
 
 static void close_fd(int *fd, bool restore)

@@ -74,6 +74,9 @@ void endpoint_init_backend(struct endpoint *end);
  */
 struct sfront_connection endpoint_connection(const struct endpoint *end);
 
+/* Takes the socket of a backend. */
+void endpoint_connected(struct endpoint *end, int fd, enum sfront_stream stream);
+
 /* Carries an end of stream: no more will be written. */
 void endpoint_finish(struct endpoint *end);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
 #include "daemon/backend/own_sockets.h"
 #include "daemon/proxy/proxy.h"
@@ -460,7 +461,7 @@ static void begin_relay(struct session *session, int fd, int error)
 {
 	struct endpoint *backend = &session->backend;
 
-	backend->read_fd = backend->write_fd = fd;
+	endpoint_connected(backend, fd, backend_stream(session->proxy->backend));
 	backend->broken = (uint8_t)error;
 	session_enter(session, SESSION_RELAYING);
 	if (!session->client.pending || send_header(session))

@@ -162,7 +162,7 @@ static void test_defaults(void **state)
 	assert_address(&proxy->listen[0].address, "*:1");
 	assert_int_equal(proxy->listen[0].place.line, 2);
 	assert_true(proxy->has_backend);
-	assert_address(&proxy->backend, "h:2");
+	assert_address(&proxy->backend.address, "h:2");
 	assert_int_equal(proxy->backend_place.line, 3);
 	assert_int_equal(proxy->connect_timeout_ms, 10000);
 	assert_true(proxy->connect_retry);
@@ -280,13 +280,17 @@ static void test_formats(void **state)
 		assert_int_equal(config.proxies[0].n_listen, 1);
 		assert_string_equal(config.proxies[0].listen[0].address.u.local.name,
 				    formats[i].listen);
-		assert_address(&config.proxies[0].backend, "h:1");
+		assert_address(&config.proxies[0].backend.address, "h:1");
 		free(got);
 		config_clear(&config);
 	}
 }
 
 /* ---- bad files ---- */
+
+#define BACKEND_KINDS                                                           \
+	"a backend is HOST:PORT (such as 127.0.0.1:8080), a UNIX path, @NAME, " \
+	"vsock:CID:PORT or vsock-mux:PATH:PORT"
 
 #define GOOD "[proxy w]\nlisten = /a\nbackend = h:1\n"
 
@@ -405,25 +409,35 @@ static const struct case_of_file bad_files[] = {
 	{ "[proxy w]\nlisten =\nbackend =\n",
 	  "2: listen: the address is missing (such as :8080, /run/app.sock, @app, vsock:any:8080, "
 	  "sd-listen)\n"
-	  "3: backend: the address is missing; the backend must be HOST:PORT, such as "
-	  "127.0.0.1:8080\n" },
-	{ "[proxy w]\nlisten = 127.0.0.1:99999\nbackend = /run/x.sock\n",
+	  "3: backend: the address is missing; " BACKEND_KINDS "\n" },
+	{ "[proxy w]\nlisten = 127.0.0.1:99999\nbackend = sd-listen:x\n",
 	  "2: listen: *\n"
-	  "3: backend: \"/run/x.sock\" is a UNIX path; the backend must be HOST:PORT\n" },
-	{ "[proxy w]\nlisten = /a\nbackend = @x\n",
-	  "3: backend: \"@x\" is an abstract UNIX name; the backend must be HOST:PORT\n" },
-	{ "[proxy w]\nlisten = /a\nbackend = vsock:2:80\n",
-	  "3: backend: \"vsock:2:80\" is a vsock address; the backend must be HOST:PORT\n" },
-	{ "[proxy w]\nlisten = /a\nbackend = sd-listen:x\n",
-	  "3: backend: \"sd-listen:x\" is an inherited descriptor; the backend must be "
-	  "HOST:PORT\n" },
+	  "3: backend: \"sd-listen:x\" is an inherited descriptor; " BACKEND_KINDS "\n" },
+	{ "[proxy w]\nlisten = /a\nbackend = vsock:any:80\n",
+	  "3: backend: \"vsock:any:80\" names no machine: a CID is a number, host or local\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = -\n",
-	  "3: backend: \"-\" is stdin and stdout; the backend must be HOST:PORT\n" },
+	  "3: backend: \"-\" is stdin and stdout; " BACKEND_KINDS "\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = :80\n",
-	  "3: backend: \":80\" names no host; the backend must be HOST:PORT, such as "
-	  "127.0.0.1:8080\n" },
+	  "3: backend: \":80\" names no host; " BACKEND_KINDS "\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = h:0\n",
-	  "3: backend: \"h:0\": nothing can be reached on port 0; the backend must be HOST:PORT\n" },
+	  "3: backend: \"h:0\": nothing can be reached on port 0; " BACKEND_KINDS "\n" },
+	{ "[proxy w]\nlisten = /a\nbackend = /b c\n",
+	  "3: backend: \"/b c\": nothing is expected behind the address (a blank in a path is \\x20)\n" },
+	/* backends that are our own listeners */
+	{ "[proxy w]\nlisten = /a\nbackend = /b\n[proxy v]\nlisten = /b\nbackend = @a\n",
+	  "3: backend: \"/b\" is our own listener \"/b\" (" FILE_NAME
+	  ":5), not a service behind it\n" },
+	{ "[proxy w]\nlisten = @a\nbackend = @a\n", "3: backend: \"@a\" is our own listener *\n" },
+	{ "[proxy w]\nlisten = /a\nbackend = vsock-mux:/a:80\n",
+	  "3: backend: \"vsock-mux:/a:80\" is our own listener *\n" },
+	{ "[proxy w]\nlisten = vsock:any:80\nbackend = vsock:local:80\n",
+	  "3: backend: \"vsock:1:80\" is our own listener *\n" },
+	{ "[proxy w]\nlisten = vsock:host:80\nbackend = vsock:2:80\n",
+	  "3: backend: \"vsock:2:80\" is our own listener *\n" },
+	/* and some that are not */
+	{ "[proxy w]\nlisten = vsock:any:80\nbackend = vsock:host:80\n", "" },
+	{ "[proxy w]\nlisten = vsock:any:80\nbackend = vsock:local:81\n", "" },
+	{ "[proxy w]\nlisten = /a\nbackend = @/a\n", "" },
 };
 
 static void test_bad_files(void **state)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A plain TCP server in threads of the test, as the backend of a proxy."""
+"""A server in threads of the test, as the backend of a proxy."""
 
+import os
 import socket
 import threading
 
-from support.streams import Background, read_to_end
+from support.streams import Background, read_exactly, read_to_end
 
 
 def echo(connection):
@@ -61,6 +62,9 @@ class Backend:
         self.listener.bind((host, port))
         self.listener.listen(backlog)
         self.host, self.port = host, self.listener.getsockname()[1]
+        self._start(handler)
+
+    def _start(self, handler):
         self.handler = handler
         self.connections = []
         self.errors = []
@@ -77,7 +81,11 @@ class Backend:
         connection, _ = self.listener.accept()
         connection.settimeout(within)
         self.connections.append(connection)
+        self._begin(connection)
         return connection
+
+    def _begin(self, connection):
+        """What comes before the client's first byte."""
 
     def stop_listening(self):
         hang_up(self.listener)
@@ -115,10 +123,46 @@ class Backend:
     def _run(self, connection):
         try:
             with connection:
+                self._begin(connection)
                 self.handler(connection)
         except Exception as error:
             if not self.closing:
                 self.errors.append(error)
+
+
+class LocalBackend(Backend):
+    """The same on a UNIX path or an abstract name."""
+
+    def __init__(self, address, handler=None, backlog=4096):
+        self.where = address
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(b"\0" + os.fsencode(address[1:]) if address.startswith("@") else os.fsencode(address))
+        self.listener.listen(backlog)
+        self._start(handler)
+
+    @property
+    def address(self):
+        return self.where
+
+
+class MachineBackend(LocalBackend):
+    """
+    A server in a virtual machine, seen from the host: the UNIX socket of Firecracker and of Cloud
+    Hypervisor, which puts a connection through to a port.
+    """
+
+    PORT = 5252
+
+    @property
+    def address(self):
+        return f"vsock-mux:{self.where}:{self.PORT}"
+
+    def _begin(self, connection):
+        asked = b""
+        while not asked.endswith(b"\n"):
+            asked += read_exactly(connection, 1)
+        assert asked == b"CONNECT %d\n" % self.PORT, asked
+        connection.sendall(b"OK 1073741824\n")
 
 
 class Reserved:

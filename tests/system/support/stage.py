@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from support.backend import Backend, hang_up
+from support.backend import Backend, LocalBackend, MachineBackend, hang_up
 from support.proc import children, tcp_connections, wait_until
 from support.proxy import HANDOVER, SOCKFRONT, Proxy
 from support.streams import outcome, read_exactly
@@ -76,6 +76,14 @@ class Stage:
 
     def backend(self, handler=None, **options):
         self.backends.append(Backend(handler, **options))
+        return self.backends[-1]
+
+    def backend_of_kind(self, kind, handler=None):
+        """A backend that is reached by "tcp", "unix", "abstract" or "vsock-mux"."""
+        if kind == "tcp":
+            return self.backend(handler)
+        where = self.name("backend") if kind == "abstract" else self.path("backend.sock")
+        self.backends.append((MachineBackend if kind == "vsock-mux" else LocalBackend)(where, handler))
         return self.backends[-1]
 
     def keep(self, sock):

@@ -13,6 +13,7 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
+#include "daemon/backend/mux.h"
 #include "daemon/base/loop.h"
 
 #define MAX_SOCKETS  512
@@ -26,7 +27,7 @@ enum { GONE = -1 }; /* no attempt is left */
 static struct {
 	char trace[4096];
 	int dialled[MAX_ADDRESS + 1]; /* what dial() returns for each address */
-	int result[MAX_SOCKETS];      /* what connect_result() does */
+	int result[MAX_SOCKETS];      /* what dial_result() does */
 	unsigned int address[MAX_SOCKETS];
 	bool open[MAX_SOCKETS];
 	unsigned int n_sockets;
@@ -74,9 +75,15 @@ int __wrap_dial(const struct dial_options *options, const struct sfront_sockaddr
 	return r;
 }
 
-int __wrap_connect_result(int fd);
-int __wrap_connect_result(int fd)
+int __wrap_dial_result(const struct dial_options *options, const struct sfront_sockaddr *addr,
+		       int fd, struct mux_answer *answer);
+int __wrap_dial_result(const struct dial_options *options, const struct sfront_sockaddr *addr,
+		       int fd, struct mux_answer *answer)
 {
+	assert_int_equal(ntohl(addr->sa.in.sin_addr.s_addr) & 0xff,
+			 scene.address[fd - FIRST_SOCKET]);
+	assert_int_equal(options->mux_port, 0);
+	assert_int_equal(answer->length, 0);
 	return scene.result[fd - FIRST_SOCKET];
 }
 
@@ -189,7 +196,7 @@ static void make_backend(uint64_t timeout_ms, bool retry)
 	struct loop_guard *guard = loop_guard_new();
 	struct sfront_error err;
 
-	assert_int_equal(sfront_address_parse("10.0.0.1:80", &config.backend, &err), 0);
+	assert_int_equal(server_parse("10.0.0.1:80", &config.backend, &err), 0);
 	backend_unref(backend);
 	backend = backend_new(&config, guard, &err);
 	loop_guard_unref(guard);

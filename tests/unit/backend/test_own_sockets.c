@@ -23,6 +23,7 @@
 
 static struct {
 	uint64_t cookie[ACCEPTED + 1];   /* of each descriptor; 0: it is closed */
+	pid_t peer_pid;                  /* of the accepted one, over UNIX */
 	struct sfront_sockaddr accepted; /* what the accepted one is bound to */
 	int connect_error;
 	bool elsewhere;
@@ -93,8 +94,17 @@ int __wrap_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	*len = sizeof(scene.cookie[fd]);
 	assert_int_equal(level, SOL_SOCKET);
+	if (name == SO_PEERCRED) {
+		const struct ucred peer = { .pid = scene.peer_pid };
+
+		assert_int_equal(fd, ACCEPTED);
+		scene.n_calls++;
+		memcpy(value, &peer, sizeof(peer));
+		*len = sizeof(peer);
+		return 0;
+	}
+	*len = sizeof(scene.cookie[fd]);
 	assert_int_equal(name, SO_COOKIE);
 	memcpy(value, &scene.cookie[fd], sizeof(scene.cookie[fd]));
 	errno = EBADF;
@@ -278,6 +288,28 @@ static void test_memory(void **state)
 		assert_true(arrives(OURS, (unsigned int)fd, "10.0.0.6"));
 }
 
+/* Over UNIX sockets, whoever has this process's number; the kernel is asked once there is one. */
+static void test_unix(void **state)
+{
+	const struct sfront_sockaddr peer = { .len = sizeof(sa_family_t),
+					      .sa.any.sa_family = AF_UNIX };
+
+	(void)state;
+	scene.peer_pid = getpid();
+	assert_false(own_sockets_take(ACCEPTED, &peer));
+	assert_int_equal(scene.n_calls, 0);
+	assert_int_equal(own_sockets_connect(40000, &peer), 0);
+	assert_true(own_sockets_take(ACCEPTED, &peer));
+	assert_true(own_sockets_take(ACCEPTED, &peer));
+	scene.peer_pid = getpid() + 1;
+	assert_false(own_sockets_take(ACCEPTED, &peer));
+	scene.peer_pid = 0; /* of a process that this one cannot see */
+	assert_false(own_sockets_take(ACCEPTED, &peer));
+	scene.connect_error = EAGAIN;
+	assert_int_equal(own_sockets_connect(40000, &peer), -EAGAIN);
+	assert_int_equal(scene.blocks, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +320,7 @@ int main(void)
 		cmocka_unit_test_setup(test_age, begin),
 		cmocka_unit_test_setup(test_accepted_before_connect_returns, begin),
 		cmocka_unit_test_setup(test_memory, begin),
+		cmocka_unit_test_setup(test_unix, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

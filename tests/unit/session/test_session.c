@@ -102,6 +102,13 @@ const char *__wrap_backend_text(const struct backend *backend)
 	return "backend";
 }
 
+enum sfront_stream __wrap_backend_stream(const struct backend *backend);
+enum sfront_stream __wrap_backend_stream(const struct backend *backend)
+{
+	(void)backend;
+	return SFRONT_STREAM_TCP;
+}
+
 void __wrap_proxy_unref(struct proxy *proxy);
 void __wrap_proxy_unref(struct proxy *proxy)
 {

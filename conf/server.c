@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines of backend, to data and back: see server.h.
+ */
+#include "conf/server.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sockfront/value.h>
+
+#include "conf/refuse.h"
+
+#define KINDS                                                                   \
+	"a backend is HOST:PORT (such as 127.0.0.1:8080), a UNIX path, @NAME, " \
+	"vsock:CID:PORT or vsock-mux:PATH:PORT"
+#define BLANKS " \t"
+
+/* ---- bytes that cannot stand for themselves ---- */
+
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = c ? strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* The byte that @text stands for, from its backslash on; -1: none. */
+static int unescape_one(const char *text, size_t *ret_length)
+{
+	int high, low;
+
+	*ret_length = text[1] == '\\' ? 2 : 4;
+	if (text[1] == '\\')
+		return '\\';
+	if (text[1] != 'x')
+		return -1;
+	high = hex_digit(text[2]);
+	low = high < 0 ? -1 : hex_digit(text[3]);
+	return low < 0 || high + low == 0 ? -1 : 16 * high + low;
+}
+
+/* @word: changed in place; @text: what it was */
+static int unescape(char *word, const char *text, struct sfront_error *err)
+{
+	char *to = word;
+
+	for (const char *from = word; *from;) {
+		size_t length = 1;
+		int byte = *from == '\\' ? unescape_one(from, &length) : (unsigned char)*from;
+
+		if (byte < 0)
+			return refuse(
+				err, -EINVAL,
+				"\"%.200s\": behind a backslash there is another one, or x and "
+				"the two digits of a byte (\\x20 is a blank)",
+				text);
+		*to++ = (char)byte;
+		from += length;
+	}
+	*to = '\0';
+	return 0;
+}
+
+static bool needs_escape(unsigned char byte)
+{
+	return byte <= ' ' || byte == '\\' || byte == 0x7f;
+}
+
+/* Adds @text at @length.  Returns the length of the whole. */
+static size_t escape(const char *text, char *buf, size_t size, size_t length)
+{
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+		char piece[5];
+
+		if (byte == '\\')
+			snprintf(piece, sizeof(piece), "\\\\");
+		else
+			snprintf(piece, sizeof(piece), needs_escape(byte) ? "\\x%02x" : "%c", byte);
+		if (length < size)
+			snprintf(buf + length, size - length, "%s", piece);
+		length += strlen(piece);
+	}
+	return length;
+}
+
+/* ---- addresses ---- */
+
+static int check_tcp(const char *text, const struct sfront_address *address,
+		     struct sfront_error *err)
+{
+	const char *host = address->u.tcp.host, *service = address->u.tcp.service;
+
+	if (!*host || strcmp(host, "*") == 0)
+		return refuse(err, -EINVAL, "\"%s\" names no host; " KINDS, text);
+	if (strspn(service, "0") == strlen(service))
+		return refuse(err, -EINVAL, "\"%s\": nothing can be reached on port 0; " KINDS,
+			      text);
+	return 0;
+}
+
+static int check_vsock(const char *text, const struct sfront_address *address,
+		       struct sfront_error *err)
+{
+	if (address->u.vsock.cid == SFRONT_CID_ANY)
+		return refuse(err, -EINVAL,
+			      "\"%s\" names no machine: a CID is a number, host or local", text);
+	if (address->u.vsock.port == 0)
+		return refuse(err, -EINVAL, "\"%s\": nothing can be reached on port 0", text);
+	return 0;
+}
+
+static int check_kind(const char *text, const struct sfront_address *address,
+		      struct sfront_error *err)
+{
+	switch (address->kind) {
+	case SFRONT_TCP:
+		return check_tcp(text, address, err);
+	case SFRONT_VSOCK:
+		return check_vsock(text, address, err);
+	case SFRONT_UNIX:
+	case SFRONT_ABSTRACT:
+		return 0;
+	case SFRONT_INETD:
+		return refuse(err, -EINVAL, "\"%s\" is stdin and stdout; " KINDS, text);
+	case SFRONT_SD_LISTEN:
+	case SFRONT_FD:
+	case SFRONT_KINDS:
+		break;
+	}
+	return refuse(err, -EINVAL, "\"%s\" is an inherited descriptor; " KINDS, text);
+}
+
+/* What an address that cannot be read may be meant for; NULL: what is wrong was said already. */
+static const char *mistaken_for(const char *text)
+{
+	if (strstr(text, "://"))
+		return "a URL";
+	return strchr(text, ':') || strchr("./@", *text) ? NULL : "no address with a port";
+}
+
+static int parse_address(const char *text, struct server_config *server, struct sfront_error *err)
+{
+	int r = sfront_address_parse(text, &server->address, err);
+
+	if (r == 0)
+		return check_kind(text, &server->address, err);
+	if (mistaken_for(text))
+		return refuse(err, r, "\"%.200s\" is %s; " KINDS, text, mistaken_for(text));
+	return r;
+}
+
+#define MUX "vsock-mux:"
+
+/* @text: behind its first word: PATH:PORT */
+static int parse_mux(char *text, struct server_config *server, struct sfront_error *err)
+{
+	char *colon = strrchr(text, ':');
+	uint64_t port;
+
+	if (!colon || (*text != '/' && *text != '.'))
+		return refuse(
+			err, -EINVAL,
+			"\"" MUX "%.200s\": what is wanted is " MUX "PATH:PORT, the UNIX "
+			"socket of a hypervisor and a port in its virtual machine, such as " MUX
+			"/run/vm.vsock:5000",
+			text);
+	if (sfront_parse_count(colon + 1, 1, UINT32_MAX - 1, &port, NULL) < 0)
+		return refuse(err, -EINVAL,
+			      "\"" MUX
+			      "%.200s\": \"%.40s\" is not a vsock port: a number from 1 to "
+			      "4294967294",
+			      text, colon + 1);
+	*colon = '\0';
+	server->mux_port = (uint32_t)port;
+	return sfront_address_parse(text, &server->address, err);
+}
+
+int server_parse(const char *text, struct server_config *ret, struct sfront_error *err)
+{
+	struct server_config server = { .mux_port = 0 };
+	size_t length = strcspn(text, BLANKS);
+	const char *rest = text + length + strspn(text + length, BLANKS);
+	char word[SERVER_TEXT_SIZE];
+	int r;
+
+	if (length == 0)
+		return refuse(err, -EINVAL, "the address is missing; " KINDS);
+	if (length >= sizeof(word))
+		return refuse(err, -ENAMETOOLONG, "\"%.40s...\" is too long for an address", text);
+	if (*rest)
+		return refuse(err, -EINVAL,
+			      "\"%.200s\": nothing is expected behind the address (a blank in a "
+			      "path is \\x20)",
+			      text);
+	memcpy(word, text, length);
+	word[length] = '\0';
+	r = unescape(word, text, err);
+	if (r < 0)
+		return r;
+	if (strncmp(word, MUX, strlen(MUX)) == 0)
+		r = parse_mux(word + strlen(MUX), &server, err);
+	else
+		r = parse_address(word, &server, err);
+	if (r == 0)
+		*ret = server;
+	return r;
+}
+
+size_t server_format(const struct server_config *server, char *buf, size_t size)
+{
+	char address[SFRONT_ADDRESS_TEXT_SIZE], port[16];
+	size_t length = 0;
+
+	sfront_address_format(&server->address, address, sizeof(address));
+	if (server->mux_port == 0)
+		return escape(address, buf, size, 0);
+	snprintf(port, sizeof(port), ":%u", server->mux_port);
+	length = escape(MUX, buf, size, 0);
+	length = escape(address, buf, size, length);
+	return escape(port, buf, size, length);
+}

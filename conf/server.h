@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server: where a proxy's clients are connected to, as a line of backend says it.
+ */
+#ifndef CONF_SERVER_H
+#define CONF_SERVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sockfront/address.h>
+
+#include "conf/place.h"
+
+/* Room for the text of any server, with the final NUL: each byte of a path may be \xNN. */
+#define SERVER_TEXT_SIZE 512
+
+struct server_config {
+	struct sfront_address address; /* HOST:PORT, a path, @NAME or vsock:CID:PORT */
+	uint32_t mux_port; /* not 0: the path leads to a virtual machine, this is its vsock port */
+	struct place place;
+};
+
+/*
+ * Reads a line.  The address ends at the first blank; in it, \xNN is a byte and \\ a
+ * backslash.
+ *
+ * Returns 0, or a negative errno with @err saying what is taken; @ret is untouched then.
+ */
+int server_parse(const char *text, struct server_config *ret, struct sfront_error *err);
+
+/* Its address, in a form that server_parse() reads.  Returns the length, as snprintf does. */
+size_t server_format(const struct server_config *server, char *buf, size_t size);
+
+#endif

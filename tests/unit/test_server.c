@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines of backend, to data and back.
+ */
+#include "descriptors.h"
+
+#include "conf/server.h"
+
+static const struct {
+	const char *text;
+	enum sfront_kind kind;
+	const char *name; /* of a UNIX socket; else the text in canonical form */
+	const char *canonical;
+	uint32_t mux_port;
+} good[] = {
+	{ "h:1", SFRONT_TCP, NULL, "h:1", 0 },
+	{ "Host:080", SFRONT_TCP, NULL, "host:80", 0 },
+	{ "[::1]:http", SFRONT_TCP, NULL, "[::1]:http", 0 },
+	{ "/run/a.sock", SFRONT_UNIX, "/run/a.sock", "/run/a.sock", 0 },
+	{ "./a", SFRONT_UNIX, "./a", "./a", 0 },
+	{ "/a\\x20b", SFRONT_UNIX, "/a b", "/a\\x20b", 0 },
+	{ "/a\\\\x20b", SFRONT_UNIX, "/a\\x20b", "/a\\\\x20b", 0 },
+	{ "/\\x3B\\xfF", SFRONT_UNIX, "/;\xff", "/;\xff", 0 },
+	{ "/a\\x09\\x0a\\x7f\\x01", SFRONT_UNIX, "/a\t\n\x7f\x01", "/a\\x09\\x0a\\x7f\\x01", 0 },
+	{ "@a", SFRONT_ABSTRACT, "a", "@a", 0 },
+	{ "@a\\x20b", SFRONT_ABSTRACT, "a b", "@a\\x20b", 0 },
+	{ "vsock:3:80", SFRONT_VSOCK, NULL, "vsock:3:80", 0 },
+	{ "vsock:host:80", SFRONT_VSOCK, NULL, "vsock:2:80", 0 },
+	{ "vsock:local:80", SFRONT_VSOCK, NULL, "vsock:1:80", 0 },
+	{ "vsock-mux:/vm.sock:52", SFRONT_UNIX, "/vm.sock", "vsock-mux:/vm.sock:52", 52 },
+	{ "vsock-mux:./v:m:052", SFRONT_UNIX, "./v:m", "vsock-mux:./v:m:52", 52 },
+	{ "vsock-mux:/a\\x20b:4294967294", SFRONT_UNIX, "/a b", "vsock-mux:/a\\x20b:4294967294",
+	  4294967294 },
+	{ "h:1 \t", SFRONT_TCP, NULL, "h:1", 0 },
+};
+
+static void test_good_lines(void **state)
+{
+	char text[SERVER_TEXT_SIZE];
+	struct server_config server;
+	struct sfront_error err;
+	size_t length;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		if (server_parse(good[i].text, &server, &err) < 0)
+			fail_msg("%s: %s", good[i].text, err.message);
+		assert_int_equal(server.address.kind, good[i].kind);
+		if (good[i].name)
+			assert_string_equal(server.address.u.local.name, good[i].name);
+		assert_int_equal(server.mux_port, good[i].mux_port);
+		length = server_format(&server, text, sizeof(text));
+		assert_int_equal(length, strlen(text));
+		assert_string_equal(text, good[i].canonical);
+		assert_int_equal(server_parse(text, &server, &err), 0);
+		server_format(&server, text, sizeof(text));
+		assert_string_equal(text, good[i].canonical);
+	}
+}
+
+static const struct {
+	const char *text, *reason;
+} bad[] = {
+	{ "", "the address is missing" },
+	{ " h:1", "the address is missing" }, /* whoever reads lines has taken that off */
+	{ "h", "no address with a port" },
+	{ "http://h:1/", "a URL" },
+	{ "h:0", "port 0" },
+	{ "*:80", "names no host" },
+	{ "@", "needs a name" },
+	{ "/a\\", "backslash" },
+	{ "/a\\n", "backslash" },
+	{ "/a\\x", "backslash" },
+	{ "/a\\x2", "backslash" },
+	{ "/a\\xg0", "backslash" },
+	{ "/a\\x0g", "backslash" },
+	{ "/a\\x00", "backslash" },
+	{ "/a b", "\"/a b\": nothing is expected behind the address (a blank in a path is \\x20)" },
+	{ "vsock::80", "names no machine" },
+	{ "vsock:any:80", "names no machine" },
+	{ "vsock:3:0", "port 0" },
+	{ "vsock:80", "vsock:CID:PORT" },
+	{ "vsock-mux:80", "vsock-mux:PATH:PORT" },
+	{ "vsock-mux:/a", "vsock-mux:PATH:PORT" },
+	{ "vsock-mux:a:80", "vsock-mux:PATH:PORT" },
+	{ "vsock-mux:@a:80", "vsock-mux:PATH:PORT" },
+	{ "vsock-mux:/a:", "\"\" is not a vsock port" },
+	{ "vsock-mux:/a:0", "\"0\" is not a vsock port" },
+	{ "vsock-mux:/a:4294967295", "\"4294967295\" is not a vsock port" },
+	{ "-", "stdin and stdout" },
+	{ "accept-from-fd:3", "an inherited descriptor" },
+};
+
+static void test_bad_lines(void **state)
+{
+	struct server_config server = { .mux_port = 7 };
+	struct sfront_error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_true(server_parse(bad[i].text, &server, &err) < 0);
+		if (!strstr(err.message, bad[i].reason))
+			fail_msg("%s: %s", bad[i].text, err.message);
+		assert_int_equal(server.mux_port, 7);
+	}
+}
+
+/* 107 bytes, each of which is written as four. */
+static void test_longest_path(void **state)
+{
+	char text[SERVER_TEXT_SIZE + 1] = "vsock-mux:/", canonical[SERVER_TEXT_SIZE];
+	struct server_config server;
+	struct sfront_error err;
+
+	(void)state;
+	for (int i = 1; i < SFRONT_PATH_MAX; i++)
+		strcat(text, "\\x20");
+	strcat(text, ":4294967294");
+	assert_int_equal(server_parse(text, &server, &err), 0);
+	assert_int_equal(strlen(server.address.u.local.name), SFRONT_PATH_MAX);
+	assert_int_equal(server_format(&server, canonical, sizeof(canonical)), strlen(text));
+	assert_string_equal(canonical, text);
+	memset(text, 'x', SERVER_TEXT_SIZE);
+	text[0] = '/';
+	assert_true(server_parse(text, &server, &err) < 0);
+	assert_non_null(strstr(err.message, "too long"));
+	assert_int_equal(server_format(&server, canonical, 8), 446);
+	assert_string_equal(canonical, "vsock-m");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good_lines),
+		cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_longest_path),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
