@@ -11,7 +11,12 @@
 
 static struct timers timers;
 static char over[256];
-static const char letter[DEADLINES + 1] = "rclhditoL-";
+static const char letter[DEADLINES + 1] = {
+	[DEADLINE_RETRY] = 'r', [DEADLINE_COALESCE] = 'c',   [DEADLINE_LOOK] = 'l',
+	[DEADLINE_HELD] = 'h',  [DEADLINE_DELIVERY] = 'd',   [DEADLINE_HEADER] = 'p',
+	[DEADLINE_IDLE] = 'i',  [DEADLINE_HALF_CLOSE] = 't', [DEADLINE_LOOP] = 'o',
+	[DEADLINE_LIFE] = 'L',  [DEADLINE_NONE] = '-',
+};
 
 static void fired(evutil_socket_t fd, short what, void *arg)
 {

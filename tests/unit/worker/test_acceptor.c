@@ -1119,7 +1119,9 @@ static void test_limit_is_shared_by_generations(void **state)
 {
 	struct proxy before[2] = { { .config.name = (char *)"y", .limit = &limits[1] },
 				   { .config.name = (char *)"x", .limit = &limits[0] } };
-	struct proxy after = { .config.name = (char *)"x" }, fresh = { .config.name = (char *)"z" };
+	struct proxy_limit own = { .refs = 2 };
+	struct proxy after = { .config.name = (char *)"x", .limit = &own };
+	struct proxy fresh = { .config.name = (char *)"z" };
 	struct proxy *old[] = { &before[0], &before[1] }, *new[] = { &fresh, &after };
 	struct generation older = { .proxies = old, .n_proxies = 2 };
 	struct generation next = { .proxies = new, .n_proxies = 2 };
@@ -1129,6 +1131,7 @@ static void test_limit_is_shared_by_generations(void **state)
 	generation_share_limits(&next, &older);
 	assert_ptr_equal(after.limit, &limits[0]);
 	assert_int_equal(limits[0].refs, 2);
+	assert_int_equal(own.refs, 1);
 	assert_null(fresh.limit);
 }
 
