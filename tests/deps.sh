@@ -21,7 +21,7 @@ check=(
 	g++ libcmocka-dev valgrind python3 python3-pytest python3-pytest-xdist pyflakes3
 	gdb socat strace iproute2 netbase procps
 	musl-tools libglib2.0-dev pkg-config
-	redis-server redis-tools postgresql nginx-light openssh-server openssh-client
+	redis-server redis-tools postgresql nginx-light haproxy openssh-server openssh-client
 )
 
 # For a build of 32 bits; other machines have none beside their own.

@@ -23,22 +23,21 @@ struct source_entry;
 struct session_host;
 
 /*
- *	      a header is owed               it was read, and the client may connect
- *	NEW -----------------> AWAITING_HEADER -----.
- *	 |                           |              |
- *	 | none is                   | none comes,  |
- *	 '-----------------------.   | or may not   |
- *	                         |   v              |
- *	                         | CLOSED           |
- *	    .--------------------+------------------'
- *	    v connected                  end of stream both ways
- *	CONNECTING ------> RELAYING -------------------------------> CLOSED
- *	    |                 |                                        ^
- *	    | no backend,     | one side broke                         |
- *	    | client gone     v                                        |
- *	    |             ABORTING -- what it had sent is delivered ---|
- *	    |                                          (then a reset)  |
- *	    '----------------------------------------------------------'
+ *	       none is owed
+ *	NEW ------------------------------------------------------.
+ *	 |                                                        |
+ *	 | a header is owed         it was read, the client may   v
+ *	 '------> AWAITING_HEADER -------------------------> CONNECTING
+ *	             |                                       |       |
+ *	             | none comes,               no backend, |       | connected
+ *	             | may not connect           client gone |       v
+ *	             |                                       |    RELAYING
+ *	             |                                       |     |     |
+ *	             |              ABORTING <---------------|-----'     | end of stream
+ *	             |                 | what the broken     | one side  | both ways
+ *	             |                 | side had sent       | broke     |
+ *	             v                 v is delivered        v           v
+ *	           CLOSED <----------------------------------------------'
  *
  * A timeout or a cut goes from any state straight to CLOSED, with a reset of both sides.
  * Only session_enter() goes from one to another.

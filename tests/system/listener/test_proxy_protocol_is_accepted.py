@@ -434,10 +434,11 @@ def test_a_quarter_of_the_slots(stage):
     assert read_exactly(owing[4], 1) == b"y", "there is room for others"
 
 
-def test_places_come_back(stage):
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_places_come_back(stage, workers):
     """However a peer stops owing: read, refused, reset, over time."""
     proxy, _ = stage.served("--accept-proxy-protocol=any", "--deny=192.0.2.8", "--max-connections=4",
-                            "--proxy-protocol-timeout=200ms", handler=echo)
+                            "--proxy-protocol-timeout=200ms", "--workers", workers, handler=echo)
     for _ in range(3):
         assert served(stage, proxy, v2())
         assert not served(stage, proxy, v2(("192.0.2.8", 1)))

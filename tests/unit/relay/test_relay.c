@@ -519,6 +519,40 @@ static void no_memory_to_keep_what_was_read(void **state)
 	free(received);
 }
 
+/* What we say in front of the client's bytes is sent before them, in part where it must, and not
+ * counted. */
+static void own_bytes_are_not_counted(void **state)
+{
+	unsigned char *data = pattern(COPY_SIZE), received[4096];
+	size_t own = 40000, got = 0;
+	struct rig rig;
+	int error = 0, small = 4096;
+	ssize_t n;
+
+	(void)state;
+	rig_up(&rig, AF_INET, AF_UNIX, false);
+	assert_int_equal(
+		setsockopt(rig.ends[1].write_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	memcpy(pipe_pool_buffer(&rig.pool), data, COPY_SIZE);
+	rig.ends[0].pending = pending_keep(&rig.pool, 0, COPY_SIZE);
+	rig.ends[0].pending->own = own;
+	while (rig.ends[0].pending || got < COPY_SIZE) {
+		if (rig.ends[0].pending)
+			(void)relay_flush(&rig.pool, rig.ends, &error);
+		assert_int_equal(error, 0);
+		n = recv(rig.sink, received, sizeof(received), 0);
+		if (n <= 0)
+			continue;
+		assert_memory_equal(received, data + got, (size_t)n);
+		got += (size_t)n;
+		if (got < own / 2)
+			assert_int_equal(rig.ends[0].moved, 0);
+	}
+	assert_int_equal(rig.ends[0].moved, COPY_SIZE - own);
+	rig_down(&rig);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +574,7 @@ int main(void)
 		counted(destination_sets_the_pace),
 		counted(no_memory),
 		counted(no_memory_to_keep_what_was_read),
+		counted(own_bytes_are_not_counted),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does: splice() knows no MSG_NOSIGNAL */

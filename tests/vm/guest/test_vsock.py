@@ -8,11 +8,13 @@ import errno
 import re
 import signal
 import socket
+import struct
 import time
 
 from support.backend import Reserved, sink
 from support.proc import kinds, wait_until
 from support.proxy import run
+from support.proxy_protocol import CREDENTIALS, VSOCK, read_header, v2
 from support.streams import (exchange, is_silent, outcome, random_bytes, read_exactly, read_to_end, reset,
                      send_in_background)
 
@@ -323,3 +325,37 @@ def refused(port):
         except ConnectionResetError:
             return True
     return False
+
+
+def test_header_tells_the_vsock_client(units):
+    """Through a second proxy, which trusts the first one's word on it, and to which it has no address."""
+    backend = units.backend()
+    second = units.proxy("--accept-proxy-protocol=loopback", "--accept-proxy-protocol-tlvs=loopback",
+                         "--send-proxy-protocol=v2", "127.0.0.1:0", backend.address)
+    units.proxy("--send-proxy-protocol=v2", "vsock:any:5050", second.listening[0])
+    client = connect(units, 5050)
+    connection = units.accept(backend)
+    header = read_header(connection)
+    assert (header.family, header.values(CREDENTIALS)) == ("UNSPEC", [])
+    assert header.values(VSOCK) == [struct.pack("!IIII", LOCAL, client.getsockname()[1], LOCAL, 5050)]
+    exchange(client, connection, seed=1, size=100_000)
+
+
+def test_header_over_vsock(units):
+    """Read exactly, however it is cut; what it claims is no vsock client."""
+    backend = units.backend()
+    proxy = units.proxy("--accept-proxy-protocol=vsock:1", "--allow=192.0.2.7", "--access-log", "vsock:any:5051",
+                        backend.address)
+    client = connect(units, 5051)
+    header = v2()
+    client.sendall(header[:20])
+    client.sendall(header[20:] + b"hello")
+    connection = units.accept(backend)
+    assert read_exactly(connection, 5) == b"hello"
+    exchange(client, connection, seed=2, size=100_000)
+    client.close()
+    proxy.wait_log("client=192.0.2.7:4711 ")
+    other = connect(units, 5051)
+    other.sendall(v2(("192.0.2.8", 1)))
+    assert outcome(other)[0] == b""
+    proxy.wait_log("refused: no allow matches")
