@@ -367,8 +367,14 @@ def hold(stage, proxy):
 
 
 def ended(pid):
-    """The exit status of an orphan, waited for."""
-    return wait_until(lambda: [status for got, status in [os.waitpid(pid, os.WNOHANG)] if got], "the orphan ends")[0]
+    """The exit status of an orphan, waited for; it may have another parent for a moment."""
+    def statuses():
+        try:
+            return [status for got, status in [os.waitpid(pid, os.WNOHANG)] if got]
+        except ChildProcessError:
+            return []
+
+    return wait_until(statuses, "the orphan ends")[0]
 
 
 def test_serves_while_the_new_one_is_slow(stage, binary):
