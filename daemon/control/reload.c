@@ -234,9 +234,11 @@ static bool close_if_newest(struct listener *listener, void *data)
 /* Closes what @older alone has, and frees it: nobody accepts from that any more. */
 static void retire(struct process *process, struct generation *older)
 {
+	struct generation *after = older->older;
+
 	for (struct generation *newer = process->generation; newer; newer = newer->older)
 		if (newer->older == older)
-			newer->older = older->older;
+			newer->older = after;
 	(void)generation_each(older, close_if_newest, older);
 	generation_free(older);
 }
