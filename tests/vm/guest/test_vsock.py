@@ -330,9 +330,9 @@ def refused(port):
 def test_header_tells_the_vsock_client(units):
     """Through a second proxy, which trusts the first one's word on it, and to which it has no address."""
     backend = units.backend()
-    second = units.proxy("--accept-proxy-protocol=loopback", "--accept-proxy-protocol-tlvs=loopback",
-                         "--send-proxy-protocol=v2", "127.0.0.1:0", backend.address)
-    units.proxy("--send-proxy-protocol=v2", "vsock:any:5050", second.listening[0])
+    units.proxy("--accept-proxy-protocol=vsock", "--accept-proxy-protocol-tlvs=vsock:1", "--send-proxy-protocol=v2",
+                "vsock:any:5052", backend.address)
+    units.proxy("--send-proxy-protocol=v2", "vsock:any:5050", "vsock:local:5052")
     client = connect(units, 5050)
     connection = units.accept(backend)
     header = read_header(connection)
