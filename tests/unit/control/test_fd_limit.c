@@ -15,13 +15,50 @@
 /* An event base and a mailbox for each worker, and one of each for the main thread. */
 #define DESCRIPTORS_A_LOOP 4
 
+/*
+ * What plays RLIMIT_NOFILE: one that was lowered cannot be raised again, and valgrind lets
+ * nobody lower it.
+ */
+static struct {
+	bool is_played;
+	struct rlimit files;
+} world;
+
+int __real_getrlimit(int resource, struct rlimit *ret);
+int __wrap_getrlimit(int resource, struct rlimit *ret);
+int __wrap_getrlimit(int resource, struct rlimit *ret)
+{
+	assert_int_equal(resource, RLIMIT_NOFILE);
+	if (!world.is_played)
+		return __real_getrlimit(resource, ret);
+	*ret = world.files;
+	return 0;
+}
+
+int __real_setrlimit(int resource, const struct rlimit *limit);
+int __wrap_setrlimit(int resource, const struct rlimit *limit);
+int __wrap_setrlimit(int resource, const struct rlimit *limit)
+{
+	assert_int_equal(resource, RLIMIT_NOFILE);
+	if (!world.is_played)
+		return __real_setrlimit(resource, limit);
+	assert_int_equal(limit->rlim_max, world.files.rlim_max);
+	assert_true(limit->rlim_cur <= limit->rlim_max);
+	world.files = *limit;
+	return 0;
+}
+
 static struct fd_plan plan_of(unsigned long limit, unsigned int workers, uint64_t wanted)
 {
-	const struct rlimit files = { .rlim_cur = limit, .rlim_max = limit };
 	const struct process_config config = { .workers = workers, .max_connections = wanted };
+	struct fd_plan plan;
 
-	assert_int_equal(prlimit(0, RLIMIT_NOFILE, &files, NULL), 0);
-	return fd_limit_plan(&config);
+	world.is_played = true;
+	world.files = (struct rlimit){ .rlim_cur = limit / 2, .rlim_max = limit };
+	plan = fd_limit_plan(&config);
+	assert_int_equal(world.files.rlim_cur, limit);
+	world.is_played = false;
+	return plan;
 }
 
 static void check_plan(unsigned long limit, unsigned int workers)
@@ -61,12 +98,30 @@ static void test_what_is_configured_is_a_limit(void **state)
 	assert_int_equal(fd_limit_max_connections(&config), 7);
 }
 
+/* The kernel's own. */
+static void test_the_limit_is_raised(void **state)
+{
+	const struct process_config config = { .workers = 1 };
+	struct rlimit files, lower;
+
+	(void)state;
+	assert_int_equal(__real_getrlimit(RLIMIT_NOFILE, &files), 0);
+	lower = (struct rlimit){ .rlim_cur = 512, .rlim_max = files.rlim_max };
+	assert_true(lower.rlim_cur < lower.rlim_max);
+	assert_int_equal(__real_setrlimit(RLIMIT_NOFILE, &lower), 0);
+	assert_int_equal(fd_limit_plan(&config).limit,
+			 files.rlim_max < INT32_MAX ? files.rlim_max : INT32_MAX);
+	assert_int_equal(__real_getrlimit(RLIMIT_NOFILE, &lower), 0);
+	assert_int_equal(lower.rlim_cur, files.rlim_max);
+	assert_int_equal(__real_setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
 int main(void)
 {
-	/* The limit only goes down. */
 	const struct CMUnitTest tests[] = {
 		counted(test_all_of_it_fits),
 		counted(test_what_is_configured_is_a_limit),
+		counted(test_the_limit_is_raised),
 	};
 
 	log_set_level(LOG_ERR);
