@@ -20,8 +20,9 @@ USAGE = [
     (["--check"], "address"),
     (["--access-log", "no", ":0", BACKEND], "--access-log=no"),
     (["--no-such-option", ":0", BACKEND], "no-such-option"),
-    (["--max-con", "5", ":0", BACKEND], "in full: --max-connections"),  # a new key breaks nobody
-    (["--max-con=5", ":0", BACKEND], "--max-con: the name of an option"),
+    (["--pipe-si", "0", ":0", BACKEND], "in full: --pipe-size"),  # a new key breaks nobody
+    (["--pipe-si=0", ":0", BACKEND], "--pipe-si: the name of an option"),
+    (["--max-con", "5", ":0", BACKEND], "did you mean --max-connections"),  # of several that begin so
     (["--chec", ":0", BACKEND], "in full: --check"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["--check=yes", ":0", BACKEND], "--check takes no value"),

@@ -109,6 +109,7 @@ def test_half_closed_tcp_client_is_probed(stage, keepalive, before, probed):
     """Whatever tcp-keepalive says, but not less often than that; who is not half-closed is left alone."""
     proxy, client, connection = stage.pair(f"--tcp-keepalive={keepalive}")
     other = stage.connect(proxy.listening[0])
+    wait_until(lambda: proxy.excess_sockets() == 4, "both are served")
     client.shutdown(socket.SHUT_WR)
     assert outcome(connection) == (b"", "end")
     wait_until(lambda: keepalive_of(proxy, client) == probed, "a probe is due within a minute")
