@@ -20,16 +20,15 @@
 
 static int fill(int fd)
 {
-	int null = open("/dev/null", O_RDWR), r = 0;
+	int null = open("/dev/null", O_RDWR), r = null;
 
 	if (null < 0)
 		return -errno;
-	if (null == fd)
-		return 0;
-	if (dup2(null, fd) < 0)
-		r = -errno;
-	close(null);
-	return r;
+	if (null != fd) {
+		r = dup2(null, fd) < 0 ? -errno : 0;
+		close(null);
+	}
+	return r < 0 ? r : 0;
 }
 
 int inherited_fds_fill_standard(bool inetd)

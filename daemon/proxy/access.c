@@ -69,10 +69,10 @@ static bool is_family(const struct sfront_sockaddr *addr, int family)
 static bool has_group(int fd, gid_t gid, bool on_doubt)
 {
 	socklen_t size = 0;
-	gid_t *groups;
+	gid_t *groups, none;
 	bool found = false;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || size == 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, &none, &size) == 0 || size == 0)
 		return false;
 	groups = malloc(size);
 	if (!groups)

@@ -141,7 +141,7 @@ void generation_give_back(struct generation *generation)
 
 void generation_free(struct generation *generation)
 {
-	for (size_t i = 0; i < generation->n_proxies; i++)
+	for (size_t i = 0; generation->proxies && i < generation->n_proxies; i++)
 		proxy_drop(generation->proxies[i]);
 	free(generation->proxies);
 	loop_guard_unref(generation->guard);

@@ -31,14 +31,14 @@ struct listener_socket {
 };
 
 struct listener {
-	atomic_uint refs; /* a proxy each */
-	struct sfront_address address;
-	unsigned int nth; /* of that address in its configuration: free ports may repeat */
 	const struct generation *newest;      /* of those that have it; the main thread's */
 	const struct sfront_options *options; /* what is in force; borrowed from that */
 	struct sfront_listener *open;         /* NULL once it is closed */
 	struct listener_socket *sockets;      /* owned array */
 	size_t n_sockets;
+	atomic_uint refs; /* a proxy each */
+	unsigned int nth; /* of that address in its configuration: free ports may repeat */
+	struct sfront_address address;
 	/*
 	 * Another process has the sockets too, or the service manager keeps them: a UNIX
 	 * path of our making and the queue stay when we close, and options that we set are

@@ -43,7 +43,11 @@ static void is_complete(const struct config *config)
 		const struct proxy_config *proxy = &config->proxies[i];
 
 		PROMISE(proxy->name && proxy->n_listen > 0 && proxy->has_backend);
-		PROMISE(proxy->backend.kind == SFRONT_TCP && proxy->options);
+		PROMISE(proxy->options);
+		PROMISE(proxy->backend.address.kind == SFRONT_TCP ||
+			proxy->backend.address.kind == SFRONT_UNIX ||
+			proxy->backend.address.kind == SFRONT_ABSTRACT ||
+			proxy->backend.address.kind == SFRONT_VSOCK);
 	}
 }
 

@@ -8,30 +8,30 @@
 
 static const struct {
 	const char *text;
-	enum sfront_kind kind;
 	const char *name; /* of a UNIX socket; else the text in canonical form */
 	const char *canonical;
+	enum sfront_kind kind;
 	uint32_t mux_port;
 } good[] = {
-	{ "h:1", SFRONT_TCP, NULL, "h:1", 0 },
-	{ "Host:080", SFRONT_TCP, NULL, "host:80", 0 },
-	{ "[::1]:http", SFRONT_TCP, NULL, "[::1]:http", 0 },
-	{ "/run/a.sock", SFRONT_UNIX, "/run/a.sock", "/run/a.sock", 0 },
-	{ "./a", SFRONT_UNIX, "./a", "./a", 0 },
-	{ "/a\\x20b", SFRONT_UNIX, "/a b", "/a\\x20b", 0 },
-	{ "/a\\\\x20b", SFRONT_UNIX, "/a\\x20b", "/a\\\\x20b", 0 },
-	{ "/\\x3B\\xfF", SFRONT_UNIX, "/;\xff", "/;\xff", 0 },
-	{ "/a\\x09\\x0a\\x7f\\x01", SFRONT_UNIX, "/a\t\n\x7f\x01", "/a\\x09\\x0a\\x7f\\x01", 0 },
-	{ "@a", SFRONT_ABSTRACT, "a", "@a", 0 },
-	{ "@a\\x20b", SFRONT_ABSTRACT, "a b", "@a\\x20b", 0 },
-	{ "vsock:3:80", SFRONT_VSOCK, NULL, "vsock:3:80", 0 },
-	{ "vsock:host:80", SFRONT_VSOCK, NULL, "vsock:2:80", 0 },
-	{ "vsock:local:80", SFRONT_VSOCK, NULL, "vsock:1:80", 0 },
-	{ "vsock-mux:/vm.sock:52", SFRONT_UNIX, "/vm.sock", "vsock-mux:/vm.sock:52", 52 },
-	{ "vsock-mux:./v:m:052", SFRONT_UNIX, "./v:m", "vsock-mux:./v:m:52", 52 },
-	{ "vsock-mux:/a\\x20b:4294967294", SFRONT_UNIX, "/a b", "vsock-mux:/a\\x20b:4294967294",
+	{ "h:1", NULL, "h:1", SFRONT_TCP, 0 },
+	{ "Host:080", NULL, "host:80", SFRONT_TCP, 0 },
+	{ "[::1]:http", NULL, "[::1]:http", SFRONT_TCP, 0 },
+	{ "/run/a.sock", "/run/a.sock", "/run/a.sock", SFRONT_UNIX, 0 },
+	{ "./a", "./a", "./a", SFRONT_UNIX, 0 },
+	{ "/a\\x20b", "/a b", "/a\\x20b", SFRONT_UNIX, 0 },
+	{ "/a\\\\x20b", "/a\\x20b", "/a\\\\x20b", SFRONT_UNIX, 0 },
+	{ "/\\x3B\\xfF", "/;\xff", "/;\xff", SFRONT_UNIX, 0 },
+	{ "/a\\x09\\x0a\\x7f\\x01", "/a\t\n\x7f\x01", "/a\\x09\\x0a\\x7f\\x01", SFRONT_UNIX, 0 },
+	{ "@a", "a", "@a", SFRONT_ABSTRACT, 0 },
+	{ "@a\\x20b", "a b", "@a\\x20b", SFRONT_ABSTRACT, 0 },
+	{ "vsock:3:80", NULL, "vsock:3:80", SFRONT_VSOCK, 0 },
+	{ "vsock:host:80", NULL, "vsock:2:80", SFRONT_VSOCK, 0 },
+	{ "vsock:local:80", NULL, "vsock:1:80", SFRONT_VSOCK, 0 },
+	{ "vsock-mux:/vm.sock:52", "/vm.sock", "vsock-mux:/vm.sock:52", SFRONT_UNIX, 52 },
+	{ "vsock-mux:./v:m:052", "./v:m", "vsock-mux:./v:m:52", SFRONT_UNIX, 52 },
+	{ "vsock-mux:/a\\x20b:4294967294", "/a b", "vsock-mux:/a\\x20b:4294967294", SFRONT_UNIX,
 	  4294967294 },
-	{ "h:1 \t", SFRONT_TCP, NULL, "h:1", 0 },
+	{ "h:1 \t", NULL, "h:1", SFRONT_TCP, 0 },
 };
 
 static void test_good_lines(void **state)

@@ -322,12 +322,14 @@ static int receive_list(const struct passed_socket *sockets, size_t n)
 
 static void test_what_was_taken_is_reported(void **state)
 {
+	int fds[3];
 	char rest[128];
 
 	(void)state;
 	(void)clear(NULL);
-	snprintf(rest, sizeof(rest), " %d:a %d:b %d:c", some_descriptor(), some_descriptor(),
-		 some_descriptor());
+	for (size_t i = 0; i < 3; i++)
+		fds[i] = some_descriptor();
+	snprintf(rest, sizeof(rest), " %d:a %d:b %d:c", fds[0], fds[1], fds[2]);
 	assert_int_equal(receive(rest), 0);
 	assert_string_equal(world.received, " a b c");
 	assert_null(getenv(UPGRADE_VARIABLE));

@@ -15,20 +15,20 @@
 static void test_words(void **state)
 {
 	static const struct {
-		int error;
 		const char *client, *backend;
+		int error;
 		bool comes_and_goes;
 	} rows[] = {
-		{ ECONNRESET, "client reset", "backend reset", true },
-		{ EPIPE, "client gone", "backend gone", true },
-		{ ETIMEDOUT, "client timed out", "backend timed out", true },
-		{ EIO, "client failed", "backend failed", false },
-		{ ENOSPC, "no space left for what the backend sent",
-		  "no space left for what the backend sent", false },
-		{ EDQUOT, "no space left for what the backend sent",
-		  "no space left for what the backend sent", false },
-		{ EFBIG, "no space left for what the backend sent",
-		  "no space left for what the backend sent", false },
+		{ "client reset", "backend reset", ECONNRESET, true },
+		{ "client gone", "backend gone", EPIPE, true },
+		{ "client timed out", "backend timed out", ETIMEDOUT, true },
+		{ "client failed", "backend failed", EIO, false },
+		{ "no space left for what the backend sent",
+		  "no space left for what the backend sent", ENOSPC, false },
+		{ "no space left for what the backend sent",
+		  "no space left for what the backend sent", EDQUOT, false },
+		{ "no space left for what the backend sent",
+		  "no space left for what the backend sent", EFBIG, false },
 	};
 
 	(void)state;
