@@ -548,13 +548,13 @@ static void open_backend(void)
 
 int main(void)
 {
+	const int flags = MAP_SHARED | MAP_ANONYMOUS;
 	const struct CMUnitTest tests[] = { counted(test_opening), counted(test_reloading) };
 	int failed;
 
 	signal(SIGPIPE, SIG_IGN);
 	/* cppcheck-suppress invalidFunctionArg ; -1 is what mmap() is given without a file */
-	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		       -1, 0);
+	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, flags, -1, 0);
 	said = memfd_create("said", MFD_CLOEXEC);
 	if (outcome == MAP_FAILED || said < 0 || !mkdtemp(directory) || chdir(directory) < 0)
 		return 1;
