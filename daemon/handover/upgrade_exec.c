@@ -81,16 +81,23 @@ static void close_others(const struct numbers *open, unsigned int limit)
 	close_range_of(next, UINT_MAX, limit);
 }
 
+/* Whether it was ignored when we started; those of nohup(1) stay so. */
+static bool is_ignored_by_others(int number)
+{
+	struct sigaction action;
+
+	return number != SIGPIPE && number != SIGXFSZ && /* ignored by ourselves */
+	       sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static void restore_signals(const sigset_t *mask)
 {
-	static const int caught[] = { SIGTERM, SIGINT, SIGUSR2, SIGPIPE, SIGHUP };
-	struct sigaction action, plain = { .sa_handler = SIG_DFL };
+	const struct sigaction plain = { .sa_handler = SIG_DFL };
 
-	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
-		/* nohup(1) is kept; SIGPIPE is ignored by ourselves alone. */
-		if (caught[i] != SIGHUP || sigaction(SIGHUP, NULL, &action) < 0 ||
-		    action.sa_handler != SIG_IGN)
-			sigaction(caught[i], &plain, NULL);
+	/* All of them: which ones are caught is not known in this room. */
+	for (int number = 1; number < NSIG; number++)
+		if (!is_ignored_by_others(number))
+			sigaction(number, &plain, NULL);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
