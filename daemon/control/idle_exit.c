@@ -63,7 +63,10 @@ static uint64_t time_left_beside_held(uint64_t limit)
 
 	if (hold == SFRONT_INFINITY_MS)
 		return limit;
-	return quiet >= hold + limit ? 0 : hold + limit - quiet;
+	/* Apart: a very long hold and the limit together would be a short time. */
+	if (quiet >= hold)
+		return quiet - hold >= limit ? 0 : limit - (quiet - hold);
+	return hold - quiet > UINT64_MAX - limit ? UINT64_MAX : hold - quiet + limit;
 }
 
 static bool is_anybody_served(unsigned int used)

@@ -225,10 +225,13 @@ def test_clients_that_wait_for_a_dead_backend_do_not_keep_it(stage):
     assert proxy.grep("no connection for exit-idle-time")
 
 
-def test_clients_that_wait_for_a_late_backend_do(stage):
+@pytest.mark.parametrize("patience", ["30s", "18446744073709551614ms"])
+def test_clients_that_wait_for_a_late_backend_do(stage, patience):
+    """Of any patience: added to exit-idle-time, the longest is not a short one."""
     backend = Reserved(stage)
-    proxy, address = idle_proxy(stage, backend, "200ms", "--connect-timeout=30s")
+    proxy, address = idle_proxy(stage, backend, "200ms", f"--connect-timeout={patience}")
     client = stage.connect(address)
     client.sendall(b"x")
     assert is_silent(client, 1.5) and proxy.alive()
+    assert not proxy.grep("no connection for exit-idle-time")
     reset(client)
