@@ -18,7 +18,7 @@
 
 #define TEXT_SIZE 2048
 
-/* At the end, a reader that does not read is waited for no longer. */
+/* A reader that does not read is waited for no longer. */
 #define FLUSH_MS 1000
 
 static struct {
@@ -132,6 +132,11 @@ void log_open(int level, bool stderr_is_client)
 void log_flush(void)
 {
 	log_sink_flush(FLUSH_MS);
+}
+
+void log_make_room(void)
+{
+	log_sink_make_room(FLUSH_MS);
 }
 
 void log_line(int priority, const char *format, ...)

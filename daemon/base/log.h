@@ -37,6 +37,13 @@ void log_line(int priority, const char *format, ...) __attribute__((format(print
 void log_flush(void);
 
 /*
+ * Waits until there is room for some lines, as long as whoever reads them does: for the
+ * main thread, which says at the start and after a reload what may be thousands of lines.
+ * No connection waits for it.
+ */
+void log_make_room(void);
+
+/*
  * Writes what is wrong with a configuration: "FILE:LINE: message", as editors
  * understand it; for the command line (@file NULL) as an error.
  */

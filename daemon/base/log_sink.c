@@ -55,6 +55,7 @@ static struct {
 	bool torn;         /* a line was written in part: the next one begins a new one */
 	bool running;      /* there is a thread */
 	bool writing;      /* it has taken something from the backlog */
+	bool deaf;         /* whoever waited for room did so in vain, and nothing was read since */
 	char backlog[BACKLOG_SIZE];
 	size_t used;
 } sink = {
@@ -277,10 +278,12 @@ static void *sink_main(void *arg)
 		written = write_out(line, kept.len);
 		pthread_mutex_lock(&sink.lock);
 		sink.writing = false;
-		if (written)
+		if (written) {
+			sink.deaf = false;
 			(void)append_lost(0);
-		else
+		} else {
 			sink.lost += kept.stands_for;
+		}
 		pthread_cond_broadcast(&sink.changed);
 	}
 	return NULL;
@@ -342,18 +345,32 @@ void log_sink_write(const char *line, size_t len)
 	pthread_mutex_unlock(&sink.lock);
 }
 
-void log_sink_flush(unsigned int ms)
+/* Waits until something changes.  False: nothing did in that time. */
+static bool wait_for_change(unsigned int ms)
 {
 	struct timespec until;
-	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	return pthread_cond_clockwait(&sink.changed, &sink.lock, CLOCK_MONOTONIC, &until) == 0;
+}
+
+void log_sink_flush(unsigned int ms)
+{
+	bool progress = true;
 
 	pthread_mutex_lock(&sink.lock);
 	if (may_write())
 		(void)tell_lost();
-	while (sink.running && (sink.used > 0 || sink.writing) && r == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += ms / 1000;
-		r = pthread_cond_clockwait(&sink.changed, &sink.lock, CLOCK_MONOTONIC, &until);
-	}
+	while (sink.running && (sink.used > 0 || sink.writing) && progress)
+		progress = wait_for_change(ms);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+void log_sink_make_room(unsigned int ms)
+{
+	pthread_mutex_lock(&sink.lock);
+	while (sink.running && sink.used > BACKLOG_SIZE / 2 && !sink.deaf)
+		sink.deaf = !wait_for_change(ms);
 	pthread_mutex_unlock(&sink.lock);
 }

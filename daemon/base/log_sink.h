@@ -33,4 +33,10 @@ void log_sink_write(const char *line, size_t len);
  */
 void log_sink_flush(unsigned int ms);
 
+/*
+ * Waits until half of what is kept has been written, as long as there is progress at
+ * least once in that time.  Once there was none it no longer waits, until there is some.
+ */
+void log_sink_make_room(unsigned int ms);
+
 #endif

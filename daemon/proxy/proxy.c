@@ -238,7 +238,7 @@ void proxy_announce(const struct proxy *proxy, bool only_new)
 
 		if (only_new && atomic_load(&proxy->sockets[i].listener->refs) > 1)
 			continue;
-
+		log_make_room();
 		log_line(socket->is_single ? LOG_DEBUG : LOG_INFO, "%s %s, backend %s",
 			 socket->is_single ? "serving" : "listening on", socket->text,
 			 backend_text(proxy->backend));

@@ -346,6 +346,36 @@ static void flush_does_not_wait_for_ever(void)
 	log_flush();
 }
 
+static void room_is_made_by_a_reader(void)
+{
+	pid_t pid;
+
+	begin_small_pipe();
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < LINES; i++) {
+			log_make_room();
+			log_lines(1);
+		}
+		log_flush();
+		_exit(0);
+	}
+	expect_all(LINES, false);
+	HOLDS(reader.lost == 0);
+}
+
+static void room_is_waited_for_once(void)
+{
+	alarm(60); /* a second for each line would be far more */
+	begin_pipe();
+	for (int i = 0; i < LINES; i++) {
+		log_make_room();
+		log_lines(1);
+	}
+	expect_all(LINES, false);
+	HOLDS(reader.lost > 0);
+}
+
 static void without_a_thread(void)
 {
 	begin_pipe();
@@ -477,6 +507,8 @@ static void standard_descriptors_are_left_alone(void)
 	X(file_that_may_not_grow)       \
 	X(flush_waits_for_a_reader)     \
 	X(flush_does_not_wait_for_ever) \
+	X(room_is_made_by_a_reader)     \
+	X(room_is_waited_for_once)      \
 	X(without_a_thread)             \
 	X(syslog_that_nobody_reads)     \
 	X(syslog_that_is_restarted)     \
