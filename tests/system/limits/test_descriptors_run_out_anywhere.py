@@ -12,11 +12,17 @@ from support.stage import need
 from support.streams import KB300, is_silent, random_bytes, read_exactly, read_to_end, send_in_background
 
 LIMITS = range(3, 44)
+LEAKS_FROM = 10  # with fewer, AddressSanitizer's search for leaks at the end has none itself, and spins
 CLIENTS = 6
 
 
 def limited(number):
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+
+
+def sanitized(number):
+    options = os.environ.get("ASAN_OPTIONS")
+    return {"ASAN_OPTIONS": f"{options}:detect_leaks=0"} if options and number < LEAKS_FROM else {}
 
 
 def settled(proxy):
@@ -54,6 +60,7 @@ def test_every_limit(stage, options):
             stage.path(f"{number}.sock"),
             backend.address,
             sockets=0,
+            environment=sanitized(number),
             preexec_fn=limited(number),
         )
         wait_until(lambda: settled(proxy), f"a limit of {number} is enough or not")
