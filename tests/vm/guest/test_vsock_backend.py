@@ -8,7 +8,8 @@ import os
 import socket
 
 from support.proxy import run
-from support.streams import MB, exchange, is_silent, outcome, read_exactly, read_to_end, reset
+from support.streams import (
+    MB, exchange, is_silent, outcome, read_exactly, read_to_end, reset, send_in_background)
 
 LOCAL = 1
 SPLICE, COPY = (), ("--pipe-size=0",)
@@ -72,8 +73,9 @@ def test_reset_by_the_client(units):
     for port, path in ((5221, SPLICE), (5226, COPY)):
         proxy, client, connection = next(pairs(units, port, *path))
         data = os.urandom(3 * MB)
-        client.sendall(data)
+        sent = send_in_background(client, data, then_end=False)
         assert read_exactly(connection, len(data)) == data
+        sent.result()
         reset(client)
         assert outcome(connection)[0] == b""
         proxy.wait_log('reason="client reset"')
