@@ -3,14 +3,13 @@
 
 import ipaddress
 import os
+import signal
 import socket
-import sys
-import traceback
 
 import pytest
 
 from support.backend import LocalBackend
-from support.proc import resident
+from support.proc import in_a_process, resident, wait_process
 from support.proxy import SANITIZE
 
 TABLE = 65536  # sources that are told apart
@@ -25,22 +24,6 @@ def header(number):
     if number % 2:
         return f"PROXY TCP4 {ipaddress.IPv4Address(0x0A000000 + number)} 192.0.2.1 1 1\r\n".encode()
     return f"PROXY TCP6 {ipaddress.IPv6Address(0x20010DB8 << 96 | number << 64)} 2001:db8::1 1 1\r\n".encode()
-
-
-def in_a_process(work, *args):
-    """Runs work(*args) in a process of its own; returns its pid."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work(*args)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
-    return pid
 
 
 def hang_up_on_everybody(listener):
@@ -64,8 +47,8 @@ def come_and_go(path, first):
 
 def round_of_sources(path, number):
     first = [(number * CLIENTS + client) * EACH for client in range(CLIENTS)]
-    pids = [in_a_process(come_and_go, path, at) for at in first]
-    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * CLIENTS
+    for pid in [in_a_process(come_and_go, path, at) for at in first]:
+        assert wait_process(pid) == 0
 
 
 @pytest.fixture
@@ -74,8 +57,8 @@ def backend(stage):
     stage.backends.append(LocalBackend(stage.path("backend.sock")))
     pid = in_a_process(hang_up_on_everybody, stage.backends[-1].listener)
     yield stage.backends[-1]
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
+    os.kill(pid, signal.SIGKILL)
+    wait_process(pid)
 
 
 def test_memory_is_flat(stage, backend):
