@@ -719,9 +719,8 @@ static void test_no_timer_for_a_rest(void **state)
 
 static void set_rate(size_t i, unsigned int count, unsigned int burst)
 {
-	proxies[i].config.connection_rate = (struct rate){
-		.count = count, .burst = burst, .period_ns = UINT64_C(1000000000)
-	};
+	proxies[i].config.connection_rate =
+		(struct rate){ .count = count, .burst = burst, .period_ns = UINT64_C(1000000000) };
 }
 
 /* How many of those who wait are accepted, each time that much after it could be. */
