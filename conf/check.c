@@ -288,6 +288,32 @@ static void check_listen(const struct config *config, const struct proxy_config 
 			place_format(&other->place, where, sizeof(where)));
 }
 
+/* ---- where connections to a backend come from ---- */
+
+static void check_backend_source(const struct proxy_config *proxy, struct problems *problems)
+{
+	const struct sfront_address *backend = &proxy->backend.address;
+	const struct backend_source *source = &proxy->backend_source;
+	enum family family;
+
+	if (source->n == 0 && !source->is_client)
+		return;
+	if (backend->kind != SFRONT_TCP) {
+		problem(problems, &source->place,
+			"backend-source: \"%s\" is no TCP address; connections to it come from no "
+			"address",
+			text_of(backend).s);
+		return;
+	}
+	family = literal_family(backend->u.tcp.host);
+	if (family != FAMILY_NONE &&
+	    !backend_source_serves(source, family == FAMILY_V4 ? AF_INET : AF_INET6))
+		problem(problems, &source->place,
+			"backend-source: the backend \"%s\" has an IPv%c address, and none of "
+			"these has",
+			text_of(backend).s, family == FAMILY_V4 ? '4' : '6');
+}
+
 /* ---- a backend and the listeners ---- */
 
 /* Of this machine itself; its number on the outside is known to the kernel alone. */
@@ -404,7 +430,9 @@ void config_check(struct config *config, struct problems *problems)
 		check_services(proxy, problems);
 		for (size_t j = 0; j < proxy->n_listen; j++)
 			check_listen(config, proxy, &proxy->listen[j], problems);
-		if (proxy->has_backend)
-			check_loop(config, &proxy->backend, problems);
+		if (!proxy->has_backend)
+			continue;
+		check_loop(config, &proxy->backend, problems);
+		check_backend_source(proxy, problems);
 	}
 }
