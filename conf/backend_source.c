@@ -27,9 +27,8 @@ static void unwrap(struct sfront_sockaddr *addr)
 
 static bool is_every_address(const struct sfront_sockaddr *addr)
 {
-	return addr->sa.any.sa_family == AF_INET
-		       ? addr->sa.in.sin_addr.s_addr == INADDR_ANY
-		       : IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr);
+	return addr->sa.any.sa_family == AF_INET ? addr->sa.in.sin_addr.s_addr == INADDR_ANY
+						 : IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr);
 }
 
 static int parse_address(const char *word, struct sfront_sockaddr *ret, struct sfront_error *err)

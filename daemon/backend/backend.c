@@ -18,11 +18,11 @@ struct backend {
 	char text[SERVER_TEXT_SIZE];
 	struct backend_settings settings;
 	enum sfront_stream stream;
-	struct resolver *resolver; /* a reference */
-	struct loop_guard *guard;  /* a reference */
+	struct resolver *resolver;  /* a reference */
+	struct loop_guard *guard;   /* a reference */
 	struct dial_source *source; /* owned; NULL: the system chooses */
-	struct log_limit silence;  /* of what the log hears of that */
-	atomic_bool is_silent;     /* the log has heard that it does not answer */
+	struct log_limit silence;   /* of what the log hears of that */
+	atomic_bool is_silent;      /* the log has heard that it does not answer */
 
 	pthread_mutex_t lock;            /* guards what follows */
 	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */

@@ -30,9 +30,9 @@ static struct {
 	int socket_error, connect_error;
 	int transparent_error;
 	int bind_errors[4], bound; /* of each bind(), and how many there were */
-	int peer_error;      /* of getpeername() */
-	int pending_error;   /* what SO_ERROR says */
-	int asked, answered; /* what mux_ask() and mux_read() return */
+	int peer_error;            /* of getpeername() */
+	int pending_error;         /* what SO_ERROR says */
+	int asked, answered;       /* what mux_ask() and mux_read() return */
 	const struct sfront_sockaddr *client;
 	bool open;
 } scene;
