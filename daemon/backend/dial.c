@@ -17,6 +17,7 @@
 #include "daemon/backend/loop_guard.h"
 #include "daemon/backend/mux.h"
 #include "daemon/backend/own_sockets.h"
+#include "daemon/base/reset.h"
 
 static int set(int fd, int level, int option, int value)
 {
@@ -98,9 +99,7 @@ static bool is_self_connected(int fd, const struct sfront_sockaddr *peer)
 /* With a reset: what lingered would keep the backend from its own port for a minute. */
 static int refuse_ourselves(int fd)
 {
-	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	reset_on_close(fd);
 	return -ECONNREFUSED;
 }
 
