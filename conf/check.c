@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "conf/conf.h"
+#include "conf/listen_index.h"
 #include "conf/source_index.h"
 
 #define PLACE_TEXT_SIZE 512
@@ -151,29 +152,6 @@ static bool takes_free_port(const struct sfront_address *address)
 	return address->kind == SFRONT_TCP && strspn(service, "0") == strlen(service);
 }
 
-typedef bool (*listen_match)(const struct listen_config *a, const struct listen_config *b);
-
-/*
- * The first listener that @is_wanted beside @listen, in the order of the file;
- * with @earlier only among those above it.  NULL: there is none.
- */
-static const struct listen_config *find_listen(const struct config *config,
-					       const struct listen_config *listen, bool earlier,
-					       listen_match is_wanted)
-{
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listen; j++) {
-			if (earlier && &proxy->listen[j] == listen)
-				return NULL;
-			if (is_wanted(&proxy->listen[j], listen))
-				return &proxy->listen[j];
-		}
-	}
-	return NULL;
-}
-
 /* A service may go by its name here and by its number there. */
 static bool is_same_port(const struct sfront_address *a, const struct sfront_address *b)
 {
@@ -193,11 +171,6 @@ static bool is_same(const struct sfront_address *a, const struct sfront_address 
 		return false;
 	memcpy(other.u.tcp.service, a->u.tcp.service, sizeof(other.u.tcp.service));
 	return sfront_address_equal(a, &other);
-}
-
-static bool is_same_address(const struct listen_config *a, const struct listen_config *b)
-{
-	return is_same(&a->address, &b->address) && !takes_free_port(&a->address);
 }
 
 /* Which family an address that is no name belongs to. */
@@ -232,45 +205,64 @@ static bool may_overlap(const struct proxy_config *a, const struct proxy_config 
 	return proxy_config_is_yes(a, "tcp-reuse-port") && proxy_config_is_yes(b, "tcp-reuse-port");
 }
 
-/* The first listener above @listen that has the same port on some of the same addresses. */
-static const struct listen_config *find_overlap(const struct config *config,
-						const struct proxy_config *proxy,
-						const struct listen_config *listen)
+/* Whether @other has the same port on some of the same addresses. */
+static bool overlaps(const struct listen_entry *other, const struct proxy_config *proxy,
+		     const struct listen_config *listen)
 {
-	for (const struct proxy_config *owner = config->proxies;; owner++) {
-		for (size_t i = 0; i < owner->n_listen; i++) {
-			const struct listen_config *other = &owner->listen[i];
+	const struct sfront_address *address = &other->listen->address;
 
-			if (other == listen)
-				return NULL;
-			if (is_same_port(&other->address, &listen->address) &&
-			    !takes_free_port(&listen->address) && !is_same_address(other, listen) &&
-			    !may_overlap(owner, proxy) &&
-			    (covers(owner, &other->address, proxy, &listen->address) ||
-			     covers(proxy, &listen->address, owner, &other->address)))
-				return other;
+	return is_same_port(address, &listen->address) && !may_overlap(other->proxy, proxy) &&
+	       (covers(other->proxy, address, proxy, &listen->address) ||
+		covers(proxy, &listen->address, other->proxy, address));
+}
+
+/* The first listeners above @listen that are in its way. */
+static void find_rivals(const struct listen_index *index, const struct proxy_config *proxy,
+			const struct listen_config *listen, const struct listen_config **ret_same,
+			const struct listen_config **ret_overlap)
+{
+	struct listen_group group = { .n = 0 };
+
+	*ret_same = *ret_overlap = NULL;
+	if (!takes_free_port(&listen->address))
+		group = listen_index_find(index, &listen->address);
+	for (size_t i = 0; i < group.n && group.entries[i].listen != listen; i++) {
+		const struct listen_entry *other = &group.entries[i];
+
+		if (is_same(&other->listen->address, &listen->address)) {
+			if (!*ret_same)
+				*ret_same = other->listen;
+		} else if (!*ret_overlap && overlaps(other, proxy, listen)) {
+			*ret_overlap = other->listen;
 		}
 	}
 }
 
-static bool is_of_other_kind(const struct listen_config *a, const struct listen_config *b)
+/* The first listener of another kind; NULL: there is none. */
+static const struct listen_config *find_other_kind(const struct config *config,
+						   enum sfront_kind kind)
 {
-	return a->address.kind != b->address.kind;
+	for (size_t i = 0; i < config->n_proxies; i++)
+		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
+			if (config->proxies[i].listen[j].address.kind != kind)
+				return &config->proxies[i].listen[j];
+	return NULL;
 }
 
-static void check_listen(const struct config *config, const struct proxy_config *proxy,
-			 const struct listen_config *listen, struct problems *problems)
+static void check_listen(const struct config *config, const struct listen_index *index,
+			 const struct proxy_config *proxy, const struct listen_config *listen,
+			 struct problems *problems)
 {
-	const struct listen_config *other;
+	const struct listen_config *other, *overlap;
 	char where[PLACE_TEXT_SIZE];
 
-	other = find_listen(config, listen, true, is_same_address);
+	find_rivals(index, proxy, listen, &other, &overlap);
 	if (other)
 		problem(problems, &listen->place, "listen: \"%s\" is listened on already (%s)",
 			text_of(&listen->address).s,
 			place_format(&other->place, where, sizeof(where)));
 
-	other = find_overlap(config, proxy, listen);
+	other = overlap;
 	if (other)
 		problem(problems, &listen->place,
 			"listen: \"%s\" overlaps with \"%s\" (%s): an address and port can be "
@@ -280,13 +272,39 @@ static void check_listen(const struct config *config, const struct proxy_config 
 
 	if (listen->address.kind != SFRONT_INETD)
 		return;
-	other = find_listen(config, listen, false, is_of_other_kind);
+	other = find_other_kind(config, SFRONT_INETD);
 	if (other)
 		problem(problems, &listen->place,
 			"listen: \"%s\" is one connection and stands alone, but there is \"%s\" "
 			"too (%s)",
 			text_of(&listen->address).s, text_of(&other->address).s,
 			place_format(&other->place, where, sizeof(where)));
+}
+
+/* ---- where connections to a backend come from ---- */
+
+static void check_backend_source(const struct proxy_config *proxy, struct problems *problems)
+{
+	const struct sfront_address *backend = &proxy->backend.address;
+	const struct backend_source *source = &proxy->backend_source;
+	enum family family;
+
+	if (source->n == 0 && !source->is_client)
+		return;
+	if (backend->kind != SFRONT_TCP) {
+		problem(problems, &source->place,
+			"backend-source: \"%s\" is no TCP address; connections to it come from no "
+			"address",
+			text_of(backend).s);
+		return;
+	}
+	family = literal_family(backend->u.tcp.host);
+	if (family != FAMILY_NONE &&
+	    !backend_source_serves(source, family == FAMILY_V4 ? AF_INET : AF_INET6))
+		problem(problems, &source->place,
+			"backend-source: the backend \"%s\" has an IPv%c address, and none of "
+			"these has",
+			text_of(backend).s, family == FAMILY_V4 ? '4' : '6');
 }
 
 /* ---- a backend and the listeners ---- */
@@ -314,23 +332,24 @@ static bool is_reached(const struct proxy_config *owner, const struct sfront_add
 }
 
 /* The listener of ours that @backend would connect to; or NULL. */
-static const struct listen_config *listener_reached(const struct config *config,
+static const struct listen_config *listener_reached(const struct listen_index *index,
 						    const struct sfront_address *backend)
 {
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *owner = &config->proxies[i];
+	struct listen_group group = listen_index_find(index, backend);
 
-		for (size_t j = 0; j < owner->n_listen; j++)
-			if (is_reached(owner, &owner->listen[j].address, backend))
-				return &owner->listen[j];
+	for (size_t i = 0; i < group.n; i++) {
+		const struct listen_entry *entry = &group.entries[i];
+
+		if (is_reached(entry->proxy, &entry->listen->address, backend))
+			return entry->listen;
 	}
 	return NULL;
 }
 
-static void check_loop(const struct config *config, const struct server_config *server,
+static void check_loop(const struct listen_index *index, const struct server_config *server,
 		       struct problems *problems)
 {
-	const struct listen_config *listen = listener_reached(config, &server->address);
+	const struct listen_config *listen = listener_reached(index, &server->address);
 	char where[PLACE_TEXT_SIZE], text[SERVER_TEXT_SIZE];
 
 	if (!listen)
@@ -374,28 +393,38 @@ static void check_exit_idle(const struct config *config, struct problems *proble
 	}
 }
 
-/* How many lines before line number @line of proxy number @at have the same address. */
-static unsigned int count_same(const struct config *config, size_t at, size_t line)
+/* One more than the line above it with the same address has. */
+static unsigned int number_in(const struct listen_group *group, size_t at)
 {
-	const struct sfront_address *address = &config->proxies[at].listen[line].address;
-	unsigned int n = 0;
+	const struct listen_config *listen = group->entries[at].listen;
 
-	for (size_t i = 0; i <= at; i++)
-		for (size_t j = 0; j < (i < at ? config->proxies[i].n_listen : line); j++)
-			n += sfront_address_equal(&config->proxies[i].listen[j].address, address);
-	return n;
+	for (size_t i = at; i-- > 0;)
+		if (sfront_address_equal(&group->entries[i].listen->address, &listen->address))
+			return group->entries[i].listen->nth + 1;
+	return 0;
 }
 
-static void number_lines(struct config *config)
+static void number_lines(struct listen_index *index)
 {
-	for (size_t i = 0; i < config->n_proxies; i++)
-		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
-			config->proxies[i].listen[j].nth = count_same(config, i, j);
+	for (size_t i = 0, first = 0; i < index->n; i++) {
+		struct listen_group group;
+
+		if (index->entries[i].key != index->entries[first].key)
+			first = i;
+		group = (struct listen_group){ index->entries + first, i - first + 1 };
+		index->entries[i].listen->nth = number_in(&group, i - first);
+	}
 }
 
 void config_check(struct config *config, struct problems *problems)
 {
-	number_lines(config);
+	struct listen_index index;
+
+	if (listen_index_make(&index, config) < 0) {
+		problem(problems, &(struct place){ 0 }, "out of memory");
+		return;
+	}
+	number_lines(&index);
 	check_exit_idle(config, problems);
 
 	for (size_t i = 0; i < config->n_proxies; i++) {
@@ -407,8 +436,11 @@ void config_check(struct config *config, struct problems *problems)
 		check_complete(proxy, problems);
 		check_services(proxy, problems);
 		for (size_t j = 0; j < proxy->n_listen; j++)
-			check_listen(config, proxy, &proxy->listen[j], problems);
-		if (proxy->has_backend)
-			check_loop(config, &proxy->backend, problems);
+			check_listen(config, &index, proxy, &proxy->listen[j], problems);
+		if (!proxy->has_backend)
+			continue;
+		check_loop(&index, &proxy->backend, problems);
+		check_backend_source(proxy, problems);
 	}
+	listen_index_clear(&index);
 }

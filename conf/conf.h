@@ -16,6 +16,7 @@
 #include <sockfront/options.h>
 #include <sockfront/value.h>
 
+#include "conf/backend_source.h"
 #include "conf/place.h"
 #include "conf/rate.h"
 #include "conf/server.h"
@@ -75,6 +76,7 @@ struct proxy_config {
 	struct sfront_keepalive backend_keepalive;
 	bool backend_nodelay;
 	uint64_t backend_user_timeout_ms; /* 0: the system's */
+	struct backend_source backend_source;
 };
 
 struct config {

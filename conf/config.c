@@ -46,6 +46,7 @@ void proxy_config_clear(struct proxy_config *proxy)
 	source_list_clear(&proxy->access);
 	source_list_clear(&proxy->accept_proxy_protocol);
 	source_list_clear(&proxy->trusted_tlvs);
+	backend_source_clear(&proxy->backend_source);
 }
 
 void config_drop_proxies(struct config *config)

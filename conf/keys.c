@@ -193,6 +193,14 @@ static int parse_header_version(const struct value *value, struct sfront_error *
 	return refuse(err, -EINVAL, "\"%s\" is none of no, v1 and v2", value->text);
 }
 
+static int parse_backend_source(const struct value *value, struct sfront_error *err)
+{
+	struct backend_source *source = value->field;
+
+	source->place = *value->place;
+	return backend_source_add(source, value->text, err);
+}
+
 static int parse_source_prefix(const struct value *value, struct sfront_error *err)
 {
 	struct source_prefix prefix;
@@ -353,6 +361,10 @@ static const struct row rows[] = {
 	      parse_duration, half_close_timeout_ms),
 	PROXY("connection-timeout", "TIME", "end a connection after this long (default infinity)",
 	      parse_duration, connection_timeout_ms),
+	{ { "backend-source", "backend-source", "ADDRESS...|client",
+	    "connect to the backend from there; may be repeated (default: the system chooses)",
+	    KEY_PROXY, false, true }, parse_backend_source,
+	  offsetof(struct proxy_config, backend_source) },
 	PROXY("backend-tcp-keepalive", "TIME:COUNT:INTERVAL",
 	      "keepalive probes to the backend, as in 60s:3:5s (default no)",
 	      parse_keepalive, backend_keepalive),

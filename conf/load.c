@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +47,15 @@ struct loader {
 	bool is_broken; /* the file could not be read to its end */
 	enum section section;
 	unsigned int process_line; /* of [sockfront]; 0: not met yet */
+	void *named;               /* tree of struct named_section; owned */
 	unsigned int *key_lines;   /* by number of the key: where this section has it; 0: nowhere */
 	struct line line;
+};
+
+/* A [proxy NAME] that was met. */
+struct named_section {
+	const char *name; /* the proxy's */
+	unsigned int line;
 };
 
 /* What a section header says, or seems to want to say. */
@@ -198,23 +206,39 @@ static void report_unknown_section(struct loader *l, const char *text, const str
 			"unknown section [%s] (there are [sockfront] and [proxy NAME])", text);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	const struct named_section *one = a, *other = b;
+
+	return strcmp(one->name, other->name);
+}
+
 static void check_proxy_name(struct loader *l, const char *name)
 {
-	const struct config *config = l->config;
+	const struct named_section wanted = { .name = name };
+	struct named_section **earlier = tfind(&wanted, &l->named, compare_names);
 
 	if (name[strspn(name, NAME_BYTES)])
 		problem(l->problems, &l->place,
 			"[proxy %s]: a name consists of letters, digits, \".\", \"_\" and \"-\"",
 			name);
+	if (*name && earlier)
+		problem(l->problems, &l->place, "section [proxy %s] is there already, in line %u",
+			name, (*earlier)->line);
+}
 
-	for (size_t i = 0; *name && i < config->n_proxies; i++) {
-		if (strcmp(config->proxies[i].name, name) == 0) {
-			problem(l->problems, &l->place,
-				"section [proxy %s] is there already, in line %u", name,
-				config->proxies[i].place.line);
-			return;
-		}
-	}
+/* The first of a name stays.  False: out of memory. */
+static bool note_proxy_name(struct loader *l, const struct proxy_config *proxy)
+{
+	struct named_section *section = malloc(sizeof(*section)), **found;
+
+	if (!section)
+		return false;
+	*section = (struct named_section){ .name = proxy->name, .line = l->place.line };
+	found = tsearch(section, &l->named, compare_names);
+	if (!found || *found != section)
+		free(section);
+	return found;
 }
 
 static void forget_key_lines(struct loader *l, enum key_scope scope)
@@ -239,11 +263,14 @@ static void enter_process(struct loader *l)
 /* Wrong names get their proxy too: what else is wrong with it is to be told in the same run. */
 static void enter_proxy(struct loader *l, const char *name)
 {
+	struct proxy_config *proxy;
+
 	check_proxy_name(l, name);
 	forget_key_lines(l, KEY_PROXY);
 	l->section = SECTION_PROXY;
 
-	if (!config_add_proxy(l->config, name, &l->place)) {
+	proxy = config_add_proxy(l->config, name, &l->place);
+	if (!proxy || !note_proxy_name(l, proxy)) {
 		problem(l->problems, &l->place, "out of memory");
 		l->section = SECTION_UNKNOWN;
 	}
@@ -536,6 +563,7 @@ void config_load(const char *path, struct config *config, struct problems *probl
 	else
 		problem(problems, &l.place, "out of memory");
 
+	tdestroy(l.named, free);
 	free(l.key_lines);
 	fclose(l.stream);
 }

@@ -21,9 +21,6 @@
 	"an address or prefix (10.0.0.0/8, 2001:db8::/32), loopback, unix, uid:NAME, gid:NAME, " \
 	"vsock, vsock:CID, any or file:PATH"
 
-/* What the kernel calls a user of another namespace: it is everybody's and nobody's. */
-#define OVERFLOW_ID 65534
-
 #define LINE_MAX_BYTES 512
 
 /* ---- addresses ---- */
@@ -160,11 +157,11 @@ static int parse_id(const char *word, bool is_user, struct source *source, struc
 	if (r < 0)
 		return refuse(err, r, "\"%.100s\": the %s cannot be looked up: %s", word, what,
 			      strerror(-r));
-	if (source->id == OVERFLOW_ID)
+	if (source->id == SOURCE_OVERFLOW_ID)
 		return refuse(err, -EINVAL,
 			      "\"%.100s\": %d stands for every %s that has no number here, and "
 			      "matches none",
-			      word, OVERFLOW_ID, what);
+			      word, SOURCE_OVERFLOW_ID, what);
 	return 0;
 }
 

@@ -14,6 +14,9 @@
 
 #include "conf/place.h"
 
+/* What the kernel calls a user of another namespace: it is everybody's and nobody's. */
+#define SOURCE_OVERFLOW_ID 65534
+
 enum source_kind {
 	SOURCE_ANY,
 	SOURCE_PREFIX,   /* .prefix: whoever has such an address, also by a PROXY header */

@@ -6,8 +6,12 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "conf/conf.h"
+
+#define COLUMNS     80
+#define HELP_COLUMN 32 /* where what is said of an option begins */
 
 static const char usage[] = "usage: sockfront [OPTIONS] LISTEN... BACKEND\n"
 			    "       sockfront [OPTIONS] -c FILE\n"
@@ -19,19 +23,42 @@ void help_print_usage(void)
 	fprintf(stderr, "%sTry sockfront --help, or man sockfront.\n", usage);
 }
 
+/* From HELP_COLUMN on, in as many lines as it takes. */
+static void print_wrapped(const char *text)
+{
+	const int room = COLUMNS - 1 - HELP_COLUMN;
+	int length = (int)strlen(text);
+
+	while (length > room) {
+		int end = room;
+
+		while (end > 1 && text[end] != ' ')
+			end--;
+		printf("%.*s\n%*s", end, text, HELP_COLUMN, "");
+		text += end + 1;
+		length -= end + 1;
+	}
+	printf("%s\n", text);
+}
+
+static void print_option(const char *left, const char *help)
+{
+	if (strlen(left) < HELP_COLUMN)
+		printf("%-*s", HELP_COLUMN, left);
+	else
+		printf("%s\n%*s", left, HELP_COLUMN, "");
+	print_wrapped(help);
+}
+
 static void print_key(const struct key *key)
 {
 	char left[64];
-	int width;
 
 	if (key->is_switch)
-		width = snprintf(left, sizeof(left), "  --%s[=no]", key->option);
+		snprintf(left, sizeof(left), "  --%s[=no]", key->option);
 	else
-		width = snprintf(left, sizeof(left), "  --%s %s", key->option, key->argument);
-	if (width < 40)
-		printf("%-39s %s\n", left, key->help);
-	else
-		printf("%s\n%40s%s\n", left, "", key->help);
+		snprintf(left, sizeof(left), "  --%s %s", key->option, key->argument);
+	print_option(left, key->help);
 }
 
 static bool is_of_library(const struct key *key)
@@ -57,12 +84,12 @@ void help_print(void)
 	       "          vsock:CID:PORT, sd-listen, sd-listen:NAME, sd-listen:*,\n"
 	       "          accept-from-fd:N, or - (stdin and stdout)\n"
 	       "BACKEND   HOST:PORT, /path or ./path, @abstract, vsock:CID:PORT,\n"
-	       "          vsock-mux:PATH:PORT\n\n"
-	       "  -c, --config FILE                     read everything from an INI file\n"
-	       "      --check                           say what is wrong, and touch nothing\n"
-	       "  -h, --help                            this text\n"
-	       "  -V, --version                         the version\n",
+	       "          vsock-mux:PATH:PORT\n\n",
 	       usage);
+	print_option("  -c, --config FILE", "read everything from an INI file");
+	print_option("      --check", "say what is wrong, and touch nothing");
+	print_option("  -h, --help", "this text");
+	print_option("  -V, --version", "the version");
 	print_keys("The process", KEY_PROCESS, false);
 	print_keys("The proxy (with -c: in the file alone)", KEY_PROXY, false);
 	print_keys("Its listening sockets (with -c: in the file alone)", KEY_PROXY, true);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/backend/dial_source.h"
 #include "daemon/base/log.h"
 
 struct backend {
@@ -17,10 +18,11 @@ struct backend {
 	char text[SERVER_TEXT_SIZE];
 	struct backend_settings settings;
 	enum sfront_stream stream;
-	struct resolver *resolver; /* a reference */
-	struct loop_guard *guard;  /* a reference */
-	struct log_limit silence;  /* of what the log hears of that */
-	atomic_bool is_silent;     /* the log has heard that it does not answer */
+	struct resolver *resolver;  /* a reference */
+	struct loop_guard *guard;   /* a reference */
+	struct dial_source *source; /* owned; NULL: the system chooses */
+	struct log_limit silence;   /* of what the log hears of that */
+	atomic_bool is_silent;      /* the log has heard that it does not answer */
 
 	pthread_mutex_t lock;            /* guards what follows */
 	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */
@@ -37,6 +39,16 @@ static enum sfront_stream stream_of(enum sfront_kind kind)
 	default:
 		return SFRONT_STREAM_TCP;
 	}
+}
+
+static bool choose_source(struct backend *backend, const struct backend_source *config,
+			  struct sfront_error *err)
+{
+	if (config->n == 0 && !config->is_client)
+		return true;
+	backend->source = dial_source_new(config, err);
+	backend->settings.dial.source = backend->source;
+	return backend->source != NULL;
 }
 
 struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
@@ -64,7 +76,8 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 	backend->guard = loop_guard_ref(guard);
 	backend->stream = stream_of(config->backend.address.kind);
 	server_format(&config->backend, backend->text, sizeof(backend->text));
-	backend->resolver = resolver_new(&config->backend.address, guard, err);
+	if (choose_source(backend, &config->backend_source, err))
+		backend->resolver = resolver_new(&config->backend.address, guard, err);
 	if (backend->resolver)
 		return backend;
 	error = errno;
@@ -85,6 +98,7 @@ void backend_unref(struct backend *backend)
 		return;
 	resolver_unref(backend->resolver);
 	loop_guard_unref(backend->guard);
+	dial_source_free(backend->source);
 	pthread_mutex_destroy(&backend->lock);
 	free(backend);
 }
@@ -102,6 +116,11 @@ enum sfront_stream backend_stream(const struct backend *backend)
 const struct backend_settings *backend_settings(const struct backend *backend)
 {
 	return &backend->settings;
+}
+
+bool backend_wants_client(const struct backend *backend)
+{
+	return dial_source_is_client(backend->source);
 }
 
 struct resolver *backend_resolver(const struct backend *backend)

@@ -28,8 +28,8 @@ struct backend;
  * @config: read, not kept
  * @guard:  which addresses are our own; shared
  *
- * Returns NULL with errno set and @err saying why, when out of memory or a literal
- * address names an interface that does not exist.
+ * Returns NULL with errno set and @err saying why, when out of memory, when a literal
+ * address names an interface that does not exist, or without the right to backend-source.
  */
 struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
 			    struct sfront_error *err);
@@ -44,6 +44,9 @@ const char *backend_text(const struct backend *backend);
 enum sfront_stream backend_stream(const struct backend *backend);
 
 const struct backend_settings *backend_settings(const struct backend *backend);
+
+/* Whether attempt_start() wants the client's address. */
+bool backend_wants_client(const struct backend *backend);
 
 /* Borrowed. */
 struct resolver *backend_resolver(const struct backend *backend);

@@ -59,6 +59,7 @@ struct attempt {
 	uint64_t next_ms; /* when the state goes on by itself */
 	uint64_t ask_ms;  /* when addresses that leave us waiting are asked for again */
 	struct event timer;
+	struct sfront_sockaddr client; /* len 0: not wanted */
 	unsigned int backoff_ms;
 	struct address_list *list;    /* while TRYING; a reference */
 	unsigned int preferred;       /* of its addresses, which is tried first */
@@ -357,7 +358,7 @@ static void try_next(struct attempt *attempt)
 		if (is_under_way(attempt, addr))
 			continue;
 		make_room(attempt);
-		r = dial(options_of(attempt), addr, &fd);
+		r = dial(options_of(attempt), &attempt->client, addr, &fd);
 		if (dial_is_connected(r)) {
 			succeed(attempt, addr, fd, r);
 			return;
@@ -599,15 +600,15 @@ static void await_literal(struct attempt *attempt, struct address_list *list, in
 	set_timer(attempt);
 }
 
-int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
-		  struct attempt **ret_attempt, int *ret_error)
+int attempt_start(struct loop *loop, struct backend *backend, const struct sfront_sockaddr *client,
+		  attempt_done *done, void *arg, struct attempt **ret_attempt, int *ret_error)
 {
 	struct address_list *list = resolver_literal(backend_resolver(backend));
 	struct attempt *attempt;
 	int fd = -1, r = -EINPROGRESS;
 
 	if (list)
-		r = dial(&backend_settings(backend)->dial, &list->addresses[0], &fd);
+		r = dial(&backend_settings(backend)->dial, client, &list->addresses[0], &fd);
 	if (dial_is_connected(r)) {
 		backend_note_success(backend, NULL);
 		*ret_error = -r;
@@ -619,6 +620,8 @@ int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done
 			close(fd);
 		return -ENOMEM;
 	}
+	if (client)
+		attempt->client = *client;
 	if (list)
 		await_literal(attempt, list, fd, r);
 	*ret_attempt = attempt;

@@ -9,6 +9,7 @@
 struct attempt;
 struct backend;
 struct loop;
+struct sfront_sockaddr;
 
 /*
  *	            the pause is over             addresses           one answers
@@ -43,6 +44,8 @@ typedef void attempt_done(void *arg, int fd, int error, const char *reason);
  * Starts to connect.  A loop and a backend are borrowed until the outcome; the
  * attempt holds a reference to the backend.
  *
+ * @client:      copied; for backend_wants_client(), else NULL.  Its len is 0 where it has
+ *               no address
  * @ret_attempt: set with -EINPROGRESS; gone once @done was called
  * @ret_error:   set with a socket; as for @done
  *
@@ -50,8 +53,8 @@ typedef void attempt_done(void *arg, int fd, int error, const char *reason);
  * taken then, and @done is not called); -EINPROGRESS: @done will be called
  * later; or another -errno when there is not even memory to try.
  */
-int attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
-		  struct attempt **ret_attempt, int *ret_error);
+int attempt_start(struct loop *loop, struct backend *backend, const struct sfront_sockaddr *client,
+		  attempt_done *done, void *arg, struct attempt **ret_attempt, int *ret_error);
 
 /* Gives up: @done will not be called.  NULL is allowed. */
 void attempt_cancel(struct attempt *attempt);

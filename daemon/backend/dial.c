@@ -13,9 +13,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/backend/dial_source.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/backend/mux.h"
 #include "daemon/backend/own_sockets.h"
+#include "daemon/base/reset.h"
 
 static int set(int fd, int level, int option, int value)
 {
@@ -97,9 +99,7 @@ static bool is_self_connected(int fd, const struct sfront_sockaddr *peer)
 /* With a reset: what lingered would keep the backend from its own port for a minute. */
 static int refuse_ourselves(int fd)
 {
-	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	reset_on_close(fd);
 	return -ECONNREFUSED;
 }
 
@@ -176,14 +176,20 @@ static int ask_mux(const struct dial_options *options, int fd)
 	return r == 0 ? -EINPROGRESS : r;
 }
 
-int dial(const struct dial_options *options, const struct sfront_sockaddr *addr, int *ret_fd)
+/* @nth: which of several addresses it comes from */
+static int dial_from(const struct dial_options *options, unsigned int nth,
+		     const struct sfront_sockaddr *client, const struct sfront_sockaddr *addr,
+		     int *ret_fd)
 {
-	int fd, r;
+	int fd, r = 0;
 
 	fd = dial_socket(options, addr->sa.any.sa_family);
 	if (fd < 0)
 		return fd;
-	r = connect_start(options, fd, addr);
+	if (options->source)
+		r = dial_source_bind(options->source, nth, client, addr, fd);
+	if (r == 0)
+		r = connect_start(options, fd, addr);
 	if (r == 0 && options->mux_port != 0)
 		r = ask_mux(options, fd);
 	if (!dial_is_connected(r) && r != -EINPROGRESS) {
@@ -191,5 +197,32 @@ int dial(const struct dial_options *options, const struct sfront_sockaddr *addr,
 		return r;
 	}
 	*ret_fd = fd;
+	return r;
+}
+
+/* Whether another address to come from may do better: that one is not there, or its ports are. */
+static bool may_come_from_another(int r)
+{
+	return r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT;
+}
+
+int dial(const struct dial_options *options, const struct sfront_sockaddr *client,
+	 const struct sfront_sockaddr *addr, int *ret_fd)
+{
+	unsigned int n, first;
+	int r = -EAFNOSUPPORT; /* that none is of its family */
+
+	if (!options->source)
+		return dial_from(options, 0, client, addr, ret_fd);
+	n = dial_source_count(options->source);
+	first = dial_source_turn(options->source);
+	for (unsigned int i = 0; i < n; i++) {
+		int error = dial_from(options, first + i, client, addr, ret_fd);
+
+		if (!may_come_from_another(error))
+			return error;
+		if (error == -EADDRNOTAVAIL)
+			r = error;
+	}
 	return r;
 }

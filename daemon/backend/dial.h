@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dial_source;
 struct loop_guard;
 struct mux_answer;
 
@@ -21,16 +22,20 @@ struct dial_options {
 	uint64_t user_timeout_ms;       /* 0: the system's */
 	uint32_t mux_port;              /* not 0: see mux.h */
 	const struct loop_guard *guard; /* borrowed */
+	struct dial_source *source;     /* borrowed; NULL: the system chooses whence */
 };
 
 /*
  * Opens a socket and begins to connect it.  Never blocks.
  *
+ * @client: whom it is for; looked at with dial_source_is_client() alone
+ *
  * Returns 0 or -ECONNRESET (see dial_is_connected()), or -EINPROGRESS (it becomes ready:
  * see dial_result()), with the socket in *ret_fd for the caller to close; or another
  * -errno.
  */
-int dial(const struct dial_options *options, const struct sfront_sockaddr *addr, int *ret_fd);
+int dial(const struct dial_options *options, const struct sfront_sockaddr *client,
+	 const struct sfront_sockaddr *addr, int *ret_fd);
 
 /* What the socket becomes when there is more to know: EV_WRITE or EV_READ. */
 short dial_awaits(const struct dial_options *options);

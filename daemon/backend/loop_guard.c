@@ -202,10 +202,12 @@ static bool is_reached_by_vsock(const struct sfront_sockaddr *at, const struct s
 static bool is_reached_by_tcp(const struct sfront_sockaddr *bound, bool takes_ipv4,
 			      const struct sfront_sockaddr *to)
 {
-	struct sfront_sockaddr at = unwrapped(bound);
+	struct sfront_sockaddr at;
 
-	if (port_of(&at) == 0 || port_of(&at) != port_of(to))
+	/* First: of thousands of listeners most go no further. */
+	if (port_of(bound) == 0 || port_of(bound) != port_of(to))
 		return false;
+	at = unwrapped(bound);
 	if (sfront_sockaddr_equal(&at, to))
 		return true;
 	if (!is_every_address(&at) || (at.sa.any.sa_family != to->sa.any.sa_family && !takes_ipv4))

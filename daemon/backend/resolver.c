@@ -17,6 +17,7 @@
 #include "daemon/backend/target.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/base/thread.h"
 
 /* How soon a look-up that failed is tried again. */
 #define FAILED_MS 1000
@@ -286,23 +287,6 @@ static void *lookup_main(void *arg)
 	return NULL;
 }
 
-/* A thread that nobody waits for.  Returns 0 or -errno. */
-static int spawn(void *(*thread_main)(void *arg), void *arg)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	int r;
-
-	r = pthread_attr_init(&attributes);
-	if (r != 0)
-		return -r;
-	pthread_attr_setstacksize(&attributes, RESOLVER_STACK);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attributes, thread_main, arg);
-	pthread_attr_destroy(&attributes);
-	return -r;
-}
-
 /* One at a time.  Returns 0 or -errno. */
 static int start_lookup(struct resolver *resolver)
 {
@@ -311,7 +295,7 @@ static int start_lookup(struct resolver *resolver)
 	if (resolver->looking_up)
 		return 0;
 	atomic_fetch_add(&lookups, 1);
-	r = spawn(lookup_main, resolver_ref(resolver));
+	r = thread_start_detached(lookup_main, resolver_ref(resolver), RESOLVER_STACK);
 	if (r < 0) {
 		/* Never the last one: who asks has one too. */
 		atomic_fetch_sub(&resolver->refs, 1);

@@ -19,6 +19,7 @@
 
 #include "conf/args.h"
 #include "conf/conf.h"
+#include "conf/listen_index.h"
 #include "daemon/base/log.h"
 #include "daemon/base/thread.h"
 #include "daemon/control/fd_limit.h"
@@ -117,15 +118,16 @@ static struct listener *find_running(void *data, const struct proxy *proxy, size
 	return listener_ref(listener);
 }
 
-static bool has_line(const struct config *config, const struct listener *listener)
+static bool has_line(const struct listen_index *index, const struct listener *listener)
 {
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
+	struct listen_group group = listen_index_find(index, &listener->address);
 
-		for (size_t j = 0; j < proxy->n_listen; j++)
-			if (sfront_address_equal(&proxy->listen[j].address, &listener->address) &&
-			    proxy->listen[j].nth == listener->nth)
-				return true;
+	for (size_t i = 0; i < group.n; i++) {
+		const struct listen_config *listen = group.entries[i].listen;
+
+		if (listen->nth == listener->nth &&
+		    sfront_address_equal(&listen->address, &listener->address))
+			return true;
 	}
 	return false;
 }
@@ -175,13 +177,20 @@ static struct generation *open_next(struct generation *running)
 		.home = &reload.process->loop.mailbox,
 	};
 	struct sfront_error err, ignored;
+	struct listen_index index;
 	struct generation *next;
 	struct config config;
 	const char *file;
 
 	if (!read_config(&config, &file))
 		return NULL;
-	(void)generation_each(running, lend_if_dropped, &config);
+	if (listen_index_make(&index, &config) < 0) {
+		config_clear(&config);
+		log_line(LOG_ERR, "out of memory");
+		return NULL;
+	}
+	(void)generation_each(running, lend_if_dropped, &index);
+	listen_index_clear(&index);
 	next = generation_open(&config, file, &source, &err);
 	if (next && change_options(next, false, &err) < 0) {
 		(void)change_options(next, true, &ignored);

@@ -14,9 +14,6 @@
 
 #include "conf/source_index.h"
 
-/* Who has no number in our user namespace is nobody in particular. */
-#define OVERFLOW_ID 65534
-
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
@@ -94,7 +91,7 @@ static bool has_group(int fd, gid_t gid, bool on_doubt)
 
 static bool is_in_group(const struct access_client *client, gid_t gid, bool on_doubt)
 {
-	if (!client->has_uid || gid == OVERFLOW_ID)
+	if (!client->has_uid || gid == SOURCE_OVERFLOW_ID)
 		return false;
 	return client->gid == gid || (client->fd >= 0 && has_group(client->fd, gid, on_doubt));
 }
@@ -121,7 +118,8 @@ static bool matches(const struct source *source, const struct access_client *cli
 	case SOURCE_UNIX:
 		return is_family(&client->peer, AF_UNIX);
 	case SOURCE_UID:
-		return client->has_uid && client->uid != OVERFLOW_ID && client->uid == source->id;
+		return client->has_uid && client->uid != SOURCE_OVERFLOW_ID &&
+		       client->uid == source->id;
 	case SOURCE_GID:
 		return is_in_group(client, source->id, on_doubt);
 	case SOURCE_VSOCK:

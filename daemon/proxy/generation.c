@@ -6,6 +6,7 @@
 #include "daemon/proxy/generation.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,83 @@ static int open_proxy(struct generation *generation, struct proxy_config *config
 	return note_bound(generation, proxy, err);
 }
 
+/* ---- listeners by their address ---- */
+
+struct listener_key {
+	uint64_t hash; /* of the address and the number */
+	struct listener *listener;
+};
+
+/* FNV-1a */
+static uint64_t hash_of(const struct sfront_address *address, unsigned int nth)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	uint64_t hash = UINT64_C(0xcbf29ce484222325) + nth;
+
+	sfront_address_format(address, text, sizeof(text));
+	for (const char *at = text; *at; at++)
+		hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct listener_key *one = a, *other = b;
+
+	return one->hash < other->hash ? -1 : one->hash > other->hash;
+}
+
+static bool add_key(struct listener *listener, void *data)
+{
+	struct generation *generation = data;
+
+	generation->by_address[generation->n_listeners++] = (struct listener_key){
+		.hash = hash_of(&listener->address, listener->nth),
+		.listener = listener,
+	};
+	return true;
+}
+
+static bool count_one(struct listener *listener, void *data)
+{
+	(void)listener;
+	(void)data;
+	return true;
+}
+
+static int sort_listeners(struct generation *generation, struct sfront_error *err)
+{
+	size_t n = generation_each(generation, count_one, NULL);
+
+	generation->by_address = calloc(n, sizeof(*generation->by_address));
+	if (!generation->by_address)
+		return out_of_memory(err);
+	(void)generation_each(generation, add_key, generation);
+	qsort(generation->by_address, n, sizeof(*generation->by_address), compare_keys);
+	return 0;
+}
+
+struct listener *generation_listener(const struct generation *generation,
+				     const struct sfront_address *address, unsigned int nth)
+{
+	const struct listener_key wanted = { .hash = hash_of(address, nth) };
+	const struct listener_key *keys = generation->by_address;
+	const struct listener_key *key =
+		bsearch(&wanted, keys, generation->n_listeners, sizeof(*keys), compare_keys);
+
+	if (!key)
+		return NULL;
+	while (key > keys && key[-1].hash == wanted.hash)
+		key--;
+	for (; key < keys + generation->n_listeners && key->hash == wanted.hash; key++)
+		if (key->listener->open && key->listener->nth == nth &&
+		    sfront_address_equal(&key->listener->address, address))
+			return key->listener;
+	return NULL;
+}
+
+/* ---- opening ---- */
+
 static int open_proxies(struct generation *generation, struct config *config,
 			const struct generation_source *source, struct sfront_error *err)
 {
@@ -98,7 +176,7 @@ static int open_proxies(struct generation *generation, struct config *config,
 		if (r < 0)
 			return failed_in(&generation->proxies[i]->config, r, err);
 	}
-	return 0;
+	return sort_listeners(generation, err);
 }
 
 static struct generation *generation_new(const struct config *config, const char *file)
@@ -144,33 +222,9 @@ void generation_free(struct generation *generation)
 	for (size_t i = 0; generation->proxies && i < generation->n_proxies; i++)
 		proxy_drop(generation->proxies[i]);
 	free(generation->proxies);
+	free(generation->by_address);
 	loop_guard_unref(generation->guard);
 	free(generation);
-}
-
-struct wanted {
-	const struct sfront_address *address;
-	unsigned int nth;
-	struct listener *found;
-};
-
-static bool note_if_wanted(struct listener *listener, void *data)
-{
-	struct wanted *wanted = data;
-
-	if (!wanted->found && listener->open && listener->nth == wanted->nth &&
-	    sfront_address_equal(&listener->address, wanted->address))
-		wanted->found = listener;
-	return wanted->found == listener;
-}
-
-struct listener *generation_listener(const struct generation *generation,
-				     const struct sfront_address *address, unsigned int nth)
-{
-	struct wanted wanted = { .address = address, .nth = nth };
-
-	(void)generation_each((struct generation *)generation, note_if_wanted, &wanted);
-	return wanted.found;
 }
 
 size_t generation_each(struct generation *generation,

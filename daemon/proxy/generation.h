@@ -22,6 +22,8 @@ struct generation {
 	const char *file;       /* NULL: the command line alone; its text stays alive */
 	struct proxy **proxies; /* owned array; a reference each */
 	size_t n_proxies;
+	struct listener_key *by_address; /* owned array: see generation_listener() */
+	size_t n_listeners;
 	struct loop_guard *guard; /* every address that they listen on */
 	struct generation *older; /* whose last listeners are still accepted from */
 };

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/base/reset.h"
 #include "daemon/relay/passed_fds.h"
 
 /* A peer that has ended its side and is silent is asked after a minute, and gone after two. */
@@ -89,10 +90,8 @@ void endpoint_finish(struct endpoint *end)
 
 void endpoint_close(struct endpoint *end, bool reset)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
 	if (reset && end->write_fd >= 0 && end->write_stream == SFRONT_STREAM_TCP)
-		(void)setsockopt(end->write_fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		reset_on_close(end->write_fd);
 	close_write_side(end);
 	if (end->read_fd >= 0 && end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come())
 		passed_fds_clear(end->read_fd);

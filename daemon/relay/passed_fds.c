@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "daemon/base/thread.h"
 
 /* Of Linux 6.16; the number is the architecture's. */
 #ifndef SO_PASSRIGHTS
@@ -93,18 +94,8 @@ static void *close_them(void *arg)
 /* Without a thread, they stay open until the next ones come. */
 static void start_thread(void)
 {
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	pthread_t thread;
-
-	if (closing.running || pthread_attr_init(&attributes) != 0)
-		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	closing.running = pthread_create(&thread, &attributes, close_them, NULL) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
+	if (!closing.running)
+		closing.running = thread_start_detached(close_them, NULL, 0) == 0;
 }
 
 /* A connection that lingers need not: it is no longer anybody's but its maker's. */

@@ -6,17 +6,21 @@
 #ifndef DAEMON_SESSION_ACCESS_LOG_H
 #define DAEMON_SESSION_ACCESS_LOG_H
 
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct connection_id;
 struct endpoint;
 struct sfront_connection;
+struct sfront_sockaddr;
 
 /* What only the beginning of a connection can tell. */
 struct access_note {
-	uint64_t started_ms; /* by the exact clock */
-	char texts[];        /* the id, NUL, the client */
+	uint64_t started_ms;     /* by the exact clock */
+	struct in6_addr address; /* of an internet client, IPv4 mapped; else "::" */
+	char texts[];            /* the id, NUL, the client */
 };
 
 /* What is said of a connection; the texts are borrowed. */
@@ -43,6 +47,13 @@ static inline const char *access_note_id(const struct access_note *note)
 /* Who the client is.  Without a note the kernel is asked: its descriptors are to be open. */
 void access_log_format_client(const struct access_note *note, const struct endpoint *client,
 			      char *buf, size_t size);
+
+/*
+ * The internet address of the client, without its port.  As for access_log_format_client().
+ * @ret's len is 0 where it has none.
+ */
+void access_note_address(const struct access_note *note, const struct endpoint *client,
+			 struct sfront_sockaddr *ret);
 
 /* How long it has lasted; 0 without a note. */
 uint64_t access_note_age_ms(const struct access_note *note);

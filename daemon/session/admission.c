@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/base/reset.h"
 #include "daemon/proxy/access.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/endpoint.h"
@@ -77,11 +78,8 @@ static void report(const struct proxy *proxy, size_t socket,
 
 static void turn_away(struct sfront_connection *connection)
 {
-	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-
 	if (connection->write_stream == SFRONT_STREAM_TCP)
-		(void)setsockopt(connection->write_fd, SOL_SOCKET, SO_LINGER, &reset,
-				 sizeof(reset));
+		reset_on_close(connection->write_fd);
 	sfront_connection_close(connection);
 }
 

@@ -483,12 +483,17 @@ static void backend_answered(void *arg, int fd, int error, const char *reason)
 /* Without memory for an attempt, the client waits until there is some. */
 static void connect_backend(struct session *session)
 {
+	struct backend *backend = session->proxy->backend;
+	struct sfront_sockaddr client;
+	bool wants_client = backend_wants_client(backend);
 	int error = 0;
 	int fd = -ENOMEM;
 
+	if (wants_client)
+		access_note_address(session->note, &session->client, &client);
 	if (header_prepare(session))
-		fd = attempt_start(&session->host->loop, session->proxy->backend, backend_answered,
-				   session, &session->attempt, &error);
+		fd = attempt_start(&session->host->loop, backend, wants_client ? &client : NULL,
+				   backend_answered, session, &session->attempt, &error);
 	if (fd >= 0) {
 		begin_relay(session, fd, error);
 		return;

@@ -15,6 +15,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "daemon/base/reset.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/session/admission.h"
 #include "daemon/worker/process.h"
@@ -671,7 +672,6 @@ static void leave(struct accept_source *source)
 /* Resets every client in the queue; returns how many there were. */
 static unsigned int reset_queue(const struct accept_source *source)
 {
-	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	struct sfront_connection connection;
 	unsigned int n, rest;
 	int r = 0;
@@ -680,7 +680,7 @@ static unsigned int reset_queue(const struct accept_source *source)
 		r = accept_from(source, &connection);
 		if (r < 0)
 			break;
-		(void)setsockopt(connection.write_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		reset_on_close(connection.write_fd);
 		sfront_connection_close(&connection);
 	}
 	if (r == -EAGAIN)

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "daemon/base/log.h"
+#include "daemon/base/reset.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/session/session.h"
 #include "daemon/worker/process.h"
@@ -78,10 +79,7 @@ static struct arrival *next_arrived(struct worker *worker)
 
 static void turn_away(struct arrival *arrival)
 {
-	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(arrival->connection.write_fd, SOL_SOCKET, SO_LINGER, &reset,
-			 sizeof(reset));
+	reset_on_close(arrival->connection.write_fd);
 	sfront_connection_close(&arrival->connection);
 	if (arrival->connection.header_due)
 		process_settle_header(arrival->worker->process, arrival->proxy);

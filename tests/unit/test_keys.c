@@ -34,6 +34,7 @@ static void test_table(void **state)
 				 strcmp(key->name, "listen") == 0 ||
 					 strcmp(key->name, "allow") == 0 ||
 					 strcmp(key->name, "deny") == 0 ||
+					 strcmp(key->name, "backend-source") == 0 ||
 					 strncmp(key->name, "accept-proxy-", 13) == 0);
 		if (!sfront_option_find(key->name))
 			assert_non_null(strstr(key->help, "default"));
@@ -137,6 +138,9 @@ static const struct {
 	{ "backend-tcp-user-timeout", "24d", 0, UINT64_C(24) * 86400 * 1000 },
 	{ "backend-tcp-user-timeout", "25d", -ERANGE, 0 },
 	{ "backend-tcp-user-timeout", "0", -ERANGE, 0 },
+	{ "backend-source", "10.0.0.1 2001:db8::1", 0, 0 },
+	{ "backend-source", "10.0.0.1:0", -EINVAL, 0 },
+	{ "backend-source", NULL, -EINVAL, 0 },
 	{ "access-log", NULL, 0, true },
 	{ "connect-retry", "off", 0, false },
 	{ "backend-tcp-nodelay", "no", 0, false },
@@ -178,6 +182,8 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "idle-timeout", proxy->idle_timeout_ms, KEY_PROXY },
 		{ "half-close-timeout", proxy->half_close_timeout_ms, KEY_PROXY },
 		{ "connection-timeout", proxy->connection_timeout_ms, KEY_PROXY },
+		{ "backend-source", proxy->backend_source.n + proxy->backend_source.is_client,
+		  KEY_PROXY },
 		{ "backend-tcp-keepalive", proxy->backend_keepalive.on, KEY_PROXY },
 		{ "backend-tcp-nodelay", proxy->backend_nodelay, KEY_PROXY },
 		{ "backend-tcp-user-timeout", proxy->backend_user_timeout_ms, KEY_PROXY },

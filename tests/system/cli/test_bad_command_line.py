@@ -241,6 +241,19 @@ def test_questions_are_answered(arguments):
     assert "sockfront" in out
 
 
+def test_help_fits_80_columns():
+    """What is too long for its line goes on below, word for word."""
+    _, out, _ = run("--help")
+    assert max(map(len, out.splitlines())) < 80
+    said = " ".join(out.split())
+    for text in (
+        "--send-proxy-protocol no|v1|v2 tell the backend who the client is, by a header (default no)",
+        "--backend ADDRESS where the connections go (no default)",
+        "--drain-timeout TIME how long connections may last after a stop (default 30s)",
+    ):
+        assert text in said
+
+
 def test_answer_that_cannot_be_written():
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")

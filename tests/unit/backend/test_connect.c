@@ -56,13 +56,15 @@ static void note(const char *format, ...)
 
 /* ---- what stands in for the rest of the room ---- */
 
-int __wrap_dial(const struct dial_options *options, const struct sfront_sockaddr *addr,
-		int *ret_fd);
-int __wrap_dial(const struct dial_options *options, const struct sfront_sockaddr *addr, int *ret_fd)
+int __wrap_dial(const struct dial_options *options, const struct sfront_sockaddr *client,
+		const struct sfront_sockaddr *addr, int *ret_fd);
+int __wrap_dial(const struct dial_options *options, const struct sfront_sockaddr *client,
+		const struct sfront_sockaddr *addr, int *ret_fd)
 {
 	unsigned int n = ntohl(addr->sa.in.sin_addr.s_addr) & 0xff;
 	int r = scene.dialled[n];
 
+	(void)client;
 	assert_true(options->nodelay);
 	note("dial%u", n);
 	if (r != 0 && r != -ECONNRESET && r != -EINPROGRESS)
@@ -208,7 +210,7 @@ static void start(void)
 	int error = 0, r;
 
 	scene.over = false;
-	r = attempt_start(&loop, backend, outcome, &scene, &attempt, &error);
+	r = attempt_start(&loop, backend, NULL, outcome, &scene, &attempt, &error);
 	if (r >= 0) {
 		outcome(&scene, r, error, NULL);
 		note("at-once");

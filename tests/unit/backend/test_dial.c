@@ -14,8 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conf/backend_source.h"
 #include "conf/server.h"
 #include "daemon/backend/dial.h"
+#include "daemon/backend/dial_source.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/backend/mux.h"
 #include "daemon/backend/target.h"
@@ -23,12 +25,15 @@
 #define SOCKET 1000
 
 static struct {
-	char trace[256];
+	char trace[512];
 	struct sfront_sockaddr to; /* what connect() was asked for */
 	int socket_error, connect_error;
-	int peer_error;      /* of getpeername() */
-	int pending_error;   /* what SO_ERROR says */
-	int asked, answered; /* what mux_ask() and mux_read() return */
+	int transparent_error;
+	int bind_errors[4], bound; /* of each bind(), and how many there were */
+	int peer_error;            /* of getpeername() */
+	int pending_error;         /* what SO_ERROR says */
+	int asked, answered;       /* what mux_ask() and mux_read() return */
+	const struct sfront_sockaddr *client;
 	bool open;
 } scene;
 
@@ -87,6 +92,12 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 		note("linger");
 	else if (level == SOL_SOCKET && name == SO_KEEPALIVE)
 		note("keepalive");
+	else if (level == SOL_IP && name == IP_TRANSPARENT)
+		return note("transparent"), result(scene.transparent_error, 0);
+	else if (level == SOL_IPV6 && name == IPV6_TRANSPARENT)
+		note("transparent6");
+	else if (level == SOL_IP && name == IP_BIND_ADDRESS_NO_PORT)
+		note("no-port");
 	else if (level == IPPROTO_TCP && name == TCP_NODELAY)
 		note("nodelay");
 	else if (level == IPPROTO_TCP && name == TCP_USER_TIMEOUT)
@@ -94,6 +105,28 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 	else
 		assert_int_equal(level, IPPROTO_TCP);
 	return 0;
+}
+
+int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int __wrap_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct sfront_sockaddr from = { .len = len };
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+
+	assert_int_equal(fd, SOCKET);
+	memcpy(&from.sa, addr, len);
+	sfront_sockaddr_format(&from, text, sizeof(text));
+	note("bind:%s", text);
+	assert_in_range(scene.bound, 0, 3);
+	return result(scene.bind_errors[scene.bound++], 0);
+}
+
+void __wrap_log_line(int priority, const char *format, ...);
+void __wrap_log_line(int priority, const char *format, ...)
+{
+	(void)priority;
+	(void)format;
+	note("log");
 }
 
 int __wrap_connect(int fd, const struct sockaddr *addr, socklen_t len);
@@ -184,7 +217,7 @@ static int connect_to(const char *text)
 	assert_non_null(guard);
 	options.guard = guard;
 	scene.trace[0] = '\0';
-	r = dial(&options, &addr, &fd);
+	r = dial(&options, scene.client, &addr, &fd);
 	assert_true(fd == -1 || fd == SOCKET);
 	assert_true(scene.open == (fd == SOCKET));
 	if (r == -EINPROGRESS) {
@@ -200,6 +233,7 @@ static int begin(void **state)
 {
 	(void)state;
 	scene = (typeof(scene)){ .open = false };
+	dial_source_free(options.source);
 	options = (struct dial_options){ .nodelay = true,
 					 .keepalive.on = true,
 					 .user_timeout_ms = 5 };
@@ -310,6 +344,121 @@ static void test_mux(void **state)
 	assert_string_equal(scene.trace, "socket1 inline connect close");
 }
 
+static void come_from(const char *words)
+{
+	struct backend_source config = { 0 };
+	struct sfront_error err;
+
+	assert_int_equal(backend_source_add(&config, words, &err), 0);
+	options = (struct dial_options){ .source = dial_source_new(&config, &err) };
+	assert_non_null(options.source);
+	backend_source_clear(&config);
+}
+
+static void test_addresses_to_come_from_take_turns(void **state)
+{
+	(void)state;
+	come_from("10.0.0.1 10.0.0.2");
+	for (int i = 1; i <= 4; i++) {
+		scene.bound = 0;
+		assert_int_equal(connect_to("192.0.2.1:80"), 0);
+		assert_string_equal(scene.trace,
+				    i % 2 ? "socket2 inline no-port bind:10.0.0.1:0 connect peer"
+					  : "socket2 inline no-port bind:10.0.0.2:0 connect peer");
+	}
+}
+
+/* One that is not there, or has no port left, and one of another family. */
+static void test_another_address_is_tried(void **state)
+{
+	(void)state;
+	come_from("10.0.0.1 2001:db8::1 10.0.0.2");
+	scene.bind_errors[0] = EADDRNOTAVAIL;
+	assert_int_equal(connect_to("192.0.2.1:80"), 0);
+	assert_string_equal(scene.trace,
+			    "socket2 inline no-port bind:10.0.0.1:0 log close socket2 inline close "
+			    "socket2 inline no-port bind:10.0.0.2:0 connect peer");
+	scene.bound = 0;
+	scene.connect_error = EADDRNOTAVAIL;
+	assert_int_equal(connect_to("192.0.2.1:80"), -EADDRNOTAVAIL);
+	assert_int_equal(scene.bound, 2);
+	scene.bound = 0;
+	scene.bind_errors[0] = 0;
+	scene.connect_error = ECONNREFUSED;
+	assert_int_equal(connect_to("192.0.2.1:80"), -ECONNREFUSED);
+	assert_int_equal(scene.bound, 1);
+}
+
+static void test_none_of_its_family_to_come_from(void **state)
+{
+	(void)state;
+	come_from("10.0.0.1 10.0.0.2");
+	assert_int_equal(connect_to("[2001:db8::7]:80"), -EAFNOSUPPORT);
+	assert_string_equal(scene.trace, "socket10 inline close socket10 inline close");
+}
+
+/* dial_source_new() asks for the right to it, here with a socket of this test's. */
+static void come_from_client(const char *client)
+{
+	static struct sfront_sockaddr addr;
+
+	begin(NULL);
+	come_from("client");
+	addr = (struct sfront_sockaddr){ 0 };
+	if (client)
+		addr = addr_of(client);
+	scene.client = &addr;
+}
+
+static void test_client_is_where_it_comes_from(void **state)
+{
+	(void)state;
+	come_from_client("10.7.7.1:4711");
+	assert_int_equal(connect_to("192.0.2.1:80"), 0);
+	assert_string_equal(scene.trace, "socket2 inline transparent no-port bind:10.7.7.1:0 "
+					 "connect peer");
+	come_from_client("[2001:db8::1]:4711");
+	assert_int_equal(connect_to("[2001:db8::7]:80"), 0);
+	assert_string_equal(scene.trace, "socket10 inline transparent6 no-port "
+					 "bind:[2001:db8::1]:0 connect peer");
+	come_from_client("127.0.0.1:4711");
+	assert_int_equal(connect_to("127.0.0.2:80"), 0);
+	assert_non_null(strstr(scene.trace, "bind:127.0.0.1:0"));
+}
+
+static void test_client_that_cannot_be_where_it_comes_from(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "10.7.7.1:4711", "[2001:db8::7]:80" },
+		{ "[2001:db8::1]:4711", "192.0.2.1:80" },
+		{ "127.0.0.1:4711", "192.0.2.1:80" },
+		{ "[::1]:4711", "[2001:db8::7]:80" },
+		{ NULL, "192.0.2.1:80" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		come_from_client(rows[i][0]);
+		assert_int_equal(connect_to(rows[i][1]), 0);
+		assert_null(strstr(scene.trace, "bind"));
+		assert_null(strstr(scene.trace, "transparent"));
+	}
+}
+
+static void test_without_the_right_to_clients_addresses(void **state)
+{
+	const struct backend_source config = { .is_client = true };
+	struct sfront_error err = { "" };
+
+	(void)state;
+	scene.transparent_error = EPERM;
+	assert_null(dial_source_new(&config, &err));
+	assert_int_equal(errno, EPERM);
+	assert_non_null(strstr(err.message, "CAP_NET_ADMIN"));
+	assert_non_null(strstr(err.message, "AmbientCapabilities="));
+	assert_false(scene.open);
+}
+
 static void test_others_await_to_be_writable(void **state)
 {
 	(void)state;
@@ -325,6 +474,12 @@ int main(void)
 		cmocka_unit_test_setup(test_vsock, begin),
 		cmocka_unit_test_setup(test_vsock_that_refuses, begin),
 		cmocka_unit_test_setup(test_mux, begin),
+		cmocka_unit_test_setup(test_addresses_to_come_from_take_turns, begin),
+		cmocka_unit_test_setup(test_another_address_is_tried, begin),
+		cmocka_unit_test_setup(test_none_of_its_family_to_come_from, begin),
+		cmocka_unit_test_setup(test_client_is_where_it_comes_from, begin),
+		cmocka_unit_test_setup(test_client_that_cannot_be_where_it_comes_from, begin),
+		cmocka_unit_test_setup(test_without_the_right_to_clients_addresses, begin),
 		cmocka_unit_test_setup(test_others_await_to_be_writable, begin),
 	};
 

@@ -6,6 +6,7 @@
  */
 #include "daemon/session/session.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,6 +51,7 @@ static struct {
 	enum header_result header; /* that has come */
 	bool no_buffer;            /* for the header to the backend */
 	bool memory_is_short;
+	bool wants_client; /* the backend does, for where it is connected from */
 } rig;
 
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -72,13 +74,18 @@ static const char *name(const struct endpoint *end)
 
 /* ---- stand-ins ---- */
 
-int __wrap_attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
+int __wrap_attempt_start(struct loop *loop, struct backend *backend,
+			 const struct sfront_sockaddr *client, attempt_done *done, void *arg,
 			 struct attempt **ret_attempt, int *ret_error);
-int __wrap_attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
+int __wrap_attempt_start(struct loop *loop, struct backend *backend,
+			 const struct sfront_sockaddr *client, attempt_done *done, void *arg,
 			 struct attempt **ret_attempt, int *ret_error)
 {
 	(void)loop;
 	(void)backend;
+	assert_int_equal(client != NULL, rig.wants_client);
+	if (client)
+		note("from:%s", client->len > 0 ? inet_ntoa(client->sa.in.sin_addr) : "-");
 	note("connect");
 	rig.answer = done;
 	rig.answer_arg = arg;
@@ -86,6 +93,25 @@ int __wrap_attempt_start(struct loop *loop, struct backend *backend, attempt_don
 	if (rig.attempt == -EINPROGRESS)
 		*ret_attempt = (struct attempt *)&rig;
 	return rig.attempt;
+}
+
+bool __wrap_backend_wants_client(const struct backend *backend);
+bool __wrap_backend_wants_client(const struct backend *backend)
+{
+	(void)backend;
+	return rig.wants_client;
+}
+
+void __wrap_access_note_address(const struct access_note *note, const struct endpoint *client,
+				struct sfront_sockaddr *ret);
+void __wrap_access_note_address(const struct access_note *note, const struct endpoint *client,
+				struct sfront_sockaddr *ret)
+{
+	(void)note;
+	assert_false(client->is_backend);
+	*ret = (struct sfront_sockaddr){ .len = sizeof(ret->sa.in) };
+	ret->sa.in.sin_family = AF_INET;
+	ret->sa.in.sin_addr.s_addr = htonl(0x0a070701);
 }
 
 void __wrap_attempt_cancel(struct attempt *attempt);
@@ -938,6 +964,16 @@ static void test_header_that_is_there_at_once_sets_no_deadline(void **state)
 	assert_done("look settled connect");
 }
 
+/* Who that is, the header may have said only now. */
+static void test_backend_is_told_whom_it_is_connected_for(void **state)
+{
+	(void)state;
+	rig.wants_client = true;
+	rig.header = HEADER_READ;
+	start_owing(SFRONT_STREAM_TCP, true);
+	assert_done("look settled from:10.7.7.1 connect");
+}
+
 static void test_time_for_the_header_is_counted_once(void **state)
 {
 	(void)state;
@@ -1370,6 +1406,7 @@ int main(void)
 		cmocka_unit_test(test_table),
 		test(test_idle_timeout_is_counted_since_the_last_byte),
 		test(test_header_that_is_there_at_once_sets_no_deadline),
+		test(test_backend_is_told_whom_it_is_connected_for),
 		test(test_time_for_the_header_is_counted_once),
 		test(test_time_for_the_header_ends_with_it),
 		test(test_drain_bounds_who_owes_a_header),
