@@ -12,6 +12,7 @@
 
 #include "conf/conf.h"
 #include "conf/listen_index.h"
+#include "conf/source_index.h"
 
 #define PLACE_TEXT_SIZE 512
 
@@ -427,8 +428,11 @@ void config_check(struct config *config, struct problems *problems)
 	check_exit_idle(config, problems);
 
 	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
+		struct proxy_config *proxy = &config->proxies[i];
 
+		source_list_prepare(&proxy->access);
+		source_list_prepare(&proxy->accept_proxy_protocol);
+		source_list_prepare(&proxy->trusted_tlvs);
 		check_complete(proxy, problems);
 		check_services(proxy, problems);
 		for (size_t j = 0; j < proxy->n_listen; j++)

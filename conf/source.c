@@ -257,8 +257,11 @@ static int add(struct source_list *list, const struct source *source, bool allow
 		grown = reallocarray(list->rules, list->n > 0 ? 2 * list->n : 1, sizeof(*grown));
 	if (!grown)
 		return refuse(err, -ENOMEM, "out of memory");
+	free(list->index);
+	list->index = NULL;
 	list->rules = grown;
 	grown[list->n++] = (struct source_rule){ *source, allows };
+	list->allows_some |= allows;
 	return 0;
 }
 
@@ -347,6 +350,7 @@ int source_list_add(struct source_list *list, const char *text, bool allows,
 
 void source_list_clear(struct source_list *list)
 {
+	free(list->index);
 	free(list->rules);
 	*list = (struct source_list){ 0 };
 }

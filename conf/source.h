@@ -48,6 +48,8 @@ struct source_rule {
 struct source_list {
 	struct source_rule *rules; /* owned array */
 	size_t n;
+	struct source_index *index; /* owned, see source_index.h; NULL: there is none */
+	bool allows_some;           /* there is a rule that lets in */
 };
 
 /*

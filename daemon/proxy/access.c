@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "conf/source_index.h"
+
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
@@ -30,6 +32,12 @@ static const unsigned char *ip_bytes(const struct sfront_sockaddr *addr, bool *r
 		return addr->sa.in6.sin6_addr.s6_addr + 12;
 	*ret_is_ipv6 = true;
 	return addr->sa.in6.sin6_addr.s6_addr;
+}
+
+/* The address that decides prefixes. */
+static const struct sfront_sockaddr *address_of(const struct access_client *client)
+{
+	return client->claimed ? client->claimed : &client->peer;
 }
 
 static bool has_prefix(const struct source *source, const struct sfront_sockaddr *addr)
@@ -104,7 +112,7 @@ static bool matches(const struct source *source, const struct access_client *cli
 	case SOURCE_ANY:
 		return true;
 	case SOURCE_PREFIX:
-		return has_prefix(source, client->claimed ? client->claimed : &client->peer);
+		return has_prefix(source, address_of(client));
 	case SOURCE_LOOPBACK:
 		return is_loopback(&client->peer);
 	case SOURCE_UNIX:
@@ -122,26 +130,46 @@ static bool matches(const struct source *source, const struct access_client *cli
 	return false;
 }
 
+static bool rule_matches(const struct source_rule *rule, const struct access_client *client)
+{
+	return matches(&rule->source, client, !rule->allows);
+}
+
+static size_t find_prefix(const struct source_index *index, const struct sfront_sockaddr *addr)
+{
+	bool is_ipv6;
+	const unsigned char *bytes = ip_bytes(addr, &is_ipv6);
+
+	return bytes ? source_index_find(index, is_ipv6, bytes) : SIZE_MAX;
+}
+
+/* One without a prefix that comes first decides, else the first that has one. */
+static const struct source_rule *find_by_index(const struct source_list *list,
+					       const struct access_client *client)
+{
+	const struct source_index *index = list->index;
+	size_t first = find_prefix(index, address_of(client));
+
+	for (size_t i = 0; i < index->n_others && index->others[i] < first; i++)
+		if (rule_matches(&list->rules[index->others[i]], client))
+			return &list->rules[index->others[i]];
+	return first < list->n ? &list->rules[first] : NULL;
+}
+
 const struct source_rule *source_list_find(const struct source_list *list,
 					   const struct access_client *client)
 {
+	if (list->index)
+		return find_by_index(list, client);
 	for (size_t i = 0; i < list->n; i++)
-		if (matches(&list->rules[i].source, client, !list->rules[i].allows))
+		if (rule_matches(&list->rules[i], client))
 			return &list->rules[i];
 	return NULL;
-}
-
-static bool allows_anybody(const struct source_list *rules)
-{
-	for (size_t i = 0; i < rules->n; i++)
-		if (rules->rules[i].allows)
-			return true;
-	return false;
 }
 
 bool access_is_granted(const struct source_list *rules, const struct access_client *client,
 		       const struct source_rule **ret_rule)
 {
 	*ret_rule = source_list_find(rules, client);
-	return *ret_rule ? (*ret_rule)->allows : !allows_anybody(rules);
+	return *ret_rule ? (*ret_rule)->allows : !rules->allows_some;
 }

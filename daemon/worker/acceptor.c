@@ -37,6 +37,9 @@
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
+/* How late a timer may be, and those who wait for a token lose nothing. */
+#define TOKEN_LATE_MAX_NS UINT64_C(20000000)
+
 /* How long a queue that will be closed waits for a slot before one client gets in without. */
 static const struct timeval patience = { .tv_sec = 1 };
 
@@ -334,22 +337,37 @@ static void rest(struct accept_source *source)
 static bool rests_for_rate(struct accept_source *source)
 {
 	const struct rate *rate = &source->proxy->config.connection_rate;
-	uint64_t wait_ns;
+	uint64_t now_ns, wait_ns;
 
 	if (rate->count == 0 || source->state == SOURCE_LEAVING)
 		return false;
-	wait_ns = bucket_wait_ns(&source->proxy->limit->bucket, rate, clock_exact_ns());
-	if (wait_ns > 0)
-		rest_for(source, wait_ns / 1000000 + 1);
-	return wait_ns > 0;
+	now_ns = clock_exact_ns();
+	wait_ns = bucket_wait_ns(&source->proxy->limit->bucket, rate, now_ns);
+	if (wait_ns == 0)
+		return false;
+	source->token_due_ns = now_ns + wait_ns;
+	rest_for(source, wait_ns / 1000000 + 1);
+	return true;
 }
 
+/*
+ * A client that has waited for a token has it from when it was due: a timer that is late
+ * makes the rate no lower.
+ */
 static void count_for_rate(const struct accept_source *source)
 {
 	const struct rate *rate = &source->proxy->config.connection_rate;
+	uint64_t now_ns, from_ns;
 
-	if (rate->count > 0)
-		bucket_take(&source->proxy->limit->bucket, rate, clock_exact_ns());
+	if (rate->count == 0)
+		return;
+	now_ns = clock_exact_ns();
+	from_ns = now_ns - TOKEN_LATE_MAX_NS;
+	if (source->token_due_ns == 0)
+		from_ns = now_ns;
+	else if (source->token_due_ns > from_ns)
+		from_ns = source->token_due_ns;
+	bucket_take(&source->proxy->limit->bucket, rate, from_ns);
 }
 
 /* ---- one client ---- */
@@ -378,6 +396,7 @@ static enum accept_result accept_failed(struct accept_source *source, int error)
 		return ACCEPT_NO_ROOM;
 	}
 	if (error == -EAGAIN) {
+		source->token_due_ns = 0;
 		if (source->state == SOURCE_LEAVING)
 			source_finish(source);
 		return ACCEPT_NOBODY;

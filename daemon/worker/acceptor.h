@@ -80,6 +80,7 @@ struct accept_source {
 	unsigned int full_turns; /* turns in a row that got them all */
 	unsigned int rest_ms;    /* how long it rests the next time */
 	uint64_t rest_due_ms;    /* RESTING: until then, by clock_exact_ms() */
+	uint64_t token_due_ns;   /* clients may wait for connection-rate since then; 0: none do */
 	struct event readable;
 };
 

@@ -839,13 +839,51 @@ static int after_all(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, before_test, after_test)
 
+/* So that each client is not compared with every rule. */
+static void test_long_lists_are_prepared(void **state)
+{
+	struct config config;
+	char *text, *report;
+	size_t size;
+	FILE *stream = open_memstream(&text, &size);
+
+	(void)state;
+	assert_non_null(stream);
+	fputs("[proxy a]\nlisten = 127.0.0.1:1\nbackend = 127.0.0.1:2\nallow = 10.0.0.1\n", stream);
+	fputs("[proxy b]\nlisten = 127.0.0.1:3\nbackend = 127.0.0.1:4\n", stream);
+	for (int i = 0; i < 100; i++)
+		fprintf(stream,
+			"deny = 10.0.0.%d\naccept-proxy-protocol = 10.0.1.%d\n"
+			"accept-proxy-protocol-tlvs = 10.0.2.%d\n",
+			i, i, i);
+	assert_int_equal(fclose(stream), 0);
+	report = load_text(text, &config);
+	assert_reported(text, report, "");
+	assert_null(config.proxies[0].access.index);
+	assert_non_null(config.proxies[1].access.index);
+	assert_non_null(config.proxies[1].accept_proxy_protocol.index);
+	assert_non_null(config.proxies[1].trusted_tlvs.index);
+	config_clear(&config);
+	free(report);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_defaults),   TEST(test_every_key),         TEST(test_formats),
-		TEST(test_bad_files),  TEST(test_long_lines),        TEST(test_nul_bytes),
-		TEST(test_unreadable), TEST(test_permission_denied), TEST(test_checks),
-		TEST(test_sample),     TEST(test_sample_examples),   TEST(test_mutations),
+		TEST(test_defaults),
+		TEST(test_every_key),
+		TEST(test_formats),
+		TEST(test_bad_files),
+		TEST(test_long_lines),
+		TEST(test_nul_bytes),
+		TEST(test_unreadable),
+		TEST(test_permission_denied),
+		TEST(test_checks),
+		TEST(test_sample),
+		TEST(test_sample_examples),
+		TEST(test_mutations),
+		cmocka_unit_test(test_long_lists_are_prepared),
 	};
 
 	return cmocka_run_group_tests(tests, before_all, after_all);

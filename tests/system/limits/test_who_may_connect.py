@@ -116,6 +116,18 @@ def test_a_reload_reads_the_file_again(stage):
     assert outcome_of(stage, proxy.listening[0], "127.0.0.3") == "served"
 
 
+def test_ten_thousand_prefixes(stage):
+    """The first that matches decides, also before, behind and among so many."""
+    many = [f"{10 + i // 65536}.{i // 256 % 256}.{i % 256}.0/24" for i in range(10_000)]
+    many[5000:5000] = ["127.0.0.4", "127.0.1.0/24", "127.0.0.0/16"]
+    denied = stage.file("denied", "\n".join(many))
+    proxy, _ = stage.served("--allow=127.0.0.3", f"--deny=file:{denied}", "--allow=127.0.0.0/8", handler=echo)
+    wanted = {
+        "127.0.0.2": "reset", "127.0.0.3": "served", "127.0.0.4": "reset", "127.0.1.1": "reset", "127.1.0.1": "served",
+    }  # fmt: skip
+    assert {source: outcome_of(stage, proxy.listening[0], source) for source in wanted} == wanted
+
+
 def test_max_connections_of_one_proxy_leaves_others_alone(stage):
     one, other = stage.backend(), stage.backend()
     proxy = stage.proxy("-c", stage.file(
@@ -182,7 +194,7 @@ def test_rate_of_one_source(stage):
     proxy, _ = stage.served("--connection-rate-per-source", "1/min 3", "--source-prefix", "24 64", handler=echo)
     outcomes = [outcome_of(stage, proxy.listening[0], f"127.0.1.{i}") for i in range(1, 6)]
     assert outcomes == ["served"] * 3 + ["reset"] * 2
-    assert proxy.grep("127.0.1.0/24 is past connection-rate-per-source")
+    proxy.wait_log("127.0.1.0/24 is past connection-rate-per-source")
     assert outcome_of(stage, proxy.listening[0], "127.0.2.1") == "served"
 
 

@@ -29,6 +29,8 @@ HEADERS = {
     "v2-unspec": v2(None),
     "v2-local": v2(command=LOCAL),
     "v2-local-alone": SIGNATURE + struct.pack("!BBH", LOCAL, 0, 0),
+    "v2-local-with-anything": SIGNATURE + struct.pack("!BBH", LOCAL, 0xFF, 500) + b"\r\nPROXY" + bytes(493),
+    "v2-unspec-with-anything": SIGNATURE + struct.pack("!BBH", 0x21, 0, 5) + b"\xe0\0\xff\0\0",
     "v2-tlvs": v2(tlvs=tlv(0x01, b"h2") + tlv(NOOP, bytes(9)) + tlv(0x77, b"?")),
     "v2-checksum": v2(checksum=True),
     "v2-longest": v2(tlvs=tlv(0xEA, bytes(16384 - 28 - 3))),
@@ -299,7 +301,7 @@ def served(stage, proxy, header):
     ("--allow=0.0.0.0/0", v2("/client", "/server"), False),
 ])
 def test_access_is_decided_by_the_header(stage, rules, header, wanted):
-    proxy, backend = trusting(stage, rules, handler=echo)
+    proxy, backend = trusting(stage, rules, "--accept-proxy-protocol-tlvs=any", handler=echo)
     assert served(stage, proxy, header) == wanted
     line, = proxy.wait_log("reason=")
     assert ("refused" in line) == (not wanted)

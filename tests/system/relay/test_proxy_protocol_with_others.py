@@ -7,38 +7,11 @@ import struct
 
 import pytest
 
-from support.proc import free_port, listening_sockets, wait_until
+from support.proc import free_port
 from support.proxy_protocol import CREDENTIALS, UNIQUE_ID, read_header, v2
+from support.servers import haproxy, listening
 from support.stage import need
 from support.streams import exchange, read_to_end
-
-
-def listening(server, port):
-    """The address, once it listens: a connection to find that out would go through to the backend."""
-    wait_until(lambda: listening_sockets(server.pid) or not server.alive(), "it listens", 20)
-    assert server.alive(), server.log
-    return f"127.0.0.1:{port}"
-
-
-def haproxy(stage, front, back, defaults=""):
-    """One that listens as @front says and connects as @back says; returns its address."""
-    program = need("haproxy")
-    port = free_port()
-    file = stage.file(f"haproxy-{port}.cfg", f"""\
-global
-    maxconn 100
-defaults
-    mode tcp
-    timeout connect 10s
-    timeout client 60s
-    timeout server 60s
-    {defaults}
-listen front
-    bind 127.0.0.1:{port} {front}
-    server back {back}
-""")
-    server = stage.helper(program, "-db", "-f", file)
-    return listening(server, port)
 
 
 def nginx(stage):

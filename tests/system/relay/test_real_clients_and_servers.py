@@ -1,49 +1,17 @@
 # SPDX-License-Identifier: MIT
 """redis-benchmark, pgbench, curl against nginx, and ssh with sockfront as ProxyCommand work through it."""
 
-import glob
 import os
 import re
-import shutil
-import socket
 import subprocess
 
 import pytest
 
-from support.proc import free_port, wait_until
-from support.proxy import SOCKFRONT, clean_environment
+from support.proc import free_port
+from support.proxy import SOCKFRONT
+from support.servers import call, port_of, postgres, serve
 from support.stage import need
 from support.streams import digest
-
-
-def answers(port):
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
-
-
-def serve(stage, port, *command, **options):
-    """Starts a server and waits until its port answers."""
-    server = stage.helper(*command, **options)
-
-    def up():
-        assert server.alive(), f"{command[0]} ended:\n{server.log}"
-        return answers(port)
-
-    wait_until(up, f"{command[0]} answers:\n{server.log}", 20)
-    return server
-
-
-def call(*command, within=60, **options):
-    done = subprocess.run(
-        command, capture_output=True, timeout=within, stdin=options.pop("stdin", subprocess.DEVNULL),
-        env=clean_environment(), **options
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
-    return done.stdout
-
-
-def port_of(address):
-    return address.rpartition(":")[2]
 
 
 @pytest.mark.parametrize("listen", ["tcp", "unix"])
@@ -64,40 +32,15 @@ def test_redis(stage, listen):
     proxy.wait_released()
 
 
-def postgres_programs():
-    for directory in sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True):
-        if os.access(f"{directory}/postgres", os.X_OK):
-            return directory
-    pytest.skip("PostgreSQL is not installed")
-
-
 def test_pgbench(stage):
     """Through a UNIX socket that the client takes for PostgreSQL's own, and through TCP."""
-    programs, pgbench = postgres_programs(), need("pgbench")
-    as_owner = []
-    if os.geteuid() == 0:
-        as_owner = [need("setpriv"), "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
-    home = stage.path("home")
-    os.mkdir(home, 0o700)
-    if as_owner:
-        os.chmod(stage.directory, 0o755)
-        shutil.chown(home, "postgres", "postgres")
-    data, port = os.path.join(home, "data"), free_port()
-    call(*as_owner, f"{programs}/initdb", "-A", "trust", "-U", "bench", "--no-sync", "-D", data, cwd=home)
-    serve(
-        stage, port, *as_owner, f"{programs}/postgres", "-D", data, "-p", str(port), "-c", "fsync=off",
-        "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", cwd=home,
-    )  # fmt: skip
+    pgbench = need("pgbench")
+    port = postgres(stage)
     path = stage.path(".s.PGSQL.5432")
     proxy = stage.proxy("--unix-listen-chmod=everybody", "127.0.0.1:0", path, f"127.0.0.1:{port}", sockets=2)
     tcp = next(address for address in proxy.listening if address != path)
     for host, at in ((stage.directory, "5432"), ("127.0.0.1", port_of(tcp))):
-        where = ["-h", host, "-p", at, "-U", "bench"]
-
-        def ready():
-            return subprocess.run([f"{programs}/pg_isready", *where], capture_output=True).returncode == 0
-
-        wait_until(ready, "PostgreSQL takes connections", 20)
+        where = ["-h", host, "-p", at, "-U", "owner"]
         call(pgbench, *where, "-i", "-s", "1", "-q", "postgres")
         out = call(pgbench, *where, "-c", "8", "-j", "2", "-t", "50", "postgres").decode()
         assert re.search(r"actually processed: 400/400", out), out

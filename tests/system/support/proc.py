@@ -9,7 +9,9 @@ import random
 import re
 import resource
 import socket
+import sys
 import time
+import traceback
 
 
 def wait_until(condition, what, within=10.0, every=0.02):
@@ -22,6 +24,27 @@ def wait_until(condition, what, within=10.0, every=0.02):
         if time.monotonic() > deadline:
             raise AssertionError(f"within {within} s this did not happen: {what}")
         time.sleep(every)
+
+
+def in_a_process(work, *args):
+    """Runs work(*args) in a process of its own, which shares our descriptors; returns its pid."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work(*args)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    return pid
+
+
+def wait_process(pid):
+    """The exit status of such a process."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 _ports_given = set()

@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "conf/source_index.h"
 #include "daemon/proxy/access.h"
 
 static struct sfront_sockaddr address(const char *text)
@@ -137,6 +138,124 @@ static void test_addresses(void **state)
 	}
 }
 
+/* ---- long lists ---- */
+
+static uint32_t seed = 12345;
+
+static uint32_t any_below(uint32_t n)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (uint32_t)(((uint64_t)seed * n) >> 32);
+}
+
+/* Close together, so that prefixes lie in one another; up to both ends of all addresses. */
+static void any_bytes(unsigned char bytes[16])
+{
+	static const unsigned char some[] = { 0, 0xff, 0x7f, 0x80 };
+
+	for (size_t i = 0; i < 16; i++)
+		bytes[i] = i > 4 ? bytes[4] : some[any_below(i < 2 ? 2 : sizeof(some))];
+}
+
+static void any_rule(char *word, size_t size)
+{
+	static const char *const others[] = { "loopback", "unix", "uid:33", "vsock:3" };
+	struct source source = { .kind = SOURCE_PREFIX };
+	unsigned int most;
+
+	if (any_below(50) == 0) {
+		snprintf(word, size, "%s", others[any_below(4)]);
+		return;
+	}
+	source.prefix.is_ipv6 = any_below(2);
+	most = source.prefix.is_ipv6 ? 128 : 32;
+	source.prefix.bits = any_below(2) ? most : any_below(most);
+	/* Few are so wide, or nothing would be left to the rules behind them. */
+	if (source.prefix.bits < 4 && any_below(20) != 0)
+		source.prefix.bits += 10;
+	any_bytes(source.prefix.bytes);
+	for (unsigned int i = source.prefix.bits; i < 128; i++)
+		source.prefix.bytes[i / 8] &= (unsigned char)~(0x80 >> (i % 8));
+	source_format(&source, word, size);
+}
+
+static struct access_client any_client(struct sfront_sockaddr *claimed)
+{
+	static const char *const others[] = { "unix", "vsock:3", "pipe", "127.0.0.1", "::1" };
+	struct access_client client = { .fd = -1, .has_uid = true, .uid = 33 };
+	unsigned char bytes[16];
+
+	if (any_below(10) == 0) {
+		client.peer = address(others[any_below(5)]);
+		return client;
+	}
+	any_bytes(bytes);
+	client.has_uid = false;
+	client.peer = address(any_below(2) ? "1.1.1.1" : "1::1");
+	if (client.peer.sa.any.sa_family == AF_INET)
+		memcpy(&client.peer.sa.in.sin_addr, bytes, 4);
+	else
+		memcpy(&client.peer.sa.in6.sin6_addr, bytes, 16);
+	if (any_below(4) == 0) {
+		*claimed = client.peer;
+		client.peer = address(others[any_below(5)]);
+		client.claimed = claimed;
+	}
+	return client;
+}
+
+/* The rule by the index of the list is the one that going through it finds. */
+static void test_long_lists(void **state)
+{
+	size_t n_found = 0, n_none = 0;
+
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		struct source_list list = { 0 }, plain;
+
+		for (uint32_t n = 17 + any_below(300); n > 0; n--) {
+			char word[64];
+
+			any_rule(word, sizeof(word));
+			assert_int_equal(source_list_add(&list, word, any_below(2), NULL), 0);
+		}
+		source_list_prepare(&list);
+		assert_non_null(list.index);
+		plain = list;
+		plain.index = NULL;
+		for (int i = 0; i < 500; i++) {
+			struct sfront_sockaddr claimed;
+			struct access_client client = any_client(&claimed);
+			const struct source_rule *rule = source_list_find(&plain, &client);
+
+			assert_ptr_equal(source_list_find(&list, &client), rule);
+			n_found += rule != NULL;
+			n_none += rule == NULL;
+		}
+		source_list_clear(&list);
+	}
+	assert_true(n_found > 5000 && n_none > 5000);
+}
+
+static void test_list_that_grows_again(void **state)
+{
+	const struct access_client client = { .peer = address("10.0.0.1"), .fd = -1 };
+	struct source_list list = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) /* all the same: none lies in another */
+		assert_int_equal(source_list_add(&list, "192.0.2.0/24", false, NULL), 0);
+	source_list_prepare(&list);
+	assert_null(source_list_find(&list, &client));
+	assert_int_equal(source_list_add(&list, "10.0.0.1", true, NULL), 0);
+	assert_ptr_equal(source_list_find(&list, &client), &list.rules[1000]);
+	source_list_prepare(&list);
+	assert_ptr_equal(source_list_find(&list, &client), &list.rules[1000]);
+	source_list_clear(&list);
+}
+
+/* ---- users ---- */
+
 static bool grants(const char *text, const struct access_client *client)
 {
 	struct source_list list = rules_of(text);
@@ -205,6 +324,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_long_lists),
+		cmocka_unit_test(test_list_that_grows_again),
 		cmocka_unit_test(test_users),
 		cmocka_unit_test(test_supplementary_groups),
 	};

@@ -715,6 +715,76 @@ static void test_no_timer_for_a_rest(void **state)
 	assert_string_equal(served, "a");
 }
 
+/* ---- a rate ---- */
+
+static void set_rate(size_t i, unsigned int count, unsigned int burst)
+{
+	proxies[i].config.connection_rate =
+		(struct rate){ .count = count, .burst = burst, .period_ns = UINT64_C(1000000000) };
+}
+
+/* How many of those who wait are accepted, each time that much after it could be. */
+static size_t accepted_in(uint64_t ms, uint64_t late_ms)
+{
+	uint64_t until = simulated.now_ms + ms;
+	size_t n = 0;
+
+	while (simulated.now_ms < until) {
+		uint64_t next_ms;
+
+		poll_all();
+		n += strlen(served);
+		served[0] = '\0';
+		next_ms = simulated_until_next();
+		simulated_advance(next_ms < until - simulated.now_ms ? next_ms + late_ms
+								     : until - simulated.now_ms);
+	}
+	return n;
+}
+
+/* Timers are late, by milliseconds: that makes the rate of those who wait no lower. */
+static void test_rate_is_kept_by_late_timers(void **state)
+{
+	static const struct {
+		unsigned int count, burst, late_ms;
+	} table[] = { { 100, 1, 0 },  { 100, 1, 4 },  { 100, 1, 15 }, { 1000, 1, 0 },
+		      { 1000, 1, 3 }, { 200, 10, 4 }, { 10, 1, 15 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		size_t wanted = 10 * (size_t)table[i].count + table[i].burst, n;
+
+		begin(1, 100000);
+		set_rate(0, table[i].count, table[i].burst);
+		fakes[0].queued = 100000;
+		n = accepted_in(10000, table[i].late_ms);
+		if (n < wanted - wanted / 100 - 1 || n > wanted + 1)
+			fail_msg("%u/s %u: %zu in 10 s", table[i].count, table[i].burst, n);
+		end();
+	}
+}
+
+/* What nobody has waited for is not made up. */
+static void test_rate_of_those_who_come_late(void **state)
+{
+	(void)state;
+	begin(1, 100);
+	set_rate(0, 100, 1);
+	fakes[0].queued = 2; /* the second one waits */
+	assert_int_equal(accepted_in(1000, 0), 2);
+	fakes[0].queued = 50;
+	assert_in_range(accepted_in(100, 0), 10, 13);
+	/* Whoever finds nobody knows that nobody waits. */
+	fakes[0].queued = 0;
+	poll_one(0);
+	simulated_advance(15);
+	poll_one(0);
+	fakes[0].queued = 50;
+	served[0] = '\0';
+	poll_all();
+	assert_int_equal(strlen(served), 1);
+}
+
 /* ---- a listener that broke ---- */
 
 static void test_given_up_until_a_reload(void **state)
@@ -1151,6 +1221,8 @@ int main(void)
 		ends(test_forbidden_listener_rests_alone),
 		ends(test_two_that_rest),
 		ends(test_no_timer_for_a_rest),
+		ends(test_rate_is_kept_by_late_timers),
+		ends(test_rate_of_those_who_come_late),
 		ends(test_given_up_until_a_reload),
 		ends(test_the_last_one_that_broke_ends_accepting),
 		ends(test_single_connection_is_asked_for_once),
