@@ -5,10 +5,11 @@
 # "sockfront --help", so that none is listed here.
 
 # What an option takes: the word behind it in the help, such as TIME or N|auto, and
-# what the help says of it.
+# what the help says of it, which may go on in the next line.
 _sockfront_argument()
 {
-	"$1" --help 2>/dev/null | sed -nE "s/^ +(-[a-z], )?$2 ([^ ]+) *(.*)/\2 \3/p"
+	"$1" --help 2>/dev/null | sed -E ':more; N; $!b more; s/\n {10,}/ /g' |
+		sed -nE "s/^ +(-[a-z], )?$2 ([^ ]+) *(.*)/\2 \3/p"
 }
 
 _sockfront_paths()

@@ -138,7 +138,8 @@ def default_pipe_size(sockfront_path):
     """sockfront's own, from its help, so that the raw relay uses the same."""
     command = [sockfront_path, "--help"]
     help_text = subprocess.run(command, text=True, capture_output=True, check=True).stdout
-    number, unit = re.search(r"--pipe-size .*default (\d+)([KM]?)", help_text).groups()
+    unwrapped = re.sub(r"\n {10,}", " ", help_text)
+    number, unit = re.search(r"--pipe-size .*default (\d+)([KM]?)", unwrapped).groups()
     return int(number) * {"": 1, "K": 1 << 10, "M": 1 << 20}[unit]
 
 

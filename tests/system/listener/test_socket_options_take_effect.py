@@ -119,6 +119,7 @@ def test_small_writes_are_not_held_back(stage):
 def default_of(option):
     """What --help says of an option that is not given."""
     _, said, _ = run("--help")
+    said = re.sub(r"\n {10,}", " ", said)  # what goes on in the next line
     return re.search(rf"^ +--{option}\b.*?\b(\S+) by default$", said, re.M)[1]
 
 
