@@ -50,10 +50,11 @@ struct proxy_config {
 	struct place place;
 	struct listen_config *listen; /* owned array */
 	size_t n_listen;
-	bool listen_given; /* a listen key was there, even if its value was bad */
-	bool has_backend;
-	struct server_config backend;
-	struct place backend_place;
+	bool listen_given;             /* a listen key was there, even if its value was bad */
+	struct server_config *servers; /* owned array: the backend lines */
+	size_t n_servers;
+	bool backend_given; /* as listen_given */
+	enum balance balance;
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */
@@ -171,7 +172,7 @@ int key_set(const struct key *key, struct config *config, struct proxy_config *p
 	    const char *value, const struct place *place, struct sfront_error *err);
 
 /* Notes that a line for the key is there, though it cannot be read. */
-void key_note_line(const struct key *key, struct proxy_config *proxy, const struct place *place);
+void key_note_line(const struct key *key, struct proxy_config *proxy);
 
 /*
  * Reads the INI file at @path.  Reports everything that is wrong with it, the

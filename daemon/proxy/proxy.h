@@ -19,7 +19,9 @@
 
 struct backend;
 struct source_table;
+struct loop;
 struct loop_guard;
+struct prober;
 
 /* One of the descriptors that a proxy accepts from. */
 struct proxy_socket {
@@ -42,6 +44,7 @@ struct proxy_limit {
 struct proxy {
 	struct proxy_config config; /* owned */
 	struct backend *backend;
+	struct prober *prober;       /* NULL: the backend has one server */
 	struct listener **listeners; /* one for each listen line; a reference each */
 	size_t n_listeners;
 	struct proxy_socket *sockets; /* those of all lines */
@@ -49,7 +52,7 @@ struct proxy {
 	struct proxy_limit *limit; /* a reference */
 	atomic_uint refs;          /* its generation's, each session's */
 	bool access_log;           /* the process's setting at that time */
-	struct mailbox *home;      /* the main thread's; borrowed */
+	struct loop *home;         /* the main thread's; borrowed */
 	struct message unused;
 };
 
@@ -65,12 +68,13 @@ typedef struct listener *proxy_finder(void *data, const struct proxy *proxy, siz
  *
  * @config: its contents are taken on success
  * @guard:  for the backend; the caller adds the addresses
- * @home:   the main thread's mailbox, by which it is freed
+ * @home:   the main thread's loop, by which it is freed, and on which servers are probed; it
+ *          may begin to run later
  *
  * Returns it with one reference, or NULL with @err saying why.
  */
 struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
-			 proxy_finder *find, void *data, struct mailbox *home,
+			 proxy_finder *find, void *data, struct loop *home,
 			 struct sfront_error *err);
 
 /*
@@ -81,9 +85,10 @@ void proxy_give_back(struct proxy *proxy);
 
 /*
  * Counts the connections of @proxy with those of @before, which has the same name in an
- * older generation.  Before the first one is accepted.
+ * older generation, and goes on with what is known of the servers that both have.  Before the
+ * first one is accepted.
  */
-void proxy_share_limit(struct proxy *proxy, const struct proxy *before);
+void proxy_share(struct proxy *proxy, const struct proxy *before);
 
 /* Any thread. */
 struct proxy *proxy_ref(struct proxy *proxy);

@@ -17,6 +17,7 @@
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
 #include "daemon/session/access_log.h"
+#include "daemon/session/affinity.h"
 #include "daemon/session/connection_id.h"
 #include "daemon/session/header.h"
 #include "daemon/session/host.h"
@@ -183,6 +184,29 @@ static void session_enter(struct session *session, enum session_state state)
 	}
 }
 
+/* ---- the server ---- */
+
+static bool has_moved(const struct session *session)
+{
+	return session->client.moved > 0 || session->backend.moved > 0;
+}
+
+/* Whatever is reset later may be what the client deserves. */
+static void note_reset(const struct session *session)
+{
+	if (session->server && !has_moved(session))
+		backend_note_reset(session->proxy->backend, session->server);
+}
+
+static void leave_server(const struct session *session)
+{
+	if (!session->server)
+		return;
+	if (has_moved(session))
+		health_note_service(&session->server->state->health);
+	backend_leave(session->proxy->backend, session->server);
+}
+
 /* ---- closing ---- */
 
 /* @reset: both sides, where the transport knows one */
@@ -192,6 +216,7 @@ static void session_close(struct session *session, bool reset, const char *reaso
 	struct proxy *proxy = session->proxy;
 
 	session_enter(session, SESSION_CLOSED);
+	leave_server(session);
 	report_end(session, reset, reason);
 	endpoint_close(&session->client, reset);
 	endpoint_close(&session->backend, reset);
@@ -254,6 +279,8 @@ static void session_break(struct session *session, struct endpoint *end, int err
 		return;
 	}
 	session_enter(session, SESSION_ABORTING);
+	if (end->is_backend)
+		note_reset(session);
 	session->client_broke = !end->is_backend;
 	session->reason =
 		reason_of_failure(end->is_backend, end->broken != 0 ? end->broken : error);
@@ -457,43 +484,42 @@ static bool send_header(struct session *session)
 	return false;
 }
 
-static void begin_relay(struct session *session, int fd, int error)
+static void begin_relay(struct session *session, const struct outcome *outcome)
 {
-	struct endpoint *backend = &session->backend;
-
-	endpoint_connected(backend, fd, backend_stream(session->proxy->backend));
-	backend->broken = (uint8_t)error;
+	session->server = outcome->server;
+	endpoint_connected(&session->backend, outcome->fd, outcome->server->stream);
+	session->backend.broken = (uint8_t)outcome->error;
 	session_enter(session, SESSION_RELAYING);
 	if (!session->client.pending || send_header(session))
 		/* Most clients have sent something by now. */
 		session_turn(session, &session->client);
 }
 
-static void backend_answered(void *arg, int fd, int error, const char *reason)
+static void backend_answered(void *arg, const struct outcome *outcome)
 {
 	struct session *session = arg;
 
 	session->attempt = NULL;
-	if (fd < 0)
-		session_fail(session, reason);
+	if (outcome->fd < 0)
+		session_fail(session, outcome->reason);
 	else
-		begin_relay(session, fd, error);
+		begin_relay(session, outcome);
 }
 
 /* Without memory for an attempt, the client waits until there is some. */
 static void connect_backend(struct session *session)
 {
-	int error = 0;
-	int fd = -ENOMEM;
+	struct outcome outcome = { .fd = -1 };
+	int r = -ENOMEM;
 
 	if (header_prepare(session))
-		fd = attempt_start(&session->host->loop, session->proxy->backend, backend_answered,
-				   session, &session->attempt, &error);
-	if (fd >= 0) {
-		begin_relay(session, fd, error);
+		r = attempt_start(&session->host->loop, session->proxy->backend, affinity(session),
+				  backend_answered, session, &session->attempt, &outcome);
+	if (r == 0) {
+		begin_relay(session, &outcome);
 		return;
 	}
-	if (fd != -EINPROGRESS)
+	if (r != -EINPROGRESS)
 		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
 	session_watch(session);
 }

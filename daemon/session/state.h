@@ -20,6 +20,7 @@ struct access_note;
 struct attempt;
 struct proxy;
 struct source_entry;
+struct server;
 struct session_host;
 
 /*
@@ -63,6 +64,7 @@ struct session_timing {
 struct session {
 	struct session_host *host;
 	struct proxy *proxy;    /* a reference */
+	struct server *server;  /* the proxy's; counted there; NULL: none has answered */
 	struct endpoint client; /* the backend stands behind it: see end_peer() */
 	struct endpoint backend;
 	union {

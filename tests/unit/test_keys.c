@@ -30,11 +30,11 @@ static void test_table(void **state)
 		assert_true(*key->help && key->help[strlen(key->help) - 1] != '.');
 		assert_null(strchr(key->help, '\n'));
 		assert_int_equal(key->is_switch, strcmp(key->argument, "yes|no") == 0);
-		assert_int_equal(key->is_list,
-				 strcmp(key->name, "listen") == 0 ||
-					 strcmp(key->name, "allow") == 0 ||
-					 strcmp(key->name, "deny") == 0 ||
-					 strncmp(key->name, "accept-proxy-", 13) == 0);
+		assert_int_equal(
+			key->is_list,
+			strcmp(key->name, "listen") == 0 || strcmp(key->name, "backend") == 0 ||
+				strcmp(key->name, "allow") == 0 || strcmp(key->name, "deny") == 0 ||
+				strncmp(key->name, "accept-proxy-", 13) == 0);
 		if (!sfront_option_find(key->name))
 			assert_non_null(strstr(key->help, "default"));
 	}
@@ -137,6 +137,13 @@ static const struct {
 	{ "backend-tcp-user-timeout", "24d", 0, UINT64_C(24) * 86400 * 1000 },
 	{ "backend-tcp-user-timeout", "25d", -ERANGE, 0 },
 	{ "backend-tcp-user-timeout", "0", -ERANGE, 0 },
+	{ "balance", "first", 0, BALANCE_FIRST },
+	{ "balance", "round-robin", 0, BALANCE_ROUND_ROBIN },
+	{ "balance", "least-connections", 0, BALANCE_LEAST_CONNECTIONS },
+	{ "balance", "random", 0, BALANCE_RANDOM },
+	{ "balance", "source", 0, BALANCE_SOURCE },
+	{ "balance", "Random", -EINVAL, 0 },
+	{ "balance", "", -EINVAL, 0 },
 	{ "access-log", NULL, 0, true },
 	{ "connect-retry", "off", 0, false },
 	{ "backend-tcp-nodelay", "no", 0, false },
@@ -173,6 +180,7 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "accept-proxy-protocol-tlvs", proxy->trusted_tlvs.n, KEY_PROXY },
 		{ "proxy-protocol-timeout", proxy->header_timeout_ms, KEY_PROXY },
 		{ "max-connections", proxy->max_connections, KEY_PROXY },
+		{ "balance", proxy->balance, KEY_PROXY },
 		{ "connect-timeout", proxy->connect_timeout_ms, KEY_PROXY },
 		{ "connect-retry", proxy->connect_retry, KEY_PROXY },
 		{ "idle-timeout", proxy->idle_timeout_ms, KEY_PROXY },
@@ -274,7 +282,7 @@ static void test_defaults_are_as_the_help_says(void **state)
 	for (size_t i = 0; (key = key_at(i)) && !sfront_option_find(key->name); i++) {
 		if (strstr(key->help, "(no default)")) {
 			assert_true(strcmp(key->name, "listen") == 0 ? proxy->n_listen == 0
-								     : !proxy->has_backend);
+								     : proxy->n_servers == 0);
 		} else if (strstr(key->help, "(default: ")) { /* in words: found out later */
 			assert_int_equal(field(&config, proxy, key), 0);
 		} else {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
@@ -33,8 +34,11 @@ static struct {
 	struct listener_socket listener_socket;
 	struct proxy_socket proxy_socket;
 	struct listener *listeners[1];
-	struct session *session; /* NULL once it is closed */
-	char done[8192];         /* what it has done, in words */
+	struct server server; /* the one that answers */
+	struct server_state server_state;
+	unsigned int n_connected, n_left, n_resets; /* of its connections */
+	struct session *session;                    /* NULL once it is closed */
+	char done[8192];                            /* what it has done, in words */
 
 	/* What it will meet. */
 	int attempt; /* what attempt_start() returns */
@@ -72,17 +76,20 @@ static const char *name(const struct endpoint *end)
 
 /* ---- stand-ins ---- */
 
-int __wrap_attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
-			 struct attempt **ret_attempt, int *ret_error);
-int __wrap_attempt_start(struct loop *loop, struct backend *backend, attempt_done *done, void *arg,
-			 struct attempt **ret_attempt, int *ret_error)
+int __wrap_attempt_start(struct loop *loop, struct backend *backend, uint64_t source,
+			 attempt_done *done, void *arg, struct attempt **ret_attempt,
+			 struct outcome *ret_outcome);
+int __wrap_attempt_start(struct loop *loop, struct backend *backend, uint64_t source,
+			 attempt_done *done, void *arg, struct attempt **ret_attempt,
+			 struct outcome *ret_outcome)
 {
 	(void)loop;
 	(void)backend;
+	(void)ret_outcome;
+	assert_int_equal(source, 0);
 	note("connect");
 	rig.answer = done;
 	rig.answer_arg = arg;
-	*ret_error = 0;
 	if (rig.attempt == -EINPROGRESS)
 		*ret_attempt = (struct attempt *)&rig;
 	return rig.attempt;
@@ -102,11 +109,34 @@ const char *__wrap_backend_text(const struct backend *backend)
 	return "backend";
 }
 
-enum sfront_stream __wrap_backend_stream(const struct backend *backend);
-enum sfront_stream __wrap_backend_stream(const struct backend *backend)
+const char *__wrap_backend_word(const struct backend *backend);
+const char *__wrap_backend_word(const struct backend *backend)
 {
 	(void)backend;
-	return SFRONT_STREAM_TCP;
+	return "backend";
+}
+
+bool __wrap_backend_wants_source(const struct backend *backend);
+bool __wrap_backend_wants_source(const struct backend *backend)
+{
+	(void)backend;
+	return false;
+}
+
+void __wrap_backend_leave(struct backend *backend, struct server *server);
+void __wrap_backend_leave(struct backend *backend, struct server *server)
+{
+	(void)backend;
+	assert_ptr_equal(server, &rig.server);
+	rig.n_left++;
+}
+
+void __wrap_backend_note_reset(struct backend *backend, struct server *server);
+void __wrap_backend_note_reset(struct backend *backend, struct server *server)
+{
+	(void)backend;
+	assert_ptr_equal(server, &rig.server);
+	rig.n_resets++;
 }
 
 void __wrap_proxy_unref(struct proxy *proxy);
@@ -357,6 +387,9 @@ static int set_up(void **state)
 		.sockets = &rig.proxy_socket,
 		.n_sockets = 1,
 	};
+	snprintf(rig.server.text, sizeof(rig.server.text), "backend");
+	rig.server.state = &rig.server_state;
+	health_init(&rig.server_state.health);
 	rig.attempt = -EINPROGRESS;
 	assert_int_equal(session_host_init(&rig.host, &ops, 0, 0), 0);
 	return 0;
@@ -368,6 +401,8 @@ static int tear_down(void **state)
 	rig.done[0] = '\0';
 	if (rig.session)
 		session_cut(rig.session);
+	assert_int_equal(rig.n_left, rig.n_connected);
+	health_clear(&rig.server_state.health);
 	session_host_clear(&rig.host);
 	for (size_t i = 0; i < SIMULATED_EVENTS; i++)
 		assert_null(simulated.events[i].event);
@@ -433,15 +468,22 @@ static void assert_done(const char *expected)
 
 /* ---- what can happen ---- */
 
+static void connected(void)
+{
+	rig.n_connected++;
+	rig.answer(rig.answer_arg, &(struct outcome){ .fd = BACKEND_FD, .server = &rig.server });
+}
+
 static void answered(void)
 {
 	rig.result = RELAY_IDLE;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 
 static void failed(void)
 {
-	rig.answer(rig.answer_arg, -1, 0, "connect failed: out of luck");
+	rig.answer(rig.answer_arg,
+		   &(struct outcome){ .fd = -1, .reason = "connect failed: out of luck" });
 }
 
 /* What was not waited for, for want of memory, is a little later. */
@@ -604,18 +646,18 @@ static void time_for_the_header_is_over(void)
 static void answered_and_takes_all(void)
 {
 	rig.result = RELAY_MOVED;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void answered_and_takes_some(void)
 {
 	rig.result = RELAY_BLOCKED;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void answered_and_breaks(void)
 {
 	rig.result = RELAY_WRITE_FAILED;
 	rig.error = ECONNRESET;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void drains(void)
 {
@@ -683,7 +725,7 @@ static void sending(void)
 {
 	connecting_to_send();
 	rig.result = RELAY_BLOCKED;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void without_attempt(void)
 {
@@ -1146,6 +1188,29 @@ static void test_held_client_bounds_a_drain(void **state)
 	assert_session("closed");
 }
 
+/* What is reset before a byte has moved is the server's fault; later, it may be the client's. */
+static void test_server_is_told_of_early_resets(void **state)
+{
+	(void)state;
+	start_with(SFRONT_STREAM_TCP);
+	answered();
+	backend_reads(RELAY_READ_FAILED, ECONNRESET);
+	assert_int_equal(rig.n_resets, 1);
+
+	start_with(SFRONT_STREAM_TCP);
+	answered();
+	client_reads(RELAY_READ_FAILED, ECONNRESET);
+	assert_int_equal(rig.n_resets, 1);
+
+	atomic_store(&rig.server_state.health.resets, 2);
+	start_with(SFRONT_STREAM_TCP);
+	answered();
+	client_reads(RELAY_MOVED, 0);
+	backend_reads(RELAY_READ_FAILED, ECONNRESET);
+	assert_int_equal(rig.n_resets, 1);
+	assert_int_equal(atomic_load(&rig.server_state.health.resets), 0);
+}
+
 static void test_drain_leaves_who_is_served_alone(void **state)
 {
 	(void)state;
@@ -1384,6 +1449,7 @@ int main(void)
 		test(test_shut_window_of_the_reader_gets_more_time),
 		test(test_bytes_for_who_broke_are_dropped),
 		test(test_held_client_bounds_a_drain),
+		test(test_server_is_told_of_early_resets),
 		test(test_drain_leaves_who_is_served_alone),
 		test(test_pipes_are_asked_while_the_backend_is_awaited),
 		test(test_writing_side_of_pipes_tells_who_is_gone),

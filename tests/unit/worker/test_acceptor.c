@@ -1114,13 +1114,27 @@ static void test_one_proxy_may_have_all(void **state)
 	assert_int_equal(count_said("with 8 up: further clients wait"), 1);
 }
 
-/* The connections from before a reload count. */
+static const struct backend *shared[2];
+
+void __wrap_backend_share(struct backend *backend, const struct backend *before);
+void __wrap_backend_share(struct backend *backend, const struct backend *before)
+{
+	assert_null(shared[0]);
+	shared[0] = backend;
+	shared[1] = before;
+}
+
+/* The connections from before a reload count, and what is known of servers. */
 static void test_limit_is_shared_by_generations(void **state)
 {
 	struct proxy before[2] = { { .config.name = (char *)"y", .limit = &limits[1] },
-				   { .config.name = (char *)"x", .limit = &limits[0] } };
+				   { .config.name = (char *)"x",
+				     .limit = &limits[0],
+				     .backend = (struct backend *)&limits[0] } };
 	struct proxy_limit own = { .refs = 2 };
-	struct proxy after = { .config.name = (char *)"x", .limit = &own };
+	struct proxy after = { .config.name = (char *)"x",
+			       .limit = &own,
+			       .backend = (struct backend *)&limits[1] };
 	struct proxy fresh = { .config.name = (char *)"z" };
 	struct proxy *old[] = { &before[0], &before[1] }, *new[] = { &fresh, &after };
 	struct generation older = { .proxies = old, .n_proxies = 2 };
@@ -1128,11 +1142,13 @@ static void test_limit_is_shared_by_generations(void **state)
 
 	(void)state;
 	limits[0].refs = 1;
-	generation_share_limits(&next, &older);
+	generation_share(&next, &older);
 	assert_ptr_equal(after.limit, &limits[0]);
 	assert_int_equal(limits[0].refs, 2);
 	assert_int_equal(own.refs, 1);
 	assert_null(fresh.limit);
+	assert_ptr_equal(shared[0], after.backend);
+	assert_ptr_equal(shared[1], before[1].backend);
 }
 
 #define ends(test) cmocka_unit_test_teardown(test, end_of_test)

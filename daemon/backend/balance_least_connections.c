@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * balance = least-connections: the one that has the fewest for its weight; in turns while
+ * several have.
+ */
+#include "daemon/backend/balance.h"
+
+#include "daemon/backend/server.h"
+
+static size_t lightest(const struct balancer *balancer, const bool *may)
+{
+	size_t least = balancer->n;
+
+	for (size_t i = 0; i < balancer->n; i++)
+		if (may[i] &&
+		    (least == balancer->n ||
+		     balance_is_lighter(&balancer->servers[i], &balancer->servers[least])))
+			least = i;
+	return least;
+}
+
+size_t balance_least_connections(struct balancer *balancer, const bool *may, uint64_t source)
+{
+	const struct server *least = &balancer->servers[lightest(balancer, may)];
+	bool equal[SERVERS_MAX];
+
+	for (size_t i = 0; i < balancer->n; i++)
+		equal[i] = may[i] && !balance_is_lighter(least, &balancer->servers[i]);
+	equal[least - balancer->servers] = true; /* it may have become heavier since */
+	return balance_round_robin(balancer, equal, source);
+}
