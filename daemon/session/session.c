@@ -216,10 +216,11 @@ static void session_close(struct session *session, bool reset, const char *reaso
 	struct proxy *proxy = session->proxy;
 
 	session_enter(session, SESSION_CLOSED);
-	leave_server(session);
 	report_end(session, reset, reason);
 	endpoint_close(&session->client, reset);
 	endpoint_close(&session->backend, reset);
+	/* Now only: who takes the room connects at once. */
+	leave_server(session);
 
 	source_count_end(session);
 	free(session->note);

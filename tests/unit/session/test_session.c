@@ -36,6 +36,7 @@ static struct {
 	struct listener *listeners[1];
 	struct server server; /* the one that answers */
 	struct server_state server_state;
+	bool is_backend_closed;
 	unsigned int n_connected, n_left, n_resets; /* of its connections */
 	struct session *session;                    /* NULL once it is closed */
 	char done[8192];                            /* what it has done, in words */
@@ -128,6 +129,8 @@ void __wrap_backend_leave(struct backend *backend, struct server *server)
 {
 	(void)backend;
 	assert_ptr_equal(server, &rig.server);
+	/* Who takes the room connects at once: the server must not have one more for a moment. */
+	assert_true(rig.is_backend_closed);
 	rig.n_left++;
 }
 
@@ -203,6 +206,7 @@ void __wrap_endpoint_close(struct endpoint *end, bool reset);
 void __wrap_endpoint_close(struct endpoint *end, bool reset)
 {
 	note("%s:%s", reset ? "reset" : "close", name(end));
+	rig.is_backend_closed |= end->is_backend;
 }
 
 uint64_t __wrap_endpoint_unsent(const struct endpoint *end);
