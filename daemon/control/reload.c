@@ -374,6 +374,8 @@ static void go_over(struct generation *next)
 	struct acceptor *acceptor = reload.process->acceptor;
 
 	generation_share(next, reload.process->generation);
+	/* The next one probes the servers that both have. */
+	generation_stop_probes(reload.process->generation);
 	generation_become_newest(next);
 	acceptor->switched.deliver = switched;
 	acceptor_switch(acceptor, reload.roster);
