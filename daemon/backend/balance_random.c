@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * balance = random: two at random, as their weights have it, and of these the one that has
- * less to do.
+ * clearly less to do.
  */
 #include "daemon/backend/balance.h"
 
@@ -35,6 +35,17 @@ static size_t at_random(const struct balancer *balancer, const bool *may, uint64
 	return at;
 }
 
+/*
+ * Whether @a is lighter than @b is, and would be with one more: else a heavy server that has
+ * one connection would lose to a light one that has none, and the weights with it.
+ */
+static bool is_clearly_lighter(const struct server *a, const struct server *b)
+{
+	return balance_is_lighter(a, b) &&
+	       (uint64_t)(server_active(a) + 1) * b->weight <=
+		       (uint64_t)(server_active(b) + 1) * a->weight;
+}
+
 size_t balance_random(struct balancer *balancer, const bool *may, uint64_t source)
 {
 	uint64_t total = 0;
@@ -45,5 +56,5 @@ size_t balance_random(struct balancer *balancer, const bool *may, uint64_t sourc
 		total += may[i] ? balancer->servers[i].weight : 0;
 	one = at_random(balancer, may, total);
 	other = at_random(balancer, may, total);
-	return balance_is_lighter(&balancer->servers[other], &balancer->servers[one]) ? other : one;
+	return is_clearly_lighter(&balancer->servers[other], &balancer->servers[one]) ? other : one;
 }
