@@ -129,6 +129,8 @@ void backend_share(struct backend *backend, const struct backend *before)
 	waitlist_ref(before->waitlist);
 	waitlist_unref(backend->waitlist);
 	backend->waitlist = before->waitlist;
+	/* More may be allowed now, to those as well who came before. */
+	waitlist_wake(backend->waitlist);
 }
 
 const char *backend_text(const struct backend *backend)
@@ -178,27 +180,35 @@ static enum tier tier_of(const struct server *server)
 	return server->is_backup ? TIER_LAST_BACKUP : TIER_LAST_HOPE;
 }
 
-static enum tier best_tier(const struct backend *backend)
-{
-	enum tier best = TIER_LAST_BACKUP;
+/* What a choice goes by: looked up once, since other threads change it meanwhile. */
+struct ranks {
+	uint8_t tiers[SERVERS_MAX]; /* enum tier, of each server */
+	enum tier best;             /* but for those that were left out */
+};
 
-	for (size_t i = 0; i < backend->n; i++)
-		if (tier_of(&backend->servers[i]) < best)
-			best = tier_of(&backend->servers[i]);
-	return best;
+/* @left_out: by index; NULL: none */
+static void rank(const struct backend *backend, const bool *left_out, struct ranks *ret)
+{
+	ret->best = TIER_LAST_BACKUP;
+	for (size_t i = 0; i < backend->n; i++) {
+		enum tier tier = tier_of(&backend->servers[i]);
+
+		ret->tiers[i] = (uint8_t)tier;
+		if (tier < ret->best && !(left_out && left_out[i]))
+			ret->best = tier;
+	}
 }
 
 /* Which of a tier may have the client.  Returns whether any may. */
-static bool mark(const struct backend *backend, enum tier tier, const bool *tried, bool *may,
-		 bool *ret_full)
+static bool mark(const struct backend *backend, const struct ranks *ranks, enum tier tier,
+		 const bool *tried, bool *may, bool *ret_full)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < backend->n; i++) {
-		const struct server *server = &backend->servers[i];
-		bool fits = tier_of(server) == tier && !(tried && tried[i]);
+		bool fits = ranks->tiers[i] == tier && !(tried && tried[i]);
 
-		may[i] = fits && server_has_room(server);
+		may[i] = fits && server_has_room(&backend->servers[i]);
 		*ret_full |= fits && !may[i];
 		any |= may[i];
 	}
@@ -206,14 +216,18 @@ static bool mark(const struct backend *backend, enum tier tier, const bool *trie
 }
 
 /* Where nobody is up, everybody is tried: the backups last. */
-static bool mark_best(const struct backend *backend, const bool *tried, bool *may, bool *ret_full)
+static bool mark_best(const struct backend *backend, const struct visited *visited, bool *may,
+		      bool *ret_full)
 {
-	enum tier tier = best_tier(backend);
+	const bool *tried = visited ? visited->tried : NULL;
+	struct ranks ranks;
 
+	rank(backend, visited && visited->is_last_chance ? tried : NULL, &ranks);
 	*ret_full = false;
-	if (mark(backend, tier, tried, may, ret_full))
+	if (mark(backend, &ranks, ranks.best, tried, may, ret_full))
 		return true;
-	return tier == TIER_LAST_HOPE && mark(backend, TIER_LAST_BACKUP, tried, may, ret_full);
+	return ranks.best == TIER_LAST_HOPE &&
+	       mark(backend, &ranks, TIER_LAST_BACKUP, tried, may, ret_full);
 }
 
 /* Those that are passed over are not forgotten. */
@@ -224,14 +238,14 @@ static void tell_of_failing(struct backend *backend)
 			backend->tell(backend, &backend->servers[i], true, backend->tell_data);
 }
 
-static struct server *choose(struct backend *backend, const bool *tried, uint64_t source,
-			     bool *ret_full)
+static struct server *choose(struct backend *backend, const struct visited *visited,
+			     uint64_t source, bool *ret_full)
 {
 	bool may[SERVERS_MAX];
 	struct server *server;
 
 	/* Another thread may take the room that was found. */
-	while (mark_best(backend, tried, may, ret_full)) {
+	while (mark_best(backend, visited, may, ret_full)) {
 		size_t at =
 			balance_choose(backend->settings.balance, &backend->balancer, may, source);
 
@@ -242,17 +256,17 @@ static struct server *choose(struct backend *backend, const bool *tried, uint64_
 	return NULL;
 }
 
-struct server *backend_choose(struct backend *backend, const bool *tried, uint64_t source,
-			      bool *ret_full)
+struct server *backend_choose(struct backend *backend, const struct visited *visited,
+			      uint64_t source, bool *ret_full)
 {
 	struct server *only = &backend->servers[0];
 
 	if (backend->n > 1) {
 		tell_of_failing(backend);
-		return choose(backend, tried, source, ret_full);
+		return choose(backend, visited, source, ret_full);
 	}
 	*ret_full = false;
-	if (tried && tried[0])
+	if (visited && visited->tried[0])
 		return NULL;
 	*ret_full = !server_take(only);
 	return *ret_full ? NULL : only;
@@ -265,6 +279,14 @@ bool backend_has_room(struct backend *backend)
 	return mark_best(backend, NULL, may, &full);
 }
 
+bool backend_has_one_up(const struct backend *backend)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		if (server_is_up(&backend->servers[i]))
+			return true;
+	return false;
+}
+
 bool backend_has_queue(const struct backend *backend)
 {
 	return backend->has_max && !waitlist_is_empty(backend->waitlist);
@@ -273,8 +295,8 @@ bool backend_has_queue(const struct backend *backend)
 void backend_leave(struct backend *backend, struct server *server)
 {
 	server_give(server);
-	if (backend->has_max)
-		waitlist_wake(backend->waitlist);
+	/* Where this one has no limit, a newer backend of the same proxy may have one. */
+	waitlist_wake(backend->waitlist);
 }
 
 /* ---- what is known of a server ---- */
@@ -295,8 +317,7 @@ static void state_changed(struct backend *backend, struct server *server, const 
 			 server->text,
 			 health_state(&server->state->health) == HEALTH_DOWN ? "down" : "suspect",
 			 reason);
-	if (backend->has_max)
-		waitlist_wake(backend->waitlist);
+	waitlist_wake(backend->waitlist);
 	if (!server_is_up(server) && backend->tell)
 		backend->tell(backend, server, false, backend->tell_data);
 }

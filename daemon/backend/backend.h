@@ -61,21 +61,31 @@ struct server *backend_server(struct backend *backend, size_t index);
 /* Whether backend_choose() wants to know who the client is. */
 bool backend_wants_source(const struct backend *backend);
 
+/* What a client has behind it. */
+struct visited {
+	bool tried[SERVERS_MAX]; /* by index: has it already, and goes to another one */
+	bool is_last_chance;     /* it will not come back to those, whatever they become */
+};
+
 /*
  * Chooses the server for a client, and counts the connection: see backend_leave().  Of those
- * that are up; of the backups if nothing else is; of all, if not even one of those is.
+ * that are up; of the backups if nothing else is; of all, if not even one of those is.  On its
+ * last chance, a client that has tried all that are up gets one of the others.
  *
- * @tried:    those that this client has tried, by index, are left out; NULL: none
+ * @visited:  NULL: nothing yet
  * @source:   see backend_wants_source()
  * @ret_full: whether it is for lack of room that there is none
  *
  * Returns NULL if there is none.  Any thread.
  */
-struct server *backend_choose(struct backend *backend, const bool *tried, uint64_t source,
-			      bool *ret_full);
+struct server *backend_choose(struct backend *backend, const struct visited *visited,
+			      uint64_t source, bool *ret_full);
 
 /* Whether backend_choose() would find one.  Any thread. */
 bool backend_has_room(struct backend *backend);
+
+/* Whether any server is up, with room or without. */
+bool backend_has_one_up(const struct backend *backend);
 
 /* Whether others wait for room already: nobody overtakes them. */
 bool backend_has_queue(const struct backend *backend);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -420,6 +421,14 @@ static void give_up(struct attempt *attempt)
 	done(arg, &(struct outcome){ .fd = -1, .reason = reason });
 }
 
+static bool is_anybody_at_work(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (is_at_work(&attempt->candidates[i]))
+			return true;
+	return false;
+}
+
 static bool any_failed(const struct attempt *attempt)
 {
 	for (size_t i = 0; i < attempt->n; i++)
@@ -445,7 +454,8 @@ static void wait_and_retry(struct attempt *attempt)
 		give_up(attempt);
 		return;
 	}
-	backend_note_outage(attempt->backend, words_of(attempt));
+	if (attempt->error != 0)
+		backend_note_outage(attempt->backend, words_of(attempt));
 	enter(attempt, CONNECT_WAITING, now + attempt->backoff_ms);
 	attempt->backoff_ms = (unsigned int)earlier(2 * attempt->backoff_ms, BACKOFF_MAX_MS);
 }
@@ -563,6 +573,13 @@ static enum begun begin(struct candidate *candidate)
 
 /* ---- one server after the other ---- */
 
+/* Something has failed for good, and nothing is under way. */
+static bool is_about_to_give_up(const struct attempt *attempt)
+{
+	return any_failed(attempt) && !is_anybody_at_work(attempt) &&
+	       !is_worth_another_round(attempt);
+}
+
 static struct candidate *candidate_of(struct attempt *attempt, const struct server *server)
 {
 	return &attempt->candidates[server - backend_server(attempt->backend, 0)];
@@ -572,7 +589,7 @@ static struct candidate *candidate_of(struct attempt *attempt, const struct serv
 static struct candidate *choose_server(struct attempt *attempt)
 {
 	struct candidate *candidate = attempt->chosen;
-	bool tried[SERVERS_MAX];
+	struct visited visited;
 	struct server *server;
 
 	attempt->chosen = NULL;
@@ -583,8 +600,9 @@ static struct candidate *choose_server(struct attempt *attempt)
 		return NULL;
 	}
 	for (size_t i = 0; i < attempt->n; i++)
-		tried[i] = attempt->candidates[i].state != CANDIDATE_UNTRIED;
-	server = backend_choose(attempt->backend, tried, attempt->source, &attempt->is_full);
+		visited.tried[i] = attempt->candidates[i].state != CANDIDATE_UNTRIED;
+	visited.is_last_chance = is_about_to_give_up(attempt);
+	server = backend_choose(attempt->backend, &visited, attempt->source, &attempt->is_full);
 	if (!server)
 		return NULL;
 	candidate = candidate_of(attempt, server);
@@ -620,14 +638,6 @@ static struct candidate *next_candidate(struct attempt *attempt, struct candidat
 	return candidate ? candidate : one_with_more(attempt);
 }
 
-static bool is_anybody_at_work(const struct attempt *attempt)
-{
-	for (size_t i = 0; i < attempt->n; i++)
-		if (is_at_work(&attempt->candidates[i]))
-			return true;
-	return false;
-}
-
 static void fail_those_done(struct attempt *attempt)
 {
 	for (size_t i = 0; i < attempt->n; i++)
@@ -643,6 +653,23 @@ static void go_on_with_others_later(struct attempt *attempt)
 
 	enter(attempt, attempt->n_handshakes > 0 ? CONNECT_TRYING : CONNECT_RESOLVING,
 	      is_last ? NEVER : clock_ms() + HEAD_START_MS);
+}
+
+/* While another server that is up will have room: its queue is the better place to wait. */
+static bool waits_for_those_down(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (is_at_work(&attempt->candidates[i]) &&
+		    server_is_up(attempt->candidates[i].server))
+			return false;
+	return backend_has_one_up(attempt->backend);
+}
+
+/* Another server may have room before one of these answers. */
+static void wait_for_those_at_work(struct attempt *attempt)
+{
+	attempt->next_ms = attempt->is_full ? clock_ms() + HEAD_START_MS : NEVER;
+	set_timer(attempt);
 }
 
 /* Begins with one address more.  May free the attempt. */
@@ -663,12 +690,12 @@ static void try_next(struct attempt *attempt, struct candidate *failed)
 			break;
 		}
 	}
-	if (!is_anybody_at_work(attempt)) {
+	if (!is_anybody_at_work(attempt))
 		round_over(attempt);
-		return;
-	}
-	attempt->next_ms = NEVER;
-	set_timer(attempt);
+	else if (attempt->is_full && waits_for_those_down(attempt))
+		wait_for_room(attempt);
+	else
+		wait_for_those_at_work(attempt);
 }
 
 /* Begins a round over all servers. */
@@ -922,6 +949,7 @@ static void candidate_init(struct candidate *candidate, struct attempt *attempt,
 static struct attempt *attempt_new(struct loop *loop, struct backend *backend, size_t n,
 				   uint64_t timeout_ms, attempt_done *done, void *arg)
 {
+	static atomic_ullong n_attempts;
 	struct attempt *attempt = malloc(sizeof(*attempt) + n * sizeof(*attempt->candidates));
 	uint64_t now = clock_ms();
 
@@ -935,7 +963,8 @@ static struct attempt *attempt_new(struct loop *loop, struct backend *backend, s
 		.next_ms = now,
 		.backoff_ms = BACKOFF_MIN_MS,
 		.deadline_ms = timeout_ms < NEVER - now ? now + timeout_ms : NEVER,
-		.waiter = { .mailbox = &loop->mailbox,
+		.waiter = { .arrived = atomic_fetch_add(&n_attempts, 1),
+			    .mailbox = &loop->mailbox,
 			    .message.deliver = room_found,
 			    .has_room = has_room,
 			    .data = attempt },

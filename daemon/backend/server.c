@@ -60,7 +60,6 @@ int server_init(struct server *server, const struct server_config *config,
 	server->key = server_hash(server->text, strlen(server->text));
 	server->stream = stream_of(config->address.kind);
 	server->weight = config->weight;
-	server->max = config->max > 0 ? (unsigned int)config->max : UINT_MAX;
 	server->is_backup = config->is_backup;
 	server->dial = *dial;
 	server->dial.mux_port = config->mux_port;
@@ -69,6 +68,7 @@ int server_init(struct server *server, const struct server_config *config,
 		snprintf(err->message, sizeof(err->message), "out of memory");
 		return -ENOMEM;
 	}
+	atomic_store(&server->state->max, config->max > 0 ? (unsigned int)config->max : UINT_MAX);
 	server->resolver = resolver_new(&config->address, guard, err);
 	return server->resolver ? 0 : -errno;
 }
@@ -83,6 +83,7 @@ void server_clear(struct server *server)
 void server_share(struct server *server, const struct server *before)
 {
 	atomic_fetch_add(&before->state->refs, 1);
+	atomic_store(&before->state->max, atomic_load(&server->state->max));
 	state_unref(server->state);
 	server->state = before->state;
 }
@@ -91,7 +92,7 @@ bool server_take(struct server *server)
 {
 	unsigned int active = server_active(server);
 
-	while (active < server->max)
+	while (active < atomic_load_explicit(&server->state->max, memory_order_relaxed))
 		if (atomic_compare_exchange_weak(&server->state->active, &active, active + 1))
 			return true;
 	return false;

@@ -21,6 +21,7 @@
 struct server_state {
 	atomic_uint refs;
 	atomic_uint active; /* connections, and attempts at one */
+	atomic_uint max;    /* of these, as the newest line has it; UINT_MAX: without a limit */
 	struct health health;
 };
 
@@ -28,12 +29,11 @@ struct server {
 	char text[SERVER_TEXT_SIZE]; /* "127.0.0.1:80" */
 	uint64_t key;                /* a hash of that */
 	enum sfront_stream stream;   /* what a connection to it is */
-	unsigned int weight, max;    /* max: UINT_MAX: without a limit */
+	unsigned int weight;
 	bool is_backup;
 	struct dial_options dial;
 	struct resolver *resolver;  /* a reference */
 	struct server_state *state; /* a reference */
-	atomic_bool is_probed;      /* the main thread looks after it: see probe.h */
 
 	pthread_mutex_t lock;            /* guards what follows */
 	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */
@@ -55,7 +55,10 @@ int server_init(struct server *server, const struct server_config *config,
 /* One that is all 0 is allowed. */
 void server_clear(struct server *server);
 
-/* Counts and health are from now on those of @before.  Before other threads know @server. */
+/*
+ * Counts and health are from now on those of @before, for which the limit of @server holds as
+ * well.  Before other threads know @server.
+ */
 void server_share(struct server *server, const struct server *before);
 
 static inline bool server_is_up(const struct server *server)
@@ -68,9 +71,10 @@ static inline unsigned int server_active(const struct server *server)
 	return atomic_load_explicit(&server->state->active, memory_order_relaxed);
 }
 
+/* In one order with waitlist.c's count: see waitlist_join(). */
 static inline bool server_has_room(const struct server *server)
 {
-	return server_active(server) < server->max;
+	return atomic_load(&server->state->active) < atomic_load(&server->state->max);
 }
 
 /* Counts one more connection.  False: it has as many as it may. */

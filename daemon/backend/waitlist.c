@@ -12,7 +12,7 @@ struct waitlist {
 	atomic_uint refs;
 	atomic_uint n;
 	pthread_mutex_t lock; /* guards what follows */
-	TAILQ_HEAD(, waiter) waiters;
+	TAILQ_HEAD(waiters, waiter) waiters; /* in the order of arrival */
 	struct waiter
 		*told; /* whose message is on its way; one at a time, so that none overtakes */
 };
@@ -64,10 +64,22 @@ static void tell_next(struct waitlist *list)
 	}
 }
 
+static void insert(struct waitlist *list, struct waiter *waiter)
+{
+	struct waiter *before = TAILQ_LAST(&list->waiters, waiters);
+
+	while (before && before->arrived > waiter->arrived)
+		before = TAILQ_PREV(before, waiters, link);
+	if (before)
+		TAILQ_INSERT_AFTER(&list->waiters, before, waiter, link);
+	else
+		TAILQ_INSERT_HEAD(&list->waiters, waiter, link);
+}
+
 void waitlist_join(struct waitlist *list, struct waiter *waiter)
 {
 	pthread_mutex_lock(&list->lock);
-	TAILQ_INSERT_TAIL(&list->waiters, waiter, link);
+	insert(list, waiter);
 	/* First: whoever makes room from now on sees that somebody waits for it. */
 	atomic_fetch_add(&list->n, 1);
 	tell_next(list);

@@ -10,6 +10,7 @@
 #define DAEMON_BACKEND_WAITLIST_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include "daemon/base/mailbox.h"
@@ -19,6 +20,7 @@ struct waitlist;
 /* Lives in the memory of whoever waits. */
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
+	uint64_t arrived;             /* set by the waiter: who came earlier has a lower number */
 	struct message message;       /* deliver: set by the waiter; there may be room now */
 	struct mailbox *mailbox;      /* set by the waiter */
 	bool (*has_room)(void *data); /* whether there is room for it; any thread */
@@ -36,7 +38,10 @@ void waitlist_unref(struct waitlist *list);
 /* Whether anybody waits.  Costs one load. */
 bool waitlist_is_empty(struct waitlist *list);
 
-/* Puts @waiter at the end; it is told at once if there is room already. */
+/*
+ * Puts @waiter behind those who came earlier: one whose server has failed meanwhile comes back
+ * to where it was.  It is told at once if there is room already.
+ */
 void waitlist_join(struct waitlist *list, struct waiter *waiter);
 
 /* A message was delivered, and there was no room after all: its waiter waits on in its place. */

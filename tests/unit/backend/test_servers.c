@@ -7,6 +7,8 @@
 #include "tests/unit/simulated.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -403,6 +405,19 @@ static void test_no_retry(void **state)
 	play("refused=@1 refused=@2 come wait=0");
 	assert_string_equal(scene.trace, "dial1 dial2 0=[connect failed: Connection refused]");
 	finish();
+
+	/* before it is turned away, those are tried as well that nobody else is sent to */
+	begin(backend_of("10.0.0.1:80 backup,10.0.0.2:80", false, 10000));
+	play("refused=@2 come wait=0");
+	assert_string_equal(scene.trace, "dial2 dial1 0=1");
+	finish();
+
+	begin(backend_of(THREE, false, 10000));
+	for (int i = 0; i < HEALTH_FAILURES; i++)
+		backend_note_failure(backend, backend_server(backend, 2), "refused");
+	play("/ refused=@1 refused=@2 come wait=0");
+	assert_string_equal(scene.trace, "dial1 dial2 dial3 3-answer 0=3");
+	finish();
 }
 
 static void test_nobody_answers_in_time(void **state)
@@ -457,6 +472,12 @@ static void test_room(void **state)
 		/* an attempt has its place, too, and one that fails gives it back */
 		{ "pending=@1 pending=@2 come come come wait=0 refused=2 / deliver wait=20 up=2",
 		  "dial2 2-answer 2=2" },
+		/* nor does it lose its place by that */
+		{ "come pending=@2 come come wait=0 up=@2 refused=2 deliver come wait=10 / leave=2 "
+		  "deliver",
+		  "dial2 1=2" },
+		/* whoever waits for one that is silent takes the room that comes at another */
+		{ "come pending=@2 come wait=250 / leave=0 deliver", "dial1 1=1" },
 	};
 
 	(void)state;
@@ -476,6 +497,17 @@ static void test_one_server_with_a_limit(void **state)
 
 	(void)state;
 	CHECK("10.0.0.1:80 max=1", rows);
+}
+
+/* Its address is looked up: until then another one may have room. */
+static void test_room_while_a_name_is_slow(void **state)
+{
+	static const struct row rows[] = {
+		{ "come come wait=500 / leave=0 wait=250", "dial2 unask 1=2" },
+	};
+
+	(void)state;
+	CHECK("one.example:80 weight=1,10.0.0.2:80 max=1 weight=2", rows);
 }
 
 /* ---- over a reload ---- */
@@ -500,6 +532,87 @@ static void test_generations_share_what_they_know(void **state)
 	finish();
 	assert_int_equal(server_active(backend_server(after, 1)), 0);
 	backend_unref(after);
+}
+
+/* A limit that the newest line has counts what came before it, and whoever leaves makes room. */
+static void test_limit_that_a_reload_brings(void **state)
+{
+	struct backend *before, *after;
+
+	(void)state;
+	begin(backend_of("10.0.0.1:80", true, 10000));
+	before = backend;
+	after = backend_of("10.0.0.1:80 max=1", true, 10000);
+	play("come");
+	backend_share(after, before);
+	backend = after;
+	play("come wait=0");
+	assert_string_equal(scene.trace, "dial1 0=1");
+	backend = before;
+	play("leave=0 deliver");
+	assert_string_equal(scene.trace, "dial1 0=1 dial1 1=1");
+	leave(1);
+	finish();
+	backend_unref(after);
+}
+
+static void test_limit_that_a_reload_raises(void **state)
+{
+	struct backend *after;
+
+	(void)state;
+	begin(backend_of("10.0.0.1:80 max=1", true, 10000));
+	after = backend_of("10.0.0.1:80 max=2", true, 10000);
+	play("come come come wait=0");
+	assert_string_equal(scene.trace, "dial1 0=1");
+	backend_share(after, backend);
+	play("deliver");
+	assert_string_equal(scene.trace, "dial1 0=1 dial1 1=1");
+	play("leave=1 deliver");
+	assert_string_equal(scene.trace, "dial1 0=1 dial1 1=1 dial1 2=1");
+	finish();
+	backend_unref(after);
+}
+
+/* ---- other threads ---- */
+
+static atomic_bool is_over;
+
+/* The first server comes and goes, faster than notes could say so. */
+static void *flap(void *arg)
+{
+	struct health *health = arg;
+
+	while (!atomic_load(&is_over)) {
+		atomic_store(&health->state, HEALTH_DOWN);
+		atomic_store(&health->state, HEALTH_UP);
+	}
+	return NULL;
+}
+
+/* Whatever becomes of a server during the choice, there is always one. */
+static void test_choice_while_servers_change(void **state)
+{
+	pthread_t thread;
+	bool is_full;
+
+	(void)state;
+	begin(backend_of(TWO, true, 10000));
+	for (int i = 0; i < HEALTH_FAILURES; i++)
+		backend_note_failure(backend, backend_server(backend, 1), "refused");
+	atomic_store(&is_over, false);
+	assert_int_equal(pthread_create(&thread, NULL, flap,
+					&backend_server(backend, 0)->state->health),
+			 0);
+	for (int i = 0; i < 300000; i++) {
+		struct server *server = backend_choose(backend, NULL, 0, &is_full);
+
+		assert_non_null(server);
+		backend_leave(backend, server);
+	}
+	atomic_store(&is_over, true);
+	pthread_join(thread, NULL);
+	finish();
 }
 
 /* ---- probes ---- */
@@ -623,7 +736,11 @@ int main(void)
 		cmocka_unit_test(test_slow_look_up),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_one_server_with_a_limit),
+		cmocka_unit_test(test_room_while_a_name_is_slow),
 		cmocka_unit_test(test_generations_share_what_they_know),
+		cmocka_unit_test(test_limit_that_a_reload_brings),
+		cmocka_unit_test(test_limit_that_a_reload_raises),
+		cmocka_unit_test(test_choice_while_servers_change),
 		cmocka_unit_test(test_probes_while_nobody_comes),
 		cmocka_unit_test(test_probes_while_clients_come),
 		cmocka_unit_test(test_client_after_a_long_time),
