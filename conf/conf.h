@@ -55,6 +55,7 @@ struct proxy_config {
 	size_t n_servers;
 	bool backend_given; /* as listen_given */
 	enum balance balance;
+	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */

@@ -286,6 +286,16 @@ static int parse_balance(const struct value *value, struct sfront_error *err)
 		      value->text);
 }
 
+static int parse_down_action(const struct value *value, struct sfront_error *err)
+{
+	bool closes = strcmp(value->text, "close") == 0;
+
+	if (!closes && strcmp(value->text, "none") != 0)
+		return refuse(err, -EINVAL, "\"%s\" is neither none nor close", value->text);
+	*(bool *)value->field = closes;
+	return 0;
+}
+
 /* The library puts the name in front; here it is the caller who does, for every key alike. */
 static int parse_option(const struct value *value, struct sfront_error *err)
 {
@@ -335,6 +345,9 @@ static const struct row rows[] = {
 	    KEY_PROXY, false, true }, parse_backend, 0 },
 	PROXY("balance", "POLICY", "which of several backends a client gets (default least-connections)",
 	      parse_balance, balance),
+	PROXY("down-action", "none|close",
+	      "what becomes of the connections of a server that goes down (default none)",
+	      parse_down_action, closes_when_down),
 	{ { "allow", "allow", "SOURCE...", "who may connect; may be repeated (default: everybody)",
 	    KEY_PROXY, false, true }, parse_allow, offsetof(struct proxy_config, access) },
 	{ { "deny", "deny", "SOURCE...", "who may not; the first rule that matches decides (default: nobody)",

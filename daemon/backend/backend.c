@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "daemon/backend/balance.h"
+#include "daemon/backend/down_watch.h"
 #include "daemon/base/log.h"
 
 struct backend {
@@ -76,6 +77,7 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 		.connect_timeout_ms = config->connect_timeout_ms,
 		.connect_retry = config->connect_retry,
 		.balance = config->balance,
+		.closes_when_down = config->closes_when_down,
 		.send_proxy_protocol = config->send_proxy_protocol,
 	};
 	backend->guard = loop_guard_ref(guard);
@@ -307,16 +309,29 @@ void backend_on_failure(struct backend *backend, backend_server_fails *tell, voi
 	backend->tell_data = data;
 }
 
+static void log_not_up(const struct backend *backend, const struct server *server, bool is_down,
+		       const char *reason)
+{
+	bool closes = is_down && backend->settings.closes_when_down;
+
+	if (backend->n > 1 || closes)
+		log_line(LOG_WARNING, "backend %s is %s (%s)%s%s", server->text,
+			 is_down ? "down" : "suspect", reason,
+			 backend->n > 1 ? ": clients go to the others" : "",
+			 closes ? "; its connections are closed" : "");
+}
+
 /* Who waits for room may find another server now. */
 static void state_changed(struct backend *backend, struct server *server, const char *reason)
 {
-	if (backend->n > 1 && server_is_up(server))
-		log_line(LOG_NOTICE, "backend %s answers", server->text);
+	enum health_state state = health_state(&server->state->health);
+
+	if (state != HEALTH_UP)
+		log_not_up(backend, server, state == HEALTH_DOWN, reason);
 	else if (backend->n > 1)
-		log_line(LOG_WARNING, "backend %s is %s (%s): clients go to the others",
-			 server->text,
-			 health_state(&server->state->health) == HEALTH_DOWN ? "down" : "suspect",
-			 reason);
+		log_line(LOG_NOTICE, "backend %s answers", server->text);
+	if (state == HEALTH_DOWN && backend->settings.closes_when_down)
+		down_watch_tell();
 	waitlist_wake(backend->waitlist);
 	if (!server_is_up(server) && backend->tell)
 		backend->tell(backend, server, false, backend->tell_data);

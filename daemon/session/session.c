@@ -723,6 +723,26 @@ static void rescue_fired(evutil_socket_t fd, short what, void *arg)
 	slab_each(&host->sessions, rescue_if_stuck);
 }
 
+/* ---- a server went down ---- */
+
+static void close_if_server_is_down(void *object)
+{
+	struct session *session = object;
+	const struct server *server = session->server;
+
+	if (session->proxy->config.closes_when_down && server &&
+	    health_state(&server->state->health) == HEALTH_DOWN)
+		session_close(session, true, "the backend is down");
+}
+
+static void server_down_delivered(struct message *message)
+{
+	struct session_host *host = message_owner(message, struct session_host, down_watch.message);
+
+	down_watch_heard(&host->down_watch);
+	slab_each(&host->sessions, close_if_server_is_down);
+}
+
 /* ---- whoever runs it ---- */
 
 static void note_beginning(struct session *session, const struct sfront_connection *connection)
@@ -774,11 +794,15 @@ int session_host_init(struct session_host *host, const struct session_host_ops *
 	slab_init(&host->sessions, sizeof(struct session));
 	slab_init(&host->timings, sizeof(struct session_timing));
 	event_assign(&host->rescue, host->loop.base, -1, 0, rescue_fired, host);
-	return prepare_rescue(host) ? 0 : -ENOMEM;
+	if (!prepare_rescue(host))
+		return -ENOMEM;
+	down_watch_begin(&host->down_watch, &host->loop.mailbox, server_down_delivered);
+	return 0;
 }
 
 void session_host_clear(struct session_host *host)
 {
+	down_watch_end(&host->down_watch);
 	event_del(&host->rescue);
 	pipe_pool_clear(&host->pipes);
 	slab_clear(&host->sessions);

@@ -240,8 +240,11 @@ static int host_init(struct session_host *host, size_t pipe_size, unsigned int m
 	if (!host->loop.base)
 		return -ENOMEM;
 	r = session_host_init(host, &host_ops, pipe_size, max_pipes);
-	if (r == 0)
+	if (r == 0) {
 		r = mailbox_open(&host->loop.mailbox, host->loop.base);
+		if (r < 0)
+			session_host_clear(host);
+	}
 	if (r < 0)
 		event_base_free(host->loop.base);
 	return r;

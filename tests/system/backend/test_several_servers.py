@@ -280,6 +280,37 @@ def test_probes_say_who_they_are(stage, version):
     assert received == (b"PROXY UNKNOWN\r\n" if version == "v1" else b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")
 
 
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("n", [1, 2])
+def test_down_action_closes(stage, n, workers):
+    """Connections of a server that is down are reset, even if it keeps its side open; no others are."""
+    some = servers(stage, n)
+    options = ["--balance=first", "--down-action=close", "--access-log", "--connect-timeout=1s", f"--workers={workers}"]
+    proxy = proxy_of(stage, [server.address for server in some], *options)
+    hanging = [keep(stage, proxy.listening[0])[0] for _ in range(2 * workers)]
+    some[0].stop_listening()
+    for _ in range(3):
+        stage.visit(proxy.listening[0]) if n == 1 else ask(stage, proxy.listening[0])
+    proxy.wait_log(f"backend {re.escape(some[0].address)} is down .*its connections are closed")
+    for client in hanging:
+        assert outcome(client) == (b"", "reset")
+    proxy.wait_log('reason="the backend is down"')
+    if n > 1:
+        client, name = keep(stage, proxy.listening[0])
+        assert name == "b"
+        round_trip(client)
+
+
+def test_down_action_is_none(stage):
+    (server,) = servers(stage, 1)
+    proxy = proxy_of(stage, [server.address], "--connect-timeout=1s")
+    client, _ = keep(stage, proxy.listening[0])
+    server.stop_listening()
+    for _ in range(4):
+        stage.visit(proxy.listening[0])
+    round_trip(client)
+
+
 # ---- room ----
 
 

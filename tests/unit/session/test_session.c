@@ -1192,6 +1192,26 @@ static void test_held_client_bounds_a_drain(void **state)
 	assert_session("closed");
 }
 
+/* down-action = close */
+static void test_sessions_of_a_server_that_is_down(void **state)
+{
+	(void)state;
+	for (int closes = 0; closes < 2; closes++) {
+		for (int state_of_it = HEALTH_UP; state_of_it <= HEALTH_DOWN; state_of_it++) {
+			bool ends = closes && state_of_it == HEALTH_DOWN;
+
+			start_with(SFRONT_STREAM_TCP);
+			rig.proxy.config.closes_when_down = closes;
+			answered();
+			atomic_store(&rig.server_state.health.state, (unsigned int)state_of_it);
+			rig.host.down_watch.message.deliver(&rig.host.down_watch.message);
+			assert_session(ends ? "closed" : "relaying client=r backend=r");
+			if (!ends)
+				session_cut(rig.session);
+		}
+	}
+}
+
 /* What is reset before a byte has moved is the server's fault; later, it may be the client's. */
 static void test_server_is_told_of_early_resets(void **state)
 {
@@ -1453,6 +1473,7 @@ int main(void)
 		test(test_shut_window_of_the_reader_gets_more_time),
 		test(test_bytes_for_who_broke_are_dropped),
 		test(test_held_client_bounds_a_drain),
+		test(test_sessions_of_a_server_that_is_down),
 		test(test_server_is_told_of_early_resets),
 		test(test_drain_leaves_who_is_served_alone),
 		test(test_pipes_are_asked_while_the_backend_is_awaited),
