@@ -63,6 +63,7 @@ struct proxy_config {
 	struct source_list trusted_tlvs;          /* owned: whose 0xE0 and 0xE1 are passed on */
 	uint64_t header_timeout_ms;               /* how long a header may take to come */
 	uint64_t max_connections;                 /* 0: no limit of its own */
+	uint64_t max_held;                        /* 0: no limit */
 	struct rate connection_rate;              /* .count 0: none */
 	uint64_t max_connections_per_source;      /* 0: no limit */
 	struct rate connection_rate_per_source;   /* .count 0: none */

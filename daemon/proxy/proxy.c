@@ -112,6 +112,7 @@ static struct proxy_limit *limit_new(void)
 	atomic_init(&limit->refs, 1);
 	atomic_init(&limit->connections.max, UINT_MAX);
 	atomic_init(&limit->awaited.max, UINT_MAX);
+	atomic_init(&limit->held.max, UINT_MAX);
 	return limit;
 }
 

@@ -37,6 +37,8 @@ struct proxy_limit {
 	struct source_table *sources;    /* NULL while nothing is limited per source */
 	struct connection_limit awaited; /* those that owe a PROXY protocol header */
 	uint64_t awaited_said_ms;        /* as full_said_ms, of these */
+	struct connection_limit held;    /* those that no server has answered yet: see max-held */
+	uint64_t held_said_ms;           /* as full_said_ms, of these */
 	uint64_t full_said_ms;           /* when the log last heard that it has all it may have; the
 					    acceptor's */
 };

@@ -25,6 +25,8 @@ struct session_host_ops {
 	void (*ended)(struct session_host *host, struct proxy *proxy);
 	/* a session of that proxy waits for its client's header no longer */
 	void (*header_settled)(struct session_host *host, struct proxy *proxy);
+	/* a session of that proxy has reached its backend, or never will */
+	void (*not_held)(struct session_host *host, struct proxy *proxy);
 	void (*failed)(struct session_host *host); /* the only connection of the process failed */
 	void (*cut)(struct session_host *host);    /* a session was cut, and will end */
 };

@@ -128,6 +128,16 @@ static void leave_connecting(struct session *session)
 		timers_clear(&session->timing->timers, DEADLINE_HELD);
 }
 
+static void end_hold(struct session *session)
+{
+	struct session_host *host = session->host;
+
+	if (!session->is_held)
+		return;
+	session->is_held = false;
+	host->ops->not_held(host, session->proxy);
+}
+
 /* With one writer, no instruction has to lock the bus. */
 static void count_held(struct session_host *host, int change)
 {
@@ -155,6 +165,8 @@ static void session_enter(struct session *session, enum session_state state)
 		leave_connecting(session);
 	}
 	session->state = (uint8_t)state;
+	if (state >= SESSION_RELAYING)
+		end_hold(session);
 
 	switch (state) {
 	case SESSION_NEW:
@@ -762,6 +774,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	session->proxy = proxy;
 	session->socket = (uint32_t)socket;
 	session->single = proxy_socket_at(proxy, socket)->is_single;
+	session->is_held = true;
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);
 	if (proxy->access_log || connection->header_due)

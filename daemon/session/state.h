@@ -81,6 +81,7 @@ struct session {
 	bool starved : 1;      /* memory was short: no byte moves until the next try */
 	bool stuck : 1;        /* there was not even any for a deadline: see session_host.rescue */
 	bool client_broke : 1; /* while ABORTING: else the backend did */
+	bool is_held : 1;      /* it has a place among those: see not_held() of the host */
 	bool came_back : 1;    /* the client is a connection of our own */
 };
 

@@ -48,6 +48,11 @@ static void session_settled_header(struct session_host *host, struct proxy *prox
 	process_settle_header(worker_of(host)->process, proxy);
 }
 
+static void session_is_not_held(struct session_host *host, struct proxy *proxy)
+{
+	process_unhold(worker_of(host)->process, proxy);
+}
+
 static void session_failed(struct session_host *host)
 {
 	atomic_store(&worker_of(host)->process->exit_status, 1);
@@ -61,6 +66,7 @@ static void session_was_cut(struct session_host *host)
 static const struct session_host_ops host_ops = {
 	.ended = session_ended,
 	.header_settled = session_settled_header,
+	.not_held = session_is_not_held,
 	.failed = session_failed,
 	.cut = session_was_cut,
 };
@@ -85,6 +91,7 @@ static void turn_away(struct arrival *arrival)
 	sfront_connection_close(&arrival->connection);
 	if (arrival->connection.header_due)
 		process_settle_header(arrival->worker->process, arrival->proxy);
+	process_unhold(arrival->worker->process, arrival->proxy);
 	connection_ended(arrival->worker, arrival->proxy);
 	proxy_unref(arrival->proxy);
 	free(arrival);

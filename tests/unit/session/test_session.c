@@ -37,6 +37,7 @@ static struct {
 	struct server server; /* the one that answers */
 	struct server_state server_state;
 	bool is_backend_closed;
+	unsigned int n_started, n_not_held;
 	unsigned int n_connected, n_left, n_resets; /* of its connections */
 	struct session *session;                    /* NULL once it is closed */
 	char done[8192];                            /* what it has done, in words */
@@ -364,9 +365,17 @@ static void host_settled_header(struct session_host *host, struct proxy *proxy)
 	note("settled");
 }
 
+static void host_holds_no_more(struct session_host *host, struct proxy *proxy)
+{
+	(void)host;
+	assert_ptr_equal(proxy, &rig.proxy);
+	rig.n_not_held++;
+}
+
 static const struct session_host_ops ops = {
 	.ended = host_ended,
 	.header_settled = host_settled_header,
+	.not_held = host_holds_no_more,
 	.failed = host_failed,
 	.cut = host_cut,
 };
@@ -406,6 +415,7 @@ static int tear_down(void **state)
 	if (rig.session)
 		session_cut(rig.session);
 	assert_int_equal(rig.n_left, rig.n_connected);
+	assert_int_equal(rig.n_not_held, rig.n_started);
 	health_clear(&rig.server_state.health);
 	session_host_clear(&rig.host);
 	for (size_t i = 0; i < SIMULATED_EVENTS; i++)
@@ -424,6 +434,7 @@ static void start_owing(uint8_t stream, bool header_due)
 	};
 
 	assert_true(session_host_is_ready(&rig.host));
+	rig.n_started++;
 	session_start(&rig.host, &rig.proxy, 0, &connection);
 	rig.session = slab_any(&rig.host.sessions);
 }
@@ -1192,6 +1203,28 @@ static void test_held_client_bounds_a_drain(void **state)
 	assert_session("closed");
 }
 
+/* Until a server has answered, or none will. */
+static void test_client_is_held(void **state)
+{
+	(void)state;
+	connecting();
+	assert_int_equal(rig.n_not_held, 0);
+	answered();
+	assert_int_equal(rig.n_not_held, 1);
+	session_cut(rig.session);
+	assert_int_equal(rig.n_not_held, 1);
+
+	connecting();
+	failed();
+	assert_int_equal(rig.n_not_held, 2);
+
+	awaiting();
+	assert_int_equal(rig.n_not_held, 2);
+	session_cut(rig.session);
+	assert_int_equal(rig.n_not_held, 3);
+	rig.done[0] = '\0';
+}
+
 /* down-action = close */
 static void test_sessions_of_a_server_that_is_down(void **state)
 {
@@ -1473,6 +1506,7 @@ int main(void)
 		test(test_shut_window_of_the_reader_gets_more_time),
 		test(test_bytes_for_who_broke_are_dropped),
 		test(test_held_client_bounds_a_drain),
+		test(test_client_is_held),
 		test(test_sessions_of_a_server_that_is_down),
 		test(test_server_is_told_of_early_resets),
 		test(test_drain_leaves_who_is_served_alone),
