@@ -88,7 +88,8 @@ size_t balance_choose(enum balance policy, struct balancer *balancer, const bool
 
 bool balance_is_lighter(const struct server *a, const struct server *b)
 {
-	return (uint64_t)server_active(a) * b->weight < (uint64_t)server_active(b) * a->weight;
+	return ((uint64_t)server_active(a) + 1) * b->weight <=
+	       (uint64_t)server_active(b) * a->weight;
 }
 
 uint64_t balance_mix(uint64_t number)

@@ -44,7 +44,10 @@ void balancer_clear(struct balancer *balancer);
 size_t balance_choose(enum balance policy, struct balancer *balancer, const bool *may,
 		      uint64_t source);
 
-/* Whether @a has less to do than @b, for its weight. */
+/*
+ * Whether @a has less to do than @b for its weight, by a whole connection at least: less would
+ * always favour light servers, of which one connection is much.
+ */
 bool balance_is_lighter(const struct server *a, const struct server *b);
 
 /* Scrambles: numbers that are alike become ones that are not. */

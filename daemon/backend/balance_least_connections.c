@@ -7,6 +7,13 @@
 
 #include "daemon/backend/server.h"
 
+/* With one connection more. */
+static bool would_be_lighter(const struct server *a, const struct server *b)
+{
+	return ((uint64_t)server_active(a) + 1) * b->weight <
+	       ((uint64_t)server_active(b) + 1) * a->weight;
+}
+
 static size_t lightest(const struct balancer *balancer, const bool *may)
 {
 	size_t least = balancer->n;
@@ -14,7 +21,7 @@ static size_t lightest(const struct balancer *balancer, const bool *may)
 	for (size_t i = 0; i < balancer->n; i++)
 		if (may[i] &&
 		    (least == balancer->n ||
-		     balance_is_lighter(&balancer->servers[i], &balancer->servers[least])))
+		     would_be_lighter(&balancer->servers[i], &balancer->servers[least])))
 			least = i;
 	return least;
 }
@@ -26,6 +33,6 @@ size_t balance_least_connections(struct balancer *balancer, const bool *may, uin
 
 	for (size_t i = 0; i < balancer->n; i++)
 		equal[i] = may[i] && !balance_is_lighter(least, &balancer->servers[i]);
-	equal[least - balancer->servers] = true; /* it may have become heavier since */
+	equal[least - balancer->servers] = true; /* whatever it has got since */
 	return balance_round_robin(balancer, equal, source);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * balance = random: two at random, as their weights have it, and of these the one that has
- * clearly less to do.
+ * less to do.
  */
 #include "daemon/backend/balance.h"
 
@@ -35,17 +35,6 @@ static size_t at_random(const struct balancer *balancer, const bool *may, uint64
 	return at;
 }
 
-/*
- * Whether @a is lighter than @b is, and would be with one more: else a heavy server that has
- * one connection would lose to a light one that has none, and the weights with it.
- */
-static bool is_clearly_lighter(const struct server *a, const struct server *b)
-{
-	return balance_is_lighter(a, b) &&
-	       (uint64_t)(server_active(a) + 1) * b->weight <=
-		       (uint64_t)(server_active(b) + 1) * a->weight;
-}
-
 size_t balance_random(struct balancer *balancer, const bool *may, uint64_t source)
 {
 	uint64_t total = 0;
@@ -56,5 +45,5 @@ size_t balance_random(struct balancer *balancer, const bool *may, uint64_t sourc
 		total += may[i] ? balancer->servers[i].weight : 0;
 	one = at_random(balancer, may, total);
 	other = at_random(balancer, may, total);
-	return is_clearly_lighter(&balancer->servers[other], &balancer->servers[one]) ? other : one;
+	return balance_is_lighter(&balancer->servers[other], &balancer->servers[one]) ? other : one;
 }
