@@ -20,7 +20,7 @@ struct backend_settings {
 	uint64_t connect_timeout_ms; /* SFRONT_INFINITY_MS: without end */
 	bool connect_retry;
 	enum balance balance;
-	bool closes_when_down; /* the connections of a server; whoever has them does */
+	bool closes_when_down;            /* the connections of a server; whoever has them does */
 	unsigned int send_proxy_protocol; /* version; 0: none */
 };
 

@@ -19,9 +19,8 @@ static size_t lightest(const struct balancer *balancer, const bool *may)
 	size_t least = balancer->n;
 
 	for (size_t i = 0; i < balancer->n; i++)
-		if (may[i] &&
-		    (least == balancer->n ||
-		     would_be_lighter(&balancer->servers[i], &balancer->servers[least])))
+		if (may[i] && (least == balancer->n ||
+			       would_be_lighter(&balancer->servers[i], &balancer->servers[least])))
 			least = i;
 	return least;
 }

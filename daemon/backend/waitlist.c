@@ -11,7 +11,7 @@
 struct waitlist {
 	atomic_uint refs;
 	atomic_uint n;
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock;                /* guards what follows */
 	TAILQ_HEAD(waiters, waiter) waiters; /* in the order of arrival */
 	struct waiter
 		*told; /* whose message is on its way; one at a time, so that none overtakes */

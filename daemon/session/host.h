@@ -46,7 +46,7 @@ struct session_host {
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
 	struct down_watch down_watch;
-	struct event rescue;     /* tries again with all that are stuck; it is set up in advance */
+	struct event rescue; /* tries again with all that are stuck; it is set up in advance */
 	bool is_rescue_due;
 	bool draining; /* clients are not held for a backend for long any more */
 	bool cutting;  /* those that start now are cut at once */

@@ -601,9 +601,8 @@ static void test_choice_while_servers_change(void **state)
 	for (int i = 0; i < HEALTH_FAILURES; i++)
 		backend_note_failure(backend, backend_server(backend, 1), "refused");
 	atomic_store(&is_over, false);
-	assert_int_equal(pthread_create(&thread, NULL, flap,
-					&backend_server(backend, 0)->state->health),
-			 0);
+	assert_int_equal(
+		pthread_create(&thread, NULL, flap, &backend_server(backend, 0)->state->health), 0);
 	for (int i = 0; i < 300000; i++) {
 		struct server *server = backend_choose(backend, NULL, 0, &is_full);
 
