@@ -55,7 +55,6 @@ struct proxy_config {
 	size_t n_servers;
 	bool backend_given; /* as listen_given */
 	enum balance balance;
-	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */
@@ -71,6 +70,7 @@ struct proxy_config {
 		unsigned int v4, v6; /* bits of an address that are one source */
 	} source_prefix;
 	uint64_t connect_timeout_ms;
+	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;
