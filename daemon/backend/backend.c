@@ -26,6 +26,7 @@ struct backend {
 	bool has_max;              /* one of the servers has a limit */
 	struct balancer balancer;
 	backend_server_fails *tell;
+	void (*gone)(void *data);
 	void *tell_data;
 	size_t n;
 	struct server servers[];
@@ -56,6 +57,7 @@ static int init_servers(struct backend *backend, const struct proxy_config *conf
 	for (size_t i = 0; i < config->n_servers && r == 0; i++) {
 		r = server_init(&backend->servers[i], &config->servers[i], &dial, backend->guard,
 				err);
+		backend->servers[i].backend = backend;
 		backend->n++;
 		backend->has_max |= config->servers[i].max > 0;
 	}
@@ -104,6 +106,8 @@ void backend_unref(struct backend *backend)
 {
 	if (!backend || atomic_fetch_sub(&backend->refs, 1) != 1)
 		return;
+	if (backend->gone)
+		backend->gone(backend->tell_data);
 	for (size_t i = 0; i < backend->n; i++)
 		server_clear(&backend->servers[i]);
 	balancer_clear(&backend->balancer);
@@ -303,9 +307,11 @@ void backend_leave(struct backend *backend, struct server *server)
 
 /* ---- what is known of a server ---- */
 
-void backend_on_failure(struct backend *backend, backend_server_fails *tell, void *data)
+void backend_on_failure(struct backend *backend, backend_server_fails *tell,
+			void (*gone)(void *data), void *data)
 {
 	backend->tell = tell;
+	backend->gone = gone;
 	backend->tell_data = data;
 }
 

@@ -395,6 +395,7 @@ static void succeed(struct candidate *candidate, const struct sfront_sockaddr *a
 {
 	struct attempt *attempt = candidate->attempt;
 	const struct outcome outcome = { .fd = fd, .error = -r, .server = candidate->server };
+	struct backend *backend = backend_ref(attempt->backend); /* until @done has its own */
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
 
@@ -403,6 +404,7 @@ static void succeed(struct candidate *candidate, const struct sfront_sockaddr *a
 	candidate->is_counted = false; /* the receiver's from now on */
 	attempt_end(attempt);
 	done(arg, &outcome);
+	backend_unref(backend);
 }
 
 static void give_up(struct attempt *attempt)

@@ -43,8 +43,10 @@ struct outcome {
 	 * only once; what it sent before can still be read.  Else 0.
 	 */
 	int error;
-	struct server *server; /* that of fd: for the receiver to leave, see backend_leave() */
-	const char *reason;    /* why it failed, in words; NULL on success */
+	/* That of fd: for the receiver to leave, see backend_leave(), with its backend kept till
+	 * then */
+	struct server *server;
+	const char *reason; /* why it failed, in words; NULL on success */
 };
 
 /* Told of the outcome, once, unless the attempt is given up before. */
