@@ -7,6 +7,7 @@ client is lost as long as one of them answers in time.
 import collections
 import ctypes
 import re
+import signal
 import socket
 import struct
 import threading
@@ -448,6 +449,24 @@ def test_no_room_in_time(stage):
     keep(stage, proxy.listening[0])
     assert stage.visit(proxy.listening[0]) == (b"", "reset")
     proxy.wait_log('reason="every server is full"')
+
+
+def test_drain_with_clients_in_the_queue(stage):
+    """Whoever waits for room when the process is asked to stop is served if that comes in time, and else let go."""
+    (server,) = servers(stage, 1)
+    proxy = proxy_of(stage, [f"{server.address} max=1"], "--connect-timeout=60s", "--workers=2")
+    first, _ = keep(stage, proxy.listening[0])
+    second = stage.connect(proxy.listening[0])
+    wait_until(lambda: proxy.excess_sockets() == 3, "the second one waits")
+    third = stage.connect(proxy.listening[0])
+    wait_until(lambda: proxy.excess_sockets() == 4, "so does the third one")
+    proxy.signal(signal.SIGTERM)
+    first.close()
+    assert read_exactly(second, 1) == b"a"
+    round_trip(second)
+    assert outcome(third) == (b"", "reset")
+    second.close()
+    assert proxy.wait(10) == 0
 
 
 # ---- reload ----
