@@ -152,7 +152,7 @@ static void take_words(struct command_line *line, char **words, int n)
 {
 	const struct key *listen = key_find("listen", KEY_PROXY),
 			 *backend = key_find("backend", KEY_PROXY);
-	bool last_is_backend = n > 0 && line->proxy->backend_place.line == 0;
+	bool last_is_backend = n > 0 && !line->proxy->backend_given;
 
 	for (int i = 0; i < n; i++) {
 		const struct key *key = last_is_backend && i == n - 1 ? backend : listen;
@@ -174,7 +174,7 @@ static bool lacks_backend(struct command_line *line, char **words, int n)
 {
 	const struct proxy_config *proxy = line->proxy;
 
-	if (n != 1 || proxy->n_listen > 0 || proxy->listen_given || proxy->backend_place.line > 0)
+	if (n != 1 || proxy->n_listen > 0 || proxy->listen_given || proxy->backend_given)
 		return false;
 	problem(line->problems, &line->place,
 		"\"%s\" stands alone; wanted: sockfront LISTEN... BACKEND, such as sockfront :8080 "

@@ -42,7 +42,7 @@ static const char *place_format(const struct place *place, char *buf, size_t siz
 static void check_complete(const struct proxy_config *proxy, struct problems *problems)
 {
 	if (!proxy->place.file) {
-		if (proxy->n_listen == 0 || !proxy->has_backend)
+		if (proxy->n_listen == 0 || proxy->n_servers == 0)
 			problem(problems, &proxy->place,
 				"an address is missing; wanted: sockfront LISTEN... BACKEND, such "
 				"as sockfront :8080 127.0.0.1:80, or sockfront -c FILE");
@@ -53,7 +53,7 @@ static void check_complete(const struct proxy_config *proxy, struct problems *pr
 		problem(problems, &proxy->place,
 			"[proxy %s] has no address to listen on (such as listen = :8080)",
 			proxy->name);
-	if (!proxy->has_backend && proxy->backend_place.line == 0)
+	if (proxy->n_servers == 0 && !proxy->backend_given)
 		problem(problems, &proxy->place,
 			"[proxy %s] has no backend (such as backend = 127.0.0.1:8080)",
 			proxy->name);
@@ -73,8 +73,9 @@ static void check_services(const struct proxy_config *proxy, struct problems *pr
 	for (size_t i = 0; i < proxy->n_listen; i++)
 		check_service("listen", &proxy->listen[i].address, &proxy->listen[i].place,
 			      problems);
-	if (proxy->has_backend)
-		check_service("backend", &proxy->backend.address, &proxy->backend.place, problems);
+	for (size_t i = 0; i < proxy->n_servers; i++)
+		check_service("backend", &proxy->servers[i].address, &proxy->servers[i].place,
+			      problems);
 }
 
 /* ---- who takes which connections ---- */
@@ -283,28 +284,38 @@ static void check_listen(const struct config *config, const struct listen_index 
 
 /* ---- where connections to a backend come from ---- */
 
-static void check_backend_source(const struct proxy_config *proxy, struct problems *problems)
+/* A literal address that none of those to come from fits. */
+static void check_source_of(const struct backend_source *source, const struct server_config *server,
+			    struct problems *problems)
 {
-	const struct sfront_address *backend = &proxy->backend.address;
-	const struct backend_source *source = &proxy->backend_source;
-	enum family family;
+	enum family family = literal_family(server->address.u.tcp.host);
 
-	if (source->n == 0 && !source->is_client)
-		return;
-	if (backend->kind != SFRONT_TCP) {
-		problem(problems, &source->place,
-			"backend-source: \"%s\" is no TCP address; connections to it come from no "
-			"address",
-			text_of(backend).s);
-		return;
-	}
-	family = literal_family(backend->u.tcp.host);
 	if (family != FAMILY_NONE &&
 	    !backend_source_serves(source, family == FAMILY_V4 ? AF_INET : AF_INET6))
 		problem(problems, &source->place,
 			"backend-source: the backend \"%s\" has an IPv%c address, and none of "
 			"these has",
-			text_of(backend).s, family == FAMILY_V4 ? '4' : '6');
+			text_of(&server->address).s, family == FAMILY_V4 ? '4' : '6');
+}
+
+static void check_backend_source(const struct proxy_config *proxy, struct problems *problems)
+{
+	const struct backend_source *source = &proxy->backend_source;
+	size_t n_tcp = 0;
+
+	if (source->n == 0 && !source->is_client)
+		return;
+	for (size_t i = 0; i < proxy->n_servers; i++) {
+		if (proxy->servers[i].address.kind != SFRONT_TCP)
+			continue;
+		check_source_of(source, &proxy->servers[i], problems);
+		n_tcp++;
+	}
+	if (n_tcp == 0 && proxy->n_servers > 0)
+		problem(problems, &source->place,
+			"backend-source: \"%s\" is no TCP address; connections to it come from no "
+			"address",
+			text_of(&proxy->servers[0].address).s);
 }
 
 /* ---- a backend and the listeners ---- */
@@ -358,6 +369,43 @@ static void check_loop(const struct listen_index *index, const struct server_con
 	problem(problems, &server->place,
 		"backend: \"%s\" is our own listener \"%s\" (%s), not a service behind it", text,
 		text_of(&listen->address).s, place_format(&listen->place, where, sizeof(where)));
+}
+
+static bool is_same_server(const struct server_config *a, const struct server_config *b)
+{
+	return a->mux_port == b->mux_port && is_same(&a->address, &b->address);
+}
+
+/* Two lines would be two servers, of which each counts its connections by itself. */
+static void check_twice(const struct proxy_config *proxy, size_t at, struct problems *problems)
+{
+	const struct server_config *server = &proxy->servers[at];
+	char where[PLACE_TEXT_SIZE], text[SERVER_TEXT_SIZE];
+
+	for (size_t i = 0; i < at; i++) {
+		if (!is_same_server(&proxy->servers[i], server))
+			continue;
+		server_format(server, text, sizeof(text));
+		problem(problems, &server->place,
+			"backend: \"%s\" is there already (%s); weight=N gives it more clients",
+			text, place_format(&proxy->servers[i].place, where, sizeof(where)));
+		return;
+	}
+}
+
+static void check_servers(const struct listen_index *index, const struct proxy_config *proxy,
+			  struct problems *problems)
+{
+	size_t n_backups = 0;
+
+	for (size_t i = 0; i < proxy->n_servers; i++) {
+		check_loop(index, &proxy->servers[i], problems);
+		check_twice(proxy, i, problems);
+		n_backups += proxy->servers[i].is_backup;
+	}
+	if (n_backups > 0 && n_backups == proxy->n_servers)
+		problem(problems, &proxy->servers[0].place,
+			"backend: each one is a backup, and none is there that it could stand in for");
 }
 
 /* ---- the process ---- */
@@ -437,9 +485,7 @@ void config_check(struct config *config, struct problems *problems)
 		check_services(proxy, problems);
 		for (size_t j = 0; j < proxy->n_listen; j++)
 			check_listen(config, &index, proxy, &proxy->listen[j], problems);
-		if (!proxy->has_backend)
-			continue;
-		check_loop(&index, &proxy->backend, problems);
+		check_servers(&index, proxy, problems);
 		check_backend_source(proxy, problems);
 	}
 	listen_index_clear(&index);

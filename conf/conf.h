@@ -51,10 +51,11 @@ struct proxy_config {
 	struct place place;
 	struct listen_config *listen; /* owned array */
 	size_t n_listen;
-	bool listen_given; /* a listen key was there, even if its value was bad */
-	bool has_backend;
-	struct server_config backend;
-	struct place backend_place;
+	bool listen_given;             /* a listen key was there, even if its value was bad */
+	struct server_config *servers; /* owned array: the backend lines */
+	size_t n_servers;
+	bool backend_given; /* as listen_given */
+	enum balance balance;
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */
@@ -62,6 +63,7 @@ struct proxy_config {
 	struct source_list trusted_tlvs;          /* owned: whose 0xE0 and 0xE1 are passed on */
 	uint64_t header_timeout_ms;               /* how long a header may take to come */
 	uint64_t max_connections;                 /* 0: no limit of its own */
+	uint64_t max_held;                        /* 0: no limit */
 	struct rate connection_rate;              /* .count 0: none */
 	uint64_t max_connections_per_source;      /* 0: no limit */
 	struct rate connection_rate_per_source;   /* .count 0: none */
@@ -69,6 +71,8 @@ struct proxy_config {
 		unsigned int v4, v6; /* bits of an address that are one source */
 	} source_prefix;
 	uint64_t connect_timeout_ms;
+	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
+	bool resolve_each;     /* each address of a name is a server */
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;
@@ -173,7 +177,7 @@ int key_set(const struct key *key, struct config *config, struct proxy_config *p
 	    const char *value, const struct place *place, struct sfront_error *err);
 
 /* Notes that a line for the key is there, though it cannot be read. */
-void key_note_line(const struct key *key, struct proxy_config *proxy, const struct place *place);
+void key_note_line(const struct key *key, struct proxy_config *proxy);
 
 /*
  * Reads the INI file at @path.  Reports everything that is wrong with it, the

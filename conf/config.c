@@ -42,6 +42,7 @@ void proxy_config_clear(struct proxy_config *proxy)
 {
 	free(proxy->name);
 	free(proxy->listen);
+	free(proxy->servers);
 	sfront_options_free(proxy->options);
 	source_list_clear(&proxy->access);
 	source_list_clear(&proxy->accept_proxy_protocol);

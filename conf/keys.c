@@ -262,14 +262,45 @@ static int parse_listen(const struct value *value, struct sfront_error *err)
 static int parse_backend(const struct value *value, struct sfront_error *err)
 {
 	struct proxy_config *proxy = value->field;
+	struct server_config server, *grown;
 	int r;
 
-	proxy->backend_place = *value->place;
-	r = server_parse(value->text, &proxy->backend, err);
+	proxy->backend_given = true;
+	r = server_parse(value->text, &server, err);
 	if (r < 0)
 		return r;
-	proxy->backend.place = *value->place;
-	proxy->has_backend = true;
+	if (proxy->n_servers == SERVERS_MAX)
+		return refuse(err, -E2BIG, "there are %d already, as many as a proxy may have",
+			      SERVERS_MAX);
+	grown = reallocarray(proxy->servers, proxy->n_servers + 1, sizeof(*grown));
+	if (!grown)
+		return refuse(err, -ENOMEM, "out of memory");
+	proxy->servers = grown;
+	server.place = *value->place;
+	proxy->servers[proxy->n_servers++] = server;
+	return 0;
+}
+
+static int parse_balance(const struct value *value, struct sfront_error *err)
+{
+	for (enum balance balance = 0; balance < BALANCE_POLICIES; balance++) {
+		if (strcmp(value->text, balance_name(balance)) == 0) {
+			*(enum balance *)value->field = balance;
+			return 0;
+		}
+	}
+	return refuse(err, -EINVAL,
+		      "\"%s\" is none of first, round-robin, least-connections, random and source",
+		      value->text);
+}
+
+static int parse_down_action(const struct value *value, struct sfront_error *err)
+{
+	bool closes = strcmp(value->text, "close") == 0;
+
+	if (!closes && strcmp(value->text, "none") != 0)
+		return refuse(err, -EINVAL, "\"%s\" is neither none nor close", value->text);
+	*(bool *)value->field = closes;
 	return 0;
 }
 
@@ -318,8 +349,15 @@ static const struct row rows[] = {
 	/* What follows two values at once takes the whole proxy for its field. */
 	{ { "listen", "listen", "ADDRESS", "accept connections here; may be repeated (no default)",
 	    KEY_PROXY, false, true }, parse_listen, 0 },
-	{ { "backend", "backend", "ADDRESS", "where the connections go (no default)",
-	    KEY_PROXY, false, false }, parse_backend, 0 },
+	{ { "backend", "backend", "ADDRESS", "where the connections go; may be repeated (no default)",
+	    KEY_PROXY, false, true }, parse_backend, 0 },
+	PROXY("balance", "POLICY", "which of several backends a client gets (default least-connections)",
+	      parse_balance, balance),
+	PROXY("resolve-each", "yes|no", "each address of a name is a server of its own (default no)",
+	      parse_switch, resolve_each),
+	PROXY("down-action", "none|close",
+	      "what becomes of the connections of a server that goes down (default none)",
+	      parse_down_action, closes_when_down),
 	{ { "allow", "allow", "SOURCE...", "who may connect; may be repeated (default: everybody)",
 	    KEY_PROXY, false, true }, parse_allow, offsetof(struct proxy_config, access) },
 	{ { "deny", "deny", "SOURCE...", "who may not; the first rule that matches decides (default: nobody)",
@@ -327,6 +365,9 @@ static const struct row rows[] = {
 	{ { "max-connections", NULL, "N", "this proxy's connections at once; others wait (default: no limit)",
 	    KEY_PROXY, false, false }, parse_max_connections,
 	  offsetof(struct proxy_config, max_connections) },
+	PROXY("max-held", "N",
+	      "clients at once that wait for the backend; others stay in the queue (default: no limit)",
+	      parse_max_connections, max_held),
 	PROXY("connection-rate", "RATE", "new connections at most, such as 20/s (default: no limit)",
 	      parse_rate, connection_rate),
 	PROXY("send-proxy-protocol", "no|v1|v2",
@@ -454,10 +495,10 @@ int key_set(const struct key *key, struct config *config, struct proxy_config *p
 		err);
 }
 
-void key_note_line(const struct key *key, struct proxy_config *proxy, const struct place *place)
+void key_note_line(const struct key *key, struct proxy_config *proxy)
 {
 	if (strcmp(key->name, "listen") == 0)
 		proxy->listen_given = true;
 	else if (strcmp(key->name, "backend") == 0)
-		proxy->backend_place = *place;
+		proxy->backend_given = true;
 }

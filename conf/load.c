@@ -341,7 +341,7 @@ static const struct key *key_in_front(const char *text)
 static void note_unread(struct loader *l, const struct key *key)
 {
 	if (l->section == SECTION_PROXY && key && key->scope == KEY_PROXY)
-		key_note_line(key, &l->config->proxies[l->config->n_proxies - 1], &l->place);
+		key_note_line(key, &l->config->proxies[l->config->n_proxies - 1]);
 }
 
 /* Whether the colon at @at belongs to the value, behind a key that ends at @end. */

@@ -180,32 +180,93 @@ static int parse_mux(char *text, struct server_config *server, struct sfront_err
 	return sfront_address_parse(text, &server->address, err);
 }
 
-int server_parse(const char *text, struct server_config *ret, struct sfront_error *err)
+/* ---- what stands behind the address ---- */
+
+#define WORDS "weight=N, max=N and backup"
+
+static int parse_weight(const char *value, struct server_config *server, struct sfront_error *err)
 {
-	struct server_config server = { .mux_port = 0 };
-	size_t length = strcspn(text, BLANKS);
-	const char *rest = text + length + strspn(text + length, BLANKS);
-	char word[SERVER_TEXT_SIZE];
+	uint64_t n;
+
+	if (sfront_parse_count(value, 1, SERVER_WEIGHT_MAX, &n, NULL) < 0)
+		return refuse(err, -ERANGE, "\"weight=%.40s\": a weight is a number from 1 to %d",
+			      value, SERVER_WEIGHT_MAX);
+	server->weight = (unsigned int)n;
+	return 0;
+}
+
+static int parse_max(const char *value, struct server_config *server, struct sfront_error *err)
+{
+	if (sfront_parse_count(value, 1, INT32_MAX, &server->max, NULL) < 0)
+		return refuse(err, -ERANGE,
+			      "\"max=%.40s\": how many connections at once is a number from 1 on",
+			      value);
+	return 0;
+}
+
+/* @text: the line */
+static int parse_word(const char *word, const char *text, struct server_config *server,
+		      struct sfront_error *err)
+{
+	if (strncmp(word, "weight=", 7) == 0)
+		return parse_weight(word + 7, server, err);
+	if (strncmp(word, "max=", 4) == 0)
+		return parse_max(word + 4, server, err);
+	if (strcmp(word, "backup") != 0)
+		return refuse(err, -EINVAL,
+			      "\"%.200s\": unknown word \"%.100s\"; behind the address there "
+			      "may be " WORDS " (a blank in a path is \\x20)",
+			      text, word);
+	server->is_backup = true;
+	return 0;
+}
+
+/* @line: changed in place */
+static int parse_words(char *line, const char *text, struct server_config *server,
+		       struct sfront_error *err)
+{
+	char *rest = NULL;
+	int r = 0;
+
+	for (char *word = strtok_r(line, BLANKS, &rest); word && r == 0;
+	     word = strtok_r(NULL, BLANKS, &rest))
+		r = parse_word(word, text, server, err);
+	return r;
+}
+
+/* ---- the line ---- */
+
+/* @line: changed in place; @text: what it was */
+static int parse_line(char *line, const char *text, struct server_config *server,
+		      struct sfront_error *err)
+{
+	char *end = line + strcspn(line, BLANKS);
+	char *words = *end ? end + 1 : end;
 	int r;
 
-	if (length == 0)
+	if (end == line)
 		return refuse(err, -EINVAL, "the address is missing; " KINDS);
-	if (length >= sizeof(word))
-		return refuse(err, -ENAMETOOLONG, "\"%.40s...\" is too long for an address", text);
-	if (*rest)
-		return refuse(err, -EINVAL,
-			      "\"%.200s\": nothing is expected behind the address (a blank in a "
-			      "path is \\x20)",
-			      text);
-	memcpy(word, text, length);
-	word[length] = '\0';
-	r = unescape(word, text, err);
+	*end = '\0';
+	r = parse_words(words, text, server, err);
+	if (r == 0)
+		r = unescape(line, text, err);
 	if (r < 0)
 		return r;
-	if (strncmp(word, MUX, strlen(MUX)) == 0)
-		r = parse_mux(word + strlen(MUX), &server, err);
-	else
-		r = parse_address(word, &server, err);
+	if (strncmp(line, MUX, strlen(MUX)) == 0)
+		return parse_mux(line + strlen(MUX), server, err);
+	return parse_address(line, server, err);
+}
+
+int server_parse(const char *text, struct server_config *ret, struct sfront_error *err)
+{
+	struct server_config server = { .weight = 1 };
+	char line[SERVER_TEXT_SIZE];
+	int r;
+
+	if (strlen(text) >= sizeof(line))
+		return refuse(err, -ENAMETOOLONG, "\"%.40s...\" is too long for a backend", text);
+	strcpy(line, text);
+	r = parse_line(line, text, &server, err);
 	if (r == 0)
 		*ret = server;
 	return r;
@@ -223,4 +284,17 @@ size_t server_format(const struct server_config *server, char *buf, size_t size)
 	length = escape(MUX, buf, size, 0);
 	length = escape(address, buf, size, length);
 	return escape(port, buf, size, length);
+}
+
+const char *balance_name(enum balance balance)
+{
+	static const char *const names[BALANCE_POLICIES] = {
+		[BALANCE_LEAST_CONNECTIONS] = "least-connections",
+		[BALANCE_FIRST] = "first",
+		[BALANCE_ROUND_ROBIN] = "round-robin",
+		[BALANCE_RANDOM] = "random",
+		[BALANCE_SOURCE] = "source",
+	};
+
+	return names[balance];
 }

@@ -5,6 +5,7 @@
 #ifndef CONF_SERVER_H
 #define CONF_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,15 +16,36 @@
 /* Room for the text of any server, with the final NUL: each byte of a path may be \xNN. */
 #define SERVER_TEXT_SIZE 512
 
+/* How many a proxy may have. */
+#define SERVERS_MAX 256
+
+#define SERVER_WEIGHT_MAX 256
+
 struct server_config {
+	uint64_t max;                  /* connections at once; 0: no limit of its own */
 	struct sfront_address address; /* HOST:PORT, a path, @NAME or vsock:CID:PORT */
 	uint32_t mux_port; /* not 0: the path leads to a virtual machine, this is its vsock port */
+	unsigned int weight; /* 1 to SERVER_WEIGHT_MAX */
+	bool is_backup;
 	struct place place;
 };
 
+/* Which of several servers a client gets: see daemon/backend/balance.h. */
+enum balance {
+	BALANCE_LEAST_CONNECTIONS,
+	BALANCE_FIRST,
+	BALANCE_ROUND_ROBIN,
+	BALANCE_RANDOM,
+	BALANCE_SOURCE,
+	BALANCE_POLICIES
+};
+
+/* "least-connections" */
+const char *balance_name(enum balance balance);
+
 /*
- * Reads a line.  The address ends at the first blank; in it, \xNN is a byte and \\ a
- * backslash.
+ * Reads a line: an address, then words.  The address ends at the first blank; in it, \xNN is
+ * a byte and \\ a backslash.
  *
  * Returns 0, or a negative errno with @err saying what is taken; @ret is untouched then.
  */

@@ -74,8 +74,7 @@ static bool stderr_is_stdin(void)
 
 static int open_generation(struct process *process, struct config *config, const char *file)
 {
-	const struct generation_source source = { .find = received_find,
-						  .home = &process->loop.mailbox };
+	const struct generation_source source = { .find = received_find, .home = &process->loop };
 	struct sfront_error err;
 
 	process->settings = config->process;
@@ -149,7 +148,9 @@ static int run(struct process *process, struct config *config, const char *file)
 	if (open_generation(process, config, file) < 0)
 		return status;
 	if (open_base(process) == 0) {
+		generation_start_probes(process->generation);
 		status = lifecycle_run(process);
+		generation_stop_probes(process->generation);
 		mailbox_close(&process->loop.mailbox);
 	}
 	if (process->loop.base)

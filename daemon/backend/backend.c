@@ -1,88 +1,112 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a backend is: see backend.h.
+ * What a backend is: see backend.h.  Between connect.c, which asks for one server after the
+ * other, and the policies of balance.h.
  */
 #include "daemon/backend/backend.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "daemon/backend/balance.h"
 #include "daemon/backend/dial_source.h"
+#include "daemon/backend/down_watch.h"
 #include "daemon/base/log.h"
 
 struct backend {
 	atomic_uint refs;
-	char text[SERVER_TEXT_SIZE];
+	char text[SERVER_TEXT_SIZE + 32];
 	struct backend_settings settings;
-	enum sfront_stream stream;
-	struct resolver *resolver;  /* a reference */
 	struct loop_guard *guard;   /* a reference */
-	struct dial_source *source; /* owned; NULL: the system chooses */
+	struct dial_source *source; /* owned; NULL: the system chooses whence */
 	struct log_limit silence;   /* of what the log hears of that */
-	atomic_bool is_silent;      /* the log has heard that it does not answer */
-
-	pthread_mutex_t lock;            /* guards what follows */
-	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */
+	atomic_bool is_silent;      /* the log has heard that nobody answers */
+	struct waitlist *waitlist;  /* a reference */
+	bool has_max;               /* one of the servers has a limit */
+	struct balancer balancer;
+	backend_server_fails *tell;
+	void (*gone)(void *data);
+	void *tell_data;
+	size_t n;
+	struct server servers[];
 };
 
-static enum sfront_stream stream_of(enum sfront_kind kind)
+/* ---- its life ---- */
+
+static void set_text(struct backend *backend)
 {
-	switch (kind) {
-	case SFRONT_UNIX:
-	case SFRONT_ABSTRACT:
-		return SFRONT_STREAM_UNIX;
-	case SFRONT_VSOCK:
-		return SFRONT_STREAM_VSOCK;
-	default:
-		return SFRONT_STREAM_TCP;
-	}
+	if (backend->n == 1)
+		snprintf(backend->text, sizeof(backend->text), "%s", backend->servers[0].text);
+	else
+		snprintf(backend->text, sizeof(backend->text), "%s and %zu more",
+			 backend->servers[0].text, backend->n - 1);
 }
 
-static bool choose_source(struct backend *backend, const struct backend_source *config,
-			  struct sfront_error *err)
+static int choose_source(struct backend *backend, const struct backend_source *config,
+			 struct sfront_error *err)
 {
 	if (config->n == 0 && !config->is_client)
-		return true;
+		return 0;
 	backend->source = dial_source_new(config, err);
-	backend->settings.dial.source = backend->source;
-	return backend->source != NULL;
+	return backend->source ? 0 : -errno;
+}
+
+static int init_servers(struct backend *backend, const struct proxy_config *config,
+			struct sfront_error *err)
+{
+	const struct dial_options dial = {
+		.nodelay = config->backend_nodelay,
+		.keepalive = config->backend_keepalive,
+		.user_timeout_ms = config->backend_user_timeout_ms,
+		.guard = backend->guard,
+		.source = backend->source,
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < config->n_servers && r == 0; i++) {
+		r = server_init(&backend->servers[i], &config->servers[i], &dial, backend->guard,
+				err);
+		backend->servers[i].backend = backend;
+		backend->n++;
+		backend->has_max |= config->servers[i].max > 0;
+	}
+	return r;
 }
 
 struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
 			    struct sfront_error *err)
 {
-	struct backend *backend = calloc(1, sizeof(*backend));
-	int error;
+	struct backend *backend =
+		calloc(1, sizeof(*backend) + config->n_servers * sizeof(*backend->servers));
+	int r;
 
 	snprintf(err->message, sizeof(err->message), "out of memory");
 	if (!backend)
 		return NULL;
 	atomic_init(&backend->refs, 1);
-	pthread_mutex_init(&backend->lock, NULL);
 	backend->settings = (struct backend_settings){
 		.connect_timeout_ms = config->connect_timeout_ms,
 		.connect_retry = config->connect_retry,
-		.dial = {
-			.nodelay = config->backend_nodelay,
-			.keepalive = config->backend_keepalive,
-			.user_timeout_ms = config->backend_user_timeout_ms,
-			.guard = guard,
-			.mux_port = config->backend.mux_port,
-		},
+		.balance = config->balance,
+		.closes_when_down = config->closes_when_down,
+		.send_proxy_protocol = config->send_proxy_protocol,
 	};
 	backend->guard = loop_guard_ref(guard);
-	backend->stream = stream_of(config->backend.address.kind);
-	server_format(&config->backend, backend->text, sizeof(backend->text));
-	if (choose_source(backend, &config->backend_source, err))
-		backend->resolver = resolver_new(&config->backend.address, guard, err);
-	if (backend->resolver)
+	backend->waitlist = waitlist_new();
+	r = backend->waitlist ? choose_source(backend, &config->backend_source, err) : -ENOMEM;
+	if (r == 0)
+		r = init_servers(backend, config, err);
+	if (r == 0)
+		r = balancer_init(&backend->balancer, backend->servers, backend->n);
+	if (r == 0) {
+		set_text(backend);
 		return backend;
-	error = errno;
+	}
 	backend_unref(backend);
-	errno = error;
+	errno = -r;
 	return NULL;
 }
 
@@ -96,11 +120,38 @@ void backend_unref(struct backend *backend)
 {
 	if (!backend || atomic_fetch_sub(&backend->refs, 1) != 1)
 		return;
-	resolver_unref(backend->resolver);
+	if (backend->gone)
+		backend->gone(backend->tell_data);
+	for (size_t i = 0; i < backend->n; i++)
+		server_clear(&backend->servers[i]);
+	balancer_clear(&backend->balancer);
+	waitlist_unref(backend->waitlist);
 	loop_guard_unref(backend->guard);
 	dial_source_free(backend->source);
-	pthread_mutex_destroy(&backend->lock);
 	free(backend);
+}
+
+static const struct server *find_server(const struct backend *backend, const struct server *like)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		if (strcmp(backend->servers[i].text, like->text) == 0)
+			return &backend->servers[i];
+	return NULL;
+}
+
+void backend_share(struct backend *backend, const struct backend *before)
+{
+	for (size_t i = 0; i < backend->n; i++) {
+		const struct server *same = find_server(before, &backend->servers[i]);
+
+		if (same)
+			server_share(&backend->servers[i], same);
+	}
+	waitlist_ref(before->waitlist);
+	waitlist_unref(backend->waitlist);
+	backend->waitlist = before->waitlist;
+	/* More may be allowed now, to those as well who came before. */
+	waitlist_wake(backend->waitlist);
 }
 
 const char *backend_text(const struct backend *backend)
@@ -108,9 +159,9 @@ const char *backend_text(const struct backend *backend)
 	return backend->text;
 }
 
-enum sfront_stream backend_stream(const struct backend *backend)
+const char *backend_word(const struct backend *backend)
 {
-	return backend->stream;
+	return backend->n == 1 ? backend->text : "-";
 }
 
 const struct backend_settings *backend_settings(const struct backend *backend)
@@ -123,12 +174,229 @@ bool backend_wants_client(const struct backend *backend)
 	return dial_source_is_client(backend->source);
 }
 
-struct resolver *backend_resolver(const struct backend *backend)
+size_t backend_n_servers(const struct backend *backend)
 {
-	return backend->resolver;
+	return backend->n;
 }
 
-void backend_note_failure(struct backend *backend, const char *reason)
+struct server *backend_server(struct backend *backend, size_t index)
+{
+	return &backend->servers[index];
+}
+
+struct waitlist *backend_waitlist(const struct backend *backend)
+{
+	return backend->waitlist;
+}
+
+/* ---- which server a client gets ---- */
+
+bool backend_wants_source(const struct backend *backend)
+{
+	return backend->n > 1 && backend->settings.balance == BALANCE_SOURCE;
+}
+
+/* Servers that are tried only if there is none of an earlier tier, whether it has room or not. */
+enum tier { TIER_UP, TIER_BACKUP, TIER_LAST_HOPE, TIER_LAST_BACKUP };
+
+static enum tier tier_of(const struct server *server)
+{
+	if (server_is_up(server))
+		return server->is_backup ? TIER_BACKUP : TIER_UP;
+	return server->is_backup ? TIER_LAST_BACKUP : TIER_LAST_HOPE;
+}
+
+/* What a choice goes by: looked up once, since other threads change it meanwhile. */
+struct ranks {
+	uint8_t tiers[SERVERS_MAX]; /* enum tier, of each server */
+	enum tier best;             /* but for those that were left out */
+};
+
+/* @left_out: by index; NULL: none */
+static void rank(const struct backend *backend, const bool *left_out, struct ranks *ret)
+{
+	ret->best = TIER_LAST_BACKUP;
+	for (size_t i = 0; i < backend->n; i++) {
+		enum tier tier = tier_of(&backend->servers[i]);
+
+		ret->tiers[i] = (uint8_t)tier;
+		if (tier < ret->best && !(left_out && left_out[i]))
+			ret->best = tier;
+	}
+}
+
+/* Which of a tier may have the client.  Returns whether any may. */
+static bool mark(const struct backend *backend, const struct ranks *ranks, enum tier tier,
+		 const bool *tried, bool *may, bool *ret_full)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < backend->n; i++) {
+		bool fits = ranks->tiers[i] == tier && !(tried && tried[i]);
+
+		may[i] = fits && server_has_room(&backend->servers[i]);
+		*ret_full |= fits && !may[i];
+		any |= may[i];
+	}
+	return any;
+}
+
+/* Where nobody is up, everybody is tried: the backups last. */
+static bool mark_best(const struct backend *backend, const struct visited *visited, bool *may,
+		      bool *ret_full)
+{
+	const bool *tried = visited ? visited->tried : NULL;
+	struct ranks ranks;
+
+	rank(backend, visited && visited->is_last_chance ? tried : NULL, &ranks);
+	*ret_full = false;
+	if (mark(backend, &ranks, ranks.best, tried, may, ret_full))
+		return true;
+	return ranks.best == TIER_LAST_HOPE &&
+	       mark(backend, &ranks, TIER_LAST_BACKUP, tried, may, ret_full);
+}
+
+/* Those that are passed over are not forgotten. */
+static void tell_of_failing(struct backend *backend)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		if (!server_is_up(&backend->servers[i]) && backend->tell)
+			backend->tell(backend, &backend->servers[i], true, backend->tell_data);
+}
+
+static struct server *choose(struct backend *backend, const struct visited *visited,
+			     uint64_t source, bool *ret_full)
+{
+	bool may[SERVERS_MAX];
+	struct server *server;
+
+	/* Another thread may take the room that was found. */
+	while (mark_best(backend, visited, may, ret_full)) {
+		size_t at =
+			balance_choose(backend->settings.balance, &backend->balancer, may, source);
+
+		server = &backend->servers[at];
+		if (server_take(server))
+			return server;
+	}
+	return NULL;
+}
+
+struct server *backend_choose(struct backend *backend, const struct visited *visited,
+			      uint64_t source, bool *ret_full)
+{
+	struct server *only = &backend->servers[0];
+
+	if (backend->n > 1) {
+		tell_of_failing(backend);
+		return choose(backend, visited, source, ret_full);
+	}
+	*ret_full = false;
+	if (visited && visited->tried[0])
+		return NULL;
+	*ret_full = !server_take(only);
+	return *ret_full ? NULL : only;
+}
+
+bool backend_has_room(struct backend *backend)
+{
+	bool may[SERVERS_MAX], full;
+
+	return mark_best(backend, NULL, may, &full);
+}
+
+bool backend_has_one_up(const struct backend *backend)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		if (server_is_up(&backend->servers[i]))
+			return true;
+	return false;
+}
+
+bool backend_has_queue(const struct backend *backend)
+{
+	return backend->has_max && !waitlist_is_empty(backend->waitlist);
+}
+
+void backend_leave(struct backend *backend, struct server *server)
+{
+	server_give(server);
+	/* Where this one has no limit, a newer backend of the same proxy may have one. */
+	waitlist_wake(backend->waitlist);
+}
+
+/* ---- what is known of a server ---- */
+
+void backend_on_failure(struct backend *backend, backend_server_fails *tell,
+			void (*gone)(void *data), void *data)
+{
+	backend->tell = tell;
+	backend->gone = gone;
+	backend->tell_data = data;
+}
+
+static void log_not_up(const struct backend *backend, const struct server *server, bool is_down,
+		       const char *reason)
+{
+	bool closes = is_down && backend->settings.closes_when_down;
+
+	if (backend->n > 1 || closes)
+		log_line(LOG_WARNING, "backend %s is %s (%s)%s%s", server->text,
+			 is_down ? "down" : "suspect", reason,
+			 backend->n > 1 ? ": clients go to the others" : "",
+			 closes ? "; its connections are closed" : "");
+}
+
+/* Who waits for room may find another server now. */
+static void state_changed(struct backend *backend, struct server *server, const char *reason)
+{
+	enum health_state state = health_state(&server->state->health);
+
+	if (state != HEALTH_UP)
+		log_not_up(backend, server, state == HEALTH_DOWN, reason);
+	else if (backend->n > 1)
+		log_line(LOG_NOTICE, "backend %s answers", server->text);
+	if (state == HEALTH_DOWN && backend->settings.closes_when_down)
+		down_watch_tell();
+	waitlist_wake(backend->waitlist);
+	if (!server_is_up(server) && backend->tell)
+		backend->tell(backend, server, false, backend->tell_data);
+}
+
+void backend_note_failure(struct backend *backend, struct server *server, const char *reason)
+{
+	if (health_note_failure(&server->state->health))
+		state_changed(backend, server, reason);
+}
+
+void backend_note_silence(struct backend *backend, struct server *server)
+{
+	if (health_note_silence(&server->state->health))
+		state_changed(backend, server, "it does not answer");
+}
+
+void backend_note_reset(struct backend *backend, struct server *server)
+{
+	if (health_note_reset(&server->state->health))
+		state_changed(backend, server, "it resets connections at once");
+}
+
+void backend_note_answer(struct backend *backend, struct server *server,
+			 const struct sfront_sockaddr *addr)
+{
+	bool was_silent = atomic_load_explicit(&backend->is_silent, memory_order_relaxed) &&
+			  atomic_exchange(&backend->is_silent, false);
+	bool changed = health_note_answer(&server->state->health);
+
+	if (addr)
+		server_note_address(server, addr);
+	if (changed)
+		state_changed(backend, server, NULL);
+	if (was_silent && !(changed && backend->n > 1)) /* that was said just now */
+		log_line(LOG_NOTICE, "backend %s answers", server->text);
+}
+
+void backend_note_outage(struct backend *backend, const char *reason)
 {
 	uint64_t patience_ms = backend->settings.connect_timeout_ms;
 	unsigned int ignored;
@@ -143,29 +411,4 @@ void backend_note_failure(struct backend *backend, const char *reason)
 			 (double)patience_ms / 1000);
 	log_line(LOG_WARNING, "backend %s cannot be reached (%s): trying again%s", backend->text,
 		 reason, patience);
-}
-
-void backend_note_success(struct backend *backend, const struct sfront_sockaddr *addr)
-{
-	if (atomic_load_explicit(&backend->is_silent, memory_order_relaxed) &&
-	    atomic_exchange(&backend->is_silent, false))
-		log_line(LOG_NOTICE, "backend %s answers", backend->text);
-	if (!addr)
-		return;
-	pthread_mutex_lock(&backend->lock);
-	backend->answered = *addr;
-	pthread_mutex_unlock(&backend->lock);
-}
-
-unsigned int backend_preferred(struct backend *backend, const struct address_list *list)
-{
-	unsigned int index = 0;
-
-	if (list->n == 1)
-		return 0;
-	pthread_mutex_lock(&backend->lock);
-	if (backend->answered.len > 0)
-		index = address_list_find(list, &backend->answered);
-	pthread_mutex_unlock(&backend->lock);
-	return index < list->n ? index : 0;
 }

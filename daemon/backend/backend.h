@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A proxy's backend: where it is (resolver.h), how to connect to it (dial.h), and
- * whether it answers.  What goes there is connect.h's.
+ * A proxy's backend: its servers, which of them a client gets, and whether any answers.
+ * What goes there is connect.h's.
  */
 #ifndef DAEMON_BACKEND_BACKEND_H
 #define DAEMON_BACKEND_BACKEND_H
 
-#include <sockfront/listener.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "conf/conf.h"
-#include "daemon/backend/dial.h"
 #include "daemon/backend/loop_guard.h"
-#include "daemon/backend/resolver.h"
+#include "daemon/backend/server.h"
+#include "daemon/backend/waitlist.h"
 
-/* How to connect to it: a copy, for attempts that outlive their configuration. */
+/* What it is told by its configuration: a copy, for attempts that outlive that. */
 struct backend_settings {
 	uint64_t connect_timeout_ms; /* SFRONT_INFINITY_MS: without end */
 	bool connect_retry;
-	struct dial_options dial;
+	enum balance balance;
+	bool closes_when_down;            /* the connections of a server; whoever has them does */
+	unsigned int send_proxy_protocol; /* version; 0: none */
 };
 
 struct backend;
@@ -37,32 +39,105 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 struct backend *backend_ref(struct backend *backend);
 void backend_unref(struct backend *backend);
 
-/* "127.0.0.1:80" */
+/*
+ * Goes on with the counts, the health and the queue of @before, an older backend of the same
+ * proxy, as far as it has the same servers.  Before other threads know @backend.
+ */
+void backend_share(struct backend *backend, const struct backend *before);
+
+/* "127.0.0.1:80"; "127.0.0.1:80 and 2 more" */
 const char *backend_text(const struct backend *backend);
 
-/* What a connection to it is. */
-enum sfront_stream backend_stream(const struct backend *backend);
+/* The server's, if there is only one; else "-". */
+const char *backend_word(const struct backend *backend);
 
 const struct backend_settings *backend_settings(const struct backend *backend);
 
 /* Whether attempt_start() wants the client's address. */
 bool backend_wants_client(const struct backend *backend);
 
-/* Borrowed. */
-struct resolver *backend_resolver(const struct backend *backend);
+/* Of the lines of backend, in their order; they live as long as the backend does. */
+size_t backend_n_servers(const struct backend *backend);
+struct server *backend_server(struct backend *backend, size_t index);
+
+/* ---- which server a client gets ---- */
+
+/* Whether backend_choose() wants to know who the client is. */
+bool backend_wants_source(const struct backend *backend);
+
+/* What a client has behind it. */
+struct visited {
+	bool tried[SERVERS_MAX]; /* by index: has it already, and goes to another one */
+	bool is_last_chance;     /* it will not come back to those, whatever they become */
+};
 
 /*
- * Notes that it does not answer, or does; the log hears of each change, once.
- * Any thread.
+ * Chooses the server for a client, and counts the connection: see backend_leave().  Of those
+ * that are up; of the backups if nothing else is; of all, if not even one of those is.  On its
+ * last chance, a client that has tried all that are up gets one of the others.
+ *
+ * @visited:  NULL: nothing yet
+ * @source:   see backend_wants_source()
+ * @ret_full: whether it is for lack of room that there is none
+ *
+ * Returns NULL if there is none.  Any thread.
+ */
+struct server *backend_choose(struct backend *backend, const struct visited *visited,
+			      uint64_t source, bool *ret_full);
+
+/* Whether backend_choose() would find one.  Any thread. */
+bool backend_has_room(struct backend *backend);
+
+/* Whether any server is up, with room or without. */
+bool backend_has_one_up(const struct backend *backend);
+
+/* Whether others wait for room already: nobody overtakes them. */
+bool backend_has_queue(const struct backend *backend);
+
+/* A connection that was counted has ended, or never came about.  Any thread. */
+void backend_leave(struct backend *backend, struct server *server);
+
+/* Those who wait for room. */
+struct waitlist *backend_waitlist(const struct backend *backend);
+
+/* ---- what is known of a server ---- */
+
+/*
+ * Told when a server is no longer up, and of each client that comes while it is not; from any
+ * thread.
+ */
+typedef void backend_server_fails(struct backend *backend, struct server *server, bool is_client,
+				  void *data);
+
+/*
+ * Before other threads know @backend.
+ *
+ * @gone: called when the backend is freed, by whichever thread
+ */
+void backend_on_failure(struct backend *backend, backend_server_fails *tell,
+			void (*gone)(void *data), void *data);
+
+/* Each says a change of state in the log, if there are several servers.  Any thread. */
+
+/* It could not be connected to; @reason: in words. */
+void backend_note_failure(struct backend *backend, struct server *server, const char *reason);
+
+/* It has not answered for a while. */
+void backend_note_silence(struct backend *backend, struct server *server);
+
+/* It has reset a connection before a byte moved. */
+void backend_note_reset(struct backend *backend, struct server *server);
+
+/* It has accepted; @addr: which of several addresses it was; NULL: there is one alone. */
+void backend_note_answer(struct backend *backend, struct server *server,
+			 const struct sfront_sockaddr *addr);
+
+/*
+ * A client has found nobody, and tries again: the log hears of the first one, and once there
+ * is an answer.  Any thread.
  *
  * @reason: in words
  */
-void backend_note_failure(struct backend *backend, const char *reason);
-
-/* @addr: which of several addresses it was; NULL: there is one alone */
-void backend_note_success(struct backend *backend, const struct sfront_sockaddr *addr);
-
-/* The index in @list of the address that answered last; 0 if none of them has. */
-unsigned int backend_preferred(struct backend *backend, const struct address_list *list);
+void backend_note_outage(struct backend *backend, const char *reason);
 
 #endif

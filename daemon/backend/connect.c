@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attempts to connect: see connect.h.  The common case, a backend that is there, takes
+ * Attempts to connect: see connect.h.  The common case, a server that is there, takes
  * dial() and nothing else; everything slower lives in a struct attempt, which asks
- * resolver.c for addresses and races the handshakes that dial.c begins.
+ * backend.c for servers, resolver.c for their addresses, and races the handshakes that
+ * dial.c begins.
  */
 #include "daemon/backend/connect.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +21,11 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/loop.h"
 
-/* Pauses between two rounds over all addresses. */
+/* Pauses between two rounds over all servers. */
 #define BACKOFF_MIN_MS 10
 #define BACKOFF_MAX_MS 1000
 
-/* How long an address has for itself before the next one is tried as well. */
+/* How long an address, or a look-up, has for itself before the next one is tried as well. */
 #define HEAD_START_MS 250
 
 /* Of one attempt at the same time: past that, the oldest one makes room for the next address. */
@@ -43,10 +45,32 @@
 /* An address that is being connected to. */
 struct handshake {
 	struct handshake *older;
-	struct attempt *attempt;
+	struct candidate *candidate;
 	struct event ready; /* its fd is the socket, owned */
 	struct sfront_sockaddr addr;
 	struct mux_answer answer;
+};
+
+enum candidate_state {
+	CANDIDATE_UNTRIED,
+	CANDIDATE_RESOLVING,
+	CANDIDATE_TRYING, /* there are addresses: some under way, or some to begin with */
+	CANDIDATE_FAILED  /* in this round */
+};
+
+/* A server, in one attempt. */
+struct candidate {
+	struct attempt *attempt;
+	struct server *server;
+	enum candidate_state state; /* assigned by candidate_enter() alone */
+	bool is_counted;            /* at the server */
+	bool is_asking;             /* wait.message is queued or on its way */
+	struct address_list *list;  /* while TRYING; a reference */
+	unsigned int preferred;     /* of its addresses, which is tried first */
+	unsigned int n_begun;       /* of them, in our order, that were begun with */
+	unsigned int n_handshakes;
+	uint64_t due_ms; /* RESOLVING: an older answer does then; TRYING: ask again then */
+	struct resolver_wait wait;
 };
 
 struct attempt {
@@ -57,26 +81,48 @@ struct attempt {
 	enum connect_state state; /* assigned by enter() alone */
 	uint64_t deadline_ms;
 	uint64_t next_ms; /* when the state goes on by itself */
-	uint64_t ask_ms;  /* when addresses that leave us waiting are asked for again */
 	struct event timer;
-	struct sfront_sockaddr client; /* len 0: not wanted */
+	struct attempt_client client;
 	unsigned int backoff_ms;
-	struct address_list *list;    /* while TRYING; a reference */
-	unsigned int preferred;       /* of its addresses, which is tried first */
-	unsigned int n_begun;         /* of them, in our order, that were begun with */
 	struct handshake *handshakes; /* under way, the newest first */
 	unsigned int n_handshakes;
+	bool is_probe;       /* of its one candidate */
 	bool worth_retrying; /* one of this round's failures may pass */
-	bool asking;         /* wait.message is queued or on its way */
 	bool unresolved;     /* the last failure was the name's */
+	bool is_full;        /* what was missing was room */
+	bool is_told;        /* waiter.message is on its way */
+	bool is_awake;       /* it has come: there is room for this one */
 	int error;           /* the last failure, a positive errno; 0: none yet */
-	struct resolver_wait wait;
+	struct waiter waiter;
+	struct candidate *chosen; /* already, for the round to come; NULL: none */
+	size_t n;
+	struct candidate candidates[]; /* all servers of the backend, or that of a probe */
 };
 
-/*
- * What a backend that is still starting, a network that is still coming up or
- * a shortage of our own look like.
- */
+/* ---- failures ---- */
+
+/* A shortage of our own says nothing of a server. */
+static bool is_our_own(int error)
+{
+	switch (error) {
+	case EADDRNOTAVAIL:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Nor does a queue that is full, as that of a UNIX socket: whoever has so many clients is up. */
+static bool is_failure(int error)
+{
+	return !is_our_own(error) && error != EAGAIN;
+}
+
+/* What a backend that is still starting or a network that is still coming up look like. */
 static bool may_pass(int error)
 {
 	switch (error) {
@@ -87,16 +133,11 @@ static bool may_pass(int error)
 	case ENETDOWN:
 	case ENODEV:
 	case ETIMEDOUT:
-	case EADDRNOTAVAIL:
 	case ENOENT: /* there is no such UNIX socket yet */
 	case EAGAIN: /* the queue of a UNIX socket is full */
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
 		return true;
 	default:
-		return false;
+		return is_our_own(error);
 	}
 }
 
@@ -112,7 +153,7 @@ static void note_unresolved(struct attempt *attempt, int error)
 {
 	attempt->error = error;
 	attempt->unresolved = true;
-	attempt->worth_retrying = error != ELOOP;
+	attempt->worth_retrying |= error != ELOOP;
 }
 
 /* Of the last failure. */
@@ -134,11 +175,6 @@ static const char *words_of(const struct attempt *attempt)
 
 /* ---- handshakes ---- */
 
-static const struct dial_options *options_of(const struct attempt *attempt)
-{
-	return &backend_settings(attempt->backend)->dial;
-}
-
 static void socket_ready(evutil_socket_t fd, short what, void *arg);
 
 /*
@@ -147,22 +183,24 @@ static void socket_ready(evutil_socket_t fd, short what, void *arg);
  *
  * Returns 0, or -ENOMEM: the socket cannot be watched and is closed.
  */
-static int handshake_new(struct attempt *attempt, const struct sfront_sockaddr *addr, int fd)
+static int handshake_new(struct candidate *candidate, const struct sfront_sockaddr *addr, int fd)
 {
 	struct handshake *handshake = calloc(1, sizeof(*handshake));
+	struct attempt *attempt = candidate->attempt;
 
 	if (!handshake)
 		goto fail;
 	event_assign(&handshake->ready, attempt->loop->base, fd,
-		     (short)(dial_awaits(options_of(attempt)) | EV_PERSIST), socket_ready,
+		     (short)(dial_awaits(&candidate->server->dial) | EV_PERSIST), socket_ready,
 		     handshake);
 	if (event_add(&handshake->ready, NULL) < 0)
 		goto fail;
-	handshake->attempt = attempt;
+	handshake->candidate = candidate;
 	handshake->addr = *addr;
 	handshake->older = attempt->handshakes;
 	attempt->handshakes = handshake;
 	attempt->n_handshakes++;
+	candidate->n_handshakes++;
 	return 0;
 
 fail:
@@ -174,7 +212,7 @@ fail:
 /* Ends @handshake, and leaves its socket to the caller. */
 static int handshake_take(struct handshake *handshake)
 {
-	struct attempt *attempt = handshake->attempt;
+	struct attempt *attempt = handshake->candidate->attempt;
 	struct handshake **at = &attempt->handshakes;
 	int fd = event_get_fd(&handshake->ready);
 
@@ -183,6 +221,7 @@ static int handshake_take(struct handshake *handshake)
 		at = &(*at)->older;
 	*at = handshake->older;
 	attempt->n_handshakes--;
+	handshake->candidate->n_handshakes--;
 	free(handshake);
 	return fd;
 }
@@ -192,14 +231,15 @@ static void handshake_drop(struct handshake *handshake)
 	close(handshake_take(handshake));
 }
 
-/* But for those to addresses that are in @kept; NULL: all of them. */
-static void drop_handshakes(struct attempt *attempt, const struct address_list *kept)
+/* Of the candidate, but for those to addresses that are in @kept; NULL: all of them. */
+static void drop_handshakes(struct candidate *candidate, const struct address_list *kept)
 {
 	struct handshake *handshake, *older;
 
-	for (handshake = attempt->handshakes; handshake; handshake = older) {
+	for (handshake = candidate->attempt->handshakes; handshake; handshake = older) {
 		older = handshake->older;
-		if (!kept || address_list_find(kept, &handshake->addr) == kept->n)
+		if (handshake->candidate == candidate &&
+		    (!kept || address_list_find(kept, &handshake->addr) == kept->n))
 			handshake_drop(handshake);
 	}
 }
@@ -213,20 +253,60 @@ static struct handshake *oldest_handshake(const struct attempt *attempt)
 	return handshake;
 }
 
-static bool is_under_way(const struct attempt *attempt, const struct sfront_sockaddr *addr)
+static bool is_under_way(const struct candidate *candidate, const struct sfront_sockaddr *addr)
 {
-	for (const struct handshake *h = attempt->handshakes; h; h = h->older)
-		if (sfront_sockaddr_equal(&h->addr, addr))
+	for (const struct handshake *h = candidate->attempt->handshakes; h; h = h->older)
+		if (h->candidate == candidate && sfront_sockaddr_equal(&h->addr, addr))
 			return true;
 	return false;
 }
 
-/* ---- the attempt ---- */
+/* ---- candidates ---- */
 
-static struct resolver *resolver_of(const struct attempt *attempt)
+/* The only place where the state changes: what ends with the old one. */
+static void candidate_enter(struct candidate *candidate, enum candidate_state state)
 {
-	return backend_resolver(attempt->backend);
+	candidate->state = state;
+	candidate->due_ms = NEVER;
+	if (state == CANDIDATE_TRYING) {
+		candidate->n_begun = 0;
+		if (!resolver_literal(candidate->server->resolver))
+			candidate->due_ms = clock_ms() + DOUBT_MS;
+		return;
+	}
+	drop_handshakes(candidate, NULL);
+	address_list_unref(candidate->list);
+	candidate->list = NULL;
+	if (state == CANDIDATE_RESOLVING) {
+		candidate->due_ms = clock_ms() + LOOKUP_PATIENCE_MS;
+	} else if (candidate->is_counted) {
+		candidate->is_counted = false;
+		backend_leave(candidate->attempt->backend, candidate->server);
+	}
 }
+
+static bool has_more(const struct candidate *candidate)
+{
+	return candidate->state == CANDIDATE_TRYING && candidate->n_begun < candidate->list->n;
+}
+
+static bool is_at_work(const struct candidate *candidate)
+{
+	return candidate->state == CANDIDATE_RESOLVING || has_more(candidate) ||
+	       candidate->n_handshakes > 0;
+}
+
+/* None of its addresses has answered; what failed last is known. */
+static void candidate_fail(struct candidate *candidate)
+{
+	struct attempt *attempt = candidate->attempt;
+
+	candidate_enter(candidate, CANDIDATE_FAILED);
+	if (attempt->unresolved || is_failure(attempt->error))
+		backend_note_failure(attempt->backend, candidate->server, words_of(attempt));
+}
+
+/* ---- the attempt ---- */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -235,28 +315,35 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 static void set_timer(struct attempt *attempt)
 {
-	uint64_t now = clock_ms();
-	uint64_t due = earlier(attempt->deadline_ms, earlier(attempt->next_ms, attempt->ask_ms));
-	struct timeval tv = timeval_from_ms(earlier(due > now ? due - now : 0, TIMER_MAX_MS));
+	uint64_t now = clock_ms(), due = earlier(attempt->deadline_ms, attempt->next_ms);
+	struct timeval tv;
 
+	for (size_t i = 0; i < attempt->n; i++)
+		due = earlier(due, attempt->candidates[i].due_ms);
+	tv = timeval_from_ms(earlier(due > now ? due - now : 0, TIMER_MAX_MS));
 	(void)event_add(&attempt->timer, &tv);
+}
+
+static void leave_queue(struct attempt *attempt)
+{
+	bool is_off = waitlist_leave(backend_waitlist(attempt->backend), &attempt->waiter);
+
+	attempt->is_told = !is_off && !attempt->is_awake;
+	attempt->is_awake = false;
 }
 
 /* Goes on in @state, which goes on by itself at @next_ms. */
 static void enter(struct attempt *attempt, enum connect_state state, uint64_t next_ms)
 {
+	bool was_queued = attempt->state == CONNECT_QUEUED;
+
 	attempt->state = state;
 	attempt->next_ms = next_ms;
-	attempt->ask_ms = NEVER;
-	if (state == CONNECT_TRYING) {
-		attempt->n_begun = 0;
-		if (!resolver_literal(resolver_of(attempt)))
-			attempt->ask_ms = clock_ms() + DOUBT_MS;
-	} else {
-		drop_handshakes(attempt, NULL);
-		address_list_unref(attempt->list);
-		attempt->list = NULL;
-	}
+	if (was_queued && state != CONNECT_QUEUED)
+		leave_queue(attempt);
+	if (state != CONNECT_RESOLVING && state != CONNECT_TRYING)
+		for (size_t i = 0; i < attempt->n; i++)
+			candidate_enter(&attempt->candidates[i], CANDIDATE_UNTRIED);
 	if (state == CONNECT_ENDED)
 		event_del(&attempt->timer);
 	else
@@ -269,10 +356,26 @@ static void attempt_free(struct attempt *attempt)
 	free(attempt);
 }
 
+/* Takes back what was asked.  Returns whether nothing is on its way. */
+static bool hush(struct attempt *attempt)
+{
+	bool quiet = !attempt->is_told;
+
+	for (size_t i = 0; i < attempt->n; i++) {
+		struct candidate *candidate = &attempt->candidates[i];
+
+		if (candidate->is_asking &&
+		    resolver_cancel(candidate->server->resolver, &candidate->wait))
+			candidate->is_asking = false;
+		quiet &= !candidate->is_asking;
+	}
+	return quiet;
+}
+
 static void attempt_end(struct attempt *attempt)
 {
 	enter(attempt, CONNECT_ENDED, NEVER);
-	if (!attempt->asking || resolver_cancel(resolver_of(attempt), &attempt->wait))
+	if (hush(attempt))
 		attempt_free(attempt);
 }
 
@@ -288,14 +391,20 @@ enum connect_state attempt_state(const struct attempt *attempt)
 }
 
 /* @r: of the socket @fd to @addr, see dial_is_connected() */
-static void succeed(struct attempt *attempt, const struct sfront_sockaddr *addr, int fd, int r)
+static void succeed(struct candidate *candidate, const struct sfront_sockaddr *addr, int fd, int r)
 {
+	struct attempt *attempt = candidate->attempt;
+	const struct outcome outcome = { .fd = fd, .error = -r, .server = candidate->server };
+	struct backend *backend = backend_ref(attempt->backend); /* until @done has its own */
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
 
-	backend_note_success(attempt->backend, attempt->list->n > 1 ? addr : NULL);
+	backend_note_answer(attempt->backend, candidate->server,
+			    candidate->list->n > 1 ? addr : NULL);
+	candidate->is_counted = false; /* the receiver's from now on */
 	attempt_end(attempt);
-	done(arg, fd, -r, NULL);
+	done(arg, &outcome);
+	backend_unref(backend);
 }
 
 static void give_up(struct attempt *attempt)
@@ -304,12 +413,38 @@ static void give_up(struct attempt *attempt)
 	void *arg = attempt->arg;
 	char reason[200];
 
-	if (attempt->error == 0)
+	if (attempt->is_full)
+		snprintf(reason, sizeof(reason), "every server is full");
+	else if (attempt->error == 0)
 		snprintf(reason, sizeof(reason), "connect timeout");
 	else
 		snprintf(reason, sizeof(reason), "connect failed: %s", words_of(attempt));
 	attempt_end(attempt);
-	done(arg, -1, 0, reason);
+	done(arg, &(struct outcome){ .fd = -1, .reason = reason });
+}
+
+static bool is_anybody_at_work(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (is_at_work(&attempt->candidates[i]))
+			return true;
+	return false;
+}
+
+static bool any_failed(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (attempt->candidates[i].state == CANDIDATE_FAILED)
+			return true;
+	return false;
+}
+
+/* Room may come, and what has failed may pass. */
+static bool is_worth_another_round(const struct attempt *attempt)
+{
+	bool retries = !attempt->is_probe && backend_settings(attempt->backend)->connect_retry;
+
+	return attempt->is_full || (attempt->worth_retrying && retries);
 }
 
 /* The round has failed. */
@@ -317,24 +452,50 @@ static void wait_and_retry(struct attempt *attempt)
 {
 	uint64_t now = clock_ms();
 
-	if (!attempt->worth_retrying || !backend_settings(attempt->backend)->connect_retry ||
-	    now >= attempt->deadline_ms) {
+	if (!is_worth_another_round(attempt) || now >= attempt->deadline_ms) {
 		give_up(attempt);
 		return;
 	}
-	backend_note_failure(attempt->backend, words_of(attempt));
+	if (attempt->error != 0)
+		backend_note_outage(attempt->backend, words_of(attempt));
 	enter(attempt, CONNECT_WAITING, now + attempt->backoff_ms);
 	attempt->backoff_ms = (unsigned int)earlier(2 * attempt->backoff_ms, BACKOFF_MAX_MS);
 }
 
+static void wait_for_room(struct attempt *attempt)
+{
+	struct waitlist *list = backend_waitlist(attempt->backend);
+
+	if (attempt->is_awake) { /* somebody else has taken it */
+		attempt->is_awake = false;
+		waitlist_stay(list);
+		return;
+	}
+	enter(attempt, CONNECT_QUEUED, NEVER);
+	waitlist_join(list, &attempt->waiter);
+}
+
+/* Nothing is left to be tried, and nothing under way. */
+static void round_over(struct attempt *attempt)
+{
+	if (attempt->is_full && !any_failed(attempt))
+		wait_for_room(attempt);
+	else
+		wait_and_retry(attempt);
+}
+
+/* ---- one address after the other ---- */
+
+enum begun { BEGUN, ALL_FAILED, ANSWERED };
+
 /* What answered last comes first, then the others in the resolver's order. */
-static const struct sfront_sockaddr *nth_address(const struct attempt *attempt, unsigned int n)
+static const struct sfront_sockaddr *nth_address(const struct candidate *candidate, unsigned int n)
 {
 	if (n == 0)
-		n = attempt->preferred;
-	else if (n <= attempt->preferred)
+		n = candidate->preferred;
+	else if (n <= candidate->preferred)
 		n--;
-	return &attempt->list->addresses[n];
+	return &candidate->list->addresses[n];
 }
 
 static void make_room(struct attempt *attempt)
@@ -346,172 +507,381 @@ static void make_room(struct attempt *attempt)
 }
 
 /*
- * Begins with the next address; those that fail at once are passed over.  May free the
- * attempt.
+ * Begins with the next address of the candidate; those that fail at once are passed over.
+ * ANSWERED: the attempt is over.
  */
-static void try_next(struct attempt *attempt)
+static enum begun begin_address(struct candidate *candidate)
 {
-	while (attempt->n_begun < attempt->list->n) {
-		const struct sfront_sockaddr *addr = nth_address(attempt, attempt->n_begun++);
+	while (has_more(candidate)) {
+		const struct sfront_sockaddr *addr = nth_address(candidate, candidate->n_begun++);
 		int fd = -1, r;
 
-		if (is_under_way(attempt, addr))
+		if (is_under_way(candidate, addr))
 			continue;
-		make_room(attempt);
-		r = dial(options_of(attempt), &attempt->client, addr, &fd);
+		make_room(candidate->attempt);
+		r = dial(&candidate->server->dial, &candidate->attempt->client.addr, addr, &fd);
 		if (dial_is_connected(r)) {
-			succeed(attempt, addr, fd, r);
-			return;
+			succeed(candidate, addr, fd, r);
+			return ANSWERED;
 		}
 		if (r == -EINPROGRESS)
-			r = handshake_new(attempt, addr, fd);
+			r = handshake_new(candidate, addr, fd);
 		if (r == 0)
-			break;
-		note_failure(attempt, -r);
+			return BEGUN;
+		note_failure(candidate->attempt, -r);
 	}
-	if (!attempt->handshakes) {
-		wait_and_retry(attempt);
-		return;
-	}
-	attempt->next_ms = attempt->n_begun < attempt->list->n ? clock_ms() + HEAD_START_MS : NEVER;
-	set_timer(attempt);
+	return candidate->n_handshakes > 0 ? BEGUN : ALL_FAILED;
 }
 
-static void socket_ready(evutil_socket_t fd, short what, void *arg)
+/* Takes the reference. */
+static void use_list(struct candidate *candidate, struct address_list *list)
 {
-	struct handshake *handshake = arg;
-	struct attempt *attempt = handshake->attempt;
-	struct sfront_sockaddr addr = handshake->addr;
-	int r = dial_result(options_of(attempt), &addr, fd, &handshake->answer);
-
-	(void)what;
-	if (r == -EINPROGRESS)
-		return;
-	if (dial_is_connected(r)) {
-		succeed(attempt, &addr, handshake_take(handshake), r);
-		return;
-	}
-	handshake_drop(handshake);
-	note_failure(attempt, -r);
-	try_next(attempt);
+	candidate_enter(candidate, CANDIDATE_TRYING);
+	candidate->list = list;
+	candidate->preferred = server_preferred(candidate->server, list);
 }
-
-/* ---- addresses ---- */
 
 /*
  * Returns addresses that are no older than that, a reference of the caller's; or NULL:
  * addresses_arrived() will be called.
  */
-static struct address_list *ask(struct attempt *attempt, uint64_t max_age_ms)
+static struct address_list *ask(struct candidate *candidate, uint64_t max_age_ms)
 {
 	struct address_list *list;
 
-	if (attempt->asking)
+	if (candidate->is_asking)
 		return NULL;
-	list = resolver_ask(resolver_of(attempt), max_age_ms, &attempt->wait);
-	attempt->asking = !list;
+	list = resolver_ask(candidate->server->resolver, max_age_ms, &candidate->wait);
+	candidate->is_asking = !list;
 	return list;
 }
 
-/* Takes the reference. */
-static void try_addresses(struct attempt *attempt, struct address_list *list)
+/* Goes on with the candidate, or begins with it. */
+static enum begun begin(struct candidate *candidate)
 {
-	enter(attempt, CONNECT_TRYING, NEVER);
-	attempt->list = list;
-	attempt->preferred = backend_preferred(attempt->backend, list);
-	try_next(attempt);
+	bool has_failed = candidate->attempt->backoff_ms > BACKOFF_MIN_MS;
+	struct address_list *list;
+
+	if (candidate->state == CANDIDATE_UNTRIED) {
+		list = ask(candidate, has_failed ? DOUBT_MS : RESOLVER_FRESH_MS);
+		if (!list) {
+			candidate_enter(candidate, CANDIDATE_RESOLVING);
+			return BEGUN;
+		}
+		use_list(candidate, list);
+	}
+	return begin_address(candidate);
+}
+
+/* ---- one server after the other ---- */
+
+/* Something has failed for good, and nothing is under way. */
+static bool is_about_to_give_up(const struct attempt *attempt)
+{
+	return any_failed(attempt) && !is_anybody_at_work(attempt) &&
+	       !is_worth_another_round(attempt);
+}
+
+static struct candidate *candidate_of(struct attempt *attempt, const struct server *server)
+{
+	return &attempt->candidates[server - backend_server(attempt->backend, 0)];
+}
+
+/* One that this round has not tried; NULL: none may be had. */
+static struct candidate *choose_server(struct attempt *attempt)
+{
+	struct candidate *candidate = attempt->chosen;
+	struct visited visited;
+	struct server *server;
+
+	attempt->chosen = NULL;
+	if (candidate || attempt->is_probe)
+		return candidate;
+	if (!attempt->is_awake && backend_has_queue(attempt->backend)) {
+		attempt->is_full = true;
+		return NULL;
+	}
+	for (size_t i = 0; i < attempt->n; i++)
+		visited.tried[i] = attempt->candidates[i].state != CANDIDATE_UNTRIED;
+	visited.is_last_chance = is_about_to_give_up(attempt);
+	server = backend_choose(attempt->backend, &visited, attempt->client.source,
+				&attempt->is_full);
+	if (!server)
+		return NULL;
+	candidate = candidate_of(attempt, server);
+	candidate->is_counted = true;
+	return candidate;
+}
+
+/* Of those that have been begun with, the one of which the fewest addresses were. */
+static struct candidate *one_with_more(struct attempt *attempt)
+{
+	struct candidate *least = NULL;
+
+	for (size_t i = 0; i < attempt->n; i++) {
+		struct candidate *candidate = &attempt->candidates[i];
+
+		if (has_more(candidate) && (!least || candidate->n_begun < least->n_begun))
+			least = candidate;
+	}
+	return least;
+}
+
+/*
+ * An address that has failed makes room for the next one of its server; one that is silent,
+ * for another server.
+ */
+static struct candidate *next_candidate(struct attempt *attempt, struct candidate *failed)
+{
+	struct candidate *candidate;
+
+	if (failed && has_more(failed))
+		return failed;
+	candidate = choose_server(attempt);
+	return candidate ? candidate : one_with_more(attempt);
+}
+
+static void fail_those_done(struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (attempt->candidates[i].state == CANDIDATE_TRYING &&
+		    !is_at_work(&attempt->candidates[i]))
+			candidate_fail(&attempt->candidates[i]);
+}
+
+/* Some address is under way, or a look-up: it has a head start. */
+static void go_on_with_others_later(struct attempt *attempt)
+{
+	bool is_last = attempt->n == 1 && !one_with_more(attempt);
+
+	enter(attempt, attempt->n_handshakes > 0 ? CONNECT_TRYING : CONNECT_RESOLVING,
+	      is_last ? NEVER : clock_ms() + HEAD_START_MS);
+}
+
+/* While another server that is up will have room: its queue is the better place to wait. */
+static bool waits_for_those_down(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (is_at_work(&attempt->candidates[i]) &&
+		    server_is_up(attempt->candidates[i].server))
+			return false;
+	return backend_has_one_up(attempt->backend);
+}
+
+/* Another server may have room before one of these answers. */
+static void wait_for_those_at_work(struct attempt *attempt)
+{
+	attempt->next_ms = attempt->is_full ? clock_ms() + HEAD_START_MS : NEVER;
+	set_timer(attempt);
+}
+
+/* Begins with one address more.  May free the attempt. */
+static void try_next(struct attempt *attempt, struct candidate *failed)
+{
+	struct candidate *candidate;
+
+	fail_those_done(attempt);
+	while ((candidate = next_candidate(attempt, failed))) {
+		switch (begin(candidate)) {
+		case BEGUN:
+			go_on_with_others_later(attempt);
+			return;
+		case ANSWERED:
+			return;
+		case ALL_FAILED:
+			candidate_fail(candidate);
+			break;
+		}
+	}
+	if (!is_anybody_at_work(attempt))
+		round_over(attempt);
+	else if (attempt->is_full && waits_for_those_down(attempt))
+		wait_for_room(attempt);
+	else
+		wait_for_those_at_work(attempt);
+}
+
+/* Begins a round over all servers. */
+static void begin_round(struct attempt *attempt)
+{
+	attempt->worth_retrying = false;
+	attempt->is_full = false;
+	try_next(attempt, NULL);
+}
+
+/* No client waits for one that leaves another waiting. */
+static void head_start_is_over(struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n && attempt->n > 1; i++)
+		if (attempt->candidates[i].n_handshakes > 0)
+			backend_note_silence(attempt->backend, attempt->candidates[i].server);
+	try_next(attempt, NULL);
+}
+
+static void socket_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct handshake *handshake = arg;
+	struct candidate *candidate = handshake->candidate;
+	struct sfront_sockaddr addr = handshake->addr;
+	int r = dial_result(&candidate->server->dial, &addr, fd, &handshake->answer);
+
+	(void)what;
+	if (r == -EINPROGRESS)
+		return;
+	if (dial_is_connected(r)) {
+		succeed(candidate, &addr, handshake_take(handshake), r);
+		return;
+	}
+	handshake_drop(handshake);
+	note_failure(candidate->attempt, -r);
+	try_next(candidate->attempt, candidate);
+}
+
+/* ---- addresses ---- */
+
+/* Takes the reference; may free the attempt. */
+static void try_list(struct candidate *candidate, struct address_list *list)
+{
+	struct attempt *attempt = candidate->attempt;
+
+	use_list(candidate, list);
+	switch (begin_address(candidate)) {
+	case BEGUN:
+		go_on_with_others_later(attempt);
+		break;
+	case ANSWERED:
+		break;
+	case ALL_FAILED:
+		try_next(attempt, NULL);
+		break;
+	}
 }
 
 /*
  * The addresses while some are being tried: what is no longer among them is left, what is
  * new is tried.  Takes the reference; may free the attempt.
  */
-static void update_addresses(struct attempt *attempt, struct address_list *list)
+static void update_list(struct candidate *candidate, struct address_list *list)
 {
-	if (address_list_equal(list, attempt->list)) {
+	if (address_list_equal(list, candidate->list)) {
 		address_list_unref(list);
-		set_timer(attempt);
+		set_timer(candidate->attempt);
 		return;
 	}
-	drop_handshakes(attempt, list);
-	address_list_unref(attempt->list);
-	try_addresses(attempt, list);
+	drop_handshakes(candidate, list);
+	address_list_unref(candidate->list);
+	try_list(candidate, list);
 }
 
-/* Begins a round over all addresses. */
-static void begin_round(struct attempt *attempt)
+static void has_no_address(struct candidate *candidate, int error)
 {
-	uint64_t max_age = attempt->error == 0 ? RESOLVER_FRESH_MS : DOUBT_MS;
-	struct address_list *list;
-
-	attempt->worth_retrying = false;
-	enter(attempt, CONNECT_RESOLVING, clock_ms() + LOOKUP_PATIENCE_MS);
-	list = ask(attempt, max_age);
-	if (list)
-		try_addresses(attempt, list);
+	note_unresolved(candidate->attempt, error);
+	candidate_fail(candidate);
+	try_next(candidate->attempt, NULL);
 }
 
 /* The answer takes its time: an older one does too, and the new one is used when it comes. */
-static void answer_is_late(struct attempt *attempt)
+static void answer_is_late(struct candidate *candidate)
 {
-	struct address_list *last = resolver_last(resolver_of(attempt));
+	struct address_list *last = resolver_last(candidate->server->resolver);
 
 	if (last) {
-		try_addresses(attempt, last);
+		try_list(candidate, last);
 		return;
 	}
-	attempt->next_ms = NEVER;
-	set_timer(attempt);
+	candidate->due_ms = NEVER;
+	set_timer(candidate->attempt);
 }
 
-static void ask_again(struct attempt *attempt)
+static void ask_again(struct candidate *candidate)
 {
-	struct address_list *list = ask(attempt, DOUBT_MS);
+	struct address_list *list = ask(candidate, DOUBT_MS);
 
-	attempt->ask_ms = clock_ms() + DOUBT_MS;
+	candidate->due_ms = clock_ms() + DOUBT_MS;
 	if (list)
-		update_addresses(attempt, list);
+		update_list(candidate, list);
 	else
-		set_timer(attempt);
+		set_timer(candidate->attempt);
 }
 
 /* @list: NULL: there are none.  Takes the reference; may free the attempt. */
-static void use_answer(struct attempt *attempt, struct address_list *list, int error)
+static void use_answer(struct candidate *candidate, struct address_list *list, int error)
 {
-	if (attempt->state == CONNECT_WAITING) {
+	if (candidate->state == CANDIDATE_UNTRIED || candidate->state == CANDIDATE_FAILED)
 		address_list_unref(list); /* the next round asks again */
-	} else if (!list) {
-		note_unresolved(attempt, error);
-		wait_and_retry(attempt);
-	} else if (attempt->state == CONNECT_TRYING) {
-		update_addresses(attempt, list);
-	} else {
-		try_addresses(attempt, list);
-	}
+	else if (!list)
+		has_no_address(candidate, error);
+	else if (candidate->state == CANDIDATE_TRYING)
+		update_list(candidate, list);
+	else
+		try_list(candidate, list);
+}
+
+static void free_when_quiet(struct attempt *attempt)
+{
+	if (hush(attempt))
+		attempt_free(attempt);
 }
 
 static void addresses_arrived(struct message *message)
 {
 	struct resolver_wait *wait = message_owner(message, struct resolver_wait, message);
-	struct attempt *attempt = message_owner(wait, struct attempt, wait);
+	struct candidate *candidate = message_owner(wait, struct candidate, wait);
 
-	attempt->asking = false;
-	if (attempt->state == CONNECT_ENDED) {
+	candidate->is_asking = false;
+	if (candidate->attempt->state == CONNECT_ENDED) {
 		address_list_unref(wait->list);
-		attempt_free(attempt);
+		free_when_quiet(candidate->attempt);
 	} else {
-		use_answer(attempt, wait->list, -wait->error);
+		use_answer(candidate, wait->list, -wait->error);
 	}
+}
+
+/* ---- room ---- */
+
+static bool has_room(void *data)
+{
+	return backend_has_room(((struct attempt *)data)->backend);
+}
+
+static void room_found(struct message *message)
+{
+	struct waiter *waiter = message_owner(message, struct waiter, message);
+	struct attempt *attempt = message_owner(waiter, struct attempt, waiter);
+
+	if (attempt->state == CONNECT_QUEUED) {
+		attempt->is_awake = true;
+		begin_round(attempt);
+		return;
+	}
+	attempt->is_told = false;
+	if (attempt->state == CONNECT_ENDED)
+		free_when_quiet(attempt);
 }
 
 /* ---- time ---- */
 
+/* What has not answered so far has failed. */
+static void note_unanswered(struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++) {
+		struct candidate *candidate = &attempt->candidates[i];
+
+		if (candidate->n_handshakes == 0)
+			continue;
+		backend_note_silence(attempt->backend, candidate->server);
+		backend_note_failure(attempt->backend, candidate->server, "it does not answer");
+	}
+}
+
 static void time_is_up(struct attempt *attempt)
 {
+	note_unanswered(attempt);
 	if (attempt->state == CONNECT_RESOLVING)
 		note_unresolved(attempt, EAGAIN);
 	else if (attempt->state == CONNECT_TRYING)
 		attempt->error = 0;
+	attempt->is_full = attempt->state == CONNECT_QUEUED;
 	give_up(attempt);
 }
 
@@ -522,20 +892,28 @@ static void go_on(struct attempt *attempt)
 		begin_round(attempt);
 		break;
 	case CONNECT_RESOLVING:
-		answer_is_late(attempt);
-		break;
 	case CONNECT_TRYING:
-		try_next(attempt);
+		head_start_is_over(attempt);
 		break;
+	case CONNECT_QUEUED:
 	case CONNECT_ENDED:
 		break;
 	}
+}
+
+static struct candidate *one_due(struct attempt *attempt, uint64_t now)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (now >= attempt->candidates[i].due_ms)
+			return &attempt->candidates[i];
+	return NULL;
 }
 
 static void timer_fired(evutil_socket_t unused, short what, void *arg)
 {
 	struct attempt *attempt = arg;
 	uint64_t now = clock_ms();
+	struct candidate *due = one_due(attempt, now);
 
 	(void)unused;
 	(void)what;
@@ -543,23 +921,39 @@ static void timer_fired(evutil_socket_t unused, short what, void *arg)
 		time_is_up(attempt);
 	else if (now >= attempt->next_ms)
 		go_on(attempt);
-	else if (now >= attempt->ask_ms)
-		ask_again(attempt);
-	else
+	else if (!due)
 		set_timer(attempt);
+	else if (due->state == CANDIDATE_RESOLVING)
+		answer_is_late(due);
+	else
+		ask_again(due);
 }
 
 /* ---- the beginning ---- */
 
+static void candidate_init(struct candidate *candidate, struct attempt *attempt,
+			   struct server *server)
+{
+	*candidate = (struct candidate){
+		.attempt = attempt,
+		.server = server,
+		.due_ms = NEVER,
+		.wait = { .mailbox = &attempt->loop->mailbox,
+			  .message.deliver = addresses_arrived },
+	};
+}
+
 /*
  * From here to its end the timer is pending, whatever it waits for: to set one anew
  * takes no memory, and so cannot fail.
+ *
+ * @n: how many candidates there will be; they are the caller's to fill in
  */
-static struct attempt *attempt_new(struct loop *loop, struct backend *backend, attempt_done *done,
-				   void *arg)
+static struct attempt *attempt_new(struct loop *loop, struct backend *backend, size_t n,
+				   uint64_t timeout_ms, attempt_done *done, void *arg)
 {
-	struct attempt *attempt = malloc(sizeof(*attempt));
-	uint64_t timeout = backend_settings(backend)->connect_timeout_ms;
+	static atomic_ullong n_attempts;
+	struct attempt *attempt = malloc(sizeof(*attempt) + n * sizeof(*attempt->candidates));
 	uint64_t now = clock_ms();
 
 	if (!attempt)
@@ -569,15 +963,21 @@ static struct attempt *attempt_new(struct loop *loop, struct backend *backend, a
 		.backend = backend_ref(backend),
 		.done = done,
 		.arg = arg,
+		.next_ms = now,
 		.backoff_ms = BACKOFF_MIN_MS,
-		.deadline_ms = timeout < NEVER - now ? now + timeout : NEVER,
-		.wait = { .mailbox = &loop->mailbox, .message.deliver = addresses_arrived },
+		.deadline_ms = timeout_ms < NEVER - now ? now + timeout_ms : NEVER,
+		.waiter = { .arrived = atomic_fetch_add(&n_attempts, 1),
+			    .mailbox = &loop->mailbox,
+			    .message.deliver = room_found,
+			    .has_room = has_room,
+			    .data = attempt },
+		.n = n,
 	};
+	for (size_t i = 0; i < n; i++)
+		candidate_init(&attempt->candidates[i], attempt, backend_server(backend, i));
 	event_assign(&attempt->timer, loop->base, -1, 0, timer_fired, attempt);
-	if (event_add(&attempt->timer, &(struct timeval){ 0 }) == 0) {
-		enter(attempt, CONNECT_WAITING, now);
+	if (event_add(&attempt->timer, &(struct timeval){ 0 }) == 0)
 		return attempt;
-	}
 	attempt_free(attempt);
 	return NULL;
 }
@@ -586,44 +986,79 @@ static struct attempt *attempt_new(struct loop *loop, struct backend *backend, a
  * Goes on with a literal address that did not answer at once: with its socket, or with
  * its failure, which is told from the loop, since the caller is not ready for it.
  */
-static void await_literal(struct attempt *attempt, struct address_list *list, int fd, int r)
+static void await_literal(struct candidate *candidate, struct address_list *list, int fd, int r)
 {
-	enter(attempt, CONNECT_TRYING, NEVER);
-	attempt->list = address_list_ref(list);
-	attempt->n_begun = 1;
+	struct attempt *attempt = candidate->attempt;
+
+	use_list(candidate, address_list_ref(list));
+	candidate->n_begun = 1;
 	if (r == -EINPROGRESS)
-		r = handshake_new(attempt, &list->addresses[0], fd);
-	if (r == 0)
+		r = handshake_new(candidate, &list->addresses[0], fd);
+	if (r == 0) {
+		go_on_with_others_later(attempt);
 		return;
+	}
 	note_failure(attempt, -r);
-	attempt->next_ms = clock_ms();
-	set_timer(attempt);
+	enter(attempt, CONNECT_TRYING, clock_ms());
 }
 
-int attempt_start(struct loop *loop, struct backend *backend, const struct sfront_sockaddr *client,
-		  attempt_done *done, void *arg, struct attempt **ret_attempt, int *ret_error)
+/* The server that was chosen, and how far that has come. */
+static void await(struct attempt *attempt, struct server *server, int fd, int r)
 {
-	struct address_list *list = resolver_literal(backend_resolver(backend));
+	struct candidate *candidate = candidate_of(attempt, server);
+	struct address_list *list = resolver_literal(server->resolver);
+
+	candidate->is_counted = true;
+	if (list)
+		await_literal(candidate, list, fd, r);
+	else
+		attempt->chosen = candidate;
+}
+
+int attempt_start(struct loop *loop, struct backend *backend, const struct attempt_client *client,
+		  attempt_done *done, void *arg, struct attempt **ret_attempt,
+		  struct outcome *ret_outcome)
+{
+	bool is_full = false;
+	struct server *server = backend_has_queue(backend)
+					? NULL
+					: backend_choose(backend, NULL, client->source, &is_full);
+	struct address_list *list = server ? resolver_literal(server->resolver) : NULL;
 	struct attempt *attempt;
 	int fd = -1, r = -EINPROGRESS;
 
 	if (list)
-		r = dial(&backend_settings(backend)->dial, client, &list->addresses[0], &fd);
+		r = dial(&server->dial, &client->addr, &list->addresses[0], &fd);
 	if (dial_is_connected(r)) {
-		backend_note_success(backend, NULL);
-		*ret_error = -r;
-		return fd;
+		backend_note_answer(backend, server, NULL);
+		*ret_outcome = (struct outcome){ .fd = fd, .error = -r, .server = server };
+		return 0;
 	}
-	attempt = attempt_new(loop, backend, done, arg);
+	attempt = attempt_new(loop, backend, backend_n_servers(backend),
+			      backend_settings(backend)->connect_timeout_ms, done, arg);
 	if (!attempt) {
 		if (fd >= 0)
 			close(fd);
+		if (server)
+			backend_leave(backend, server);
 		return -ENOMEM;
 	}
-	if (client)
-		attempt->client = *client;
-	if (list)
-		await_literal(attempt, list, fd, r);
+	attempt->client = *client;
+	if (server)
+		await(attempt, server, fd, r);
 	*ret_attempt = attempt;
 	return -EINPROGRESS;
+}
+
+struct attempt *attempt_probe(struct loop *loop, struct backend *backend, struct server *server,
+			      uint64_t timeout_ms, attempt_done *done, void *arg)
+{
+	struct attempt *attempt = attempt_new(loop, backend, 1, timeout_ms, done, arg);
+
+	if (!attempt)
+		return NULL;
+	attempt->is_probe = true;
+	attempt->chosen = &attempt->candidates[0];
+	attempt->candidates[0].server = server;
+	return attempt;
 }

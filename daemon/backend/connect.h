@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connecting to a backend: its addresses one after the other, as RFC 8305 has it, again
- * and again with growing pauses, until one answers or connect-timeout is over.
+ * Connecting to a backend: its servers, and their addresses, one after the other as RFC 8305
+ * has it, again and again with growing pauses, until one answers or connect-timeout is over.
  */
 #ifndef DAEMON_BACKEND_CONNECT_H
 #define DAEMON_BACKEND_CONNECT_H
 
+#include <sockfront/address.h>
+#include <stdint.h>
+
 struct attempt;
 struct backend;
 struct loop;
-struct sfront_sockaddr;
+struct server;
 
 /*
  *	            the pause is over             addresses           one answers
  *	WAITING ----------------------> RESOLVING ----------> TRYING -------------> ENDED
- *	   ^                                |                   |
- *	   |              no answer         |     all failed    |
- *	   '--------------------------------+-------------------'
- *	     10 ms, doubling to 1 s
+ *	   ^   |                            |                   |
+ *	   |   | every server   no answer   |     all failed    |
+ *	   |   | is full    <---------------+-------------------'
+ *	   |   v            10 ms, doubling to 1 s
+ *	   '-- QUEUED
+ *	    there is room
  *
  * It begins with a pause of no length, or, with a literal address that did not answer at
  * once, by TRYING that.  connect-timeout, a failure that is not worth trying again, and
@@ -25,36 +30,59 @@ struct sfront_sockaddr;
  */
 enum connect_state {
 	CONNECT_WAITING,   /* for the next round */
-	CONNECT_RESOLVING, /* for the addresses */
+	CONNECT_QUEUED,    /* for room at a server */
+	CONNECT_RESOLVING, /* for the addresses of the servers that were begun with */
 	CONNECT_TRYING,    /* one or several addresses are being connected to */
 	CONNECT_ENDED,     /* but the answer to a question is on its way, and frees it */
 };
 
-/*
- * Told of the outcome, once, unless the attempt is given up before.
- *
- * @fd:     the connected socket, the receiver's from now on; -1: failed
- * @error:  ECONNRESET if the backend has reset the connection since, which the
- *          kernel says only once; what it sent before can still be read.  Else 0
- * @reason: why it failed, in words; NULL on success
- */
-typedef void attempt_done(void *arg, int fd, int error, const char *reason);
+/* What has come of it. */
+struct outcome {
+	int fd; /* the connected socket, the receiver's from now on; -1: failed */
+	/*
+	 * ECONNRESET if the server has reset the connection since, which the kernel says
+	 * only once; what it sent before can still be read.  Else 0.
+	 */
+	int error;
+	/* That of fd: for the receiver to leave, see backend_leave(), with its backend kept till
+	 * then */
+	struct server *server;
+	const char *reason; /* why it failed, in words; NULL on success */
+};
+
+/* Whom an attempt is for. */
+struct attempt_client {
+	uint64_t source;             /* see backend_wants_source() */
+	struct sfront_sockaddr addr; /* see backend_wants_client(); len 0: it has none */
+};
+
+/* Told of the outcome, once, unless the attempt is given up before. */
+typedef void attempt_done(void *arg, const struct outcome *outcome);
 
 /*
  * Starts to connect.  A loop and a backend are borrowed until the outcome; the
  * attempt holds a reference to the backend.
  *
- * @client:      copied; for backend_wants_client(), else NULL.  Its len is 0 where it has
- *               no address
+ * @client:      copied
  * @ret_attempt: set with -EINPROGRESS; gone once @done was called
- * @ret_error:   set with a socket; as for @done
+ * @ret_outcome: set with 0
  *
- * Returns the connected socket when the backend answered at once (no memory is
- * taken then, and @done is not called); -EINPROGRESS: @done will be called
- * later; or another -errno when there is not even memory to try.
+ * Returns 0 when a server answered at once (no memory is taken then, and @done is not
+ * called); -EINPROGRESS: @done will be called later; or another -errno when there is not
+ * even memory to try.
  */
-int attempt_start(struct loop *loop, struct backend *backend, const struct sfront_sockaddr *client,
-		  attempt_done *done, void *arg, struct attempt **ret_attempt, int *ret_error);
+int attempt_start(struct loop *loop, struct backend *backend, const struct attempt_client *client,
+		  attempt_done *done, void *arg, struct attempt **ret_attempt,
+		  struct outcome *ret_outcome);
+
+/*
+ * Connects to one server, whoever else there is, to learn whether it answers: once, within
+ * @timeout_ms, counted nowhere.  Its outcome is not to be left.
+ *
+ * Returns it, or NULL when out of memory.
+ */
+struct attempt *attempt_probe(struct loop *loop, struct backend *backend, struct server *server,
+			      uint64_t timeout_ms, attempt_done *done, void *arg);
 
 /* Gives up: @done will not be called.  NULL is allowed. */
 void attempt_cancel(struct attempt *attempt);

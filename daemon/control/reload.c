@@ -174,7 +174,7 @@ static struct generation *open_next(struct generation *running)
 	const struct generation_source source = {
 		.find = find_running,
 		.data = running,
-		.home = &reload.process->loop.mailbox,
+		.home = &reload.process->loop,
 	};
 	struct sfront_error err, ignored;
 	struct listen_index index;
@@ -382,8 +382,11 @@ static void go_over(struct generation *next)
 {
 	struct acceptor *acceptor = reload.process->acceptor;
 
+	generation_share(next, reload.process->generation);
+	/* The next one probes the servers that both have. */
+	generation_stop_probes(reload.process->generation);
 	generation_become_newest(next);
-	generation_share_limits(next, reload.process->generation);
+	generation_start_probes(next);
 	acceptor->switched.deliver = switched;
 	acceptor_switch(acceptor, reload.roster);
 }

@@ -31,15 +31,22 @@ static int out_of_memory(struct sfront_error *err)
 static int check_loop(const struct generation *generation, const struct proxy *proxy,
 		      struct sfront_error *err)
 {
-	const struct sfront_sockaddr *addr = resolver_first(backend_resolver(proxy->backend));
-	const char *listener = addr ? loop_guard_find(generation->guard, addr) : NULL;
+	const struct server *server = NULL;
+	const char *listener = NULL;
 
+	for (size_t i = 0; i < backend_n_servers(proxy->backend) && !listener; i++) {
+		const struct sfront_sockaddr *addr;
+
+		server = backend_server(proxy->backend, i);
+		addr = resolver_first(server->resolver);
+		listener = addr ? loop_guard_find(generation->guard, addr) : NULL;
+	}
 	if (!listener)
 		return 0;
 	snprintf(err->message, sizeof(err->message),
 		 "backend %s is our own listener %s: connections would go round for ever; name the "
 		 "service behind the proxy",
-		 backend_text(proxy->backend), listener);
+		 server->text, listener);
 	return -ELOOP;
 }
 
@@ -217,8 +224,21 @@ void generation_give_back(struct generation *generation)
 		proxy_give_back(generation->proxies[i]);
 }
 
+void generation_stop_probes(struct generation *generation)
+{
+	for (size_t i = 0; generation->proxies && i < generation->n_proxies; i++)
+		proxy_stop_probes(generation->proxies[i]);
+}
+
+void generation_start_probes(struct generation *generation)
+{
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		proxy_start_probes(generation->proxies[i]);
+}
+
 void generation_free(struct generation *generation)
 {
+	generation_stop_probes(generation);
 	for (size_t i = 0; generation->proxies && i < generation->n_proxies; i++)
 		proxy_drop(generation->proxies[i]);
 	free(generation->proxies);
@@ -245,7 +265,7 @@ static int compare_names(const void *a, const void *b)
 	return strcmp((*one)->config.name, (*other)->config.name);
 }
 
-void generation_share_limits(struct generation *next, const struct generation *before)
+void generation_share(struct generation *next, const struct generation *before)
 {
 	struct proxy **sorted = calloc(before->n_proxies, sizeof(struct proxy *));
 
@@ -258,7 +278,7 @@ void generation_share_limits(struct generation *next, const struct generation *b
 					      sizeof(struct proxy *), compare_names);
 
 		if (same)
-			proxy_share_limit(next->proxies[i], *same);
+			proxy_share(next->proxies[i], *same);
 	}
 	free(sorted);
 }

@@ -15,6 +15,7 @@
 #include "daemon/base/mailbox.h"
 #include "daemon/proxy/proxy.h"
 
+struct loop;
 struct loop_guard;
 
 struct generation {
@@ -32,7 +33,7 @@ struct generation {
 struct generation_source {
 	proxy_finder *find; /* gives the listeners that are open already: see proxy.h */
 	void *data;
-	struct mailbox *home; /* the main thread's */
+	struct loop *home; /* the main thread's */
 };
 
 /*
@@ -53,7 +54,13 @@ struct generation *generation_open(struct config *config, const char *file,
  */
 void generation_give_back(struct generation *generation);
 
-/* The proxies that sessions still have live on. */
+/* Begins to look after its servers: to probe them, to look up their names.  The loop is there. */
+void generation_start_probes(struct generation *generation);
+
+/* Ends the probes of its servers, for good: whoever frees the main thread's loop has to. */
+void generation_stop_probes(struct generation *generation);
+
+/* The proxies that sessions still have live on, but probe no server any more. */
 void generation_free(struct generation *generation);
 
 /* The open listener of that address, borrowed; NULL without one. */
@@ -66,9 +73,9 @@ size_t generation_each(struct generation *generation,
 
 /*
  * The connections of each proxy of @next are counted with those of the one of that name in
- * @before, which is older.
+ * @before, which is older; what is known of their servers is known to both.
  */
-void generation_share_limits(struct generation *next, const struct generation *before);
+void generation_share(struct generation *next, const struct generation *before);
 
 /*
  * From now on this is the newest generation that has those listeners, and its

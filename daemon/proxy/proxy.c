@@ -12,7 +12,9 @@
 #include <stdlib.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/backend/expansion.h"
 #include "daemon/backend/loop_guard.h"
+#include "daemon/backend/probe.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "daemon/proxy/source_table.h"
@@ -111,6 +113,7 @@ static struct proxy_limit *limit_new(void)
 	atomic_init(&limit->refs, 1);
 	atomic_init(&limit->connections.max, UINT_MAX);
 	atomic_init(&limit->awaited.max, UINT_MAX);
+	atomic_init(&limit->held.max, UINT_MAX);
 	return limit;
 }
 
@@ -122,7 +125,7 @@ static void limit_unref(struct proxy_limit *limit)
 	free(limit);
 }
 
-void proxy_share_limit(struct proxy *proxy, const struct proxy *before)
+void proxy_share(struct proxy *proxy, const struct proxy *before)
 {
 	/* Nobody has looked for a table there before, and nobody does in this one yet. */
 	if (!before->limit->sources) {
@@ -132,6 +135,25 @@ void proxy_share_limit(struct proxy *proxy, const struct proxy *before)
 	atomic_fetch_add(&before->limit->refs, 1);
 	limit_unref(proxy->limit);
 	proxy->limit = before->limit;
+	backend_share(proxy->backend, before->backend);
+	if (proxy->expansion && before->expansion)
+		expansion_share(proxy->expansion, before->expansion);
+}
+
+static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sfront_error *err)
+{
+	proxy->backend = backend_new(&proxy->config, guard, err);
+	if (!proxy->backend)
+		return -errno;
+	if (proxy->config.resolve_each) {
+		proxy->expansion =
+			expansion_new(proxy->home, &proxy->config, guard, proxy->backend);
+		return proxy->expansion ? 0 : out_of_memory(err);
+	}
+	if (backend_n_servers(proxy->backend) == 1)
+		return 0;
+	proxy->prober = prober_new(proxy->home, proxy->backend);
+	return proxy->prober ? 0 : out_of_memory(err);
 }
 
 static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder *find, void *data,
@@ -147,9 +169,9 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder 
 		if (!proxy->limit->sources)
 			return out_of_memory(err);
 	}
-	proxy->backend = backend_new(&proxy->config, guard, err);
-	if (!proxy->backend)
-		return -errno;
+	r = open_backend(proxy, guard, err);
+	if (r < 0)
+		return r;
 	r = open_listeners(proxy, find, data, err);
 	return r < 0 ? r : list_sockets(proxy, err);
 }
@@ -158,6 +180,8 @@ static void proxy_free(struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->n_listeners; i++)
 		listener_unref(proxy->listeners[i]);
+	expansion_free(proxy->expansion);
+	prober_free(proxy->prober);
 	backend_unref(proxy->backend);
 	free(proxy->listeners);
 	free(proxy->sockets);
@@ -189,7 +213,7 @@ static void unused_delivered(struct message *message)
 }
 
 struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
-			 proxy_finder *find, void *data, struct mailbox *home,
+			 proxy_finder *find, void *data, struct loop *home,
 			 struct sfront_error *err)
 {
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
@@ -213,6 +237,27 @@ struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct lo
 	return proxy;
 }
 
+struct backend *proxy_backend(const struct proxy *proxy)
+{
+	return proxy->expansion ? expansion_backend(proxy->expansion) : backend_ref(proxy->backend);
+}
+
+void proxy_start_probes(struct proxy *proxy)
+{
+	if (proxy->prober)
+		prober_start(proxy->prober);
+	if (proxy->expansion)
+		expansion_start(proxy->expansion);
+}
+
+void proxy_stop_probes(struct proxy *proxy)
+{
+	if (proxy->prober)
+		prober_stop(proxy->prober);
+	if (proxy->expansion)
+		expansion_stop(proxy->expansion);
+}
+
 struct proxy *proxy_ref(struct proxy *proxy)
 {
 	atomic_fetch_add(&proxy->refs, 1);
@@ -222,7 +267,7 @@ struct proxy *proxy_ref(struct proxy *proxy)
 void proxy_unref(struct proxy *proxy)
 {
 	if (atomic_fetch_sub(&proxy->refs, 1) == 1)
-		mailbox_post(proxy->home, &proxy->unused);
+		mailbox_post(&proxy->home->mailbox, &proxy->unused);
 }
 
 void proxy_drop(struct proxy *proxy)

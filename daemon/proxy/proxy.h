@@ -18,8 +18,11 @@
 #include "daemon/proxy/listener.h"
 
 struct backend;
+struct expansion;
 struct source_table;
+struct loop;
 struct loop_guard;
+struct prober;
 
 /* One of the descriptors that a proxy accepts from. */
 struct proxy_socket {
@@ -35,13 +38,17 @@ struct proxy_limit {
 	struct source_table *sources;    /* NULL while nothing is limited per source */
 	struct connection_limit awaited; /* those that owe a PROXY protocol header */
 	uint64_t awaited_said_ms;        /* as full_said_ms, of these */
+	struct connection_limit held;    /* those that no server has answered yet: see max-held */
+	uint64_t held_said_ms;           /* as full_said_ms, of these */
 	uint64_t full_said_ms;           /* when the log last heard that it has all it may have; the
 					    acceptor's */
 };
 
 struct proxy {
 	struct proxy_config config; /* owned */
-	struct backend *backend;
+	struct backend *backend;    /* as configured: see proxy_backend() */
+	struct prober *prober;      /* NULL: the backend has one server, or there is an expansion */
+	struct expansion *expansion; /* NULL: the servers are those that are configured */
 	struct listener **listeners; /* one for each listen line; a reference each */
 	size_t n_listeners;
 	struct proxy_socket *sockets; /* those of all lines */
@@ -49,7 +56,7 @@ struct proxy {
 	struct proxy_limit *limit; /* a reference */
 	atomic_uint refs;          /* its generation's, each session's */
 	bool access_log;           /* the process's setting at that time */
-	struct mailbox *home;      /* the main thread's; borrowed */
+	struct loop *home;         /* the main thread's; borrowed */
 	struct message unused;
 };
 
@@ -65,12 +72,13 @@ typedef struct listener *proxy_finder(void *data, const struct proxy *proxy, siz
  *
  * @config: its contents are taken on success
  * @guard:  for the backend; the caller adds the addresses
- * @home:   the main thread's mailbox, by which it is freed
+ * @home:   the main thread's loop, by which it is freed, and on which servers are probed; it
+ *          may begin to run later
  *
  * Returns it with one reference, or NULL with @err saying why.
  */
 struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
-			 proxy_finder *find, void *data, struct mailbox *home,
+			 proxy_finder *find, void *data, struct loop *home,
 			 struct sfront_error *err);
 
 /*
@@ -81,12 +89,22 @@ void proxy_give_back(struct proxy *proxy);
 
 /*
  * Counts the connections of @proxy with those of @before, which has the same name in an
- * older generation.  Before the first one is accepted.
+ * older generation, and goes on with what is known of the servers that both have.  Before the
+ * first one is accepted.
  */
-void proxy_share_limit(struct proxy *proxy, const struct proxy *before);
+void proxy_share(struct proxy *proxy, const struct proxy *before);
 
 /* Any thread. */
 struct proxy *proxy_ref(struct proxy *proxy);
+
+/* The backend for a client that comes now, a reference of the caller's.  Any thread. */
+struct backend *proxy_backend(const struct proxy *proxy);
+
+/* Begins to look after the servers; the main thread's loop is there. */
+void proxy_start_probes(struct proxy *proxy);
+
+/* Ends that, for good. */
+void proxy_stop_probes(struct proxy *proxy);
 
 /* Any thread but the main one, which frees it after the last one. */
 void proxy_unref(struct proxy *proxy);

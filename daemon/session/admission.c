@@ -71,7 +71,7 @@ static void report(const struct proxy *proxy, size_t socket,
 		.id = id,
 		.client = client,
 		.listener = proxy_socket_at(proxy, socket)->text,
-		.backend = backend_text(proxy->backend),
+		.backend = backend_word(proxy->backend),
 		.reason = reason,
 	});
 }

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "daemon/backend/down_watch.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/slab.h"
 #include "daemon/relay/pipe_pool.h"
@@ -24,6 +25,8 @@ struct session_host_ops {
 	void (*ended)(struct session_host *host, struct proxy *proxy);
 	/* a session of that proxy waits for its client's header no longer */
 	void (*header_settled)(struct session_host *host, struct proxy *proxy);
+	/* a session of that proxy has reached its backend, or never will */
+	void (*not_held)(struct session_host *host, struct proxy *proxy);
 	void (*failed)(struct session_host *host); /* the only connection of the process failed */
 	void (*cut)(struct session_host *host);    /* a session was cut, and will end */
 };
@@ -42,7 +45,8 @@ struct session_host {
 	struct session_counts counts;
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
-	struct event rescue;     /* tries again with all that are stuck; it is set up in advance */
+	struct down_watch down_watch;
+	struct event rescue; /* tries again with all that are stuck; it is set up in advance */
 	bool is_rescue_due;
 	bool draining; /* clients are not held for a backend for long any more */
 	bool cutting;  /* those that start now are cut at once */

@@ -26,7 +26,8 @@ void report_end(const struct session *session, bool reset, const char *reason)
 		.id = session->note ? access_note_id(session->note) : "-",
 		.client = client,
 		.listener = proxy_socket_at(session->proxy, session->socket)->text,
-		.backend = backend_text(session->proxy->backend),
+		.backend = session->server ? session->server->text
+					   : backend_word(session->proxy->backend),
 		.up = session->client.moved,
 		.down = session->backend.moved,
 		.duration_ms = access_note_age_ms(session->note),

@@ -17,6 +17,7 @@
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
 #include "daemon/session/access_log.h"
+#include "daemon/session/affinity.h"
 #include "daemon/session/connection_id.h"
 #include "daemon/session/header.h"
 #include "daemon/session/host.h"
@@ -127,6 +128,16 @@ static void leave_connecting(struct session *session)
 		timers_clear(&session->timing->timers, DEADLINE_HELD);
 }
 
+static void end_hold(struct session *session)
+{
+	struct session_host *host = session->host;
+
+	if (!session->is_held)
+		return;
+	session->is_held = false;
+	host->ops->not_held(host, session->proxy);
+}
+
 /* With one writer, no instruction has to lock the bus. */
 static void count_held(struct session_host *host, int change)
 {
@@ -154,6 +165,8 @@ static void session_enter(struct session *session, enum session_state state)
 		leave_connecting(session);
 	}
 	session->state = (uint8_t)state;
+	if (state >= SESSION_RELAYING)
+		end_hold(session);
 
 	switch (state) {
 	case SESSION_NEW:
@@ -183,6 +196,39 @@ static void session_enter(struct session *session, enum session_state state)
 	}
 }
 
+/* ---- the server ---- */
+
+static bool has_moved(const struct session *session)
+{
+	return session->client.moved > 0 || session->backend.moved > 0;
+}
+
+/* Whatever is reset later may be what the client deserves. */
+static void note_reset(const struct session *session)
+{
+	if (session->server && !has_moved(session))
+		backend_note_reset(session->server->backend, session->server);
+}
+
+static void take_server(struct session *session, struct server *server)
+{
+	session->server = server;
+	backend_ref(server->backend);
+}
+
+static void leave_server(const struct session *session)
+{
+	struct backend *backend;
+
+	if (!session->server)
+		return;
+	backend = session->server->backend;
+	if (has_moved(session))
+		health_note_service(&session->server->state->health);
+	backend_leave(backend, session->server);
+	backend_unref(backend);
+}
+
 /* ---- closing ---- */
 
 /* @reset: both sides, where the transport knows one */
@@ -195,6 +241,8 @@ static void session_close(struct session *session, bool reset, const char *reaso
 	report_end(session, reset, reason);
 	endpoint_close(&session->client, reset);
 	endpoint_close(&session->backend, reset);
+	/* Now only: who takes the room connects at once. */
+	leave_server(session);
 
 	source_count_end(session);
 	free(session->note);
@@ -254,6 +302,8 @@ static void session_break(struct session *session, struct endpoint *end, int err
 		return;
 	}
 	session_enter(session, SESSION_ABORTING);
+	if (end->is_backend)
+		note_reset(session);
 	session->client_broke = !end->is_backend;
 	session->reason =
 		reason_of_failure(end->is_backend, end->broken != 0 ? end->broken : error);
@@ -457,50 +507,55 @@ static bool send_header(struct session *session)
 	return false;
 }
 
-static void begin_relay(struct session *session, int fd, int error)
+static void begin_relay(struct session *session, const struct outcome *outcome)
 {
-	struct endpoint *backend = &session->backend;
-
-	endpoint_connected(backend, fd, backend_stream(session->proxy->backend));
-	backend->broken = (uint8_t)error;
+	take_server(session, outcome->server);
+	endpoint_connected(&session->backend, outcome->fd, outcome->server->stream);
+	session->backend.broken = (uint8_t)outcome->error;
 	session_enter(session, SESSION_RELAYING);
 	if (!session->client.pending || send_header(session))
 		/* Most clients have sent something by now. */
 		session_turn(session, &session->client);
 }
 
-static void backend_answered(void *arg, int fd, int error, const char *reason)
+static void backend_answered(void *arg, const struct outcome *outcome)
 {
 	struct session *session = arg;
 
 	session->attempt = NULL;
-	if (fd < 0)
-		session_fail(session, reason);
+	if (outcome->fd < 0)
+		session_fail(session, outcome->reason);
 	else
-		begin_relay(session, fd, error);
+		begin_relay(session, outcome);
 }
 
-/* Without memory for an attempt, the client waits until there is some. */
-static void connect_backend(struct session *session)
+/* Without memory for an attempt, the client waits until there is some.  May free the session. */
+static void connect_to(struct session *session, struct backend *backend)
 {
-	struct backend *backend = session->proxy->backend;
-	struct sfront_sockaddr client;
-	bool wants_client = backend_wants_client(backend);
-	int error = 0;
-	int fd = -ENOMEM;
+	struct attempt_client client = { .source = affinity(session, backend) };
+	struct outcome outcome = { .fd = -1 };
+	int r = -ENOMEM;
 
-	if (wants_client)
-		access_note_address(session->note, &session->client, &client);
+	if (backend_wants_client(backend))
+		access_note_address(session->note, &session->client, &client.addr);
 	if (header_prepare(session))
-		fd = attempt_start(&session->host->loop, backend, wants_client ? &client : NULL,
-				   backend_answered, session, &session->attempt, &error);
-	if (fd >= 0) {
-		begin_relay(session, fd, error);
+		r = attempt_start(&session->host->loop, backend, &client, backend_answered, session,
+				  &session->attempt, &outcome);
+	if (r == 0) {
+		begin_relay(session, &outcome);
 		return;
 	}
-	if (fd != -EINPROGRESS)
+	if (r != -EINPROGRESS)
 		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
 	session_watch(session);
+}
+
+static void connect_backend(struct session *session)
+{
+	struct backend *backend = proxy_backend(session->proxy);
+
+	connect_to(session, backend);
+	backend_unref(backend);
 }
 
 /* Looks whether the client's header has come.  May free the session. */
@@ -701,6 +756,26 @@ static void rescue_fired(evutil_socket_t fd, short what, void *arg)
 	slab_each(&host->sessions, rescue_if_stuck);
 }
 
+/* ---- a server went down ---- */
+
+static void close_if_server_is_down(void *object)
+{
+	struct session *session = object;
+	const struct server *server = session->server;
+
+	if (session->proxy->config.closes_when_down && server &&
+	    health_state(&server->state->health) == HEALTH_DOWN)
+		session_close(session, true, "the backend is down");
+}
+
+static void server_down_delivered(struct message *message)
+{
+	struct session_host *host = message_owner(message, struct session_host, down_watch.message);
+
+	down_watch_heard(&host->down_watch);
+	slab_each(&host->sessions, close_if_server_is_down);
+}
+
 /* ---- whoever runs it ---- */
 
 static void note_beginning(struct session *session, const struct sfront_connection *connection)
@@ -720,6 +795,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	session->proxy = proxy;
 	session->socket = (uint32_t)socket;
 	session->single = proxy_socket_at(proxy, socket)->is_single;
+	session->is_held = true;
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);
 	if (proxy->access_log || connection->header_due)
@@ -752,11 +828,15 @@ int session_host_init(struct session_host *host, const struct session_host_ops *
 	slab_init(&host->sessions, sizeof(struct session));
 	slab_init(&host->timings, sizeof(struct session_timing));
 	event_assign(&host->rescue, host->loop.base, -1, 0, rescue_fired, host);
-	return prepare_rescue(host) ? 0 : -ENOMEM;
+	if (!prepare_rescue(host))
+		return -ENOMEM;
+	down_watch_begin(&host->down_watch, &host->loop.mailbox, server_down_delivered);
+	return 0;
 }
 
 void session_host_clear(struct session_host *host)
 {
+	down_watch_end(&host->down_watch);
 	event_del(&host->rescue);
 	pipe_pool_clear(&host->pipes);
 	slab_clear(&host->sessions);

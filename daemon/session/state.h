@@ -20,6 +20,7 @@ struct access_note;
 struct attempt;
 struct proxy;
 struct source_entry;
+struct server;
 struct session_host;
 
 /*
@@ -63,6 +64,7 @@ struct session_timing {
 struct session {
 	struct session_host *host;
 	struct proxy *proxy;    /* a reference */
+	struct server *server;  /* counted there, its backend kept; NULL: none has answered */
 	struct endpoint client; /* the backend stands behind it: see end_peer() */
 	struct endpoint backend;
 	union {
@@ -79,6 +81,7 @@ struct session {
 	bool starved : 1;      /* memory was short: no byte moves until the next try */
 	bool stuck : 1;        /* there was not even any for a deadline: see session_host.rescue */
 	bool client_broke : 1; /* while ABORTING: else the backend did */
+	bool is_held : 1;      /* it has a place among those: see not_held() of the host */
 	bool came_back : 1;    /* the client is a connection of our own */
 };
 

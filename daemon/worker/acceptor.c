@@ -231,6 +231,17 @@ static void log_awaited(const struct accept_source *source)
 			 socket_of(source)->text, connection_limit_used(&limit->awaited));
 }
 
+static void log_max_held(const struct accept_source *source)
+{
+	struct proxy_limit *limit = source->proxy->limit;
+
+	if (is_due(&limit->held_said_ms))
+		log_line(LOG_NOTICE,
+			 "[proxy %s]: its max-held is reached: %u clients wait for the backend, "
+			 "further ones wait in the queue",
+			 source->proxy->config.name, connection_limit_used(&limit->held));
+}
+
 /* The log hears of it once a second. */
 static void log_pause(const struct acceptor *acceptor, int error)
 {
@@ -436,10 +447,18 @@ static enum accept_result take_slot(struct accept_source *source)
 		hold(source);
 		return ACCEPT_NOBODY;
 	}
+	if (!process_hold(source->proxy)) {
+		process_settle_header(acceptor->process, source->proxy);
+		(void)connection_limit_give(own);
+		log_max_held(source);
+		hold(source);
+		return ACCEPT_NOBODY;
+	}
 	if (!connection_limit_take(&acceptor->process->limit)) {
 		/* Others of the proxy that wait for one are asked once any slot is free. */
 		(void)connection_limit_give(own);
 		process_settle_header(acceptor->process, source->proxy);
+		process_unhold(acceptor->process, source->proxy);
 		log_full(acceptor);
 		wait_as(acceptor, ACCEPTOR_FULL);
 		return ACCEPT_NO_SLOT;
@@ -462,6 +481,7 @@ static void give_slot(const struct accept_source *source)
 	struct process *process = source->roster->acceptor->process;
 
 	process_settle_header(process, source->proxy);
+	process_unhold(process, source->proxy);
 	process_give_slot(process, source->proxy);
 }
 
@@ -647,6 +667,7 @@ static void patience_over(evutil_socket_t fd, short what, void *arg)
 	connection_limit_exceed(&source->proxy->limit->connections);
 	connection_limit_exceed(limit);
 	process_exceed_awaited(acceptor->process, source->proxy);
+	process_exceed_held(source->proxy);
 	(void)accept_into_slot(source);
 }
 

@@ -65,6 +65,23 @@ void process_settle_header(struct process *process, struct proxy *proxy)
 		mailbox_post(process->waiter.mailbox, process->waiter.slot_free);
 }
 
+bool process_hold(struct proxy *proxy)
+{
+	return proxy->config.max_held == 0 || connection_limit_take(&proxy->limit->held);
+}
+
+void process_exceed_held(struct proxy *proxy)
+{
+	if (proxy->config.max_held > 0)
+		connection_limit_exceed(&proxy->limit->held);
+}
+
+void process_unhold(struct process *process, struct proxy *proxy)
+{
+	if (proxy->config.max_held > 0 && connection_limit_give(&proxy->limit->held))
+		mailbox_post(process->waiter.mailbox, process->waiter.slot_free);
+}
+
 /* An eighth, rounded up, is left to the others. */
 static unsigned int share_of_one(unsigned int max, size_t n_proxies)
 {
@@ -92,5 +109,8 @@ void process_set_limit(struct process *process, unsigned int max)
 
 		atomic_store(&proxy->limit->connections.max, most);
 		atomic_store(&proxy->limit->awaited.max, quarter_of(most));
+		atomic_store(&proxy->limit->held.max, proxy->config.max_held > 0
+							      ? (unsigned int)proxy->config.max_held
+							      : UINT_MAX);
 	}
 }

@@ -63,6 +63,19 @@ void process_exceed_awaited(struct process *process, struct proxy *proxy);
 /* Gives the place back: the header is there, or is not awaited any more.  Any thread. */
 void process_settle_header(struct process *process, struct proxy *proxy);
 
+/*
+ * Who is accepted is held until a server has answered: takes a place for one of these.  False:
+ * max-held of them are there.  The giver of the next place will tell the waiter.  A proxy
+ * without max-held needs none.
+ */
+bool process_hold(struct proxy *proxy);
+
+/* The same, whether there is a place or not. */
+void process_exceed_held(struct proxy *proxy);
+
+/* Gives the place back: a server has answered, or the client is gone.  Any thread. */
+void process_unhold(struct process *process, struct proxy *proxy);
+
 /* A connection has begun or ended: tells the observer, if it waits for that.  Any thread. */
 void process_connections_changed(struct process *process);
 

@@ -49,6 +49,11 @@ static void session_settled_header(struct session_host *host, struct proxy *prox
 	process_settle_header(worker_of(host)->process, proxy);
 }
 
+static void session_is_not_held(struct session_host *host, struct proxy *proxy)
+{
+	process_unhold(worker_of(host)->process, proxy);
+}
+
 static void session_failed(struct session_host *host)
 {
 	atomic_store(&worker_of(host)->process->exit_status, 1);
@@ -62,6 +67,7 @@ static void session_was_cut(struct session_host *host)
 static const struct session_host_ops host_ops = {
 	.ended = session_ended,
 	.header_settled = session_settled_header,
+	.not_held = session_is_not_held,
 	.failed = session_failed,
 	.cut = session_was_cut,
 };
@@ -83,6 +89,7 @@ static void turn_away(struct arrival *arrival)
 	sfront_connection_close(&arrival->connection);
 	if (arrival->connection.header_due)
 		process_settle_header(arrival->worker->process, arrival->proxy);
+	process_unhold(arrival->worker->process, arrival->proxy);
 	connection_ended(arrival->worker, arrival->proxy);
 	proxy_unref(arrival->proxy);
 	free(arrival);
@@ -238,8 +245,11 @@ static int host_init(struct session_host *host, size_t pipe_size, unsigned int m
 	if (!host->loop.base)
 		return -ENOMEM;
 	r = session_host_init(host, &host_ops, pipe_size, max_pipes);
-	if (r == 0)
+	if (r == 0) {
 		r = mailbox_open(&host->loop.mailbox, host->loop.base);
+		if (r < 0)
+			session_host_clear(host);
+	}
 	if (r < 0)
 		event_base_free(host->loop.base);
 	return r;

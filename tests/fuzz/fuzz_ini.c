@@ -36,18 +36,31 @@ __attribute__((constructor)) static void prepare(void)
 	snprintf(file.path, sizeof(file.path), "/proc/self/fd/%d", file.fd);
 }
 
+/* Its text is read as the same server. */
+static void is_server(const struct server_config *server)
+{
+	char text[SERVER_TEXT_SIZE];
+	struct server_config again;
+
+	PROMISE(server->address.kind == SFRONT_TCP || server->address.kind == SFRONT_UNIX ||
+		server->address.kind == SFRONT_ABSTRACT || server->address.kind == SFRONT_VSOCK);
+	PROMISE(server->weight >= 1 && server->weight <= SERVER_WEIGHT_MAX);
+	PROMISE(server_format(server, text, sizeof(text)) < sizeof(text));
+	PROMISE(server_parse(text, &again, NULL) == 0);
+	PROMISE(again.mux_port == server->mux_port &&
+		sfront_address_equal(&again.address, &server->address));
+}
+
 static void is_complete(const struct config *config)
 {
 	PROMISE(config->n_proxies > 0 && config->process.workers > 0);
 	for (size_t i = 0; i < config->n_proxies; i++) {
 		const struct proxy_config *proxy = &config->proxies[i];
 
-		PROMISE(proxy->name && proxy->n_listen > 0 && proxy->has_backend);
+		PROMISE(proxy->name && proxy->n_listen > 0 && proxy->n_servers > 0);
 		PROMISE(proxy->options);
-		PROMISE(proxy->backend.address.kind == SFRONT_TCP ||
-			proxy->backend.address.kind == SFRONT_UNIX ||
-			proxy->backend.address.kind == SFRONT_ABSTRACT ||
-			proxy->backend.address.kind == SFRONT_VSOCK);
+		for (size_t j = 0; j < proxy->n_servers; j++)
+			is_server(&proxy->servers[j]);
 	}
 }
 

@@ -161,9 +161,9 @@ static void test_defaults(void **state)
 	assert_int_equal(proxy->n_listen, 1);
 	assert_address(&proxy->listen[0].address, "*:1");
 	assert_int_equal(proxy->listen[0].place.line, 2);
-	assert_true(proxy->has_backend);
-	assert_address(&proxy->backend.address, "h:2");
-	assert_int_equal(proxy->backend_place.line, 3);
+	assert_int_equal(proxy->n_servers, 1);
+	assert_address(&proxy->servers[0].address, "h:2");
+	assert_int_equal(proxy->servers[0].place.line, 3);
 	assert_int_equal(proxy->connect_timeout_ms, 10000);
 	assert_true(proxy->connect_retry);
 	assert_true(proxy->idle_timeout_ms == SFRONT_INFINITY_MS);
@@ -280,7 +280,7 @@ static void test_formats(void **state)
 		assert_int_equal(config.proxies[0].n_listen, 1);
 		assert_string_equal(config.proxies[0].listen[0].address.u.local.name,
 				    formats[i].listen);
-		assert_address(&config.proxies[0].backend.address, "h:1");
+		assert_address(&config.proxies[0].servers[0].address, "h:1");
 		free(got);
 		config_clear(&config);
 	}
@@ -379,9 +379,9 @@ static const struct case_of_file bad_files[] = {
 	{ "[sockfront]\nbackend = h:1\ntcp-nodelay = no\n" GOOD,
 	  "2: key \"backend\" belongs in a [proxy NAME] section\n"
 	  "3: key \"tcp-nodelay\" belongs in a [proxy NAME] section\n" },
-	{ GOOD "backend = h:2\ntcp-nodelay = no\n[sockfront]\nworkers=1\n[proxy v]\nlisten = /b\n"
+	{ GOOD "balance = first\nbalance = first\n[sockfront]\nworkers=1\n[proxy v]\nlisten = /b\n"
 	       "backend = h:1\ntcp-nodelay = no\ntcp-nodelay = no\n",
-	  "4: key \"backend\" is there already, in line 3\n"
+	  "5: key \"balance\" is there already, in line 4\n"
 	  "12: key \"tcp-nodelay\" is there already, in line 11\n" },
 	{ "[sockfront]\nworkers = 1\nworkers = 1\n" GOOD,
 	  "3: key \"workers\" is there already, in line 2\n" },
@@ -422,7 +422,8 @@ static const struct case_of_file bad_files[] = {
 	{ "[proxy w]\nlisten = /a\nbackend = h:0\n",
 	  "3: backend: \"h:0\": nothing can be reached on port 0; " BACKEND_KINDS "\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = /b c\n",
-	  "3: backend: \"/b c\": nothing is expected behind the address (a blank in a path is \\x20)\n" },
+	  "3: backend: \"/b c\": unknown word \"c\"; behind the address there may be weight=N, max=N and "
+	  "backup (a blank in a path is \\x20)\n" },
 	/* backends that are our own listeners */
 	{ "[proxy w]\nlisten = /a\nbackend = /b\n[proxy v]\nlisten = /b\nbackend = @a\n",
 	  "3: backend: \"/b\" is our own listener \"/b\" (" FILE_NAME
@@ -434,7 +435,23 @@ static const struct case_of_file bad_files[] = {
 	  "3: backend: \"vsock:1:80\" is our own listener *\n" },
 	{ "[proxy w]\nlisten = vsock:host:80\nbackend = vsock:2:80\n",
 	  "3: backend: \"vsock:2:80\" is our own listener *\n" },
-	/* and some that are not */
+	{ GOOD "backend = /a\n", "4: backend: \"/a\" is our own listener *\n" },
+	/* lines that cannot all be meant */
+	{ GOOD "backend = h:01\n", "4: backend: \"h:1\" is there already (" FILE_NAME
+				   ":3); weight=N gives it more clients\n" },
+	{ GOOD "backend = H:1 backup\n", "4: backend: \"h:1\" is there already *\n" },
+	{ "[proxy w]\nlisten = /a\nbackend = h:1 backup\nbackend = h:2 backup\n",
+	  "3: backend: each one is a backup, and none is there that it could stand in for\n" },
+	{ "[proxy w]\nlisten = /a\nbackend = vsock-mux:/m:1\nbackend = vsock-mux:/m:2\n"
+	  "backend = /m\n",
+	  "" },
+	{ GOOD "backend = h:2 weight=3 max=7 backup\nbalance = random\n[proxy v]\nlisten = /b\n"
+	       "backend = h:1\n",
+	  "" },
+	{ GOOD "balance = best\n",
+	  "4: balance: \"best\" is none of first, round-robin, least-connections, random and "
+	  "source\n" },
+	/* and backends that are not our own listeners */
 	{ "[proxy w]\nlisten = vsock:any:80\nbackend = vsock:host:80\n", "" },
 	{ "[proxy w]\nlisten = vsock:any:80\nbackend = vsock:local:81\n", "" },
 	{ "[proxy w]\nlisten = /a\nbackend = @/a\n", "" },

@@ -30,12 +30,12 @@ static void test_table(void **state)
 		assert_true(*key->help && key->help[strlen(key->help) - 1] != '.');
 		assert_null(strchr(key->help, '\n'));
 		assert_int_equal(key->is_switch, strcmp(key->argument, "yes|no") == 0);
-		assert_int_equal(key->is_list,
-				 strcmp(key->name, "listen") == 0 ||
-					 strcmp(key->name, "allow") == 0 ||
-					 strcmp(key->name, "deny") == 0 ||
-					 strcmp(key->name, "backend-source") == 0 ||
-					 strncmp(key->name, "accept-proxy-", 13) == 0);
+		assert_int_equal(
+			key->is_list,
+			strcmp(key->name, "listen") == 0 || strcmp(key->name, "backend") == 0 ||
+				strcmp(key->name, "allow") == 0 || strcmp(key->name, "deny") == 0 ||
+				strcmp(key->name, "backend-source") == 0 ||
+				strncmp(key->name, "accept-proxy-", 13) == 0);
 		if (!sfront_option_find(key->name))
 			assert_non_null(strstr(key->help, "default"));
 	}
@@ -141,6 +141,18 @@ static const struct {
 	{ "backend-source", "10.0.0.1 2001:db8::1", 0, 0 },
 	{ "backend-source", "10.0.0.1:0", -EINVAL, 0 },
 	{ "backend-source", NULL, -EINVAL, 0 },
+	{ "balance", "first", 0, BALANCE_FIRST },
+	{ "balance", "round-robin", 0, BALANCE_ROUND_ROBIN },
+	{ "balance", "least-connections", 0, BALANCE_LEAST_CONNECTIONS },
+	{ "balance", "random", 0, BALANCE_RANDOM },
+	{ "balance", "source", 0, BALANCE_SOURCE },
+	{ "balance", "Random", -EINVAL, 0 },
+	{ "balance", "", -EINVAL, 0 },
+	{ "down-action", "none", 0, false },
+	{ "down-action", "close", 0, true },
+	{ "down-action", "reset", -EINVAL, 0 },
+	{ "max-held", "50", 0, 50 },
+	{ "max-held", "0", -ERANGE, 0 },
 	{ "access-log", NULL, 0, true },
 	{ "connect-retry", "off", 0, false },
 	{ "backend-tcp-nodelay", "no", 0, false },
@@ -177,6 +189,10 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "accept-proxy-protocol-tlvs", proxy->trusted_tlvs.n, KEY_PROXY },
 		{ "proxy-protocol-timeout", proxy->header_timeout_ms, KEY_PROXY },
 		{ "max-connections", proxy->max_connections, KEY_PROXY },
+		{ "max-held", proxy->max_held, KEY_PROXY },
+		{ "balance", proxy->balance, KEY_PROXY },
+		{ "resolve-each", proxy->resolve_each, KEY_PROXY },
+		{ "down-action", proxy->closes_when_down, KEY_PROXY },
 		{ "connect-timeout", proxy->connect_timeout_ms, KEY_PROXY },
 		{ "connect-retry", proxy->connect_retry, KEY_PROXY },
 		{ "idle-timeout", proxy->idle_timeout_ms, KEY_PROXY },
@@ -280,7 +296,7 @@ static void test_defaults_are_as_the_help_says(void **state)
 	for (size_t i = 0; (key = key_at(i)) && !sfront_option_find(key->name); i++) {
 		if (strstr(key->help, "(no default)")) {
 			assert_true(strcmp(key->name, "listen") == 0 ? proxy->n_listen == 0
-								     : !proxy->has_backend);
+								     : proxy->n_servers == 0);
 		} else if (strstr(key->help, "(default: ")) { /* in words: found out later */
 			assert_int_equal(field(&config, proxy, key), 0);
 		} else {

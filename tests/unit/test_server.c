@@ -75,7 +75,17 @@ static const struct {
 	{ "/a\\xg0", "backslash" },
 	{ "/a\\x0g", "backslash" },
 	{ "/a\\x00", "backslash" },
-	{ "/a b", "\"/a b\": nothing is expected behind the address (a blank in a path is \\x20)" },
+	{ "/a b",
+	  "\"/a b\": unknown word \"b\"; behind the address there may be weight=N, max=N and backup" },
+	{ "/a b", "(a blank in a path is \\x20)" },
+	{ "h:1 weight=0", "\"weight=0\": a weight is a number from 1 to 256" },
+	{ "h:1 weight=257", "a number from 1 to 256" },
+	{ "h:1 weight=", "a number from 1 to 256" },
+	{ "h:1 weight", "unknown word \"weight\"" },
+	{ "h:1 max=0", "\"max=0\": how many" },
+	{ "h:1 max=x", "\"max=x\": how many" },
+	{ "h:1 backup=yes", "unknown word \"backup=yes\"" },
+	{ "h:1 Backup", "unknown word \"Backup\"" },
 	{ "vsock::80", "names no machine" },
 	{ "vsock:any:80", "names no machine" },
 	{ "vsock:3:0", "port 0" },
@@ -105,6 +115,30 @@ static void test_bad_lines(void **state)
 	}
 }
 
+static void test_words(void **state)
+{
+	struct server_config server;
+	struct sfront_error err;
+
+	(void)state;
+	assert_int_equal(server_parse("h:1", &server, &err), 0);
+	assert_int_equal(server.weight, 1);
+	assert_int_equal(server.max, 0);
+	assert_false(server.is_backup);
+	assert_int_equal(server_parse("h:1 weight=256\tmax=2147483647  backup ", &server, &err), 0);
+	assert_int_equal(server.weight, 256);
+	assert_int_equal(server.max, 2147483647);
+	assert_true(server.is_backup);
+}
+
+static void test_policies(void **state)
+{
+	(void)state;
+	assert_string_equal(balance_name(0), "least-connections");
+	for (enum balance balance = 0; balance < BALANCE_POLICIES; balance++)
+		assert_non_null(balance_name(balance));
+}
+
 /* 107 bytes, each of which is written as four. */
 static void test_longest_path(void **state)
 {
@@ -131,8 +165,8 @@ static void test_longest_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good_lines),
-		cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_good_lines),   cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_words),        cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_longest_path),
 	};
 

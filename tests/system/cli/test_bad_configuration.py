@@ -33,7 +33,8 @@ FILES = {
     "no listen": ("[proxy a]\nbackend = 127.0.0.1:9\n", [(1, "listen")]),
     "no backend": ("[proxy a]\nlisten = ./app.sock\n", [(1, "backend")]),
     "empty proxy": ("[proxy a]\n", [(1, "listen"), (1, "backend")]),
-    "two backends": (PROXY + "backend = 127.0.0.1:10\n", [(4, "backend")]),
+    "one backend twice": (PROXY + "backend = 127.0.0.1:09\n", [(4, "backend")]),
+    "backups alone": ("[proxy a]\nlisten = ./app.sock\nbackend = 127.0.0.1:9 backup\n", [(3, "backup")]),
     "one address in two proxies": (
         PROXY + "[proxy b]\nlisten = ./app.sock\nbackend = 127.0.0.1:10\n",
         [(5, "./app.sock")],

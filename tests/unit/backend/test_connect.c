@@ -177,28 +177,34 @@ static struct address_list *list_of(const char *numbers)
 	return list;
 }
 
-static void outcome(void *arg, int fd, int error, const char *reason)
+static void told(void *arg, const struct outcome *outcome)
 {
 	assert_ptr_equal(arg, &scene);
 	assert_false(scene.over);
 	scene.over = true;
-	if (fd >= FIRST_SOCKET) {
-		note("done%u%s", scene.address[fd - FIRST_SOCKET], error ? "!" : "");
-		scene.open[fd - FIRST_SOCKET] = false;
+	if (outcome->fd >= FIRST_SOCKET) {
+		note("done%u%s", scene.address[outcome->fd - FIRST_SOCKET],
+		     outcome->error ? "!" : "");
+		scene.open[outcome->fd - FIRST_SOCKET] = false;
+		assert_ptr_equal(outcome->server, backend_server(backend, 0));
+		backend_leave(backend, outcome->server);
 	} else {
-		note("[%s]", reason);
+		note("[%s]", outcome->reason);
 	}
 }
 
 static void make_backend(uint64_t timeout_ms, bool retry)
 {
+	struct server_config server;
 	struct proxy_config config = { .connect_timeout_ms = timeout_ms,
 				       .connect_retry = retry,
-				       .backend_nodelay = true };
+				       .backend_nodelay = true,
+				       .servers = &server,
+				       .n_servers = 1 };
 	struct loop_guard *guard = loop_guard_new();
 	struct sfront_error err;
 
-	assert_int_equal(server_parse("10.0.0.1:80", &config.backend, &err), 0);
+	assert_int_equal(server_parse("10.0.0.1:80", &server, &err), 0);
 	backend_unref(backend);
 	backend = backend_new(&config, guard, &err);
 	loop_guard_unref(guard);
@@ -207,12 +213,14 @@ static void make_backend(uint64_t timeout_ms, bool retry)
 
 static void start(void)
 {
-	int error = 0, r;
+	struct outcome outcome;
+	int r;
 
 	scene.over = false;
-	r = attempt_start(&loop, backend, NULL, outcome, &scene, &attempt, &error);
-	if (r >= 0) {
-		outcome(&scene, r, error, NULL);
+	r = attempt_start(&loop, backend, &(struct attempt_client){ 0 }, told, &scene, &attempt,
+			  &outcome);
+	if (r == 0) {
+		told(&scene, &outcome);
 		note("at-once");
 	} else {
 		note(r == -EINPROGRESS ? "started" : "no-memory");
@@ -343,6 +351,7 @@ static void finish(int state)
 		simulated_deliver();
 	}
 	assert_gone();
+	assert_int_equal(server_active(backend_server(backend, 0)), 0);
 	set_list(&scene.literal, "");
 	set_list(&scene.last, "");
 	set_list(&scene.fresh, "");
@@ -586,7 +595,7 @@ static void test_addresses_change_while_an_attempt_hangs(void **state)
 		  "started ask dial1 doubt dial2", CONNECT_TRYING },
 		/* it is gone, and was dropped */
 		{ "fresh=1 start wait=0 fresh= wait=1000 no-name",
-		  "started ask dial1 doubt log close1", CONNECT_WAITING },
+		  "started ask dial1 doubt close1 log", CONNECT_WAITING },
 		/* an older answer is used, the new one is late */
 		{ "last=1 start wait=1000 answer=2", "started ask dial1 close1 dial2",
 		  CONNECT_TRYING },

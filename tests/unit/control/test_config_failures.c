@@ -136,8 +136,7 @@ static struct listener *nothing_is_open(void *data, const struct proxy *proxy, s
 /* As main() does.  False: the log has the reason. */
 static bool open_configuration(void)
 {
-	const struct generation_source source = { .find = nothing_is_open,
-						  .home = &process.loop.mailbox };
+	const struct generation_source source = { .find = nothing_is_open, .home = &process.loop };
 	struct problems problems = { .report = problem_reported };
 	struct sfront_error err = { "" };
 	struct config config;

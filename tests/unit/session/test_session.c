@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
@@ -34,8 +35,14 @@ static struct {
 	struct listener_socket listener_socket;
 	struct proxy_socket proxy_socket;
 	struct listener *listeners[1];
-	struct session *session; /* NULL once it is closed */
-	char done[8192];         /* what it has done, in words */
+	struct server server; /* the one that answers */
+	struct server_state server_state;
+	bool is_backend_closed;
+	unsigned int n_started, n_not_held;
+	int n_refs;                                 /* to the backend */
+	unsigned int n_connected, n_left, n_resets; /* of its connections */
+	struct session *session;                    /* NULL once it is closed */
+	char done[8192];                            /* what it has done, in words */
 
 	/* What it will meet. */
 	int attempt; /* what attempt_start() returns */
@@ -75,21 +82,22 @@ static const char *name(const struct endpoint *end)
 /* ---- stand-ins ---- */
 
 int __wrap_attempt_start(struct loop *loop, struct backend *backend,
-			 const struct sfront_sockaddr *client, attempt_done *done, void *arg,
-			 struct attempt **ret_attempt, int *ret_error);
+			 const struct attempt_client *client, attempt_done *done, void *arg,
+			 struct attempt **ret_attempt, struct outcome *ret_outcome);
 int __wrap_attempt_start(struct loop *loop, struct backend *backend,
-			 const struct sfront_sockaddr *client, attempt_done *done, void *arg,
-			 struct attempt **ret_attempt, int *ret_error)
+			 const struct attempt_client *client, attempt_done *done, void *arg,
+			 struct attempt **ret_attempt, struct outcome *ret_outcome)
 {
 	(void)loop;
 	(void)backend;
-	assert_int_equal(client != NULL, rig.wants_client);
-	if (client)
-		note("from:%s", client->len > 0 ? inet_ntoa(client->sa.in.sin_addr) : "-");
+	(void)ret_outcome;
+	assert_int_equal(client->source, 0);
+	assert_int_equal(client->addr.len > 0, rig.wants_client);
+	if (client->addr.len > 0)
+		note("from:%s", inet_ntoa(client->addr.sa.in.sin_addr));
 	note("connect");
 	rig.answer = done;
 	rig.answer_arg = arg;
-	*ret_error = 0;
 	if (rig.attempt == -EINPROGRESS)
 		*ret_attempt = (struct attempt *)&rig;
 	return rig.attempt;
@@ -128,11 +136,58 @@ const char *__wrap_backend_text(const struct backend *backend)
 	return "backend";
 }
 
-enum sfront_stream __wrap_backend_stream(const struct backend *backend);
-enum sfront_stream __wrap_backend_stream(const struct backend *backend)
+const char *__wrap_backend_word(const struct backend *backend);
+const char *__wrap_backend_word(const struct backend *backend)
 {
 	(void)backend;
-	return SFRONT_STREAM_TCP;
+	return "backend";
+}
+
+bool __wrap_backend_wants_source(const struct backend *backend);
+bool __wrap_backend_wants_source(const struct backend *backend)
+{
+	(void)backend;
+	return false;
+}
+
+struct backend *__wrap_proxy_backend(const struct proxy *proxy);
+struct backend *__wrap_proxy_backend(const struct proxy *proxy)
+{
+	assert_ptr_equal(proxy, &rig.proxy);
+	rig.n_refs++;
+	return NULL;
+}
+
+struct backend *__wrap_backend_ref(struct backend *backend);
+struct backend *__wrap_backend_ref(struct backend *backend)
+{
+	rig.n_refs++;
+	return backend;
+}
+
+void __wrap_backend_unref(struct backend *backend);
+void __wrap_backend_unref(struct backend *backend)
+{
+	(void)backend;
+	rig.n_refs--;
+}
+
+void __wrap_backend_leave(struct backend *backend, struct server *server);
+void __wrap_backend_leave(struct backend *backend, struct server *server)
+{
+	(void)backend;
+	assert_ptr_equal(server, &rig.server);
+	/* Who takes the room connects at once: the server must not have one more for a moment. */
+	assert_true(rig.is_backend_closed);
+	rig.n_left++;
+}
+
+void __wrap_backend_note_reset(struct backend *backend, struct server *server);
+void __wrap_backend_note_reset(struct backend *backend, struct server *server)
+{
+	(void)backend;
+	assert_ptr_equal(server, &rig.server);
+	rig.n_resets++;
 }
 
 void __wrap_proxy_unref(struct proxy *proxy);
@@ -199,6 +254,7 @@ void __wrap_endpoint_close(struct endpoint *end, bool reset);
 void __wrap_endpoint_close(struct endpoint *end, bool reset)
 {
 	note("%s:%s", reset ? "reset" : "close", name(end));
+	rig.is_backend_closed |= end->is_backend;
 }
 
 uint64_t __wrap_endpoint_unsent(const struct endpoint *end);
@@ -356,9 +412,17 @@ static void host_settled_header(struct session_host *host, struct proxy *proxy)
 	note("settled");
 }
 
+static void host_holds_no_more(struct session_host *host, struct proxy *proxy)
+{
+	(void)host;
+	assert_ptr_equal(proxy, &rig.proxy);
+	rig.n_not_held++;
+}
+
 static const struct session_host_ops ops = {
 	.ended = host_ended,
 	.header_settled = host_settled_header,
+	.not_held = host_holds_no_more,
 	.failed = host_failed,
 	.cut = host_cut,
 };
@@ -383,6 +447,9 @@ static int set_up(void **state)
 		.sockets = &rig.proxy_socket,
 		.n_sockets = 1,
 	};
+	snprintf(rig.server.text, sizeof(rig.server.text), "backend");
+	rig.server.state = &rig.server_state;
+	health_init(&rig.server_state.health);
 	rig.attempt = -EINPROGRESS;
 	assert_int_equal(session_host_init(&rig.host, &ops, 0, 0), 0);
 	return 0;
@@ -394,6 +461,10 @@ static int tear_down(void **state)
 	rig.done[0] = '\0';
 	if (rig.session)
 		session_cut(rig.session);
+	assert_int_equal(rig.n_left, rig.n_connected);
+	assert_int_equal(rig.n_not_held, rig.n_started);
+	assert_int_equal(rig.n_refs, 0);
+	health_clear(&rig.server_state.health);
 	session_host_clear(&rig.host);
 	for (size_t i = 0; i < SIMULATED_EVENTS; i++)
 		assert_null(simulated.events[i].event);
@@ -411,6 +482,7 @@ static void start_owing(uint8_t stream, bool header_due)
 	};
 
 	assert_true(session_host_is_ready(&rig.host));
+	rig.n_started++;
 	session_start(&rig.host, &rig.proxy, 0, &connection);
 	rig.session = slab_any(&rig.host.sessions);
 }
@@ -459,15 +531,22 @@ static void assert_done(const char *expected)
 
 /* ---- what can happen ---- */
 
+static void connected(void)
+{
+	rig.n_connected++;
+	rig.answer(rig.answer_arg, &(struct outcome){ .fd = BACKEND_FD, .server = &rig.server });
+}
+
 static void answered(void)
 {
 	rig.result = RELAY_IDLE;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 
 static void failed(void)
 {
-	rig.answer(rig.answer_arg, -1, 0, "connect failed: out of luck");
+	rig.answer(rig.answer_arg,
+		   &(struct outcome){ .fd = -1, .reason = "connect failed: out of luck" });
 }
 
 /* What was not waited for, for want of memory, is a little later. */
@@ -630,18 +709,18 @@ static void time_for_the_header_is_over(void)
 static void answered_and_takes_all(void)
 {
 	rig.result = RELAY_MOVED;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void answered_and_takes_some(void)
 {
 	rig.result = RELAY_BLOCKED;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void answered_and_breaks(void)
 {
 	rig.result = RELAY_WRITE_FAILED;
 	rig.error = ECONNRESET;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void drains(void)
 {
@@ -709,7 +788,7 @@ static void sending(void)
 {
 	connecting_to_send();
 	rig.result = RELAY_BLOCKED;
-	rig.answer(rig.answer_arg, BACKEND_FD, 0, NULL);
+	connected();
 }
 static void without_attempt(void)
 {
@@ -1182,6 +1261,71 @@ static void test_held_client_bounds_a_drain(void **state)
 	assert_session("closed");
 }
 
+/* Until a server has answered, or none will. */
+static void test_client_is_held(void **state)
+{
+	(void)state;
+	connecting();
+	assert_int_equal(rig.n_not_held, 0);
+	answered();
+	assert_int_equal(rig.n_not_held, 1);
+	session_cut(rig.session);
+	assert_int_equal(rig.n_not_held, 1);
+
+	connecting();
+	failed();
+	assert_int_equal(rig.n_not_held, 2);
+
+	awaiting();
+	assert_int_equal(rig.n_not_held, 2);
+	session_cut(rig.session);
+	assert_int_equal(rig.n_not_held, 3);
+	rig.done[0] = '\0';
+}
+
+/* down-action = close */
+static void test_sessions_of_a_server_that_is_down(void **state)
+{
+	(void)state;
+	for (int closes = 0; closes < 2; closes++) {
+		for (int state_of_it = HEALTH_UP; state_of_it <= HEALTH_DOWN; state_of_it++) {
+			bool ends = closes && state_of_it == HEALTH_DOWN;
+
+			start_with(SFRONT_STREAM_TCP);
+			rig.proxy.config.closes_when_down = closes;
+			answered();
+			atomic_store(&rig.server_state.health.state, (unsigned int)state_of_it);
+			rig.host.down_watch.message.deliver(&rig.host.down_watch.message);
+			assert_session(ends ? "closed" : "relaying client=r backend=r");
+			if (!ends)
+				session_cut(rig.session);
+		}
+	}
+}
+
+/* What is reset before a byte has moved is the server's fault; later, it may be the client's. */
+static void test_server_is_told_of_early_resets(void **state)
+{
+	(void)state;
+	start_with(SFRONT_STREAM_TCP);
+	answered();
+	backend_reads(RELAY_READ_FAILED, ECONNRESET);
+	assert_int_equal(rig.n_resets, 1);
+
+	start_with(SFRONT_STREAM_TCP);
+	answered();
+	client_reads(RELAY_READ_FAILED, ECONNRESET);
+	assert_int_equal(rig.n_resets, 1);
+
+	atomic_store(&rig.server_state.health.resets, 2);
+	start_with(SFRONT_STREAM_TCP);
+	answered();
+	client_reads(RELAY_MOVED, 0);
+	backend_reads(RELAY_READ_FAILED, ECONNRESET);
+	assert_int_equal(rig.n_resets, 1);
+	assert_int_equal(atomic_load(&rig.server_state.health.resets), 0);
+}
+
 static void test_drain_leaves_who_is_served_alone(void **state)
 {
 	(void)state;
@@ -1421,6 +1565,9 @@ int main(void)
 		test(test_shut_window_of_the_reader_gets_more_time),
 		test(test_bytes_for_who_broke_are_dropped),
 		test(test_held_client_bounds_a_drain),
+		test(test_client_is_held),
+		test(test_sessions_of_a_server_that_is_down),
+		test(test_server_is_told_of_early_resets),
 		test(test_drain_leaves_who_is_served_alone),
 		test(test_pipes_are_asked_while_the_backend_is_awaited),
 		test(test_writing_side_of_pipes_tells_who_is_gone),

@@ -1129,6 +1129,45 @@ static void test_last_eighth_is_for_the_others(void **state)
 	}
 }
 
+/* max-held: whoever no server has answered yet counts, and other proxies go on. */
+static void test_proxy_that_holds_as_many_as_it_may(void **state)
+{
+	(void)state;
+	begin(2, 100);
+	process.generation = &generations[0];
+	proxies[0].config.max_held = 2;
+	process_set_limit(&process, 100);
+	fakes[0].queued = 5;
+	poll_all();
+	assert_string_equal(served, "aa");
+	assert_int_equal(count_said("its max-held is reached"), 1);
+	assert_int_equal(connection_limit_used(&limits[0].connections), 2);
+	fakes[1].queued = 3;
+	poll_all();
+	assert_string_equal(served, "aabbb");
+	process_unhold(&process, &proxies[0]); /* a server has answered */
+	simulated_deliver();
+	assert_string_equal(served, "aabbba");
+	leave(0); /* that connection ends: nobody else is let in for it */
+	assert_string_equal(served, "aabbba");
+	process_unhold(&process, &proxies[0]);
+	process_unhold(&process, &proxies[0]);
+	simulated_deliver();
+	poll_all();
+	assert_string_equal(served, "aabbbaaa");
+	assert_int_equal(connection_limit_used(&limits[0].held), 2);
+
+	/* a queue that will be closed is let in all the same, one a second */
+	fakes[0].queued = 1;
+	poll_all();
+	acceptor_drain(process.acceptor);
+	simulated_deliver();
+	simulated_advance(1000);
+	assert_int_equal(fakes[0].queued, 0);
+	proxies[0].config.max_held = 0;
+	end();
+}
+
 static void test_held_proxy_goes_on_when_its_connection_ends(void **state)
 {
 	(void)state;
@@ -1184,13 +1223,27 @@ static void test_one_proxy_may_have_all(void **state)
 	assert_int_equal(count_said("with 8 up: further clients wait"), 1);
 }
 
-/* The connections from before a reload count. */
+static const struct backend *shared[2];
+
+void __wrap_backend_share(struct backend *backend, const struct backend *before);
+void __wrap_backend_share(struct backend *backend, const struct backend *before)
+{
+	assert_null(shared[0]);
+	shared[0] = backend;
+	shared[1] = before;
+}
+
+/* The connections from before a reload count, and what is known of servers. */
 static void test_limit_is_shared_by_generations(void **state)
 {
 	struct proxy before[2] = { { .config.name = (char *)"y", .limit = &limits[1] },
-				   { .config.name = (char *)"x", .limit = &limits[0] } };
+				   { .config.name = (char *)"x",
+				     .limit = &limits[0],
+				     .backend = (struct backend *)&limits[0] } };
 	struct proxy_limit own = { .refs = 2 };
-	struct proxy after = { .config.name = (char *)"x", .limit = &own };
+	struct proxy after = { .config.name = (char *)"x",
+			       .limit = &own,
+			       .backend = (struct backend *)&limits[1] };
 	struct proxy fresh = { .config.name = (char *)"z" };
 	struct proxy *old[] = { &before[0], &before[1] }, *new[] = { &fresh, &after };
 	struct generation older = { .proxies = old, .n_proxies = 2 };
@@ -1198,11 +1251,13 @@ static void test_limit_is_shared_by_generations(void **state)
 
 	(void)state;
 	limits[0].refs = 1;
-	generation_share_limits(&next, &older);
+	generation_share(&next, &older);
 	assert_ptr_equal(after.limit, &limits[0]);
 	assert_int_equal(limits[0].refs, 2);
 	assert_int_equal(own.refs, 1);
 	assert_null(fresh.limit);
+	assert_ptr_equal(shared[0], after.backend);
+	assert_ptr_equal(shared[1], before[1].backend);
 }
 
 #define ends(test) cmocka_unit_test_teardown(test, end_of_test)
@@ -1242,6 +1297,7 @@ int main(void)
 		ends(test_dropped_listener_that_comes_back),
 		ends(test_stop_while_a_dropped_one_is_served),
 		ends(test_last_eighth_is_for_the_others),
+		ends(test_proxy_that_holds_as_many_as_it_may),
 		ends(test_held_proxy_goes_on_when_its_connection_ends),
 		ends(test_who_has_the_most_is_named),
 		ends(test_one_proxy_may_have_all),

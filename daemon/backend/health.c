@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The health of a server: see health.h.
+ */
+#include "daemon/backend/health.h"
+
+void health_init(struct health *health)
+{
+	atomic_init(&health->state, HEALTH_UP);
+	atomic_init(&health->failures, 0);
+	atomic_init(&health->resets, 0);
+	pthread_mutex_init(&health->lock, NULL);
+}
+
+void health_clear(struct health *health)
+{
+	pthread_mutex_destroy(&health->lock);
+}
+
+/* The only place where the state changes.  Returns whether it does. */
+static bool enter(struct health *health, enum health_state state)
+{
+	if (health_state(health) == state)
+		return false;
+	atomic_store(&health->state, state);
+	if (state == HEALTH_UP) {
+		atomic_store(&health->failures, 0);
+		atomic_store(&health->resets, 0);
+	}
+	return true;
+}
+
+/* One more of those that are counted there. */
+static bool count(struct health *health, atomic_uint *counter)
+{
+	bool changed = false;
+
+	pthread_mutex_lock(&health->lock);
+	if (atomic_fetch_add(counter, 1) + 1 >= HEALTH_FAILURES)
+		changed = enter(health, HEALTH_DOWN);
+	pthread_mutex_unlock(&health->lock);
+	return changed;
+}
+
+bool health_note_failure(struct health *health)
+{
+	return count(health, &health->failures);
+}
+
+bool health_note_reset(struct health *health)
+{
+	return count(health, &health->resets);
+}
+
+bool health_note_silence(struct health *health)
+{
+	bool changed = false;
+
+	pthread_mutex_lock(&health->lock);
+	if (health_is_up(health))
+		changed = enter(health, HEALTH_SUSPECT);
+	pthread_mutex_unlock(&health->lock);
+	return changed;
+}
+
+bool health_note_answer(struct health *health)
+{
+	bool changed;
+
+	if (health_is_up(health) &&
+	    atomic_load_explicit(&health->failures, memory_order_relaxed) == 0)
+		return false;
+	pthread_mutex_lock(&health->lock);
+	atomic_store(&health->failures, 0);
+	changed = enter(health, HEALTH_UP);
+	pthread_mutex_unlock(&health->lock);
+	return changed;
+}
+
+void health_note_service(struct health *health)
+{
+	if (atomic_load_explicit(&health->resets, memory_order_relaxed) == 0)
+		return;
+	pthread_mutex_lock(&health->lock);
+	atomic_store(&health->resets, 0);
+	pthread_mutex_unlock(&health->lock);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a server is: see server.h.
+ */
+#include "daemon/backend/server.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum sfront_stream stream_of(enum sfront_kind kind)
+{
+	switch (kind) {
+	case SFRONT_UNIX:
+	case SFRONT_ABSTRACT:
+		return SFRONT_STREAM_UNIX;
+	case SFRONT_VSOCK:
+		return SFRONT_STREAM_VSOCK;
+	default:
+		return SFRONT_STREAM_TCP;
+	}
+}
+
+/* FNV-1a */
+uint64_t server_hash(const char *text, size_t length)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
+static struct server_state *state_new(void)
+{
+	struct server_state *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return NULL;
+	atomic_init(&state->refs, 1);
+	health_init(&state->health);
+	return state;
+}
+
+static void state_unref(struct server_state *state)
+{
+	if (!state || atomic_fetch_sub(&state->refs, 1) != 1)
+		return;
+	health_clear(&state->health);
+	free(state);
+}
+
+int server_init(struct server *server, const struct server_config *config,
+		const struct dial_options *dial, struct loop_guard *guard, struct sfront_error *err)
+{
+	pthread_mutex_init(&server->lock, NULL);
+	server_format(config, server->text, sizeof(server->text));
+	server->key = server_hash(server->text, strlen(server->text));
+	server->stream = stream_of(config->address.kind);
+	server->weight = config->weight;
+	server->is_backup = config->is_backup;
+	server->dial = *dial;
+	server->dial.mux_port = config->mux_port;
+	server->state = state_new();
+	if (!server->state) {
+		snprintf(err->message, sizeof(err->message), "out of memory");
+		return -ENOMEM;
+	}
+	atomic_store(&server->state->max, config->max > 0 ? (unsigned int)config->max : UINT_MAX);
+	server->resolver = resolver_new(&config->address, guard, err);
+	return server->resolver ? 0 : -errno;
+}
+
+void server_clear(struct server *server)
+{
+	resolver_unref(server->resolver);
+	state_unref(server->state);
+	pthread_mutex_destroy(&server->lock);
+}
+
+void server_share(struct server *server, const struct server *before)
+{
+	atomic_fetch_add(&before->state->refs, 1);
+	atomic_store(&before->state->max, atomic_load(&server->state->max));
+	state_unref(server->state);
+	server->state = before->state;
+}
+
+bool server_take(struct server *server)
+{
+	unsigned int active = server_active(server);
+
+	while (active < atomic_load_explicit(&server->state->max, memory_order_relaxed))
+		if (atomic_compare_exchange_weak(&server->state->active, &active, active + 1))
+			return true;
+	return false;
+}
+
+void server_give(struct server *server)
+{
+	atomic_fetch_sub(&server->state->active, 1);
+}
+
+void server_note_address(struct server *server, const struct sfront_sockaddr *addr)
+{
+	pthread_mutex_lock(&server->lock);
+	server->answered = *addr;
+	pthread_mutex_unlock(&server->lock);
+}
+
+unsigned int server_preferred(struct server *server, const struct address_list *list)
+{
+	unsigned int index = 0;
+
+	if (list->n == 1)
+		return 0;
+	pthread_mutex_lock(&server->lock);
+	if (server->answered.len > 0)
+		index = address_list_find(list, &server->answered);
+	pthread_mutex_unlock(&server->lock);
+	return index < list->n ? index : 0;
+}
