@@ -2,7 +2,7 @@
 /*
  * Listeners in general and over TCP: lib/listener.c, lib/socket.c, lib/kind/tcp.c.
  * Host names are answered by this file, so that there are some with several
- * addresses; accept4() fails when it is told to.
+ * addresses; accept4() and bind() fail when they are told to.
  */
 #include "sockets.h"
 
@@ -84,6 +84,18 @@ int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *restrict addr_len, int flags
 		return -1;
 	}
 	return (int)syscall(SYS_accept4, fd, addr, addr_len, flags);
+}
+
+static unsigned int bind_to_fail; /* the how manieth of those to come; 0: none */
+
+/* In the place of the C library's: one port is taken when it is told so. */
+int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
+{
+	if (bind_to_fail > 0 && --bind_to_fail == 0) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return (int)syscall(SYS_bind, fd, addr, len);
 }
 
 static bool has_ipv6(void)
@@ -224,6 +236,29 @@ static void test_name_of_several(void **state)
 	assert_true(serves(listener, 0));
 	assert_true(serves(listener, 1));
 	sfront_listener_close(listener);
+}
+
+/* The port that the kernel chose on the first address: both get another one. */
+static void test_port_that_is_taken_on_the_second(void **state)
+{
+	struct sfront_listener *listener;
+	char text[32];
+
+	(void)state;
+	bind_to_fail = 2;
+	listener = must_open("two.test:0", "");
+	assert_int_equal(sfront_listener_count(listener), 2);
+	assert_text(listener, 0, "127.0.0.1");
+	assert_text(listener, 1, "127.0.0.2");
+	assert_int_equal(port_at(listener, 0), port_at(listener, 1));
+	snprintf(text, sizeof(text), "two.test:%u", port_at(listener, 0));
+	sfront_listener_close(listener);
+
+	/* One that was asked for is that or none, and the first address is free again. */
+	bind_to_fail = 2;
+	assert_int_equal(try_open(text, "", &listener), -EADDRINUSE);
+	assert_contains(why.message, "127.0.0.2");
+	sfront_listener_close(must_open(text, ""));
 }
 
 static void test_name_partly_here(void **state)
@@ -598,6 +633,7 @@ int main(void)
 		counted(test_every_address),
 		counted(test_only_v6),
 		counted(test_name_of_several),
+		counted(test_port_that_is_taken_on_the_second),
 		counted(test_name_partly_here),
 		counted(test_refused),
 		counted(test_unprivileged),

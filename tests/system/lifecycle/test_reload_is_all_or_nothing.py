@@ -20,6 +20,7 @@ from support.proc import (
     free_address,
     free_port,
     listener_inodes,
+    listener_numbers,
     listening_sockets,
     state,
     wait_until,
@@ -487,6 +488,27 @@ def test_clients_of_a_drain_beside_a_reload_that_hangs_are_refused(stage):
     assert not os.path.exists(path)
     exchange(client, connection, seed=stage.seed)
     server.let_go()
+    client.close()
+    connection.close()
+    assert service.proxy.wait(10) == 0
+
+
+def test_drain_holds_no_listener_once_the_reload_lets_go(stage):
+    server, backend = NameServer(stage), stage.backend()
+    address, path = free_address(), stage.path("app.sock")
+    service = Service(stage, section(backend, address, path), sockets=2, handover=server.handover)
+    client, connection = stage.live_pair(backend, address)
+    numbers = listener_numbers(service.proxy.pid)
+    server.holding = True
+    service.write(section(backend, address, path, f"host.test:{free_port()}"))
+    service.proxy.signal(signal.SIGHUP)
+    wait_until(lambda: server.held, "the name is looked up")
+    service.proxy.signal(signal.SIGTERM)
+    service.proxy.wait_log("stopping")
+    assert set(numbers) <= set(descriptors(service.proxy.pid)), "the reload looks at them"
+    server.let_go()
+    wait_until(lambda: not set(numbers) & set(descriptors(service.proxy.pid)), "they are closed")
+    exchange(client, connection, seed=stage.seed)
     client.close()
     connection.close()
     assert service.proxy.wait(10) == 0

@@ -123,6 +123,22 @@ def test_a_reload_adds_and_removes(stage):
     assert [outcome(client, 5) for client in clients] == [(b"here", "end")] * 2
 
 
+def test_what_a_reload_drops_is_refused_before_the_manager_lets_go(stage):
+    """The copy that is kept listens too: nobody shall wait there for good."""
+    backend = stage.backend(speak_first(b"here"))
+    stays, goes = free_address(), [free_address(), stage.path("app.sock"), stage.name("app")]
+    unit = Unit(stage, section(backend, stays, *goes))
+    proxy = unit.start(4)
+    with unit.manager.deaf():
+        unit.write(section(backend, stays))
+        proxy.signal(signal.SIGHUP)
+        proxy.wait_log("reloaded")
+        for address in goes:
+            wait_until(lambda: refuses(address), f"{address} refuses clients")
+        assert len(unit.kept()) == 4
+        assert stage.visit(stays) == (b"here", "end")
+
+
 def test_options_that_changed(stage):
     """A socket that is taken back is made what the file says now."""
     backend = stage.backend(speak_first(b"here"))

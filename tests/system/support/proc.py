@@ -149,20 +149,28 @@ def borrow(pid, number):
     return socket.socket(fileno=ours)
 
 
-def listener_inodes(pid):
-    """The inode of every socket of the process that listens."""
-    found = set()
+def _listeners(pid):
+    """Descriptor number -> inode, of every socket of the process that listens."""
+    found = {}
     for number, target in descriptors(pid).items():
         if not target.startswith("socket:"):
             continue
         try:
             with borrow(pid, number) as sock:
                 if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    found.add(int(target[8:-1]))
+                    found[number] = int(target[8:-1])
         except OSError as error:
             if error.errno != errno.EBADF:  # it was closed meanwhile
                 raise
     return found
+
+
+def listener_inodes(pid):
+    return set(_listeners(pid).values())
+
+
+def listener_numbers(pid):
+    return sorted(_listeners(pid))
 
 
 def accepted_option(pid, client, option, level=socket.SOL_SOCKET):

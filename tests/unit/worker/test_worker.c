@@ -28,7 +28,7 @@ static struct proxy_limit limit;
 static struct proxy proxy;
 static struct dispatch dispatch;
 static struct message slot_free;
-static bool no_sessions, no_malloc;
+static bool no_sessions, no_malloc, owes_header;
 static unsigned int slots_told, freed, idle;
 
 static struct {
@@ -99,7 +99,7 @@ static int setup(void **state)
 	proxy = (struct proxy){ .refs = 1, .limit = &limit, .unused.deliver = proxy_unused };
 	dispatch = (struct dispatch){ .process = &process };
 	n_started = slots_told = freed = idle = 0;
-	no_sessions = no_malloc = false;
+	no_sessions = no_malloc = owes_header = false;
 	return 0;
 }
 
@@ -116,7 +116,8 @@ static int teardown(void **state)
 static int accept_one(void)
 {
 	int fds[2];
-	struct sfront_connection connection = { .read_stream = SFRONT_STREAM_UNIX };
+	struct sfront_connection connection = { .read_stream = SFRONT_STREAM_UNIX,
+						.header_due = owes_header };
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	connection.read_fd = connection.write_fd = fds[0];
@@ -298,6 +299,33 @@ static void test_their_slot_is_told(void **state)
 	close(fd);
 }
 
+/* Who owes a header has a place among those, too; who owes none gave it back on acceptance. */
+static void test_place_of_who_owes_a_header(void **state)
+{
+	(void)state;
+	proxy.config.accept_proxy_protocol.n = 1;
+	atomic_store(&limit.awaited.max, 1);
+	atomic_store(&process.awaited.max, 1);
+	no_sessions = true;
+	worker_cut(&workers[1]);
+	for (int i = 0; i < 2; i++) {
+		int fd;
+
+		owes_header = i == 0;
+		assert_true(process_await_header(&process, &proxy));
+		if (!owes_header) /* as the acceptor does */
+			process_settle_header(&process, &proxy);
+		no_sessions = false;
+		fd = send_to_second();
+		no_sessions = true;
+		assert_int_equal(connection_limit_used(&limit.awaited), owes_header);
+		simulated_deliver();
+		assert_int_equal(connection_limit_used(&limit.awaited), 0);
+		assert_int_equal(connection_limit_used(&process.awaited), 0);
+		close(fd);
+	}
+}
+
 /* "idle" is said once, when nothing is left and nothing more comes. */
 static void test_idle_when_the_last_one_is_gone(void **state)
 {
@@ -328,6 +356,7 @@ int main(void)
 		each(test_cut_while_they_wait),
 		each(test_turned_away_with_the_last_reference),
 		each(test_their_slot_is_told),
+		each(test_place_of_who_owes_a_header),
 		each(test_idle_when_the_last_one_is_gone),
 	};
 
