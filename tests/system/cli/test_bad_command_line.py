@@ -248,7 +248,7 @@ def test_help_fits_80_columns():
     said = " ".join(out.split())
     for text in (
         "--send-proxy-protocol no|v1|v2 tell the backend who the client is, by a header (default no)",
-        "--backend ADDRESS where the connections go (no default)",
+        "--backend ADDRESS where the connections go; may be repeated (no default)",
         "--drain-timeout TIME how long connections may last after a stop (default 30s)",
     ):
         assert text in said
