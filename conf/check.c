@@ -378,6 +378,30 @@ static void check_servers(const struct config *config, const struct proxy_config
 			"backend: each one is a backup, and none is there that it could stand in for");
 }
 
+/* ---- units ---- */
+
+/* All proxies of a unit say together when it is stopped. */
+static void check_unit(const struct config *config, size_t at, struct problems *problems)
+{
+	const struct proxy_config *proxy = &config->proxies[at];
+
+	if (!proxy->unit && proxy->unit_idle_ms != SFRONT_INFINITY_MS)
+		problem(problems, &proxy->unit_idle_place,
+			"backend-unit-idle: there is no backend-unit that could be stopped");
+	for (size_t i = 0; i < at && proxy->unit; i++) {
+		const struct proxy_config *other = &config->proxies[i];
+
+		if (!other->unit || strcmp(other->unit, proxy->unit) != 0 ||
+		    other->unit_idle_ms == proxy->unit_idle_ms)
+			continue;
+		problem(problems, &proxy->unit_place,
+			"backend-unit: [proxy %s] names %s too, with another backend-unit-idle: it "
+			"has to be the same in both",
+			other->name, proxy->unit);
+		return;
+	}
+}
+
 /* ---- the process ---- */
 
 /* Whether somebody else holds the socket, and keeps its clients when we are gone. */
@@ -443,5 +467,6 @@ void config_check(struct config *config, struct problems *problems)
 		for (size_t j = 0; j < proxy->n_listen; j++)
 			check_listen(config, proxy, &proxy->listen[j], problems);
 		check_servers(config, proxy, problems);
+		check_unit(config, i, problems);
 	}
 }

@@ -217,6 +217,7 @@ static void leave_server(const struct session *session)
 	if (has_moved(session))
 		health_note_service(&session->server->state->health);
 	backend_leave(session->proxy->backend, session->server);
+	backend_client_goes(session->proxy->backend);
 }
 
 /* ---- closing ---- */
