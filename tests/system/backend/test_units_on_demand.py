@@ -2,17 +2,13 @@
 """backend-unit: a unit is started for its first client and stopped when it has none; nobody is lost."""
 
 import os
-import signal
-import socket
-import threading
 import time
 
 import pytest
 
-from support.configuration import process
-from support.proc import holds_for, wait_until
+from support.proc import holds_for
 from support.proxy import run
-from support.stage import address_of, endpoint
+from support.stage import address_of
 from support.streams import round_trip
 from support.units import Units
 
