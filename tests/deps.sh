@@ -33,7 +33,7 @@ fi
 # The kernel is none of them: tests/vm/boot fetches one, which is not installed.
 vm=(
 	qemu-system-x86 kmod systemd iproute2 procps util-linux python3 socat
-	redis-server redis-tools openssh-server openssh-client
+	redis-server redis-tools openssh-server openssh-client dbus dbus-user-session polkitd
 )
 
 bench=(
