@@ -390,6 +390,8 @@ static const struct row rows[] = {
 	    KEY_PROXY, false, true }, parse_backend, 0 },
 	PROXY("balance", "POLICY", "which of several backends a client gets (default least-connections)",
 	      parse_balance, balance),
+	PROXY("resolve-each", "yes|no", "each address of a name is a server of its own (default no)",
+	      parse_switch, resolve_each),
 	PROXY("down-action", "none|close",
 	      "what becomes of the connections of a server that goes down (default none)",
 	      parse_down_action, closes_when_down),

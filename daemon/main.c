@@ -148,6 +148,7 @@ static int run(struct process *process, struct config *config, const char *file)
 	if (open_generation(process, config, file) < 0)
 		return status;
 	if (open_base(process) == 0) {
+		generation_start_probes(process->generation);
 		status = lifecycle_run(process);
 		generation_stop_probes(process->generation);
 		mailbox_close(&process->loop.mailbox);

@@ -29,6 +29,7 @@ struct backend {
 	bool has_max;              /* one of the servers has a limit */
 	struct balancer balancer;
 	backend_server_fails *tell;
+	void (*gone)(void *data);
 	void *tell_data;
 	size_t n;
 	struct server servers[];
@@ -59,6 +60,7 @@ static int init_servers(struct backend *backend, const struct proxy_config *conf
 	for (size_t i = 0; i < config->n_servers && r == 0; i++) {
 		r = server_init(&backend->servers[i], &config->servers[i], &dial, backend->guard,
 				err);
+		backend->servers[i].backend = backend;
 		backend->n++;
 		backend->has_max |= config->servers[i].max > 0;
 	}
@@ -110,6 +112,8 @@ void backend_unref(struct backend *backend)
 	if (backend->unit)
 		unit_remove_queue(backend->unit, &backend->queue);
 	unit_unref(backend->unit);
+	if (backend->gone)
+		backend->gone(backend->tell_data);
 	for (size_t i = 0; i < backend->n; i++)
 		server_clear(&backend->servers[i]);
 	balancer_clear(&backend->balancer);
@@ -340,9 +344,11 @@ void backend_leave(struct backend *backend, struct server *server)
 
 /* ---- what is known of a server ---- */
 
-void backend_on_failure(struct backend *backend, backend_server_fails *tell, void *data)
+void backend_on_failure(struct backend *backend, backend_server_fails *tell,
+			void (*gone)(void *data), void *data)
 {
 	backend->tell = tell;
+	backend->gone = gone;
 	backend->tell_data = data;
 }
 

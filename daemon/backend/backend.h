@@ -125,8 +125,13 @@ struct waitlist *backend_waitlist(const struct backend *backend);
 typedef void backend_server_fails(struct backend *backend, struct server *server, bool is_client,
 				  void *data);
 
-/* Before other threads know @backend.  NULL: nobody is told. */
-void backend_on_failure(struct backend *backend, backend_server_fails *tell, void *data);
+/*
+ * Before other threads know @backend.
+ *
+ * @gone: called when the backend is freed, by whichever thread
+ */
+void backend_on_failure(struct backend *backend, backend_server_fails *tell,
+			void (*gone)(void *data), void *data);
 
 /* Each says a change of state in the log, if there are several servers.  Any thread. */
 

@@ -401,6 +401,7 @@ static void succeed(struct candidate *candidate, const struct sfront_sockaddr *a
 {
 	struct attempt *attempt = candidate->attempt;
 	const struct outcome outcome = { .fd = fd, .error = -r, .server = candidate->server };
+	struct backend *backend = backend_ref(attempt->backend); /* until @done has its own */
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
 
@@ -410,6 +411,7 @@ static void succeed(struct candidate *candidate, const struct sfront_sockaddr *a
 	attempt->is_client = false;
 	attempt_end(attempt);
 	done(arg, &outcome);
+	backend_unref(backend);
 }
 
 /* The unit that has not come up; NULL: it is not for that. */

@@ -44,7 +44,10 @@ struct outcome {
 	 * only once; what it sent before can still be read.  Else 0.
 	 */
 	int error;
-	/* That of fd: for the receiver to leave, see backend_leave() and backend_client_goes(). */
+	/*
+	 * That of fd: for the receiver to leave, see backend_leave() and backend_client_goes(),
+	 * with its backend kept till then.
+	 */
 	struct server *server;
 	const char *reason; /* why it failed, in words; NULL on success */
 };

@@ -62,9 +62,9 @@ struct probe {
 
 struct prober {
 	struct loop *loop;
-	struct backend *backend; /* a reference */
+	struct backend *backend; /* borrowed until it is stopped */
 	atomic_bool is_stopped;
-	atomic_uint refs; /* whoever has made it, and messages that are on their way */
+	atomic_uint refs; /* whoever has made it, the backend, messages that are on their way */
 	size_t n;
 	struct probe probes[];
 };
@@ -201,10 +201,8 @@ static void look_after(struct probe *probe)
 
 static void prober_unref(struct prober *prober)
 {
-	if (atomic_fetch_sub(&prober->refs, 1) != 1)
-		return;
-	backend_unref(prober->backend);
-	free(prober);
+	if (atomic_fetch_sub(&prober->refs, 1) == 1)
+		free(prober);
 }
 
 static void wanted_delivered(struct message *message)
@@ -231,6 +229,12 @@ static void server_fails(struct backend *backend, struct server *server, bool is
 	mailbox_post(&prober->loop->mailbox, &probe->wanted);
 }
 
+/* Nobody has anything to tell any more.  Any thread. */
+static void backend_is_gone(void *data)
+{
+	prober_unref(data);
+}
+
 /* ---- its life ---- */
 
 struct prober *prober_new(struct loop *loop, struct backend *backend)
@@ -241,8 +245,8 @@ struct prober *prober_new(struct loop *loop, struct backend *backend)
 	if (!prober)
 		return NULL;
 	prober->loop = loop;
-	prober->backend = backend_ref(backend);
-	atomic_init(&prober->refs, 1);
+	prober->backend = backend;
+	atomic_init(&prober->refs, 2);
 	prober->n = n;
 	for (size_t i = 0; i < n; i++) {
 		prober->probes[i].prober = prober;
@@ -250,7 +254,7 @@ struct prober *prober_new(struct loop *loop, struct backend *backend)
 		prober->probes[i].wanted.deliver = wanted_delivered;
 		atomic_init(&prober->probes[i].listens, true);
 	}
-	backend_on_failure(backend, server_fails, prober);
+	backend_on_failure(backend, server_fails, backend_is_gone, prober);
 	return prober;
 }
 

@@ -14,7 +14,8 @@ struct prober;
 /*
  * Looks after the servers of @backend from now on.
  *
- * @loop: the main thread's, which may begin to run later
+ * @loop:    the main thread's, which may begin to run later
+ * @backend: borrowed until prober_stop()
  *
  * Returns NULL when out of memory.
  */

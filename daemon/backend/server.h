@@ -25,7 +25,10 @@ struct server_state {
 	struct health health;
 };
 
+struct backend;
+
 struct server {
+	struct backend *backend;     /* that it is one of */
 	char text[SERVER_TEXT_SIZE]; /* "127.0.0.1:80" */
 	uint64_t key;                /* a hash of that */
 	enum sfront_stream stream;   /* what a connection to it is */

@@ -377,6 +377,7 @@ static void go_over(struct generation *next)
 	/* The next one probes the servers that both have. */
 	generation_stop_probes(reload.process->generation);
 	generation_become_newest(next);
+	generation_start_probes(next);
 	acceptor->switched.deliver = switched;
 	acceptor_switch(acceptor, reload.roster);
 }

@@ -12,7 +12,6 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/loop_guard.h"
-#include "daemon/backend/probe.h"
 #include "daemon/base/log.h"
 
 static void listener_warned(void *data, const char *message)
@@ -150,8 +149,13 @@ void generation_give_back(struct generation *generation)
 void generation_stop_probes(struct generation *generation)
 {
 	for (size_t i = 0; generation->proxies && i < generation->n_proxies; i++)
-		if (generation->proxies[i]->prober)
-			prober_stop(generation->proxies[i]->prober);
+		proxy_stop_probes(generation->proxies[i]);
+}
+
+void generation_start_probes(struct generation *generation)
+{
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		proxy_start_probes(generation->proxies[i]);
 }
 
 void generation_free(struct generation *generation)
@@ -234,7 +238,5 @@ void generation_become_newest(struct generation *generation)
 			proxy->listeners[j]->newest = generation;
 			proxy->listeners[j]->options = proxy->config.options;
 		}
-		if (proxy->prober)
-			prober_start(proxy->prober);
 	}
 }

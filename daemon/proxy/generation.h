@@ -52,6 +52,9 @@ struct generation *generation_open(struct config *config, const char *file,
  */
 void generation_give_back(struct generation *generation);
 
+/* Begins to look after its servers: to probe them, to look up their names.  The loop is there. */
+void generation_start_probes(struct generation *generation);
+
 /* Ends the probes of its servers, for good: whoever frees the main thread's loop has to. */
 void generation_stop_probes(struct generation *generation);
 

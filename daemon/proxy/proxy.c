@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/backend/expansion.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/backend/probe.h"
 #include "daemon/backend/unit.h"
@@ -136,6 +137,8 @@ void proxy_share(struct proxy *proxy, const struct proxy *before)
 	limit_unref(proxy->limit);
 	proxy->limit = before->limit;
 	backend_share(proxy->backend, before->backend);
+	if (proxy->expansion && before->expansion)
+		expansion_share(proxy->expansion, before->expansion);
 }
 
 static int open_unit(struct proxy *proxy, struct sfront_error *err)
@@ -158,6 +161,11 @@ static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sf
 		return -errno;
 	if (open_unit(proxy, err) < 0)
 		return -ENOMEM;
+	if (proxy->config.resolve_each) {
+		proxy->expansion =
+			expansion_new(proxy->home, &proxy->config, guard, proxy->backend);
+		return proxy->expansion ? 0 : out_of_memory(err);
+	}
 	if (backend_n_servers(proxy->backend) == 1)
 		return 0;
 	proxy->prober = prober_new(proxy->home, proxy->backend);
@@ -188,6 +196,7 @@ static void proxy_free(struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->n_listeners; i++)
 		listener_unref(proxy->listeners[i]);
+	expansion_free(proxy->expansion);
 	prober_free(proxy->prober);
 	backend_unref(proxy->backend);
 	free(proxy->listeners);
@@ -242,6 +251,27 @@ struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct lo
 	}
 	*config = (struct proxy_config){ 0 };
 	return proxy;
+}
+
+struct backend *proxy_backend(const struct proxy *proxy)
+{
+	return proxy->expansion ? expansion_backend(proxy->expansion) : backend_ref(proxy->backend);
+}
+
+void proxy_start_probes(struct proxy *proxy)
+{
+	if (proxy->prober)
+		prober_start(proxy->prober);
+	if (proxy->expansion)
+		expansion_start(proxy->expansion);
+}
+
+void proxy_stop_probes(struct proxy *proxy)
+{
+	if (proxy->prober)
+		prober_stop(proxy->prober);
+	if (proxy->expansion)
+		expansion_stop(proxy->expansion);
 }
 
 struct proxy *proxy_ref(struct proxy *proxy)

@@ -18,6 +18,7 @@
 #include "daemon/proxy/listener.h"
 
 struct backend;
+struct expansion;
 struct source_table;
 struct loop;
 struct loop_guard;
@@ -45,8 +46,9 @@ struct proxy_limit {
 
 struct proxy {
 	struct proxy_config config; /* owned */
-	struct backend *backend;
-	struct prober *prober;       /* NULL: the backend has one server */
+	struct backend *backend;    /* as configured: see proxy_backend() */
+	struct prober *prober;      /* NULL: the backend has one server, or there is an expansion */
+	struct expansion *expansion; /* NULL: the servers are those that are configured */
 	struct listener **listeners; /* one for each listen line; a reference each */
 	size_t n_listeners;
 	struct proxy_socket *sockets; /* those of all lines */
@@ -94,6 +96,15 @@ void proxy_share(struct proxy *proxy, const struct proxy *before);
 
 /* Any thread. */
 struct proxy *proxy_ref(struct proxy *proxy);
+
+/* The backend for a client that comes now, a reference of the caller's.  Any thread. */
+struct backend *proxy_backend(const struct proxy *proxy);
+
+/* Begins to look after the servers; the main thread's loop is there. */
+void proxy_start_probes(struct proxy *proxy);
+
+/* Ends that, for good. */
+void proxy_stop_probes(struct proxy *proxy);
 
 /* Any thread but the main one, which frees it after the last one. */
 void proxy_unref(struct proxy *proxy);

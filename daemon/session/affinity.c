@@ -10,7 +10,6 @@
 #include <sockfront/address.h>
 
 #include "daemon/backend/backend.h"
-#include "daemon/proxy/proxy.h"
 #include "daemon/session/access_log.h"
 #include "daemon/session/state.h"
 
@@ -24,11 +23,11 @@ uint64_t affinity_of(const char *client)
 	return server_hash(client, colon ? (size_t)(colon - client) : strlen(client));
 }
 
-uint64_t affinity(const struct session *session)
+uint64_t affinity(const struct session *session, const struct backend *backend)
 {
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
 
-	if (!backend_wants_source(session->proxy->backend))
+	if (!backend_wants_source(backend))
 		return 0;
 	access_log_format_client(session->note, &session->client, client, sizeof(client));
 	return affinity_of(client);

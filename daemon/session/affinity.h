@@ -8,10 +8,11 @@
 
 #include <stdint.h>
 
+struct backend;
 struct session;
 
-/* 0 where the backend does not want to know. */
-uint64_t affinity(const struct session *session);
+/* 0 where @backend does not want to know. */
+uint64_t affinity(const struct session *session, const struct backend *backend);
 
 /* That of the client with this text; see sfront_connection_format(). */
 uint64_t affinity_of(const char *client);

@@ -207,17 +207,27 @@ static bool has_moved(const struct session *session)
 static void note_reset(const struct session *session)
 {
 	if (session->server && !has_moved(session))
-		backend_note_reset(session->proxy->backend, session->server);
+		backend_note_reset(session->server->backend, session->server);
+}
+
+static void take_server(struct session *session, struct server *server)
+{
+	session->server = server;
+	backend_ref(server->backend);
 }
 
 static void leave_server(const struct session *session)
 {
+	struct backend *backend;
+
 	if (!session->server)
 		return;
+	backend = session->server->backend;
 	if (has_moved(session))
 		health_note_service(&session->server->state->health);
-	backend_leave(session->proxy->backend, session->server);
-	backend_client_goes(session->proxy->backend);
+	backend_leave(backend, session->server);
+	backend_client_goes(backend);
+	backend_unref(backend);
 }
 
 /* ---- closing ---- */
@@ -500,7 +510,7 @@ static bool send_header(struct session *session)
 
 static void begin_relay(struct session *session, const struct outcome *outcome)
 {
-	session->server = outcome->server;
+	take_server(session, outcome->server);
 	endpoint_connected(&session->backend, outcome->fd, outcome->server->stream);
 	session->backend.broken = (uint8_t)outcome->error;
 	session_enter(session, SESSION_RELAYING);
@@ -520,14 +530,14 @@ static void backend_answered(void *arg, const struct outcome *outcome)
 		begin_relay(session, outcome);
 }
 
-/* Without memory for an attempt, the client waits until there is some. */
-static void connect_backend(struct session *session)
+/* Without memory for an attempt, the client waits until there is some.  May free the session. */
+static void connect_to(struct session *session, struct backend *backend)
 {
 	struct outcome outcome = { .fd = -1 };
 	int r = -ENOMEM;
 
 	if (header_prepare(session))
-		r = attempt_start(&session->host->loop, session->proxy->backend, affinity(session),
+		r = attempt_start(&session->host->loop, backend, affinity(session, backend),
 				  backend_answered, session, &session->attempt, &outcome);
 	if (r == 0) {
 		begin_relay(session, &outcome);
@@ -536,6 +546,14 @@ static void connect_backend(struct session *session)
 	if (r != -EINPROGRESS)
 		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
 	session_watch(session);
+}
+
+static void connect_backend(struct session *session)
+{
+	struct backend *backend = proxy_backend(session->proxy);
+
+	connect_to(session, backend);
+	backend_unref(backend);
 }
 
 /* Looks whether the client's header has come.  May free the session. */

@@ -64,7 +64,7 @@ struct session_timing {
 struct session {
 	struct session_host *host;
 	struct proxy *proxy;    /* a reference */
-	struct server *server;  /* the proxy's; counted there; NULL: none has answered */
+	struct server *server;  /* counted there, its backend kept; NULL: none has answered */
 	struct endpoint client; /* the backend stands behind it: see end_peer() */
 	struct endpoint backend;
 	union {

@@ -197,6 +197,7 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "max-connections", proxy->max_connections, KEY_PROXY },
 		{ "max-held", proxy->max_held, KEY_PROXY },
 		{ "balance", proxy->balance, KEY_PROXY },
+		{ "resolve-each", proxy->resolve_each, KEY_PROXY },
 		{ "down-action", proxy->closes_when_down, KEY_PROXY },
 		{ "backend-unit", proxy->unit != NULL, KEY_PROXY },
 		{ "backend-unit-idle", proxy->unit_idle_ms, KEY_PROXY },

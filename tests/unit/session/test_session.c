@@ -38,6 +38,7 @@ static struct {
 	struct server_state server_state;
 	bool is_backend_closed;
 	unsigned int n_started, n_not_held;
+	int n_refs;                                         /* to the backend */
 	unsigned int n_connected, n_left, n_gone, n_resets; /* of its connections */
 	struct session *session;                            /* NULL once it is closed */
 	char done[8192];                                    /* what it has done, in words */
@@ -123,6 +124,28 @@ bool __wrap_backend_wants_source(const struct backend *backend)
 {
 	(void)backend;
 	return false;
+}
+
+struct backend *__wrap_proxy_backend(const struct proxy *proxy);
+struct backend *__wrap_proxy_backend(const struct proxy *proxy)
+{
+	assert_ptr_equal(proxy, &rig.proxy);
+	rig.n_refs++;
+	return NULL;
+}
+
+struct backend *__wrap_backend_ref(struct backend *backend);
+struct backend *__wrap_backend_ref(struct backend *backend)
+{
+	rig.n_refs++;
+	return backend;
+}
+
+void __wrap_backend_unref(struct backend *backend);
+void __wrap_backend_unref(struct backend *backend)
+{
+	(void)backend;
+	rig.n_refs--;
 }
 
 void __wrap_backend_leave(struct backend *backend, struct server *server);
@@ -425,6 +448,7 @@ static int tear_down(void **state)
 		session_cut(rig.session);
 	assert_int_equal(rig.n_left, rig.n_connected);
 	assert_int_equal(rig.n_not_held, rig.n_started);
+	assert_int_equal(rig.n_refs, 0);
 	health_clear(&rig.server_state.health);
 	session_host_clear(&rig.host);
 	for (size_t i = 0; i < SIMULATED_EVENTS; i++)
