@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from support.backend import echo
 from support.proc import holds_for
 from support.proxy import run
 from support.stage import address_of
@@ -204,6 +205,24 @@ def test_several_proxies_of_one_unit(stage, units):
     second.close()
     units.wait(f"inactive {WIKI}")
     assert units.count(f"StartUnit {WIKI}") == 1
+
+
+@pytest.mark.parametrize("option", [[], ["--resolve-each"]])
+def test_with_other_kinds_of_backend(stage, units, option):
+    """Several servers, and those that a name leads to: all wait for the unit, and count for it."""
+    units.add(WIKI, start_ms=800)
+    names = [f"localhost:{stage.backend(echo).address.rpartition(':')[2]}" for _ in range(2)]
+    proxy = units.proxy(f"--backend-unit={WIKI}", "--backend-unit-idle=500ms", *option, "--listen=127.0.0.1:0",
+                        *(f"--backend={name}" for name in names))
+    for times in (1, 2):
+        with stage.connect(proxy.listening[0]) as client:
+            began = time.monotonic()
+            round_trip(client)
+            assert time.monotonic() - began > 0.6
+            time.sleep(1)
+            assert units.count(f"StopUnit {WIKI}") == times - 1
+            round_trip(client)
+        units.wait(f"inactive {WIKI}", times)
 
 
 def test_a_bus_that_vanishes(stage, units):
