@@ -92,7 +92,8 @@ static void close_bus(void)
 	manager.bus = sd_bus_unref(manager.bus);
 }
 
-static void begin_pause(void)
+/* False: out of memory. */
+static bool begin_pause(void)
 {
 	struct timeval tv;
 
@@ -103,7 +104,7 @@ static void begin_pause(void)
 		manager.pause_ms = PAUSE_MAX_MS;
 	tv = timeval_from_ms(manager.pause_ms);
 	event_assign(&manager.event, manager.base, -1, 0, pause_is_over, NULL);
-	event_add(&manager.event, &tv);
+	return event_add(&manager.event, &tv) == 0;
 }
 
 /* The only place where the state changes. */
@@ -116,8 +117,8 @@ static void enter(enum bus_state state)
 		event_del(&manager.event);
 	}
 	manager.state = state;
-	if (state == BUS_PAUSING)
-		begin_pause();
+	if (state == BUS_PAUSING && !begin_pause())
+		manager.state = BUS_CLOSED; /* until it is needed again */
 	else if (state == BUS_OPEN)
 		manager.pause_ms = 0;
 }
@@ -153,7 +154,8 @@ static void arm(void)
 		     NULL);
 	/* Rounded up, so that it is due by then. */
 	tv = timeval_from_ms(due_us > now_us ? (due_us - now_us) / 1000 + 1 : 0);
-	(void)event_add(&manager.event, due_us == UINT64_MAX ? NULL : &tv);
+	if (event_add(&manager.event, due_us == UINT64_MAX ? NULL : &tv) < 0)
+		lose(ENOMEM);
 }
 
 /* After something was asked, outside of an answer. */

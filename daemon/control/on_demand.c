@@ -26,6 +26,9 @@
 /* While a unit changes, it is looked at this often, should a signal be lost. */
 #define LOOK_MS 5000
 
+/* The timer is always set, so that to set it anew takes no memory, and cannot fail. */
+#define REST_MS 3600000
+
 /* What is due is looked at this much later, and again. */
 #define TICK_MS 20
 
@@ -64,7 +67,7 @@ static struct {
 
 static void set_timer(struct demand *demand, uint64_t ms)
 {
-	struct timeval tv = timeval_from_ms(ms);
+	struct timeval tv = timeval_from_ms(ms < REST_MS ? ms : REST_MS);
 
 	(void)event_add(&demand->timer, &tv);
 }
@@ -89,7 +92,7 @@ static void set_timer_of_state(struct demand *demand, enum unit_state state)
 {
 	switch (state) {
 	case UNIT_STOPPED:
-		event_del(&demand->timer);
+		set_timer(demand, REST_MS);
 		break;
 	case UNIT_LOOKING:
 	case UNIT_STARTING:
@@ -100,7 +103,7 @@ static void set_timer_of_state(struct demand *demand, enum unit_state state)
 		if (has_to_be_stopped(demand) && on_demand.may_stop)
 			set_timer(demand, idle_time_left(demand) + TICK_MS);
 		else
-			event_del(&demand->timer);
+			set_timer(demand, REST_MS);
 		break;
 	case UNIT_FAILED:
 		set_timer(demand, demand->pause_ms);
@@ -385,8 +388,8 @@ static void look_if_due(struct demand *demand)
 	uint64_t left = idle_time_left(demand);
 
 	if (!has_to_be_stopped(demand) || !on_demand.may_stop)
-		return;
-	if (left > 0)
+		set_timer(demand, REST_MS);
+	else if (left > 0)
 		set_timer(demand, left);
 	else if (!manager_is_open())
 		set_timer(demand, LOOK_MS);
@@ -402,6 +405,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (unit_state(demand->unit)) {
 	case UNIT_STOPPED:
+		set_timer(demand, REST_MS);
 		break;
 	case UNIT_LOOKING:
 	case UNIT_STARTING:
@@ -434,27 +438,34 @@ static struct demand *find(const struct unit *unit)
 	return demand;
 }
 
-/* One that is there, or a new one; NULL: out of memory. */
-static struct demand *find_or_add(struct unit *unit)
+static struct demand *demand_new(struct unit *unit)
 {
-	struct demand *demand = find(unit);
+	struct demand *demand = calloc(1, sizeof(*demand));
+	const struct timeval rest = timeval_from_ms(REST_MS);
 
-	if (demand)
-		return demand;
-	demand = calloc(1, sizeof(*demand));
 	if (!demand)
 		return NULL;
-	demand->manager = manager_unit_new(unit_name(unit), demand);
+	event_assign(&demand->timer, on_demand.base, -1, 0, timer_fired, demand);
+	if (event_add(&demand->timer, &rest) == 0)
+		demand->manager = manager_unit_new(unit_name(unit), demand);
 	if (!demand->manager) {
+		event_del(&demand->timer);
 		free(demand);
 		return NULL;
 	}
 	demand->unit = unit_ref(unit);
 	demand->idle_ms = SFRONT_INFINITY_MS;
 	demand->is_answered = true;
-	event_assign(&demand->timer, on_demand.base, -1, 0, timer_fired, demand);
 	TAILQ_INSERT_TAIL(&on_demand.demands, demand, link);
 	return demand;
+}
+
+/* One that is there, or a new one; NULL: out of memory. */
+static struct demand *find_or_add(struct unit *unit)
+{
+	struct demand *demand = find(unit);
+
+	return demand ? demand : demand_new(unit);
 }
 
 static void wanted(struct unit *unit)

@@ -51,6 +51,8 @@ static void done(void *arg, const struct outcome *outcome)
 
 	client->attempt = NULL;
 	client->server = outcome->server;
+	if (client->server)
+		backend_ref(client->server->backend);
 	snprintf(client->reason, sizeof(client->reason), "%s",
 		 outcome->reason ? outcome->reason : "");
 }
@@ -75,8 +77,11 @@ static void go(size_t index)
 
 	attempt_cancel(client->attempt);
 	if (client->server) {
-		backend_leave(backend, client->server);
-		backend_client_goes(backend);
+		struct backend *its = client->server->backend;
+
+		backend_leave(its, client->server);
+		backend_client_goes(its);
+		backend_unref(its);
 	}
 	*client = (struct client){ 0 };
 	simulated_deliver();
