@@ -408,6 +408,30 @@ static void check_servers(const struct listen_index *index, const struct proxy_c
 			"backend: each one is a backup, and none is there that it could stand in for");
 }
 
+/* ---- units ---- */
+
+/* All proxies of a unit say together when it is stopped. */
+static void check_unit(const struct config *config, size_t at, struct problems *problems)
+{
+	const struct proxy_config *proxy = &config->proxies[at];
+
+	if (!proxy->unit && proxy->unit_idle_ms != SFRONT_INFINITY_MS)
+		problem(problems, &proxy->unit_idle_place,
+			"backend-unit-idle: there is no backend-unit that could be stopped");
+	for (size_t i = 0; i < at && proxy->unit; i++) {
+		const struct proxy_config *other = &config->proxies[i];
+
+		if (!other->unit || strcmp(other->unit, proxy->unit) != 0 ||
+		    other->unit_idle_ms == proxy->unit_idle_ms)
+			continue;
+		problem(problems, &proxy->unit_place,
+			"backend-unit: [proxy %s] names %s too, with another backend-unit-idle: it "
+			"has to be the same in both",
+			other->name, proxy->unit);
+		return;
+	}
+}
+
 /* ---- the process ---- */
 
 /* Whether somebody else holds the socket, and keeps its clients when we are gone. */
@@ -487,6 +511,7 @@ void config_check(struct config *config, struct problems *problems)
 			check_listen(config, &index, proxy, &proxy->listen[j], problems);
 		check_servers(&index, proxy, problems);
 		check_backend_source(proxy, problems);
+		check_unit(config, i, problems);
 	}
 	listen_index_clear(&index);
 }

@@ -45,6 +45,9 @@ struct listen_config {
 	struct place place;
 };
 
+/* Of a systemd unit; with the terminating 0. */
+#define UNIT_NAME_SIZE 256
+
 /* A section [proxy NAME], or the command line. */
 struct proxy_config {
 	char *name; /* owned */
@@ -56,6 +59,10 @@ struct proxy_config {
 	size_t n_servers;
 	bool backend_given; /* as listen_given */
 	enum balance balance;
+	char *unit; /* owned: "wiki.service", started for the first client; NULL: none */
+	struct place unit_place;
+	uint64_t unit_idle_ms; /* until it is stopped; SFRONT_INFINITY_MS: never */
+	struct place unit_idle_place;
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */

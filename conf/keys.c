@@ -304,6 +304,51 @@ static int parse_down_action(const struct value *value, struct sfront_error *err
 	return 0;
 }
 
+static const char *what_is_wrong_with_unit(const char *name)
+{
+	const char *suffix = strrchr(name, '.'), *at = strchr(name, '@');
+
+	if (!suffix || strcmp(suffix, ".service") != 0)
+		return "only a .service unit can be started for clients, such as wiki.service";
+	if (name == suffix || at == name || strlen(name) >= UNIT_NAME_SIZE)
+		return "a name has 1 to 255 characters";
+	if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			      ":-_.\\@")] != '\0')
+		return "a name is made of letters, digits and : - _ . \\ @ alone";
+	if (at && at + 1 == suffix)
+		return "a template has no process: name an instance, such as wiki@main.service";
+	return NULL;
+}
+
+/* Takes the whole proxy for its field. */
+static int parse_unit(const struct value *value, struct sfront_error *err)
+{
+	struct proxy_config *proxy = value->field;
+	const char *wrong = what_is_wrong_with_unit(value->text);
+	char *copy;
+
+	if (wrong)
+		return refuse(err, -EINVAL, "\"%s\" is no name of a service unit: %s", value->text,
+			      wrong);
+	copy = strdup(value->text);
+	if (!copy)
+		return refuse(err, -ENOMEM, "out of memory");
+	free(proxy->unit);
+	proxy->unit = copy;
+	proxy->unit_place = *value->place;
+	return 0;
+}
+
+static int parse_unit_idle(const struct value *value, struct sfront_error *err)
+{
+	struct proxy_config *proxy = value->field;
+	struct value time = *value;
+
+	proxy->unit_idle_place = *value->place;
+	time.field = &proxy->unit_idle_ms;
+	return parse_duration(&time, err);
+}
+
 /* The library puts the name in front; here it is the caller who does, for every key alike. */
 static int parse_option(const struct value *value, struct sfront_error *err)
 {
@@ -358,6 +403,12 @@ static const struct row rows[] = {
 	PROXY("down-action", "none|close",
 	      "what becomes of the connections of a server that goes down (default none)",
 	      parse_down_action, closes_when_down),
+	{ { "backend-unit", "backend-unit", "NAME.service",
+	    "have systemd start this unit for the first client (default: none)",
+	    KEY_PROXY, false, false }, parse_unit, 0 },
+	{ { "backend-unit-idle", "backend-unit-idle", "TIME",
+	    "stop it after so long without a connection (default infinity)",
+	    KEY_PROXY, false, false }, parse_unit_idle, 0 },
 	{ { "allow", "allow", "SOURCE...", "who may connect; may be repeated (default: everybody)",
 	    KEY_PROXY, false, true }, parse_allow, offsetof(struct proxy_config, access) },
 	{ { "deny", "deny", "SOURCE...", "who may not; the first rule that matches decides (default: nobody)",

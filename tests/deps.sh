@@ -22,7 +22,7 @@ check=(
 	gdb socat strace iproute2 netbase procps
 	musl-tools libglib2.0-dev pkg-config
 	redis-server redis-tools postgresql nginx-light haproxy openssh-server openssh-client
-	varnish dovecot-imapd
+	varnish dovecot-imapd dbus
 )
 
 # For a build of 32 bits; other machines have none beside their own.
@@ -33,7 +33,7 @@ fi
 # The kernel is none of them: tests/vm/boot fetches one, which is not installed.
 vm=(
 	qemu-system-x86 kmod systemd iproute2 procps util-linux python3 socat
-	redis-server redis-tools openssh-server openssh-client
+	redis-server redis-tools openssh-server openssh-client dbus dbus-user-session polkitd
 )
 
 bench=(

@@ -14,6 +14,7 @@
 #include "daemon/backend/balance.h"
 #include "daemon/backend/dial_source.h"
 #include "daemon/backend/down_watch.h"
+#include "daemon/backend/unit.h"
 #include "daemon/base/log.h"
 
 struct backend {
@@ -25,6 +26,8 @@ struct backend {
 	struct log_limit silence;   /* of what the log hears of that */
 	atomic_bool is_silent;      /* the log has heard that nobody answers */
 	struct waitlist *waitlist;  /* a reference */
+	struct unit *unit;          /* a reference; NULL: there is none */
+	struct unit_queue queue;    /* while there is a unit */
 	bool has_max;               /* one of the servers has a limit */
 	struct balancer balancer;
 	backend_server_fails *tell;
@@ -120,6 +123,9 @@ void backend_unref(struct backend *backend)
 {
 	if (!backend || atomic_fetch_sub(&backend->refs, 1) != 1)
 		return;
+	if (backend->unit)
+		unit_remove_queue(backend->unit, &backend->queue);
+	unit_unref(backend->unit);
 	if (backend->gone)
 		backend->gone(backend->tell_data);
 	for (size_t i = 0; i < backend->n; i++)
@@ -129,6 +135,17 @@ void backend_unref(struct backend *backend)
 	loop_guard_unref(backend->guard);
 	dial_source_free(backend->source);
 	free(backend);
+}
+
+void backend_set_unit(struct backend *backend, struct unit *unit)
+{
+	backend->unit = unit;
+	unit_add_queue(unit, &backend->queue, backend->waitlist);
+}
+
+struct unit *backend_unit(const struct backend *backend)
+{
+	return backend->unit;
 }
 
 static const struct server *find_server(const struct backend *backend, const struct server *like)
@@ -146,6 +163,10 @@ void backend_share(struct backend *backend, const struct backend *before)
 
 		if (same)
 			server_share(&backend->servers[i], same);
+	}
+	if (backend->unit) {
+		unit_remove_queue(backend->unit, &backend->queue);
+		unit_add_queue(backend->unit, &backend->queue, before->waitlist);
 	}
 	waitlist_ref(before->waitlist);
 	waitlist_unref(backend->waitlist);
@@ -190,6 +211,20 @@ struct waitlist *backend_waitlist(const struct backend *backend)
 }
 
 /* ---- which server a client gets ---- */
+
+bool backend_client_comes(struct backend *backend)
+{
+	if (!backend->unit)
+		return true;
+	unit_client_comes(backend->unit);
+	return unit_is_up_for_client(backend->unit);
+}
+
+void backend_client_goes(struct backend *backend)
+{
+	if (backend->unit)
+		unit_client_goes(backend->unit);
+}
 
 bool backend_wants_source(const struct backend *backend)
 {
@@ -302,6 +337,8 @@ bool backend_has_room(struct backend *backend)
 {
 	bool may[SERVERS_MAX], full;
 
+	if (backend->unit && !unit_is_up(backend->unit))
+		return false;
 	return mark_best(backend, NULL, may, &full);
 }
 

@@ -25,6 +25,7 @@ struct backend_settings {
 };
 
 struct backend;
+struct unit;
 
 /*
  * @config: read, not kept
@@ -45,6 +46,17 @@ void backend_unref(struct backend *backend);
  */
 void backend_share(struct backend *backend, const struct backend *before);
 
+/*
+ * The systemd unit that has to be up before any client gets a server.  Before other threads
+ * know @backend.
+ *
+ * @unit: a reference, taken
+ */
+void backend_set_unit(struct backend *backend, struct unit *unit);
+
+/* Borrowed; NULL: there is none. */
+struct unit *backend_unit(const struct backend *backend);
+
 /* "127.0.0.1:80"; "127.0.0.1:80 and 2 more" */
 const char *backend_text(const struct backend *backend);
 
@@ -61,6 +73,13 @@ size_t backend_n_servers(const struct backend *backend);
 struct server *backend_server(struct backend *backend, size_t index);
 
 /* ---- which server a client gets ---- */
+
+/*
+ * A client has come, and needs the backend until backend_client_goes().  False: its unit is not
+ * up, and it has to wait for that; the main thread hears of it.  Any thread.
+ */
+bool backend_client_comes(struct backend *backend);
+void backend_client_goes(struct backend *backend);
 
 /* Whether backend_choose() wants to know who the client is. */
 bool backend_wants_source(const struct backend *backend);
@@ -85,7 +104,7 @@ struct visited {
 struct server *backend_choose(struct backend *backend, const struct visited *visited,
 			      uint64_t source, bool *ret_full);
 
-/* Whether backend_choose() would find one.  Any thread. */
+/* Whether the unit is up, and backend_choose() would find one.  Any thread. */
 bool backend_has_room(struct backend *backend);
 
 /* Whether any server is up, with room or without. */
@@ -97,7 +116,7 @@ bool backend_has_queue(const struct backend *backend);
 /* A connection that was counted has ended, or never came about.  Any thread. */
 void backend_leave(struct backend *backend, struct server *server);
 
-/* Those who wait for room. */
+/* Those who wait for room, or for the unit. */
 struct waitlist *backend_waitlist(const struct backend *backend);
 
 /* ---- what is known of a server ---- */

@@ -18,6 +18,7 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/mux.h"
+#include "daemon/backend/unit.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/loop.h"
 
@@ -86,13 +87,15 @@ struct attempt {
 	unsigned int backoff_ms;
 	struct handshake *handshakes; /* under way, the newest first */
 	unsigned int n_handshakes;
-	bool is_probe;       /* of its one candidate */
-	bool worth_retrying; /* one of this round's failures may pass */
-	bool unresolved;     /* the last failure was the name's */
-	bool is_full;        /* what was missing was room */
-	bool is_told;        /* waiter.message is on its way */
-	bool is_awake;       /* it has come: there is room for this one */
-	int error;           /* the last failure, a positive errno; 0: none yet */
+	bool is_probe;              /* of its one candidate */
+	bool is_client;             /* which the backend counts: see backend_client_comes() */
+	bool worth_retrying;        /* one of this round's failures may pass */
+	bool unresolved;            /* the last failure was the name's */
+	bool is_full;               /* what was missing was room */
+	bool is_told;               /* waiter.message is on its way */
+	bool is_awake;              /* it has come: there is room for this one */
+	int error;                  /* the last failure, a positive errno; 0: none yet */
+	unsigned int unit_failures; /* of the unit, before this attempt */
 	struct waiter waiter;
 	struct candidate *chosen; /* already, for the round to come; NULL: none */
 	size_t n;
@@ -375,6 +378,9 @@ static bool hush(struct attempt *attempt)
 static void attempt_end(struct attempt *attempt)
 {
 	enter(attempt, CONNECT_ENDED, NEVER);
+	if (attempt->is_client)
+		backend_client_goes(attempt->backend);
+	attempt->is_client = false;
 	if (hush(attempt))
 		attempt_free(attempt);
 }
@@ -402,18 +408,48 @@ static void succeed(struct candidate *candidate, const struct sfront_sockaddr *a
 	backend_note_answer(attempt->backend, candidate->server,
 			    candidate->list->n > 1 ? addr : NULL);
 	candidate->is_counted = false; /* the receiver's from now on */
+	attempt->is_client = false;
 	attempt_end(attempt);
 	done(arg, &outcome);
 	backend_unref(backend);
 }
 
+/* The unit that has not come up; NULL: it is not for that. */
+static struct unit *missing_unit(const struct attempt *attempt)
+{
+	struct unit *unit = attempt->is_probe ? NULL : backend_unit(attempt->backend);
+
+	return unit && !unit_is_up(unit) ? unit : NULL;
+}
+
+/* Whether the unit has failed since the attempt began, or will not be tried within its time. */
+static bool has_unit_failed(const struct attempt *attempt)
+{
+	struct unit *unit = missing_unit(attempt);
+
+	return unit && (unit_failures(unit) != attempt->unit_failures ||
+			unit_is_hopeless_until(unit, attempt->deadline_ms));
+}
+
+static void format_unit(const struct attempt *attempt, struct unit *unit, char *buf, size_t size)
+{
+	if (has_unit_failed(attempt))
+		unit_format_failure(unit, buf, size);
+	else
+		snprintf(buf, size, "unit %s was not up within connect-timeout", unit_name(unit));
+}
+
 static void give_up(struct attempt *attempt)
 {
+	bool is_unit = attempt->state == CONNECT_QUEUED || has_unit_failed(attempt);
+	struct unit *unit = is_unit ? missing_unit(attempt) : NULL;
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
-	char reason[200];
+	char reason[UNIT_NAME_SIZE + UNIT_REASON_SIZE + 64];
 
-	if (attempt->is_full)
+	if (unit)
+		format_unit(attempt, unit, reason, sizeof(reason));
+	else if (attempt->is_full)
 		snprintf(reason, sizeof(reason), "every server is full");
 	else if (attempt->error == 0)
 		snprintf(reason, sizeof(reason), "connect timeout");
@@ -478,7 +514,9 @@ static void wait_for_room(struct attempt *attempt)
 /* Nothing is left to be tried, and nothing under way. */
 static void round_over(struct attempt *attempt)
 {
-	if (attempt->is_full && !any_failed(attempt))
+	if (has_unit_failed(attempt))
+		give_up(attempt);
+	else if (attempt->is_full && !any_failed(attempt))
 		wait_for_room(attempt);
 	else
 		wait_and_retry(attempt);
@@ -591,13 +629,15 @@ static struct candidate *candidate_of(struct attempt *attempt, const struct serv
 static struct candidate *choose_server(struct attempt *attempt)
 {
 	struct candidate *candidate = attempt->chosen;
+	struct unit *unit = backend_unit(attempt->backend);
 	struct visited visited;
 	struct server *server;
 
 	attempt->chosen = NULL;
 	if (candidate || attempt->is_probe)
 		return candidate;
-	if (!attempt->is_awake && backend_has_queue(attempt->backend)) {
+	if ((unit && !unit_is_up_for_client(unit)) ||
+	    (!attempt->is_awake && backend_has_queue(attempt->backend))) {
 		attempt->is_full = true;
 		return NULL;
 	}
@@ -841,7 +881,9 @@ static void addresses_arrived(struct message *message)
 
 static bool has_room(void *data)
 {
-	return backend_has_room(((struct attempt *)data)->backend);
+	const struct attempt *attempt = data;
+
+	return backend_has_room(attempt->backend) || has_unit_failed(attempt);
 }
 
 static void room_found(struct message *message)
@@ -1019,10 +1061,10 @@ int attempt_start(struct loop *loop, struct backend *backend, const struct attem
 		  attempt_done *done, void *arg, struct attempt **ret_attempt,
 		  struct outcome *ret_outcome)
 {
-	bool is_full = false;
-	struct server *server = backend_has_queue(backend)
-					? NULL
-					: backend_choose(backend, NULL, client->source, &is_full);
+	unsigned int failures = backend_unit(backend) ? unit_failures(backend_unit(backend)) : 0;
+	bool is_full = false, may_go = backend_client_comes(backend) && !backend_has_queue(backend);
+	struct server *server =
+		may_go ? backend_choose(backend, NULL, client->source, &is_full) : NULL;
 	struct address_list *list = server ? resolver_literal(server->resolver) : NULL;
 	struct attempt *attempt;
 	int fd = -1, r = -EINPROGRESS;
@@ -1041,8 +1083,11 @@ int attempt_start(struct loop *loop, struct backend *backend, const struct attem
 			close(fd);
 		if (server)
 			backend_leave(backend, server);
+		backend_client_goes(backend);
 		return -ENOMEM;
 	}
+	attempt->is_client = true;
+	attempt->unit_failures = failures;
 	attempt->client = *client;
 	if (server)
 		await(attempt, server, fd, r);

@@ -19,10 +19,11 @@ struct server;
  *	WAITING ----------------------> RESOLVING ----------> TRYING -------------> ENDED
  *	   ^   |                            |                   |
  *	   |   | every server   no answer   |     all failed    |
- *	   |   | is full    <---------------+-------------------'
- *	   |   v            10 ms, doubling to 1 s
+ *	   |   | is full, or <--------------+-------------------'
+ *	   |   | the unit     10 ms, doubling to 1 s
+ *	   |   v is not up
  *	   '-- QUEUED
- *	    there is room
+ *	    there is room, the unit is up, or has failed, which ends it
  *
  * It begins with a pause of no length, or, with a literal address that did not answer at
  * once, by TRYING that.  connect-timeout, a failure that is not worth trying again, and
@@ -30,7 +31,7 @@ struct server;
  */
 enum connect_state {
 	CONNECT_WAITING,   /* for the next round */
-	CONNECT_QUEUED,    /* for room at a server */
+	CONNECT_QUEUED,    /* for room at a server, or for the unit of the backend */
 	CONNECT_RESOLVING, /* for the addresses of the servers that were begun with */
 	CONNECT_TRYING,    /* one or several addresses are being connected to */
 	CONNECT_ENDED,     /* but the answer to a question is on its way, and frees it */
@@ -44,8 +45,10 @@ struct outcome {
 	 * only once; what it sent before can still be read.  Else 0.
 	 */
 	int error;
-	/* That of fd: for the receiver to leave, see backend_leave(), with its backend kept till
-	 * then */
+	/*
+	 * That of fd: for the receiver to leave, see backend_leave() and backend_client_goes(),
+	 * with its backend kept till then.
+	 */
 	struct server *server;
 	const char *reason; /* why it failed, in words; NULL on success */
 };

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "daemon/backend/backend.h"
 #include "daemon/backend/probe.h"
+#include "daemon/backend/unit.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
@@ -176,6 +177,8 @@ static struct backend *make(struct expansion *expansion, struct server_list *lis
 	backend = backend_new(&config, expansion->guard, &ignored);
 	if (!backend)
 		return NULL;
+	if (backend_unit(expansion->named))
+		backend_set_unit(backend, unit_ref(backend_unit(expansion->named)));
 	if (expansion->before)
 		backend_share(backend, expansion->before);
 	backend_share(backend, expansion->current);

@@ -17,6 +17,7 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
+#include "daemon/backend/unit.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/loop.h"
 
@@ -135,6 +136,14 @@ static void answered(void *arg, const struct outcome *outcome)
 		wait_for_clients(probe);
 }
 
+/* Where nothing is meant to run, there is nobody to ask. */
+static bool is_unit_up(const struct prober *prober)
+{
+	struct unit *unit = backend_unit(prober->backend);
+
+	return !unit || unit_is_up(unit);
+}
+
 /* @pause_ms: after this one */
 static void ask(struct probe *probe, uint64_t pause_ms)
 {
@@ -144,8 +153,9 @@ static void ask(struct probe *probe, uint64_t pause_ms)
 	probe->begun_ms = clock_ms();
 	probe->pause_ms = pause_ms < QUIET_MS ? pause_ms : QUIET_MS;
 	atomic_store(&probe->has_come, false);
-	probe->attempt = attempt_probe(prober->loop, prober->backend, probe->server, PATIENCE_MS,
-				       answered, probe);
+	if (is_unit_up(prober))
+		probe->attempt = attempt_probe(prober->loop, prober->backend, probe->server,
+					       PATIENCE_MS, answered, probe);
 	if (!probe->attempt)
 		wait_for_clients(probe);
 }

@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/control/on_demand.h"
 #include "daemon/handover/takeover.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/acceptor.h"
@@ -80,8 +81,8 @@ static bool is_anybody_served(unsigned int used)
 	return anybody;
 }
 
-/* How long it has to stay quiet from now on; 0: not at all. */
-static uint64_t time_left(void)
+/* How long there have to be no clients from now on; 0: not at all. */
+static uint64_t time_left_of_clients(void)
 {
 	struct connection_limit *connections = &idle.process->limit;
 	uint64_t limit = idle.process->settings.exit_idle_ms, quiet;
@@ -94,6 +95,15 @@ static uint64_t time_left(void)
 		return time_left_beside_held(limit);
 	quiet = clock_ms() - connection_limit_quiet_since(connections);
 	return quiet >= limit ? 0 : limit - quiet;
+}
+
+/* How long it has to stay quiet from now on; 0: not at all. */
+static uint64_t time_left(void)
+{
+	uint64_t units = on_demand_time_left_ms(), left = time_left_of_clients();
+
+	/* What was started here is stopped here. */
+	return left > units ? left : units;
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)

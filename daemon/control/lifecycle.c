@@ -23,6 +23,7 @@
 #include "daemon/control/idle_exit.h"
 #include "daemon/control/life.h"
 #include "daemon/control/manager_status.h"
+#include "daemon/control/on_demand.h"
 #include "daemon/control/operation.h"
 #include "daemon/control/path_watch.h"
 #include "daemon/control/reload.h"
@@ -167,6 +168,7 @@ static void drain(void (*stop)(struct acceptor *acceptor))
 
 	call_off_upgrade();
 	idle_exit_stop();
+	on_demand_allow_stops(false);
 	path_watch_stop();
 	if (timeout != SFRONT_INFINITY_MS)
 		event_add(&lifecycle.drain_timer, &tv);
@@ -343,6 +345,7 @@ static void end_operation(void)
 
 	if (lifecycle.life.state != LIFE_RUNNING)
 		return; /* nothing begins any more */
+	on_demand_allow_stops(takeover_state() != TAKEOVER_FOLLOWED);
 	idle_exit_start(lifecycle.process, quiet);
 	begin(next);
 }
@@ -393,6 +396,7 @@ static void reload_ended(void)
 		lifecycle.accepting = ACCEPTING_OVER;
 		close_listeners();
 	}
+	on_demand_configure(lifecycle.process->generation);
 	if (is_running())
 		notify_send("READY=1");
 	end_operation();
@@ -484,8 +488,12 @@ static void begin_upgrade(void)
 		.gone = end_if_idle,
 	};
 
-	if (upgrade_start(lifecycle.process, &handlers) < 0)
+	char *units = on_demand_format();
+
+	/* Without memory for it, units that are started here are left running. */
+	if (upgrade_start(lifecycle.process, units ? units : "", &handlers) < 0)
 		end_operation();
+	free(units);
 }
 
 static void upgrade_asked(evutil_socket_t signal, short what, void *arg)
@@ -504,6 +512,7 @@ static void begin(enum operation operation)
 	if (operation == OPERATION_NONE)
 		return;
 	idle_exit_stop();
+	on_demand_allow_stops(false);
 	if (operation == OPERATION_RELOAD)
 		begin_reload();
 	else
@@ -607,10 +616,13 @@ static void reload_passed_on(void)
 
 static void old_process_ended(void)
 {
-	if (is_running() && lifecycle.operations.current == OPERATION_NONE)
+	on_demand_note_alone();
+	if (is_running() && lifecycle.operations.current == OPERATION_NONE) {
+		on_demand_allow_stops(true);
 		idle_exit_start(lifecycle.process, quiet);
-	else
+	} else {
 		end_if_idle();
+	}
 }
 
 static void worker_polls(struct message *message)
@@ -721,11 +733,23 @@ static void stop_all(struct process *process)
 	path_watch_stop();
 	workers_stop(process);
 	upgrade_clear();
+	on_demand_clear();
 	reload_clear(process);
 	free(process->roster);
 	process->roster = NULL;
 	event_del(&lifecycle.drain_timer);
 	signals_release();
+}
+
+static void look_after_units(struct process *process)
+{
+	char *units = takeover_take_units();
+
+	on_demand_start(process->loop.base);
+	on_demand_configure(process->generation);
+	if (units)
+		on_demand_take_over(units);
+	free(units);
 }
 
 int lifecycle_run(struct process *process)
@@ -737,6 +761,7 @@ int lifecycle_run(struct process *process)
 	if (takeover_is_waiting())
 		(void)operation_ask(&lifecycle.operations, OPERATION_TAKE_OVER, true);
 	event_assign(&lifecycle.drain_timer, process->loop.base, -1, 0, drain_timer_fired, NULL);
+	look_after_units(process);
 	if (signals_catch(process->loop.base, &signal_handlers) == 0)
 		status = serve();
 	else

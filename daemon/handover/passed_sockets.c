@@ -90,6 +90,17 @@ static int write_all(int fd, const char *text, size_t size)
 	return 0;
 }
 
+void passed_units_write(FILE *list, const char *units)
+{
+	if (*units != '\0')
+		fprintf(list, "%c%s", '\0', units);
+}
+
+const char *passed_units_find(const char *list)
+{
+	return list + strlen(list) + 1;
+}
+
 int passed_list_seal(const char *text, size_t size)
 {
 	const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -119,7 +130,7 @@ int passed_list_load(int fd, char **ret_text)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	size = (size_t)st.st_size;
-	text = malloc(size + 1);
+	text = malloc(size + 2);
 	if (!text)
 		return -ENOMEM;
 	while (done < size) {
@@ -135,7 +146,8 @@ int passed_list_load(int fd, char **ret_text)
 		}
 		done += (size_t)n;
 	}
-	text[size] = '\0';
+	/* Of the list, and of the text that may follow it. */
+	text[size] = text[size + 1] = '\0';
 	*ret_text = text;
 	return 0;
 }

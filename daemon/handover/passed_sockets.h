@@ -11,6 +11,9 @@
  *	FD:NAME:kept    which systemd keeps, too
  *	FD:former:TEXT  an inherited one: what it had, see sfront_former_format()
  *
+ * After a NUL byte, what the new process has to know of units that were started: see
+ * control/on_demand.h.  A version that knows of none reads no further than that.
+ *
  * What else stands behind a name is for later versions.  Version 0.1.0 wrote FD:NAME
  * into the variable itself, with blanks between them.
  */
@@ -46,6 +49,12 @@ void passed_socket_write(FILE *list, const struct passed_socket *passed);
  * open.
  */
 int passed_socket_read(const char **text, struct passed_socket *ret);
+
+/* After the last socket. */
+void passed_units_write(FILE *list, const char *units);
+
+/* Where they are in a list that was loaded; "" where there are none. */
+const char *passed_units_find(const char *list);
 
 /* Puts a text into a sealed memory file.  Returns its descriptor, or -errno. */
 int passed_list_seal(const char *text, size_t size);

@@ -28,6 +28,7 @@ static struct {
 	enum takeover_state state;
 	int control; /* owned from the start until the old process ends */
 	size_t n_received;
+	char *units; /* owned; NULL: nothing was said of any */
 	struct event event;
 	struct takeover_handlers handlers;
 } takeover;
@@ -97,6 +98,8 @@ static int receive_list(const char *text)
 	r = passed_list_load(list.fd, &loaded);
 	if (r == 0)
 		r = receive_sockets(loaded);
+	if (r == 0)
+		takeover.units = strdup(passed_units_find(loaded));
 	free(loaded);
 	close(list.fd);
 	return r;
@@ -129,6 +132,14 @@ int takeover_receive(void)
 	r = receive_list(text);
 	unsetenv(UPGRADE_VARIABLE);
 	return r;
+}
+
+char *takeover_take_units(void)
+{
+	char *units = takeover.units;
+
+	takeover.units = NULL;
+	return units;
 }
 
 /* ---- notes ---- */

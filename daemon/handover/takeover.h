@@ -46,6 +46,12 @@ bool takeover_expects_word(void);
  */
 int takeover_receive(void);
 
+/*
+ * What the old process says of units, as control/on_demand.h formats it: for the caller to
+ * free, once; NULL: nothing.
+ */
+char *takeover_take_units(void);
+
 /* What happens to it, on the main thread. */
 struct takeover_handlers {
 	void (*go)(void);   /* the old process lets it accept: takeover_report_accepting() */

@@ -214,10 +214,10 @@ static bool has_connection(struct listener *listener, void *data)
 	return false;
 }
 
-static int start(void)
+static int start(const char *units)
 {
 	struct event_base *base = upgrade.process->loop.base;
-	int control = upgrade_exec(upgrade.process->generation, &upgrade.passed);
+	int control = upgrade_exec(upgrade.process->generation, units, &upgrade.passed);
 
 	if (control < 0)
 		return control;
@@ -228,7 +228,8 @@ static int start(void)
 	return 0;
 }
 
-int upgrade_start(struct process *process, const struct upgrade_handlers *handlers)
+int upgrade_start(struct process *process, const char *units,
+		  const struct upgrade_handlers *handlers)
 {
 	int r;
 
@@ -244,7 +245,7 @@ int upgrade_start(struct process *process, const struct upgrade_handlers *handle
 	}
 	upgrade.process = process;
 	upgrade.handlers = *handlers;
-	r = start();
+	r = start(units);
 	if (r < 0)
 		log_line(LOG_ERR, "upgrade: no new process can be started: %s; this one goes on",
 			 strerror(-r));

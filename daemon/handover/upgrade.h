@@ -66,11 +66,13 @@ struct upgrade_handlers {
 /*
  * Starts the new process.
  *
+ * @units:    what it has to know of units that were started: see takeover_take_units()
  * @handlers: copied
  *
  * Returns 0, or -errno, which the log says too.
  */
-int upgrade_start(struct process *process, const struct upgrade_handlers *handlers);
+int upgrade_start(struct process *process, const char *units,
+		  const struct upgrade_handlers *handlers);
 
 /* Whether the new process is there and has not been called off. */
 bool upgrade_is_alive(void);

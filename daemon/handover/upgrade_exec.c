@@ -166,10 +166,11 @@ static int fork_twice(const struct upgrade_plan *plan, int control)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
-static int exec_with(struct generation *generation, int control, struct passed *passed)
+static int exec_with(struct generation *generation, const char *units, int control,
+		     struct passed *passed)
 {
 	struct upgrade_plan plan;
-	int r = upgrade_plan_make(&plan, generation, control, passed);
+	int r = upgrade_plan_make(&plan, generation, units, control, passed);
 
 	if (r < 0)
 		return r;
@@ -178,7 +179,7 @@ static int exec_with(struct generation *generation, int control, struct passed *
 	return r;
 }
 
-int upgrade_exec(struct generation *generation, struct passed *passed)
+int upgrade_exec(struct generation *generation, const char *units, struct passed *passed)
 {
 	int pair[2], r;
 
@@ -186,7 +187,7 @@ int upgrade_exec(struct generation *generation, struct passed *passed)
 		return -ENOENT;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	r = exec_with(generation, pair[1], passed);
+	r = exec_with(generation, units, pair[1], passed);
 	close(pair[1]);
 	if (r == 0) {
 		(void)fcntl(pair[0], F_SETFL, O_NONBLOCK);

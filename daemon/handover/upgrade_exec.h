@@ -18,11 +18,12 @@ const char *upgrade_exec_program(void);
  * Starts it as a child of whoever adopts orphans: the service manager is to notice
  * its end.
  *
+ * @units:  what the new process has to know of units
  * @passed: see upgrade_plan.h; what it had is overwritten
  *
  * Returns the socket for notes, non-blocking, which the caller closes: the new process
  * is on its way to exec(), of which a note tells.  Or -errno.
  */
-int upgrade_exec(struct generation *generation, struct passed *passed);
+int upgrade_exec(struct generation *generation, const char *units, struct passed *passed);
 
 #endif

@@ -321,8 +321,8 @@ static void note_open(struct upgrade_plan *plan)
 	sort(&plan->open_fds);
 }
 
-int upgrade_plan_make(struct upgrade_plan *plan, struct generation *generation, int control,
-		      struct passed *passed)
+int upgrade_plan_make(struct upgrade_plan *plan, struct generation *generation, const char *units,
+		      int control, struct passed *passed)
 {
 	struct passing passing = { .plan = plan };
 	struct growing list;
@@ -337,6 +337,7 @@ int upgrade_plan_make(struct upgrade_plan *plan, struct generation *generation, 
 		(void)generation_each(generation, pass_listener, &passing);
 		pass_unannounced(&passing);
 		pass_inherited(&passing);
+		passed_units_write(passing.list, units);
 		pass_list(plan, &list, control);
 		note_open(plan);
 	}

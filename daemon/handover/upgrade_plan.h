@@ -40,13 +40,14 @@ struct upgrade_plan {
  * Makes a plan.  Inherited descriptors keep their numbers and go by LISTEN_FDS as they
  * came; sockets of our own go by the list.
  *
+ * @units:   what it has to know of units
  * @control: the new process's end of the socket for notes; borrowed
  * @passed:  filled; what it had is overwritten.  Borrowed
  *
  * Returns 0 for upgrade_plan_clear(), or -errno.
  */
-int upgrade_plan_make(struct upgrade_plan *plan, struct generation *generation, int control,
-		      struct passed *passed);
+int upgrade_plan_make(struct upgrade_plan *plan, struct generation *generation, const char *units,
+		      int control, struct passed *passed);
 
 void upgrade_plan_clear(struct upgrade_plan *plan);
 

@@ -15,6 +15,7 @@
 #include "daemon/backend/expansion.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/backend/probe.h"
+#include "daemon/backend/unit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "daemon/proxy/source_table.h"
@@ -140,11 +141,26 @@ void proxy_share(struct proxy *proxy, const struct proxy *before)
 		expansion_share(proxy->expansion, before->expansion);
 }
 
+static int open_unit(struct proxy *proxy, struct sfront_error *err)
+{
+	struct unit *unit;
+
+	if (!proxy->config.unit)
+		return 0;
+	unit = unit_get(proxy->config.unit, proxy->home);
+	if (!unit)
+		return out_of_memory(err);
+	backend_set_unit(proxy->backend, unit);
+	return 0;
+}
+
 static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sfront_error *err)
 {
 	proxy->backend = backend_new(&proxy->config, guard, err);
 	if (!proxy->backend)
 		return -errno;
+	if (open_unit(proxy, err) < 0)
+		return -ENOMEM;
 	if (proxy->config.resolve_each) {
 		proxy->expansion =
 			expansion_new(proxy->home, &proxy->config, guard, proxy->backend);

@@ -226,6 +226,7 @@ static void leave_server(const struct session *session)
 	if (has_moved(session))
 		health_note_service(&session->server->state->health);
 	backend_leave(backend, session->server);
+	backend_client_goes(backend);
 	backend_unref(backend);
 }
 

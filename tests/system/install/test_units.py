@@ -15,6 +15,7 @@ SERVICES = [name for name in SHIPPED if name.endswith(".service")]
 USER_UNITS = sorted(path.name for path in (TOP / "systemd/user").iterdir())
 EXAMPLES = sorted(path.name for path in (TOP / "systemd/examples").iterdir() if path.is_dir())
 OF_A_USER = [name for name in EXAMPLES if name.startswith("user-")]
+BY_KEYS = "units-on-demand"  # its proxy starts its backends by itself
 OF_THE_SYSTEM = {"ssh.service", "sshd.service"}  # what an example wakes and does not ship
 
 
@@ -59,12 +60,12 @@ def test_example_verifies_silently(prefix, example):
     folder = prefix / "share/doc/sockfront/examples" / example
     units = sorted(folder.glob("*.service")) + sorted(folder.glob("*.socket"))
     shipped_backend = example != "guest-ssh"
-    assert len(units) >= 2 + shipped_backend, "a socket, a proxy and the backend that it wakes"
+    assert len(units) >= 2 + shipped_backend, "a socket, a proxy and the backend that it wakes, or a proxy and backends"
     done = verify(prefix, *units, manager="--user" if example in OF_A_USER else "--system")
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - {BY_KEYS}))
 def test_example_wakes_its_backend_and_lets_it_go(example):
     services = {path.name: path.read_text()
                 for path in (TOP / "systemd/examples" / example).glob("*.service")}
@@ -105,7 +106,24 @@ def services_of(examples):
 @services_of(set(EXAMPLES) - set(OF_A_USER))
 def test_exposure_of_an_example_is_small(path):
     assert exposure(path) <= 2.0
-    assert "DynamicUser=yes" in path.read_text()
+    # A polkit rule is for a user that stays.
+    assert ("User=sockfront-demand" if path.stem == BY_KEYS else "DynamicUser=yes") in path.read_text()
+
+
+def test_units_on_demand_are_those_that_the_rule_allows():
+    """One process, three services that only it starts, and a right to nothing else."""
+    folder = TOP / "systemd/examples" / BY_KEYS
+    units = {path.name: path.read_text() for path in folder.glob("demand-*.service")}
+    configuration = (folder / f"{BY_KEYS}.conf").read_text()
+    rule = (folder / "sockfront-demand.rules").read_text()
+    assert len(units) == 3
+    assert set(re.findall(r"^backend-unit = (.*)$", configuration, re.MULTILINE)) == set(units)
+    assert set(re.findall(r'"([\w-]+\.service)"', rule)) == set(units)
+    assert re.findall(r"verbs = (.*);", rule) == ['["start", "stop"]']
+    assert rule.count("polkit.Result.") == 1 and 'subject.user == "sockfront-demand"' in rule
+    assert "u sockfront-demand " in (folder / "sockfront-demand.sysusers").read_text()
+    for text in units.values():
+        assert not re.search(r"^(WantedBy|Restart|StopWhenUnneeded)=", text, re.MULTILINE)
 
 
 def lines_of(path):

@@ -301,7 +301,7 @@ static int some_descriptor(void)
 }
 
 /* The list as upgrade_plan.c writes it. */
-static int receive_list(const struct passed_socket *sockets, size_t n)
+static int receive_list(const struct passed_socket *sockets, size_t n, const char *units)
 {
 	char *text, rest[64];
 	size_t size;
@@ -310,6 +310,7 @@ static int receive_list(const struct passed_socket *sockets, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		passed_socket_write(stream, &sockets[i]);
+	passed_units_write(stream, units);
 	fclose(stream);
 	list = passed_list_seal(text, size);
 	assert_true(list >= 0);
@@ -345,15 +346,20 @@ static void test_a_list_in_a_file(void **state)
 		{ .fd = some_descriptor(), .name = "a", .is_kept = true },
 		{ .fd = some_descriptor(), .name = "b" },
 	};
+	char *units;
 
 	(void)state;
 	(void)clear(NULL);
-	assert_int_equal(receive_list(sockets, 3), 0);
+	assert_int_equal(receive_list(sockets, 3, "wiki.service - 1\n"), 0);
 	assert_string_equal(world.received, " former(1.2=3 4.5=6 cubic) kept:a a b");
+	units = takeover_take_units();
+	assert_string_equal(units, "wiki.service - 1\n");
+	free(units);
+	assert_null(takeover_take_units());
 	takeover_report_ready(NULL, &handlers);
 	(void)clear(NULL);
 	strcpy(sockets[0].former, "wrong");
-	assert_int_equal(receive_list(sockets, 1), -EINVAL);
+	assert_int_equal(receive_list(sockets, 1, ""), -EINVAL);
 	takeover_report_ready(NULL, &handlers);
 	close(sockets[0].fd);
 }
@@ -363,6 +369,7 @@ static void test_nine_thousand_in_a_list(void **state)
 {
 	static struct passed_socket sockets[9000];
 	int fd = some_descriptor();
+	char *units;
 
 	(void)state;
 	(void)clear(NULL);
@@ -372,7 +379,10 @@ static void test_nine_thousand_in_a_list(void **state)
 	}
 	world.only_counted = true;
 	world.n_received = 0;
-	assert_int_equal(receive_list(sockets, 9000), 0);
+	assert_int_equal(receive_list(sockets, 9000, ""), 0);
+	units = takeover_take_units();
+	assert_string_equal(units, "");
+	free(units);
 	world.only_counted = false;
 	assert_int_equal(world.n_received, 9000);
 	takeover_report_ready(NULL, &handlers);

@@ -127,9 +127,10 @@ const char *__wrap_upgrade_exec_program(void)
 	return "/usr/bin/sockfront";
 }
 
-int __wrap_upgrade_exec(struct generation *of, struct passed *passed);
-int __wrap_upgrade_exec(struct generation *of, struct passed *passed)
+int __wrap_upgrade_exec(struct generation *of, const char *units, struct passed *passed);
+int __wrap_upgrade_exec(struct generation *of, const char *units, struct passed *passed)
 {
+	(void)units;
 	assert_ptr_equal(of, &generation);
 	if (world.exec_fails < 0)
 		return world.exec_fails;
@@ -178,7 +179,7 @@ static void happen(int kind)
 
 	if (notes[kind].kind != 0)
 		hear(notes[kind].kind, notes[kind].value);
-	else if (kind == START && upgrade_start(&process, &handlers) == -EBUSY)
+	else if (kind == START && upgrade_start(&process, "", &handlers) == -EBUSY)
 		note_done("busy");
 	else if (kind == ENDS)
 		hear(0, 0);
@@ -431,7 +432,7 @@ static void test_no_process_to_be_had(void **state)
 	(void)state;
 	reach(UPGRADE_NONE);
 	world.exec_fails = -EAGAIN;
-	assert_int_equal(upgrade_start(&process, &handlers), -EAGAIN);
+	assert_int_equal(upgrade_start(&process, "", &handlers), -EAGAIN);
 	assert_int_equal(upgrade_state(), UPGRADE_NONE);
 	assert_contains(said, "no new process can be started");
 	assert_string_equal(states_done, "");
@@ -445,7 +446,7 @@ static void test_a_connection_cannot_be_taken_over(void **state)
 	reach(UPGRADE_NONE);
 	listener.sockets = &single;
 	listener.n_sockets = 1;
-	assert_int_equal(upgrade_start(&process, &handlers), -EOPNOTSUPP);
+	assert_int_equal(upgrade_start(&process, "", &handlers), -EOPNOTSUPP);
 	listener.sockets = NULL;
 	listener.n_sockets = 0;
 	assert_string_equal(states_done, "");

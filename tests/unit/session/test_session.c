@@ -39,10 +39,10 @@ static struct {
 	struct server_state server_state;
 	bool is_backend_closed;
 	unsigned int n_started, n_not_held;
-	int n_refs;                                 /* to the backend */
-	unsigned int n_connected, n_left, n_resets; /* of its connections */
-	struct session *session;                    /* NULL once it is closed */
-	char done[8192];                            /* what it has done, in words */
+	int n_refs;                                         /* to the backend */
+	unsigned int n_connected, n_left, n_gone, n_resets; /* of its connections */
+	struct session *session;                            /* NULL once it is closed */
+	char done[8192];                                    /* what it has done, in words */
 
 	/* What it will meet. */
 	int attempt; /* what attempt_start() returns */
@@ -180,6 +180,15 @@ void __wrap_backend_leave(struct backend *backend, struct server *server)
 	/* Who takes the room connects at once: the server must not have one more for a moment. */
 	assert_true(rig.is_backend_closed);
 	rig.n_left++;
+}
+
+/* Whoever has had a server has had the unit behind it too. */
+void __wrap_backend_client_goes(struct backend *backend);
+void __wrap_backend_client_goes(struct backend *backend)
+{
+	(void)backend;
+	rig.n_gone++;
+	assert_int_equal(rig.n_gone, rig.n_left);
 }
 
 void __wrap_backend_note_reset(struct backend *backend, struct server *server);

@@ -16,6 +16,7 @@ from support.streams import exchange, read_to_end
 from units import EXAMPLES, MANY, contents, output
 
 UID = 1000  # vm-user
+MANAGER = f"user@{UID}.service"  # as logind has it: sockfront asks whose unit it is
 HOME, RUNTIME = "/home/vm-user", f"/run/user/{UID}"
 
 
@@ -24,11 +25,11 @@ class User:
 
     def __init__(self, units):
         self.units, self.units_of_ours, self.files = units, [], []
-        if units.show("vm-user.service", "ActiveState") != "active":
+        if units.show(MANAGER, "ActiveState") != "active":
             for directory in (HOME, RUNTIME):
                 os.makedirs(directory, 0o700, exist_ok=True)
                 os.chown(directory, UID, UID)
-            output("systemd-run", "-q", "--unit=vm-user.service", "--service-type=notify",
+            output("systemd-run", "-q", f"--unit={MANAGER}", f"--slice=user-{UID}.slice", "--service-type=notify",
                    f"--uid={UID}", f"--setenv=HOME={HOME}", f"--setenv=XDG_RUNTIME_DIR={RUNTIME}",
                    "--property=Delegate=yes", "/lib/systemd/systemd", "--user")
 
@@ -37,7 +38,7 @@ class User:
 
     def __exit__(self, kind, *_):
         if kind:
-            self.units.used("vm-user.service")  # says what it has logged, and ends
+            self.units.used(MANAGER)  # says what it has logged, and ends
         elif self.units_of_ours:
             self.ctl("stop", *self.units_of_ours)
         for path in self.files:
@@ -151,3 +152,40 @@ def test_example(units):
         for unit in ("notes.service", "notes-server.service"):
             user.wait_state(unit, "inactive")
         assert user.show("notes.socket", "ActiveState") == "active"
+
+
+SERVER = """
+[Service]
+ExecStart=/usr/bin/socat TCP-LISTEN:4707,bind=127.0.0.1,fork,reuseaddr PIPE
+SuccessExitStatus=143
+"""
+PROXY = f"""
+[Service]
+Type=notify
+ExecStart=/usr/bin/sockfront -c {HOME}/.config/sockfront/mine.conf
+"""
+CONFIGURATION = """
+[proxy a]
+listen = 127.0.0.1:4708
+backend = 127.0.0.1:4707
+backend-unit = vm-mine.service
+backend-unit-idle = 2s
+connect-timeout = 2min
+"""
+
+
+def test_unit_on_demand(units):
+    """A unit of the user's manager has other units of that started, over the user's bus."""
+    with User(units) as user:
+        user.start("dbus.service")
+        user.file("systemd/user/vm-mine.service", SERVER)
+        user.file("systemd/user/vm-proxy.service", PROXY)
+        user.file("sockfront/mine.conf", CONFIGURATION)
+        user.start("vm-proxy.service", "vm-mine.service")
+        assert user.show("vm-mine.service", "ActiveState") == "inactive"
+        client = units.keep(socket.create_connection(("127.0.0.1", 4708), MANY))
+        client.sendall(b"hello")
+        assert client.recv(5) == b"hello"
+        assert user.show("vm-mine.service", "ActiveState") == "active"
+        client.close()
+        user.wait_state("vm-mine.service", "inactive")
