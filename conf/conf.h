@@ -16,6 +16,7 @@
 #include <sockfront/options.h>
 #include <sockfront/value.h>
 
+#include "conf/bytes.h"
 #include "conf/place.h"
 #include "conf/rate.h"
 #include "conf/server.h"
@@ -44,6 +45,18 @@ struct listen_config {
 	struct place place;
 };
 
+/* Checks of the servers, by connections of our own. */
+struct check_config {
+	uint64_t interval_ms; /* of servers that are up; SFRONT_INFINITY_MS: none of those */
+	uint64_t timeout_ms;
+	uint64_t rise, fall; /* how many in a row make a server up, and down */
+	struct bytes send;   /* owned */
+	struct expectation {
+		struct bytes bytes; /* owned; none: whoever accepts is up */
+		bool is_anywhere;   /* not at the beginning of the answer alone */
+	} expect;
+};
+
 /* A section [proxy NAME], or the command line. */
 struct proxy_config {
 	char *name; /* owned */
@@ -55,6 +68,7 @@ struct proxy_config {
 	size_t n_servers;
 	bool backend_given; /* as listen_given */
 	enum balance balance;
+	struct check_config check;
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */

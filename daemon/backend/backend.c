@@ -24,6 +24,8 @@ struct backend {
 	atomic_bool is_silent;     /* the log has heard that nobody answers */
 	struct waitlist *waitlist; /* a reference */
 	bool has_max;              /* one of the servers has a limit */
+	bool is_checked;           /* active checks are configured */
+	bool is_simple;            /* one server, which gets its clients whatever its health */
 	struct balancer balancer;
 	backend_server_fails *tell;
 	void (*gone)(void *data);
@@ -55,13 +57,38 @@ static int init_servers(struct backend *backend, const struct proxy_config *conf
 	int r = 0;
 
 	for (size_t i = 0; i < config->n_servers && r == 0; i++) {
-		r = server_init(&backend->servers[i], &config->servers[i], &dial, backend->guard,
-				err);
+		r = server_init(&backend->servers[i], &config->servers[i], &dial,
+				backend_trusts_checks(backend), backend->guard, err);
 		backend->servers[i].backend = backend;
 		backend->n++;
 		backend->has_max |= config->servers[i].max > 0;
 	}
 	return r;
+}
+
+/* Returns 0 or -ENOMEM. */
+static int copy_check(struct backend *backend, const struct check_config *config)
+{
+	struct check_config *check = &backend->settings.check;
+	int r;
+
+	*check = *config;
+	check->send = check->expect.bytes = (struct bytes){ 0 };
+	r = bytes_copy(&config->send, &check->send);
+	return r < 0 ? r : bytes_copy(&config->expect.bytes, &check->expect.bytes);
+}
+
+static int fill(struct backend *backend, const struct proxy_config *config,
+		struct sfront_error *err)
+{
+	int r = copy_check(backend, &config->check);
+
+	backend->is_checked =
+		config->check.expect.bytes.data || config->check.interval_ms != SFRONT_INFINITY_MS;
+	backend->is_simple = config->n_servers == 1 && !config->check.expect.bytes.data;
+	if (r == 0)
+		r = init_servers(backend, config, err);
+	return r < 0 ? r : balancer_init(&backend->balancer, backend->servers, backend->n);
 }
 
 struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
@@ -84,9 +111,7 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 	};
 	backend->guard = loop_guard_ref(guard);
 	backend->waitlist = waitlist_new();
-	r = backend->waitlist ? init_servers(backend, config, err) : -ENOMEM;
-	if (r == 0)
-		r = balancer_init(&backend->balancer, backend->servers, backend->n);
+	r = backend->waitlist ? fill(backend, config, err) : -ENOMEM;
 	if (r == 0) {
 		set_text(backend);
 		return backend;
@@ -111,6 +136,8 @@ void backend_unref(struct backend *backend)
 	for (size_t i = 0; i < backend->n; i++)
 		server_clear(&backend->servers[i]);
 	balancer_clear(&backend->balancer);
+	bytes_clear(&backend->settings.check.send);
+	bytes_clear(&backend->settings.check.expect.bytes);
 	waitlist_unref(backend->waitlist);
 	loop_guard_unref(backend->guard);
 	free(backend);
@@ -142,6 +169,16 @@ void backend_share(struct backend *backend, const struct backend *before)
 const char *backend_text(const struct backend *backend)
 {
 	return backend->text;
+}
+
+bool backend_wants_prober(const struct backend *backend)
+{
+	return backend->n > 1 || backend->is_checked;
+}
+
+bool backend_trusts_checks(const struct backend *backend)
+{
+	return backend->settings.check.expect.bytes.data;
 }
 
 const char *backend_word(const struct backend *backend)
@@ -221,7 +258,16 @@ static bool mark(const struct backend *backend, const struct ranks *ranks, enum 
 	return any;
 }
 
-/* Where nobody is up, everybody is tried: the backups last. */
+/* Whether there is one that the client has not tried, and that may pass a check. */
+static bool may_still_pass(const struct backend *backend, const bool *tried)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		if (!(tried && tried[i]))
+			return true;
+	return false;
+}
+
+/* Where nobody is up, everybody is tried: the backups last.  But for those that owe a check. */
 static bool mark_best(const struct backend *backend, const struct visited *visited, bool *may,
 		      bool *ret_full)
 {
@@ -230,6 +276,10 @@ static bool mark_best(const struct backend *backend, const struct visited *visit
 
 	rank(backend, visited && visited->is_last_chance ? tried : NULL, &ranks);
 	*ret_full = false;
+	if (ranks.best > TIER_BACKUP && backend_trusts_checks(backend)) {
+		*ret_full = may_still_pass(backend, tried);
+		return false;
+	}
 	if (mark(backend, &ranks, ranks.best, tried, may, ret_full))
 		return true;
 	return ranks.best == TIER_LAST_HOPE &&
@@ -267,7 +317,7 @@ struct server *backend_choose(struct backend *backend, const struct visited *vis
 {
 	struct server *only = &backend->servers[0];
 
-	if (backend->n > 1) {
+	if (!backend->is_simple) {
 		tell_of_failing(backend);
 		return choose(backend, visited, source, ret_full);
 	}
@@ -293,6 +343,11 @@ bool backend_has_one_up(const struct backend *backend)
 	return false;
 }
 
+bool backend_owes_check(const struct backend *backend)
+{
+	return backend_trusts_checks(backend) && !backend_has_one_up(backend);
+}
+
 bool backend_has_queue(const struct backend *backend)
 {
 	return backend->has_max && !waitlist_is_empty(backend->waitlist);
@@ -315,15 +370,23 @@ void backend_on_failure(struct backend *backend, backend_server_fails *tell,
 	backend->tell_data = data;
 }
 
+/* One server alone that is not checked is not watched: an outage is said instead. */
+static bool says_changes(const struct backend *backend)
+{
+	return backend->n > 1 || backend->is_checked;
+}
+
 static void log_not_up(const struct backend *backend, const struct server *server, bool is_down,
 		       const char *reason)
 {
 	bool closes = is_down && backend->settings.closes_when_down;
+	const char *others = backend->n > 1 ? ": clients go to the others" : "";
 
-	if (backend->n > 1 || closes)
+	if (backend->n == 1 && backend_trusts_checks(backend))
+		others = ": clients wait until a check has passed";
+	if (says_changes(backend) || closes)
 		log_line(LOG_WARNING, "backend %s is %s (%s)%s%s", server->text,
-			 is_down ? "down" : "suspect", reason,
-			 backend->n > 1 ? ": clients go to the others" : "",
+			 is_down ? "down" : "suspect", reason, others,
 			 closes ? "; its connections are closed" : "");
 }
 
@@ -334,7 +397,7 @@ static void state_changed(struct backend *backend, struct server *server, const 
 
 	if (state != HEALTH_UP)
 		log_not_up(backend, server, state == HEALTH_DOWN, reason);
-	else if (backend->n > 1)
+	else if (says_changes(backend))
 		log_line(LOG_NOTICE, "backend %s answers", server->text);
 	if (state == HEALTH_DOWN && backend->settings.closes_when_down)
 		down_watch_tell();
@@ -372,8 +435,33 @@ void backend_note_answer(struct backend *backend, struct server *server,
 		server_note_address(server, addr);
 	if (changed)
 		state_changed(backend, server, NULL);
-	if (was_silent && !(changed && backend->n > 1)) /* that was said just now */
+	if (was_silent && !(changed && says_changes(backend))) /* that was said just now */
 		log_line(LOG_NOTICE, "backend %s answers", server->text);
+}
+
+void backend_note_failed_check(struct backend *backend, struct server *server, const char *reason)
+{
+	char words[200];
+
+	if (!backend->is_checked) {
+		backend_note_failure(backend, server, reason);
+		return;
+	}
+	snprintf(words, sizeof(words), "a check failed: %s", reason);
+	if (health_note_failed_check(&server->state->health,
+				     (unsigned int)backend->settings.check.fall))
+		state_changed(backend, server, words);
+}
+
+void backend_note_passed_check(struct backend *backend, struct server *server)
+{
+	if (!backend->is_checked) {
+		backend_note_answer(backend, server, NULL);
+	} else if (health_note_passed_check(&server->state->health,
+					    (unsigned int)backend->settings.check.rise)) {
+		atomic_store(&backend->is_silent, false); /* it is said just now */
+		state_changed(backend, server, NULL);
+	}
 }
 
 void backend_note_outage(struct backend *backend, const char *reason)

@@ -302,7 +302,11 @@ static void candidate_fail(struct candidate *candidate)
 	struct attempt *attempt = candidate->attempt;
 
 	candidate_enter(candidate, CANDIDATE_FAILED);
-	if (attempt->unresolved || is_failure(attempt->error))
+	if (!attempt->unresolved && !is_failure(attempt->error))
+		return;
+	if (attempt->is_probe)
+		backend_note_failed_check(attempt->backend, candidate->server, words_of(attempt));
+	else
 		backend_note_failure(attempt->backend, candidate->server, words_of(attempt));
 }
 
@@ -399,8 +403,11 @@ static void succeed(struct candidate *candidate, const struct sfront_sockaddr *a
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
 
-	backend_note_answer(attempt->backend, candidate->server,
-			    candidate->list->n > 1 ? addr : NULL);
+	if (!attempt->is_probe)
+		backend_note_answer(attempt->backend, candidate->server,
+				    candidate->list->n > 1 ? addr : NULL);
+	else if (candidate->list->n > 1)
+		server_note_address(candidate->server, addr);
 	candidate->is_counted = false; /* the receiver's from now on */
 	attempt_end(attempt);
 	done(arg, &outcome);
@@ -413,7 +420,9 @@ static void give_up(struct attempt *attempt)
 	void *arg = attempt->arg;
 	char reason[200];
 
-	if (attempt->is_full)
+	if (attempt->is_full && backend_owes_check(attempt->backend))
+		snprintf(reason, sizeof(reason), "no server has passed a check");
+	else if (attempt->is_full)
 		snprintf(reason, sizeof(reason), "every server is full");
 	else if (attempt->error == 0)
 		snprintf(reason, sizeof(reason), "connect timeout");
@@ -868,6 +877,11 @@ static void note_unanswered(struct attempt *attempt)
 
 		if (candidate->n_handshakes == 0)
 			continue;
+		if (attempt->is_probe) {
+			backend_note_failed_check(attempt->backend, candidate->server,
+						  "it does not answer");
+			continue;
+		}
 		backend_note_silence(attempt->backend, candidate->server);
 		backend_note_failure(attempt->backend, candidate->server, "it does not answer");
 	}

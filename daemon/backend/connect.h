@@ -69,7 +69,8 @@ int attempt_start(struct loop *loop, struct backend *backend, uint64_t source, a
 
 /*
  * Connects to one server, whoever else there is, to learn whether it answers: once, within
- * @timeout_ms, counted nowhere.  Its outcome is not to be left.
+ * @timeout_ms, counted nowhere.  Its outcome is not to be left.  A failure is noted as one of a
+ * check; what success means is the caller's to say.
  *
  * Returns it, or NULL when out of memory.
  */

@@ -198,11 +198,11 @@ static void use(struct expansion *expansion, struct backend *backend, struct pro
 	expansion->before = NULL;
 }
 
-/* As elsewhere, one that is alone is not probed.  False: out of memory. */
+/* False: out of memory. */
 static bool prober_for(const struct expansion *expansion, struct backend *backend,
 		       struct prober **ret)
 {
-	bool wants_one = backend_n_servers(backend) > 1;
+	bool wants_one = backend_wants_prober(backend);
 
 	*ret = wants_one ? prober_new(expansion->loop, backend) : NULL;
 	return *ret || !wants_one;

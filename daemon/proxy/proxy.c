@@ -150,7 +150,7 @@ static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sf
 			expansion_new(proxy->home, &proxy->config, guard, proxy->backend);
 		return proxy->expansion ? 0 : out_of_memory(err);
 	}
-	if (backend_n_servers(proxy->backend) == 1)
+	if (!backend_wants_prober(proxy->backend))
 		return 0;
 	proxy->prober = prober_new(proxy->home, proxy->backend);
 	return proxy->prober ? 0 : out_of_memory(err);

@@ -195,6 +195,8 @@ static void make_backend(uint64_t timeout_ms, bool retry)
 {
 	struct server_config server;
 	struct proxy_config config = { .connect_timeout_ms = timeout_ms,
+				       .check = { .interval_ms = SFRONT_INFINITY_MS,
+						  .timeout_ms = 2000 },
 				       .connect_retry = retry,
 				       .backend_nodelay = true,
 				       .servers = &server,
