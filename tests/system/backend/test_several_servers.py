@@ -37,6 +37,15 @@ def servers(stage, n):
     return [stage.backend(named(chr(ord("a") + number))) for number in range(n)]
 
 
+def kill(stage, server):
+    """Nobody listens there any more, and no other test gets the port until this is closed."""
+    server.close()
+    held = stage.keep(socket.socket())
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind((server.host, server.port))
+    return held
+
+
 def proxy_of(stage, lines, *options, listen=("127.0.0.1:0",), **more):
     words = [f"--backend={line}" for line in lines]
     return stage.proxy(*options, *words, *listen, sockets=len(listen), **more)
@@ -64,15 +73,15 @@ def configuration(stage, lines, *keys):
     return stage.file("sockfront.conf", f"[proxy a]\nlisten = {stage.path('front')}\n{text}")
 
 
-@pytest.mark.parametrize("policy", ["round-robin", "random", "least-connections"])
-def test_shares_are_as_the_weights(stage, policy):
-    """Of 10,000 connections each server has what it should, within 3 % of all."""
+@pytest.mark.parametrize("policy, spread", [("round-robin", 0.005), ("random", 0.05), ("least-connections", 0.05)])
+def test_shares_are_as_the_weights(stage, policy, spread):
+    """Of 10,000 connections each server has what it should; those policies that look at the load, nearly so."""
     lines = [f"{server.address} weight={weight}" for weight, server in enumerate(servers(stage, 3), 1)]
     proxy = proxy_of(stage, lines, f"--balance={policy}", "--workers=2")
     seen, failed = storm(stage, proxy.listening[0], 10000)
     assert not failed
     for weight, name in enumerate("abc", 1):
-        assert abs(seen[name] / 10000 - weight / 6) <= 0.03, seen
+        assert abs(seen[name] / 10000 - weight / 6) <= spread, seen
 
 
 def test_first(stage):
@@ -184,7 +193,7 @@ class Knocks:
     OUTGOING = 4  # PACKET_OUTGOING: each is seen coming as well
 
     def __init__(self, stage, port):
-        self.socket = stage.keep(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)))
+        self.socket = stage.keep(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))  # nothing before the filter
         words = (
             (0x30, 0, 0, 23),  # protocol
             (0x15, 0, 7, socket.IPPROTO_TCP),
@@ -220,7 +229,7 @@ def test_one_of_three_is_killed_under_load(stage, workers):
     port = three[1].port
     proxy = proxy_of(stage, [server.address for server in three], f"--workers={workers}")
     storm(stage, proxy.listening[0], 300)
-    three[1].close()
+    kill(stage, three[1])
     seen, failed = storm(stage, proxy.listening[0], 5000)
     proxy.wait_log(f"backend {re.escape(three[1].address)} is down")
     knocks = Knocks(stage, port)
@@ -229,7 +238,7 @@ def test_one_of_three_is_killed_under_load(stage, workers):
     took = time.monotonic() - began
     assert not failed and not failed_later, (failed + failed_later)[:3]
     assert set(seen) | set(more) == {"a", "c"}
-    assert knocks.count() <= 2 + took / 2, "a probe every two seconds"
+    assert 1 <= knocks.count() <= 2 + took / 2, "a probe every two seconds"
 
 
 def test_server_comes_back(stage):
@@ -237,10 +246,11 @@ def test_server_comes_back(stage):
     two = servers(stage, 2)
     port = two[0].port
     proxy = proxy_of(stage, [server.address for server in two], "--balance=first")
-    two[0].close()
+    killed = kill(stage, two[0])
     for _ in range(50):
         assert ask(stage, proxy.listening[0]) == "b"
         time.sleep(0.1)
+    killed.close()
     back = stage.backend(named("a"), port=port)
     began = time.monotonic()
     while ask(stage, proxy.listening[0]) == "b":
@@ -271,13 +281,13 @@ def test_all_are_killed(stage):
     three = servers(stage, 3)
     port = three[0].port
     proxy = proxy_of(stage, [server.address for server in three], "--connect-timeout=60s")
-    for server in three:
-        server.close()
+    killed = [kill(stage, server) for server in three]
     clients = [stage.connect(proxy.listening[0], 60) for _ in range(500)]
     for client in clients:
         client.sendall(b"x")
     proxy.wait_log("cannot be reached")
     time.sleep(5)
+    killed[0].close()
     stage.backend(named("a"), port=port)
     for client in clients:
         assert read_exactly(client, 2, 60) == b"ax"

@@ -182,7 +182,7 @@ def test_rate_of_one_source(stage):
     proxy, _ = stage.served("--connection-rate-per-source", "1/min 3", "--source-prefix", "24 64", handler=echo)
     outcomes = [outcome_of(stage, proxy.listening[0], f"127.0.1.{i}") for i in range(1, 6)]
     assert outcomes == ["served"] * 3 + ["reset"] * 2
-    assert proxy.grep("127.0.1.0/24 is past connection-rate-per-source")
+    proxy.wait_log("127.0.1.0/24 is past connection-rate-per-source")
     assert outcome_of(stage, proxy.listening[0], "127.0.2.1") == "served"
 
 
