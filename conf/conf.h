@@ -85,7 +85,8 @@ struct proxy_config {
 	} source_prefix;
 	uint64_t connect_timeout_ms;
 	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
-	bool resolve_each;     /* each address of a name is a server */
+	uint64_t resolve_interval_ms;
+	bool resolve_each; /* each address of a name is a server */
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;

@@ -367,6 +367,8 @@ static const struct row rows[] = {
 	    KEY_PROXY, false, true }, parse_backend, 0 },
 	PROXY("balance", "POLICY", "which of several backends a client gets (default least-connections)",
 	      parse_balance, balance),
+	PROXY("resolve-interval", "TIME", "look names up again this often while they are used (default 10s)",
+	      parse_duration, resolve_interval_ms),
 	PROXY("resolve-each", "yes|no", "each address of a name is a server of its own (default no)",
 	      parse_switch, resolve_each),
 	PROXY("down-action", "none|close",

@@ -105,6 +105,7 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 	backend->settings = (struct backend_settings){
 		.connect_timeout_ms = config->connect_timeout_ms,
 		.connect_retry = config->connect_retry,
+		.resolve_interval_ms = config->resolve_interval_ms,
 		.balance = config->balance,
 		.closes_when_down = config->closes_when_down,
 		.send_proxy_protocol = config->send_proxy_protocol,

@@ -20,6 +20,7 @@ struct backend_settings {
 	struct check_config check;   /* owned */
 	uint64_t connect_timeout_ms; /* SFRONT_INFINITY_MS: without end */
 	bool connect_retry;
+	uint64_t resolve_interval_ms; /* an answer younger than that is good for a client */
 	enum balance balance;
 	bool closes_when_down;            /* the connections of a server; whoever has them does */
 	unsigned int send_proxy_protocol; /* version; 0: none */

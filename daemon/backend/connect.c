@@ -568,11 +568,13 @@ static struct address_list *ask(struct candidate *candidate, uint64_t max_age_ms
 /* Goes on with the candidate, or begins with it. */
 static enum begun begin(struct candidate *candidate)
 {
+	const struct backend_settings *settings = backend_settings(candidate->attempt->backend);
 	bool has_failed = candidate->attempt->backoff_ms > BACKOFF_MIN_MS;
 	struct address_list *list;
 
 	if (candidate->state == CANDIDATE_UNTRIED) {
-		list = ask(candidate, has_failed ? DOUBT_MS : RESOLVER_FRESH_MS);
+		list = ask(candidate, has_failed ? earlier(DOUBT_MS, settings->resolve_interval_ms)
+						 : settings->resolve_interval_ms);
 		if (!list) {
 			candidate_enter(candidate, CANDIDATE_RESOLVING);
 			return BEGUN;

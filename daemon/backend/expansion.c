@@ -23,6 +23,9 @@
 /* An answer that somebody else has had so recently does. */
 #define RECENT_MS 1000
 
+/* The longest time that a timer is set for. */
+#define TIMER_MAX_MS 86400000
+
 /* Of one line of backend. */
 struct lookup {
 	struct expansion *expansion;
@@ -256,13 +259,21 @@ static void answered(struct message *message)
 	expansion_unref(expansion);
 }
 
+/* How recent an answer has to be: half of a short interval, as the timer is not exact. */
+static uint64_t recent_ms(const struct expansion *expansion)
+{
+	uint64_t half = expansion->config->resolve_interval_ms / 2;
+
+	return half < RECENT_MS ? half : RECENT_MS;
+}
+
 static void ask(struct lookup *lookup)
 {
 	struct address_list *list;
 
 	if (!lookup->resolver || lookup->is_asking)
 		return;
-	list = resolver_ask(lookup->resolver, RECENT_MS, &lookup->wait);
+	list = resolver_ask(lookup->resolver, recent_ms(lookup->expansion), &lookup->wait);
 	if (list) {
 		note_answer(lookup, list);
 		return;
@@ -273,7 +284,8 @@ static void ask(struct lookup *lookup)
 
 static void look_up(struct expansion *expansion)
 {
-	static const struct timeval interval = { .tv_sec = RESOLVER_FRESH_MS / 1000 };
+	uint64_t ms = expansion->config->resolve_interval_ms;
+	struct timeval interval = timeval_from_ms(ms < TIMER_MAX_MS ? ms : TIMER_MAX_MS);
 
 	for (size_t i = 0; i < expansion->n; i++)
 		ask(&expansion->lookups[i]);

@@ -5,8 +5,8 @@
  * queue of the one before.  Whoever has a connection, or an attempt, keeps the backend that it
  * began with.
  *
- * The names are looked up again every 10 s while clients come.  A name without any address is
- * a server itself, as without resolve-each, so that clients can wait for it.
+ * The names are looked up again every resolve-interval while clients come.  A name without any
+ * address is a server itself, as without resolve-each, so that clients can wait for it.
  */
 #ifndef DAEMON_BACKEND_EXPANSION_H
 #define DAEMON_BACKEND_EXPANSION_H

@@ -206,6 +206,17 @@ static struct resolver *resolver_ref(struct resolver *resolver)
 	return resolver;
 }
 
+void resolver_share(struct resolver *resolver, struct resolver *before)
+{
+	if (resolver->is_literal)
+		return;
+	address_list_unref(resolver->list);
+	pthread_mutex_lock(&before->lock);
+	resolver->list = before->list ? address_list_ref(before->list) : NULL;
+	resolver->missing_since_ms = before->missing_since_ms;
+	pthread_mutex_unlock(&before->lock);
+}
+
 void resolver_unref(struct resolver *resolver)
 {
 	if (!resolver || atomic_fetch_sub(&resolver->refs, 1) != 1)

@@ -18,9 +18,6 @@
 
 struct resolver;
 
-/* An answer younger than that is good for a new connection. */
-#define RESOLVER_FRESH_MS 10000
-
 /*
  * The addresses of one answer, in the resolver's order but for one thing: IPv6 and IPv4
  * take turns, as RFC 8305 has it.  Shared: see address_list_unref().
@@ -59,6 +56,12 @@ struct resolver_wait {
  */
 struct resolver *resolver_new(const struct sfront_address *address, struct loop_guard *guard,
 			      struct sfront_error *err);
+
+/*
+ * Goes on with the last good answer of @before, a resolver of the same name, until it has one of
+ * its own: that is asked for as if there had been none.  Before other threads know @resolver.
+ */
+void resolver_share(struct resolver *resolver, struct resolver *before);
 
 /* A look-up under way holds a reference of its own.  NULL is allowed. */
 void resolver_unref(struct resolver *resolver);

@@ -85,6 +85,7 @@ void server_share(struct server *server, const struct server *before)
 {
 	atomic_fetch_add(&before->state->refs, 1);
 	atomic_store(&before->state->max, atomic_load(&server->state->max));
+	resolver_share(server->resolver, before->resolver);
 	health_share(&before->state->health, &server->state->health);
 	state_unref(server->state);
 	server->state = before->state;

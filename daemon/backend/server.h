@@ -61,7 +61,7 @@ void server_clear(struct server *server);
 
 /*
  * Counts and health are from now on those of @before, for which the limit of @server, and what
- * it trusts, holds as well.  Before other threads know @server.
+ * it trusts, holds as well; so is the last answer for its name.  Before other threads know @server.
  */
 void server_share(struct server *server, const struct server *before);
 

@@ -49,6 +49,7 @@ class NameServer:
         self.holding = False
         self.held = []
         self.failure = 0  # NXDOMAIN, SERVFAIL
+        self.addresses = ["127.0.0.1"]
         self.asked = 0
         try:
             self.socket.bind((self.address, 53))
@@ -83,8 +84,9 @@ class NameServer:
 
     def reply(self, question):
         end = question.index(b"\0", 12) + 5
-        record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton("127.0.0.1")
-        if self.failure or question[end - 4 : end - 2] != b"\0\1":  # not for an IPv4 address: there is none
-            record = b""
-        header = struct.pack(">HHHHH", 0x8180 | self.failure, 1, bool(record), 0, 0)
-        return question[:2] + header + question[12:end] + record
+        records = []
+        if not self.failure and question[end - 4 : end - 2] == b"\0\1":  # for another kind there is none
+            for address in self.addresses:
+                records.append(b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton(address))
+        header = struct.pack(">HHHHH", 0x8180 | self.failure, 1, len(records), 0, 0)
+        return question[:2] + header + question[12:end] + b"".join(records)

@@ -202,6 +202,7 @@ static struct backend *backend_of(const char *lines, bool retries, uint64_t time
 	struct proxy_config config = { .connect_timeout_ms = timeout_ms,
 				       .check = next_check,
 				       .connect_retry = retries,
+				       .resolve_interval_ms = 10000,
 				       .balance = BALANCE_FIRST,
 				       .servers = servers };
 	struct loop_guard *guard = loop_guard_new();
