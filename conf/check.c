@@ -373,11 +373,6 @@ static void check_servers(const struct config *config, const struct proxy_config
 		check_twice(proxy, i, problems);
 		n_backups += proxy->servers[i].is_backup;
 	}
-	if (proxy->resolve_each && proxy->check.expect.bytes.data)
-		problem(problems, &proxy->place,
-			"check-expect: with resolve-each = yes, clients that are held for a check "
-			"could not follow a name whose addresses change; only one of the two can "
-			"be had");
 	if (n_backups > 0 && n_backups == proxy->n_servers)
 		problem(problems, &proxy->servers[0].place,
 			"backend: each one is a backup, and none is there that it could stand in for");

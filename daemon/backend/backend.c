@@ -19,8 +19,9 @@ struct backend {
 	atomic_uint refs;
 	char text[SERVER_TEXT_SIZE + 32];
 	struct backend_settings settings;
-	struct loop_guard *guard;  /* a reference */
-	struct log_limit silence;  /* of what the log hears of that */
+	struct loop_guard *guard; /* a reference */
+	struct log_limit silence; /* of what the log hears of that */
+	atomic_bool is_replaced;
 	atomic_bool is_silent;     /* the log has heard that nobody answers */
 	struct waitlist *waitlist; /* a reference */
 	bool has_max;              /* one of the servers has a limit */
@@ -165,6 +166,17 @@ void backend_share(struct backend *backend, const struct backend *before)
 	backend->waitlist = before->waitlist;
 	/* More may be allowed now, to those as well who came before. */
 	waitlist_wake(backend->waitlist);
+}
+
+void backend_be_replaced(struct backend *backend)
+{
+	atomic_store(&backend->is_replaced, true);
+	waitlist_wake(backend->waitlist);
+}
+
+bool backend_is_replaced(const struct backend *backend)
+{
+	return atomic_load_explicit(&backend->is_replaced, memory_order_acquire);
 }
 
 const char *backend_text(const struct backend *backend)

@@ -47,6 +47,13 @@ void backend_unref(struct backend *backend);
  */
 void backend_share(struct backend *backend, const struct backend *before);
 
+/*
+ * Another backend of the same proxy has its place: clients that have no server yet go on there,
+ * see connect.h.  Any thread.
+ */
+void backend_be_replaced(struct backend *backend);
+bool backend_is_replaced(const struct backend *backend);
+
 /* "127.0.0.1:80"; "127.0.0.1:80 and 2 more" */
 const char *backend_text(const struct backend *backend);
 

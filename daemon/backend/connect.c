@@ -711,9 +711,29 @@ static void try_next(struct attempt *attempt, struct candidate *failed)
 		wait_for_those_at_work(attempt);
 }
 
-/* Begins a round over all servers. */
+/* There is another backend now, with servers that may be better. */
+static void move(struct attempt *attempt)
+{
+	const struct outcome outcome = {
+		.fd = -1,
+		.is_moved = true,
+		.moved = { .deadline_ms = attempt->deadline_ms,
+			   .arrived = attempt->waiter.arrived },
+	};
+	attempt_done *done = attempt->done;
+	void *arg = attempt->arg;
+
+	attempt_end(attempt);
+	done(arg, &outcome);
+}
+
+/* Begins a round over all servers.  May free the attempt. */
 static void begin_round(struct attempt *attempt)
 {
+	if (!attempt->is_probe && backend_is_replaced(attempt->backend)) {
+		move(attempt);
+		return;
+	}
 	attempt->worth_retrying = false;
 	attempt->is_full = false;
 	try_next(attempt, NULL);
@@ -851,7 +871,9 @@ static void addresses_arrived(struct message *message)
 
 static bool has_room(void *data)
 {
-	return backend_has_room(((struct attempt *)data)->backend);
+	struct backend *backend = ((struct attempt *)data)->backend;
+
+	return backend_is_replaced(backend) || backend_has_room(backend);
 }
 
 static void room_found(struct message *message)
@@ -1061,6 +1083,20 @@ int attempt_start(struct loop *loop, struct backend *backend, uint64_t source, a
 		await(attempt, server, fd, r);
 	*ret_attempt = attempt;
 	return -EINPROGRESS;
+}
+
+struct attempt *attempt_resume(struct loop *loop, struct backend *backend, uint64_t source,
+			       const struct outcome *outcome, attempt_done *done, void *arg)
+{
+	struct attempt *attempt =
+		attempt_new(loop, backend, backend_n_servers(backend), NEVER, done, arg);
+
+	if (!attempt)
+		return NULL;
+	attempt->source = source;
+	attempt->deadline_ms = outcome->moved.deadline_ms;
+	attempt->waiter.arrived = outcome->moved.arrived;
+	return attempt;
 }
 
 struct attempt *attempt_probe(struct loop *loop, struct backend *backend, struct server *server,

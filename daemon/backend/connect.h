@@ -6,6 +6,7 @@
 #ifndef DAEMON_BACKEND_CONNECT_H
 #define DAEMON_BACKEND_CONNECT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct attempt;
@@ -46,7 +47,15 @@ struct outcome {
 	/* That of fd: for the receiver to leave, see backend_leave(), with its backend kept till
 	 * then */
 	struct server *server;
-	const char *reason; /* why it failed, in words; NULL on success */
+	const char *reason; /* why it failed, in words; NULL on success, and if it is_moved */
+	/*
+	 * The backend has been replaced before a server was found, and the newest one is to be
+	 * asked: see attempt_resume().
+	 */
+	bool is_moved;
+	struct {
+		uint64_t deadline_ms, arrived;
+	} moved;
 };
 
 /* Told of the outcome, once, unless the attempt is given up before. */
@@ -66,6 +75,17 @@ typedef void attempt_done(void *arg, const struct outcome *outcome);
  */
 int attempt_start(struct loop *loop, struct backend *backend, uint64_t source, attempt_done *done,
 		  void *arg, struct attempt **ret_attempt, struct outcome *ret_outcome);
+
+/*
+ * Goes on at another backend with what has moved, until the same deadline and in the same place
+ * of the queue.
+ *
+ * @outcome: that of the attempt before; read, not kept
+ *
+ * Returns it, or NULL when out of memory.
+ */
+struct attempt *attempt_resume(struct loop *loop, struct backend *backend, uint64_t source,
+			       const struct outcome *outcome, attempt_done *done, void *arg);
 
 /*
  * Connects to one server, whoever else there is, to learn whether it answers: once, within

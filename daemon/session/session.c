@@ -518,12 +518,28 @@ static void begin_relay(struct session *session, const struct outcome *outcome)
 		session_turn(session, &session->client);
 }
 
+static void backend_answered(void *arg, const struct outcome *outcome);
+
+/* The servers are other ones now. */
+static void follow(struct session *session, const struct outcome *outcome)
+{
+	struct backend *backend = proxy_backend(session->proxy);
+
+	session->attempt = attempt_resume(&session->host->loop, backend, affinity(session, backend),
+					  outcome, backend_answered, session);
+	backend_unref(backend);
+	if (!session->attempt)
+		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
+}
+
 static void backend_answered(void *arg, const struct outcome *outcome)
 {
 	struct session *session = arg;
 
 	session->attempt = NULL;
-	if (outcome->fd < 0)
+	if (outcome->is_moved)
+		follow(session, outcome);
+	else if (outcome->fd < 0)
 		session_fail(session, outcome->reason);
 	else
 		begin_relay(session, outcome);

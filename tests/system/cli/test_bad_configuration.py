@@ -37,7 +37,6 @@ FILES = {
     "backups alone": ("[proxy a]\nlisten = ./app.sock\nbackend = 127.0.0.1:9 backup\n", [(3, "backup")]),
     "bad escape": (PROXY + "check-send = PING\\q\n", [(4, "\\q")]),
     "expectation without text": (PROXY + "check-expect = *\n", [(4, "text is missing")]),
-    "checks of what changes": (PROXY + "resolve-each = yes\ncheck-expect = a\n", [(1, "resolve-each")]),
     "one address in two proxies": (
         PROXY + "[proxy b]\nlisten = ./app.sock\nbackend = 127.0.0.1:10\n",
         [(5, "./app.sock")],

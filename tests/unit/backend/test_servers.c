@@ -179,6 +179,12 @@ static void told(void *arg, const struct outcome *outcome)
 
 	scene.clients[client].attempt = NULL;
 	scene.clients[client].server = outcome->server;
+	if (outcome->is_moved) {
+		note("%zu-moves", client);
+		scene.clients[client].attempt =
+			attempt_resume(&loop, backend, 0, outcome, told, arg);
+		return;
+	}
 	if (outcome->fd >= FIRST_SOCKET) {
 		note("%zu=%u", client, scene.address[outcome->fd - FIRST_SOCKET]);
 		scene.open[outcome->fd - FIRST_SOCKET] = false;
@@ -608,6 +614,47 @@ static void test_limit_that_a_reload_raises(void **state)
 	backend_unref(after);
 }
 
+/* The servers of names change while clients wait. */
+static void test_clients_follow(void **state)
+{
+	struct backend *before, *after;
+
+	(void)state;
+	begin(backend_of("10.0.0.1:80 max=1", true, 10000));
+	play("come come come wait=9000 /");
+	before = backend;
+	after = backend_of("10.0.0.1:80 max=1,10.0.0.2:80 max=1", true, 10000);
+	backend_share(after, before);
+	backend = after;
+	backend_be_replaced(before);
+	play("deliver wait=0 deliver");
+	assert_string_equal(scene.trace, "1-moves 2-moves dial2 1=2");
+	play("/ wait=999");
+	assert_string_equal(scene.trace, "");
+	play("wait=1"); /* no longer than it would have been */
+	assert_string_equal(scene.trace, "2=[every server is full]");
+	play("leave=0 leave=1");
+	prober_free(prober);
+	backend_unref(before);
+	prober = prober_new(&loop, backend);
+	finish();
+
+	/* one that is between two rounds */
+	begin(backend_of("10.0.0.1:80", true, 10000));
+	play("refused=@1 come wait=0 /");
+	before = backend;
+	after = backend_of("10.0.0.2:80", true, 10000);
+	backend_share(after, before);
+	backend = after;
+	backend_be_replaced(before);
+	play("wait=10");
+	assert_string_equal(scene.trace, "0-moves dial2 0=2");
+	prober_free(prober);
+	backend_unref(before);
+	prober = prober_new(&loop, backend);
+	finish();
+}
+
 /* ---- other threads ---- */
 
 static atomic_bool is_over;
@@ -862,6 +909,7 @@ int main(void)
 		cmocka_unit_test(test_generations_share_what_they_know),
 		cmocka_unit_test(test_limit_that_a_reload_brings),
 		cmocka_unit_test(test_limit_that_a_reload_raises),
+		cmocka_unit_test(test_clients_follow),
 		cmocka_unit_test(test_choice_while_servers_change),
 		cmocka_unit_test(test_probes_while_nobody_comes),
 		cmocka_unit_test(test_probes_while_clients_come),
