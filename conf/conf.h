@@ -84,9 +84,9 @@ struct proxy_config {
 		unsigned int v4, v6; /* bits of an address that are one source */
 	} source_prefix;
 	uint64_t connect_timeout_ms;
-	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
 	uint64_t resolve_interval_ms;
-	bool resolve_each; /* each address of a name is a server */
+	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
+	bool resolve_each;     /* each address of a name is a server */
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;

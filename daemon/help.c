@@ -57,7 +57,7 @@ void help_print(void)
 	       "          vsock:CID:PORT, sd-listen, sd-listen:NAME, sd-listen:*,\n"
 	       "          accept-from-fd:N, or - (stdin and stdout)\n"
 	       "BACKEND   HOST:PORT, /path or ./path, @abstract, vsock:CID:PORT,\n"
-	       "          vsock-mux:PATH:PORT\n\n"
+	       "          vsock-mux:PATH:PORT, srv:NAME\n\n"
 	       "  -c, --config FILE                     read everything from an INI file\n"
 	       "      --check                           say what is wrong, and touch nothing\n"
 	       "  -h, --help                            this text\n"

@@ -226,43 +226,53 @@ bool backend_wants_source(const struct backend *backend)
 	return backend->n > 1 && backend->settings.balance == BALANCE_SOURCE;
 }
 
-/* Servers that are tried only if there is none of an earlier tier, whether it has room or not. */
-enum tier { TIER_UP, TIER_BACKUP, TIER_LAST_HOPE, TIER_LAST_BACKUP };
+/*
+ * A server is tried only if there is none of a lower rank, whether that has room or not: those
+ * that are up come before the others, backups after the rest, and among these the priority counts.
+ */
+#define RANK_BACKUP (1u << 16) /* what is below is the priority */
+#define RANK_NOT_UP (1u << 17)
+#define RANK_NOBODY UINT32_MAX
 
-static enum tier tier_of(const struct server *server)
+static uint32_t rank_of(const struct server *server)
 {
-	if (server_is_up(server))
-		return server->is_backup ? TIER_BACKUP : TIER_UP;
-	return server->is_backup ? TIER_LAST_BACKUP : TIER_LAST_HOPE;
+	return (server_is_up(server) ? 0 : RANK_NOT_UP) | (server->is_backup ? RANK_BACKUP : 0) |
+	       server->priority;
 }
 
 /* What a choice goes by: looked up once, since other threads change it meanwhile. */
 struct ranks {
-	uint8_t tiers[SERVERS_MAX]; /* enum tier, of each server */
-	enum tier best;             /* but for those that were left out */
+	uint32_t of[SERVERS_MAX]; /* each server */
+	uint32_t best;            /* but for those that were left out */
 };
 
 /* @left_out: by index; NULL: none */
-static void rank(const struct backend *backend, const bool *left_out, struct ranks *ret)
+static uint32_t best_rank(const struct backend *backend, const struct ranks *ranks, uint32_t from,
+			  const bool *left_out)
 {
-	ret->best = TIER_LAST_BACKUP;
-	for (size_t i = 0; i < backend->n; i++) {
-		enum tier tier = tier_of(&backend->servers[i]);
+	uint32_t best = RANK_NOBODY;
 
-		ret->tiers[i] = (uint8_t)tier;
-		if (tier < ret->best && !(left_out && left_out[i]))
-			ret->best = tier;
-	}
+	for (size_t i = 0; i < backend->n; i++)
+		if (ranks->of[i] >= from && ranks->of[i] < best && !(left_out && left_out[i]))
+			best = ranks->of[i];
+	return best;
 }
 
-/* Which of a tier may have the client.  Returns whether any may. */
-static bool mark(const struct backend *backend, const struct ranks *ranks, enum tier tier,
+static void rank(const struct backend *backend, const bool *left_out, struct ranks *ret)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		ret->of[i] = rank_of(&backend->servers[i]);
+	ret->best = best_rank(backend, ret, 0, left_out);
+}
+
+/* Which of a rank may have the client.  Returns whether any may. */
+static bool mark(const struct backend *backend, const struct ranks *ranks, uint32_t wanted,
 		 const bool *tried, bool *may, bool *ret_full)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < backend->n; i++) {
-		bool fits = ranks->tiers[i] == tier && !(tried && tried[i]);
+		bool fits = ranks->of[i] == wanted && !(tried && tried[i]);
 
 		may[i] = fits && server_has_room(&backend->servers[i]);
 		*ret_full |= fits && !may[i];
@@ -286,17 +296,21 @@ static bool mark_best(const struct backend *backend, const struct visited *visit
 {
 	const bool *tried = visited ? visited->tried : NULL;
 	struct ranks ranks;
+	uint32_t wanted;
 
 	rank(backend, visited && visited->is_last_chance ? tried : NULL, &ranks);
 	*ret_full = false;
-	if (ranks.best > TIER_BACKUP && backend_trusts_checks(backend)) {
+	wanted = ranks.best;
+	if (wanted >= RANK_NOT_UP && backend_trusts_checks(backend)) {
 		*ret_full = may_still_pass(backend, tried);
 		return false;
 	}
-	if (mark(backend, &ranks, ranks.best, tried, may, ret_full))
-		return true;
-	return ranks.best == TIER_LAST_HOPE &&
-	       mark(backend, &ranks, TIER_LAST_BACKUP, tried, may, ret_full);
+	while (!mark(backend, &ranks, wanted, tried, may, ret_full)) {
+		if (wanted < RANK_NOT_UP || wanted == RANK_NOBODY)
+			return false;
+		wanted = best_rank(backend, &ranks, wanted + 1, NULL);
+	}
+	return true;
 }
 
 /* Those that are passed over are not forgotten. */

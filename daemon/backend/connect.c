@@ -90,6 +90,7 @@ struct attempt {
 	bool worth_retrying; /* one of this round's failures may pass */
 	bool unresolved;     /* the last failure was the name's */
 	bool is_full;        /* what was missing was room */
+	bool awaits_servers; /* those of a service are about to be known */
 	bool is_told;        /* waiter.message is on its way */
 	bool is_awake;       /* it has come: there is room for this one */
 	int error;           /* the last failure, a positive errno; 0: none yet */
@@ -453,7 +454,7 @@ static bool is_worth_another_round(const struct attempt *attempt)
 {
 	bool retries = !attempt->is_probe && backend_settings(attempt->backend)->connect_retry;
 
-	return attempt->is_full || (attempt->worth_retrying && retries);
+	return attempt->is_full || attempt->awaits_servers || (attempt->worth_retrying && retries);
 }
 
 /* The round has failed. */
@@ -735,6 +736,7 @@ static void begin_round(struct attempt *attempt)
 		return;
 	}
 	attempt->worth_retrying = false;
+	attempt->awaits_servers = false;
 	attempt->is_full = false;
 	try_next(attempt, NULL);
 }
@@ -805,8 +807,13 @@ static void update_list(struct candidate *candidate, struct address_list *list)
 
 static void has_no_address(struct candidate *candidate, int error)
 {
-	note_unresolved(candidate->attempt, error);
-	candidate_fail(candidate);
+	if (error == EINPROGRESS) { /* there will be another backend in a moment */
+		candidate->attempt->awaits_servers = !candidate->attempt->is_probe;
+		candidate_enter(candidate, CANDIDATE_FAILED);
+	} else {
+		note_unresolved(candidate->attempt, error);
+		candidate_fail(candidate);
+	}
 	try_next(candidate->attempt, NULL);
 }
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,10 @@
 #include "daemon/base/loop.h"
 
 /* An answer that somebody else has had so recently does. */
-#define RECENT_MS 1000
+#define RECENT_MS 500
+
+/* No name server is asked more often, whatever it says. */
+#define TTL_MIN_MS 1000
 
 /* The longest time that a timer is set for. */
 #define TIMER_MAX_MS 86400000
@@ -31,8 +35,9 @@ struct lookup {
 	struct expansion *expansion;
 	struct resolver *resolver; /* the named backend's; NULL: the line is no name */
 	struct resolver_wait wait;
-	bool is_asking;            /* wait.message is queued or on its way */
-	struct address_list *list; /* a reference; NULL: it has no address */
+	bool is_asking;             /* wait.message is queued or on its way */
+	struct address_list *list;  /* a reference; NULL: it has no address */
+	struct srv_answer *targets; /* the same of a service */
 };
 
 /*
@@ -70,8 +75,10 @@ static void expansion_unref(struct expansion *expansion)
 {
 	if (atomic_fetch_sub(&expansion->refs, 1) != 1)
 		return;
-	for (size_t i = 0; i < expansion->n; i++)
+	for (size_t i = 0; i < expansion->n; i++) {
 		address_list_unref(expansion->lookups[i].list);
+		srv_answer_unref(expansion->lookups[i].targets);
+	}
 	backend_unref(expansion->current);
 	backend_unref(expansion->before);
 	backend_unref(expansion->named);
@@ -139,12 +146,32 @@ static void add_addresses(struct server_list *list, const struct server_config *
 	free(sorted);
 }
 
+static void add_targets(struct server_list *list, const struct server_config *line,
+			const struct srv_answer *answer)
+{
+	for (size_t i = 0; i < answer->n; i++) {
+		const struct srv_target *target = &answer->targets[i];
+		struct server_config server = *line;
+
+		server.is_srv = false;
+		server.priority = target->priority;
+		server.weight = target->weight;
+		snprintf(server.address.u.tcp.host, sizeof(server.address.u.tcp.host), "%s",
+			 target->host);
+		snprintf(server.address.u.tcp.service, sizeof(server.address.u.tcp.service), "%u",
+			 target->port);
+		add(list, &server);
+	}
+}
+
 static void collect(const struct expansion *expansion, struct server_list *list)
 {
 	for (size_t i = 0; i < expansion->n; i++) {
 		const struct server_config *line = &expansion->config->servers[i];
 
-		if (expansion->lookups[i].list)
+		if (expansion->lookups[i].targets)
+			add_targets(list, line, expansion->lookups[i].targets);
+		else if (expansion->lookups[i].list)
 			add_addresses(list, line, expansion->lookups[i].list);
 		else
 			add(list, line);
@@ -158,8 +185,11 @@ static bool is_same(struct backend *backend, const struct server_list *list)
 	if (backend_n_servers(backend) != list->n)
 		return false;
 	for (size_t i = 0; i < list->n; i++) {
+		const struct server *server = backend_server(backend, i);
+
 		server_format(&list->servers[i], text, sizeof(text));
-		if (strcmp(backend_server(backend, i)->text, text) != 0)
+		if (strcmp(server->text, text) != 0 || server->weight != list->servers[i].weight ||
+		    server->priority != list->servers[i].priority)
 			return false;
 	}
 	return true;
@@ -245,6 +275,46 @@ static void note_answer(struct lookup *lookup, struct address_list *list)
 {
 	address_list_unref(lookup->list);
 	lookup->list = list;
+	srv_answer_unref(lookup->targets);
+	lookup->targets = resolver_targets(lookup->resolver);
+}
+
+/* What was known before a reload does until there is an answer. */
+static void note_last(struct lookup *lookup)
+{
+	if (lookup->resolver)
+		note_answer(lookup, resolver_last(lookup->resolver));
+}
+
+/* The records of a service say how long they are good. */
+static uint64_t interval_ms(const struct expansion *expansion)
+{
+	uint64_t ms = expansion->config->resolve_interval_ms;
+
+	for (size_t i = 0; i < expansion->n; i++) {
+		const struct srv_answer *targets = expansion->lookups[i].targets;
+
+		if (targets && targets->ttl_ms < ms)
+			ms = targets->ttl_ms > TTL_MIN_MS ? targets->ttl_ms : TTL_MIN_MS;
+	}
+	return ms < TIMER_MAX_MS ? ms : TIMER_MAX_MS;
+}
+
+/* Without memory for it, the next client tries again. */
+static void set_timer(struct expansion *expansion)
+{
+	struct timeval interval = timeval_from_ms(interval_ms(expansion));
+
+	if (event_add(&expansion->timer, &interval) < 0)
+		atomic_store(&expansion->is_dormant, true);
+}
+
+/* An answer may say that it is good for less long than was thought. */
+static void note_new_answer(struct expansion *expansion)
+{
+	update(expansion);
+	if (!atomic_load(&expansion->is_dormant))
+		set_timer(expansion);
 }
 
 static void answered(struct message *message)
@@ -256,7 +326,7 @@ static void answered(struct message *message)
 	lookup->is_asking = false;
 	note_answer(lookup, wait->list);
 	if (!expansion->is_stopped)
-		update(expansion);
+		note_new_answer(expansion);
 	expansion_unref(expansion);
 }
 
@@ -285,14 +355,10 @@ static void ask(struct lookup *lookup)
 
 static void look_up(struct expansion *expansion)
 {
-	uint64_t ms = expansion->config->resolve_interval_ms;
-	struct timeval interval = timeval_from_ms(ms < TIMER_MAX_MS ? ms : TIMER_MAX_MS);
-
 	for (size_t i = 0; i < expansion->n; i++)
 		ask(&expansion->lookups[i]);
 	update(expansion);
-	if (event_add(&expansion->timer, &interval) < 0)
-		atomic_store(&expansion->is_dormant, true); /* the next client tries again */
+	set_timer(expansion);
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)
@@ -342,8 +408,11 @@ static void lookup_init(struct lookup *lookup, struct expansion *expansion, size
 {
 	struct resolver *resolver = backend_server(expansion->named, line)->resolver;
 
+	const struct server_config *config = &expansion->config->servers[line];
+	bool is_looked_up = config->is_srv || expansion->config->resolve_each;
+
 	lookup->expansion = expansion;
-	lookup->resolver = resolver_first(resolver) ? NULL : resolver;
+	lookup->resolver = resolver_first(resolver) || !is_looked_up ? NULL : resolver;
 	lookup->wait.mailbox = &expansion->loop->mailbox;
 	lookup->wait.message.deliver = answered;
 }
@@ -386,6 +455,8 @@ void expansion_start(struct expansion *expansion)
 	expansion->is_started = true;
 	if (expansion->prober)
 		prober_start(expansion->prober);
+	for (size_t i = 0; i < expansion->n; i++)
+		note_last(&expansion->lookups[i]);
 	look_up(expansion);
 }
 

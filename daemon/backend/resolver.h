@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "daemon/backend/loop_guard.h"
+#include "daemon/backend/srv.h"
 #include "daemon/base/mailbox.h"
 
 struct resolver;
@@ -44,7 +45,9 @@ struct resolver_wait {
 	struct resolver_wait *next;
 	struct address_list *list; /* the last good answer, the waiter's reference; NULL: none */
 	int error;                 /* why: -ELOOP (all its addresses are our own listeners), or
-				    * see sfront_address_resolve() */
+				    * -EINPROGRESS (the records of a service are known: its
+				    * targets have the addresses), or see
+				    * sfront_address_resolve() */
 };
 
 /*
@@ -56,6 +59,13 @@ struct resolver_wait {
  */
 struct resolver *resolver_new(const struct sfront_address *address, struct loop_guard *guard,
 			      struct sfront_error *err);
+
+/* The same for the records of a service: see resolver_targets(). */
+struct resolver *resolver_new_srv(const char *name, struct loop_guard *guard,
+				  struct sfront_error *err);
+
+/* The last good answer for a service, a reference of the caller's; NULL: there is none. */
+struct srv_answer *resolver_targets(struct resolver *resolver);
 
 /*
  * Goes on with the last good answer of @before, a resolver of the same name, until it has one of

@@ -62,6 +62,7 @@ int server_init(struct server *server, const struct server_config *config,
 	server->stream = stream_of(config->address.kind);
 	server->weight = config->weight;
 	server->is_backup = config->is_backup;
+	server->priority = config->priority;
 	server->dial = *dial;
 	server->dial.mux_port = config->mux_port;
 	server->state = state_new(trusts_checks);
@@ -70,7 +71,10 @@ int server_init(struct server *server, const struct server_config *config,
 		return -ENOMEM;
 	}
 	atomic_store(&server->state->max, config->max > 0 ? (unsigned int)config->max : UINT_MAX);
-	server->resolver = resolver_new(&config->address, guard, err);
+	if (config->is_srv)
+		server->resolver = resolver_new_srv(config->address.u.tcp.host, guard, err);
+	else
+		server->resolver = resolver_new(&config->address, guard, err);
 	return server->resolver ? 0 : -errno;
 }
 

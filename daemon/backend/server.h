@@ -34,6 +34,7 @@ struct server {
 	enum sfront_stream stream;   /* what a connection to it is */
 	unsigned int weight;
 	bool is_backup;
+	unsigned int priority; /* as a target of a service */
 	struct dial_options dial;
 	struct resolver *resolver;  /* a reference */
 	struct server_state *state; /* a reference */

@@ -140,12 +140,20 @@ void proxy_share(struct proxy *proxy, const struct proxy *before)
 		expansion_share(proxy->expansion, before->expansion);
 }
 
+static bool has_service(const struct proxy_config *config)
+{
+	for (size_t i = 0; i < config->n_servers; i++)
+		if (config->servers[i].is_srv)
+			return true;
+	return false;
+}
+
 static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sfront_error *err)
 {
 	proxy->backend = backend_new(&proxy->config, guard, err);
 	if (!proxy->backend)
 		return -errno;
-	if (proxy->config.resolve_each) {
+	if (proxy->config.resolve_each || has_service(&proxy->config)) {
 		proxy->expansion =
 			expansion_new(proxy->home, &proxy->config, guard, proxy->backend);
 		return proxy->expansion ? 0 : out_of_memory(err);
