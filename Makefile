@@ -115,7 +115,7 @@ lib_names   := libsockfront libsockfront-event
 libraries   := $(foreach l,$(lib_names),$(BUILD)/$(l).a $(BUILD)/$(l).so)
 lib_libs    := $(if $(filter 1,$(SYSTEMD)),-lsystemd)
 event_libs  := -levent_extra -levent_core
-daemon_libs := -levent_core -linih $(lib_libs) -lm
+daemon_libs := -levent_core -linih $(lib_libs) -lresolv -lm
 
 all: $(if $(whole),$(BUILD)/sockfront) lib $(if $(whole),$(filter %/http-server,$(examples)))
 lib: $(libraries)

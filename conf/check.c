@@ -74,8 +74,9 @@ static void check_services(const struct proxy_config *proxy, struct problems *pr
 		check_service("listen", &proxy->listen[i].address, &proxy->listen[i].place,
 			      problems);
 	for (size_t i = 0; i < proxy->n_servers; i++)
-		check_service("backend", &proxy->servers[i].address, &proxy->servers[i].place,
-			      problems);
+		if (!proxy->servers[i].is_srv)
+			check_service("backend", &proxy->servers[i].address,
+				      &proxy->servers[i].place, problems);
 }
 
 /* ---- who takes which connections ---- */
@@ -360,7 +361,8 @@ static const struct listen_config *listener_reached(const struct listen_index *i
 static void check_loop(const struct listen_index *index, const struct server_config *server,
 		       struct problems *problems)
 {
-	const struct listen_config *listen = listener_reached(index, &server->address);
+	const struct listen_config *listen =
+		server->is_srv ? NULL : listener_reached(index, &server->address);
 	char where[PLACE_TEXT_SIZE], text[SERVER_TEXT_SIZE];
 
 	if (!listen)
@@ -373,6 +375,9 @@ static void check_loop(const struct listen_index *index, const struct server_con
 
 static bool is_same_server(const struct server_config *a, const struct server_config *b)
 {
+	if (a->is_srv || b->is_srv)
+		return a->is_srv && b->is_srv &&
+		       strcasecmp(a->address.u.tcp.host, b->address.u.tcp.host) == 0;
 	return a->mux_port == b->mux_port && is_same(&a->address, &b->address);
 }
 

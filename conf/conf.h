@@ -17,6 +17,7 @@
 #include <sockfront/value.h>
 
 #include "conf/backend_source.h"
+#include "conf/bytes.h"
 #include "conf/place.h"
 #include "conf/rate.h"
 #include "conf/server.h"
@@ -48,6 +49,18 @@ struct listen_config {
 /* Of a systemd unit; with the terminating 0. */
 #define UNIT_NAME_SIZE 256
 
+/* Checks of the servers, by connections of our own. */
+struct check_config {
+	uint64_t interval_ms; /* of servers that are up; SFRONT_INFINITY_MS: none of those */
+	uint64_t timeout_ms;
+	uint64_t rise, fall; /* how many in a row make a server up, and down */
+	struct bytes send;   /* owned */
+	struct expectation {
+		struct bytes bytes; /* owned; none: whoever accepts is up */
+		bool is_anywhere;   /* not at the beginning of the answer alone */
+	} expect;
+};
+
 /* A section [proxy NAME], or the command line. */
 struct proxy_config {
 	char *name; /* owned */
@@ -63,6 +76,7 @@ struct proxy_config {
 	struct place unit_place;
 	uint64_t unit_idle_ms; /* until it is stopped; SFRONT_INFINITY_MS: never */
 	struct place unit_idle_place;
+	struct check_config check;
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */
@@ -78,6 +92,7 @@ struct proxy_config {
 		unsigned int v4, v6; /* bits of an address that are one source */
 	} source_prefix;
 	uint64_t connect_timeout_ms;
+	uint64_t resolve_interval_ms;
 	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
 	bool resolve_each;     /* each address of a name is a server */
 	bool connect_retry;

@@ -44,6 +44,8 @@ void proxy_config_clear(struct proxy_config *proxy)
 	free(proxy->listen);
 	free(proxy->servers);
 	free(proxy->unit);
+	bytes_clear(&proxy->check.send);
+	bytes_clear(&proxy->check.expect.bytes);
 	sfront_options_free(proxy->options);
 	source_list_clear(&proxy->access);
 	source_list_clear(&proxy->accept_proxy_protocol);
@@ -72,8 +74,13 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 		.place = *place,
 		.header_timeout_ms = 5 * 1000,
 		.connect_timeout_ms = 10 * 1000,
+		.resolve_interval_ms = 10 * 1000,
 		.connect_retry = true,
 		.unit_idle_ms = SFRONT_INFINITY_MS,
+		.check = { .interval_ms = SFRONT_INFINITY_MS,
+			   .timeout_ms = 2 * 1000,
+			   .rise = 1,
+			   .fall = 3 },
 		.source_prefix = { .v4 = 32, .v6 = 64 },
 		.idle_timeout_ms = SFRONT_INFINITY_MS,
 		.half_close_timeout_ms = SFRONT_INFINITY_MS,

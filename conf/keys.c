@@ -24,6 +24,7 @@
 #define PIPE_SIZE_MAX     (UINT64_C(64) << 20)
 #define USER_TIMEOUT_MAX  INT32_MAX /* the kernel keeps milliseconds in an int */
 #define OPTION_ROWS       64
+#define CHECKS_MAX        1000
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 struct value {
@@ -349,6 +350,27 @@ static int parse_unit_idle(const struct value *value, struct sfront_error *err)
 	return parse_duration(&time, err);
 }
 
+static int parse_bytes(const struct value *value, struct sfront_error *err)
+{
+	return bytes_parse(value->text, value->field, err);
+}
+
+static int parse_expectation(const struct value *value, struct sfront_error *err)
+{
+	struct expectation *expectation = value->field;
+	bool is_anywhere = *value->text == '*';
+	int r = bytes_parse(value->text + is_anywhere, &expectation->bytes, err);
+
+	if (r == 0)
+		expectation->is_anywhere = is_anywhere;
+	return r;
+}
+
+static int parse_check_count(const struct value *value, struct sfront_error *err)
+{
+	return sfront_parse_count(value->text, 1, CHECKS_MAX, value->field, err);
+}
+
 /* The library puts the name in front; here it is the caller who does, for every key alike. */
 static int parse_option(const struct value *value, struct sfront_error *err)
 {
@@ -398,6 +420,8 @@ static const struct row rows[] = {
 	    KEY_PROXY, false, true }, parse_backend, 0 },
 	PROXY("balance", "POLICY", "which of several backends a client gets (default least-connections)",
 	      parse_balance, balance),
+	PROXY("resolve-interval", "TIME", "look names up again this often while they are used (default 10s)",
+	      parse_duration, resolve_interval_ms),
 	PROXY("resolve-each", "yes|no", "each address of a name is a server of its own (default no)",
 	      parse_switch, resolve_each),
 	PROXY("down-action", "none|close",
@@ -409,6 +433,19 @@ static const struct row rows[] = {
 	{ { "backend-unit-idle", "backend-unit-idle", "TIME",
 	    "stop it after so long without a connection (default infinity)",
 	    KEY_PROXY, false, false }, parse_unit_idle, 0 },
+	PROXY("check-interval", "TIME", "check that each server answers this often (default infinity)",
+	      parse_duration, check.interval_ms),
+	PROXY("check-timeout", "TIME", "how long a check may take (default 2s)",
+	      parse_duration, check.timeout_ms),
+	PROXY("check-rise", "N", "so many checks in a row make a server up (default 1)",
+	      parse_check_count, check.rise),
+	PROXY("check-fall", "N", "so many failed checks in a row make a server down (default 3)",
+	      parse_check_count, check.fall),
+	PROXY("check-send", "TEXT", "what a check sends, with \\r, \\n, \\xNN (default: nothing)",
+	      parse_bytes, check.send),
+	PROXY("check-expect", "TEXT",
+	      "how the answer must begin, *TEXT: what must be in it, before clients come (default: nothing)",
+	      parse_expectation, check.expect),
 	{ { "allow", "allow", "SOURCE...", "who may connect; may be repeated (default: everybody)",
 	    KEY_PROXY, false, true }, parse_allow, offsetof(struct proxy_config, access) },
 	{ { "deny", "deny", "SOURCE...", "who may not; the first rule that matches decides (default: nobody)",

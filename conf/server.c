@@ -15,7 +15,7 @@
 
 #define KINDS                                                                   \
 	"a backend is HOST:PORT (such as 127.0.0.1:8080), a UNIX path, @NAME, " \
-	"vsock:CID:PORT or vsock-mux:PATH:PORT"
+	"vsock:CID:PORT, vsock-mux:PATH:PORT or srv:NAME"
 #define BLANKS " \t"
 
 /* ---- bytes that cannot stand for themselves ---- */
@@ -180,6 +180,33 @@ static int parse_mux(char *text, struct server_config *server, struct sfront_err
 	return sfront_address_parse(text, &server->address, err);
 }
 
+#define SRV "srv:"
+
+/* Not a host with that name, and its port: the name of a service has a dot at least. */
+static bool is_srv(const char *text)
+{
+	return strncmp(text, SRV, strlen(SRV)) == 0 && strchr(text, '.');
+}
+
+/* @text: behind its first word */
+static int parse_srv(const char *text, struct server_config *server, struct sfront_error *err)
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	char *host = server->address.u.tcp.host;
+
+	if (!*text || strspn(text, letters) != strlen(text) ||
+	    strlen(text) >= sizeof(server->address.u.tcp.host))
+		return refuse(err, -EINVAL,
+			      "\"" SRV "%.200s\": what is wanted is the name of SRV records, such "
+			      "as " SRV "_postgresql._tcp.example.org, without a port",
+			      text);
+	server->address = (struct sfront_address){ .kind = SFRONT_TCP };
+	server->is_srv = true;
+	strcpy(host, text);
+	return 0;
+}
+
 /* ---- what stands behind the address ---- */
 
 #define WORDS "weight=N, max=N and backup"
@@ -192,6 +219,7 @@ static int parse_weight(const char *value, struct server_config *server, struct 
 		return refuse(err, -ERANGE, "\"weight=%.40s\": a weight is a number from 1 to %d",
 			      value, SERVER_WEIGHT_MAX);
 	server->weight = (unsigned int)n;
+	server->has_weight = true;
 	return 0;
 }
 
@@ -254,7 +282,13 @@ static int parse_line(char *line, const char *text, struct server_config *server
 		return r;
 	if (strncmp(line, MUX, strlen(MUX)) == 0)
 		return parse_mux(line + strlen(MUX), server, err);
-	return parse_address(line, server, err);
+	if (!is_srv(line))
+		return parse_address(line, server, err);
+	if (server->has_weight)
+		return refuse(err, -EINVAL,
+			      "\"%.200s\": the records say what the weights are; weight=N cannot",
+			      text);
+	return parse_srv(line + strlen(SRV), server, err);
 }
 
 int server_parse(const char *text, struct server_config *ret, struct sfront_error *err)
@@ -277,6 +311,10 @@ size_t server_format(const struct server_config *server, char *buf, size_t size)
 	char address[SFRONT_ADDRESS_TEXT_SIZE], port[16];
 	size_t length = 0;
 
+	if (server->is_srv) {
+		length = escape(SRV, buf, size, 0);
+		return escape(server->address.u.tcp.host, buf, size, length);
+	}
 	sfront_address_format(&server->address, address, sizeof(address));
 	if (server->mux_port == 0)
 		return escape(address, buf, size, 0);

@@ -26,7 +26,10 @@ struct server_config {
 	struct sfront_address address; /* HOST:PORT, a path, @NAME or vsock:CID:PORT */
 	uint32_t mux_port; /* not 0: the path leads to a virtual machine, this is its vsock port */
 	unsigned int weight; /* 1 to SERVER_WEIGHT_MAX */
+	bool has_weight;     /* the line has one */
+	bool is_srv;         /* the address is the name of a service, whose targets are servers */
 	bool is_backup;
+	unsigned int priority; /* of a target: those that have the lowest number come first */
 	struct place place;
 };
 

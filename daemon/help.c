@@ -84,7 +84,7 @@ void help_print(void)
 	       "          vsock:CID:PORT, sd-listen, sd-listen:NAME, sd-listen:*,\n"
 	       "          accept-from-fd:N, or - (stdin and stdout)\n"
 	       "BACKEND   HOST:PORT, /path or ./path, @abstract, vsock:CID:PORT,\n"
-	       "          vsock-mux:PATH:PORT\n\n",
+	       "          vsock-mux:PATH:PORT, srv:NAME\n\n",
 	       usage);
 	print_option("  -c, --config FILE", "read everything from an INI file");
 	print_option("      --check", "say what is wrong, and touch nothing");

@@ -24,11 +24,14 @@ struct backend {
 	struct loop_guard *guard;   /* a reference */
 	struct dial_source *source; /* owned; NULL: the system chooses whence */
 	struct log_limit silence;   /* of what the log hears of that */
-	atomic_bool is_silent;      /* the log has heard that nobody answers */
-	struct waitlist *waitlist;  /* a reference */
-	struct unit *unit;          /* a reference; NULL: there is none */
-	struct unit_queue queue;    /* while there is a unit */
-	bool has_max;               /* one of the servers has a limit */
+	atomic_bool is_replaced;
+	atomic_bool is_silent;     /* the log has heard that nobody answers */
+	struct waitlist *waitlist; /* a reference */
+	struct unit *unit;         /* a reference; NULL: there is none */
+	struct unit_queue queue;   /* while there is a unit */
+	bool has_max;              /* one of the servers has a limit */
+	bool is_checked;           /* active checks are configured */
+	bool is_simple;            /* one server, which gets its clients whatever its health */
 	struct balancer balancer;
 	backend_server_fails *tell;
 	void (*gone)(void *data);
@@ -70,13 +73,40 @@ static int init_servers(struct backend *backend, const struct proxy_config *conf
 	int r = 0;
 
 	for (size_t i = 0; i < config->n_servers && r == 0; i++) {
-		r = server_init(&backend->servers[i], &config->servers[i], &dial, backend->guard,
-				err);
+		r = server_init(&backend->servers[i], &config->servers[i], &dial,
+				backend_trusts_checks(backend), backend->guard, err);
 		backend->servers[i].backend = backend;
 		backend->n++;
 		backend->has_max |= config->servers[i].max > 0;
 	}
 	return r;
+}
+
+/* Returns 0 or -ENOMEM. */
+static int copy_check(struct backend *backend, const struct check_config *config)
+{
+	struct check_config *check = &backend->settings.check;
+	int r;
+
+	*check = *config;
+	check->send = check->expect.bytes = (struct bytes){ 0 };
+	r = bytes_copy(&config->send, &check->send);
+	return r < 0 ? r : bytes_copy(&config->expect.bytes, &check->expect.bytes);
+}
+
+static int fill(struct backend *backend, const struct proxy_config *config,
+		struct sfront_error *err)
+{
+	int r = copy_check(backend, &config->check);
+
+	backend->is_checked =
+		config->check.expect.bytes.data || config->check.interval_ms != SFRONT_INFINITY_MS;
+	backend->is_simple = config->n_servers == 1 && !config->check.expect.bytes.data;
+	if (r == 0)
+		r = choose_source(backend, &config->backend_source, err);
+	if (r == 0)
+		r = init_servers(backend, config, err);
+	return r < 0 ? r : balancer_init(&backend->balancer, backend->servers, backend->n);
 }
 
 struct backend *backend_new(const struct proxy_config *config, struct loop_guard *guard,
@@ -93,17 +123,14 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 	backend->settings = (struct backend_settings){
 		.connect_timeout_ms = config->connect_timeout_ms,
 		.connect_retry = config->connect_retry,
+		.resolve_interval_ms = config->resolve_interval_ms,
 		.balance = config->balance,
 		.closes_when_down = config->closes_when_down,
 		.send_proxy_protocol = config->send_proxy_protocol,
 	};
 	backend->guard = loop_guard_ref(guard);
 	backend->waitlist = waitlist_new();
-	r = backend->waitlist ? choose_source(backend, &config->backend_source, err) : -ENOMEM;
-	if (r == 0)
-		r = init_servers(backend, config, err);
-	if (r == 0)
-		r = balancer_init(&backend->balancer, backend->servers, backend->n);
+	r = backend->waitlist ? fill(backend, config, err) : -ENOMEM;
 	if (r == 0) {
 		set_text(backend);
 		return backend;
@@ -131,6 +158,8 @@ void backend_unref(struct backend *backend)
 	for (size_t i = 0; i < backend->n; i++)
 		server_clear(&backend->servers[i]);
 	balancer_clear(&backend->balancer);
+	bytes_clear(&backend->settings.check.send);
+	bytes_clear(&backend->settings.check.expect.bytes);
 	waitlist_unref(backend->waitlist);
 	loop_guard_unref(backend->guard);
 	dial_source_free(backend->source);
@@ -175,9 +204,30 @@ void backend_share(struct backend *backend, const struct backend *before)
 	waitlist_wake(backend->waitlist);
 }
 
+void backend_be_replaced(struct backend *backend)
+{
+	atomic_store(&backend->is_replaced, true);
+	waitlist_wake(backend->waitlist);
+}
+
+bool backend_is_replaced(const struct backend *backend)
+{
+	return atomic_load_explicit(&backend->is_replaced, memory_order_acquire);
+}
+
 const char *backend_text(const struct backend *backend)
 {
 	return backend->text;
+}
+
+bool backend_wants_prober(const struct backend *backend)
+{
+	return backend->n > 1 || backend->is_checked;
+}
+
+bool backend_trusts_checks(const struct backend *backend)
+{
+	return backend->settings.check.expect.bytes.data;
 }
 
 const char *backend_word(const struct backend *backend)
@@ -231,43 +281,53 @@ bool backend_wants_source(const struct backend *backend)
 	return backend->n > 1 && backend->settings.balance == BALANCE_SOURCE;
 }
 
-/* Servers that are tried only if there is none of an earlier tier, whether it has room or not. */
-enum tier { TIER_UP, TIER_BACKUP, TIER_LAST_HOPE, TIER_LAST_BACKUP };
+/*
+ * A server is tried only if there is none of a lower rank, whether that has room or not: those
+ * that are up come before the others, backups after the rest, and among these the priority counts.
+ */
+#define RANK_BACKUP (1u << 16) /* what is below is the priority */
+#define RANK_NOT_UP (1u << 17)
+#define RANK_NOBODY UINT32_MAX
 
-static enum tier tier_of(const struct server *server)
+static uint32_t rank_of(const struct server *server)
 {
-	if (server_is_up(server))
-		return server->is_backup ? TIER_BACKUP : TIER_UP;
-	return server->is_backup ? TIER_LAST_BACKUP : TIER_LAST_HOPE;
+	return (server_is_up(server) ? 0 : RANK_NOT_UP) | (server->is_backup ? RANK_BACKUP : 0) |
+	       server->priority;
 }
 
 /* What a choice goes by: looked up once, since other threads change it meanwhile. */
 struct ranks {
-	uint8_t tiers[SERVERS_MAX]; /* enum tier, of each server */
-	enum tier best;             /* but for those that were left out */
+	uint32_t of[SERVERS_MAX]; /* each server */
+	uint32_t best;            /* but for those that were left out */
 };
 
 /* @left_out: by index; NULL: none */
-static void rank(const struct backend *backend, const bool *left_out, struct ranks *ret)
+static uint32_t best_rank(const struct backend *backend, const struct ranks *ranks, uint32_t from,
+			  const bool *left_out)
 {
-	ret->best = TIER_LAST_BACKUP;
-	for (size_t i = 0; i < backend->n; i++) {
-		enum tier tier = tier_of(&backend->servers[i]);
+	uint32_t best = RANK_NOBODY;
 
-		ret->tiers[i] = (uint8_t)tier;
-		if (tier < ret->best && !(left_out && left_out[i]))
-			ret->best = tier;
-	}
+	for (size_t i = 0; i < backend->n; i++)
+		if (ranks->of[i] >= from && ranks->of[i] < best && !(left_out && left_out[i]))
+			best = ranks->of[i];
+	return best;
 }
 
-/* Which of a tier may have the client.  Returns whether any may. */
-static bool mark(const struct backend *backend, const struct ranks *ranks, enum tier tier,
+static void rank(const struct backend *backend, const bool *left_out, struct ranks *ret)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		ret->of[i] = rank_of(&backend->servers[i]);
+	ret->best = best_rank(backend, ret, 0, left_out);
+}
+
+/* Which of a rank may have the client.  Returns whether any may. */
+static bool mark(const struct backend *backend, const struct ranks *ranks, uint32_t wanted,
 		 const bool *tried, bool *may, bool *ret_full)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < backend->n; i++) {
-		bool fits = ranks->tiers[i] == tier && !(tried && tried[i]);
+		bool fits = ranks->of[i] == wanted && !(tried && tried[i]);
 
 		may[i] = fits && server_has_room(&backend->servers[i]);
 		*ret_full |= fits && !may[i];
@@ -276,19 +336,36 @@ static bool mark(const struct backend *backend, const struct ranks *ranks, enum 
 	return any;
 }
 
-/* Where nobody is up, everybody is tried: the backups last. */
+/* Whether there is one that the client has not tried, and that may pass a check. */
+static bool may_still_pass(const struct backend *backend, const bool *tried)
+{
+	for (size_t i = 0; i < backend->n; i++)
+		if (!(tried && tried[i]))
+			return true;
+	return false;
+}
+
+/* Where nobody is up, everybody is tried: the backups last.  But for those that owe a check. */
 static bool mark_best(const struct backend *backend, const struct visited *visited, bool *may,
 		      bool *ret_full)
 {
 	const bool *tried = visited ? visited->tried : NULL;
 	struct ranks ranks;
+	uint32_t wanted;
 
 	rank(backend, visited && visited->is_last_chance ? tried : NULL, &ranks);
 	*ret_full = false;
-	if (mark(backend, &ranks, ranks.best, tried, may, ret_full))
-		return true;
-	return ranks.best == TIER_LAST_HOPE &&
-	       mark(backend, &ranks, TIER_LAST_BACKUP, tried, may, ret_full);
+	wanted = ranks.best;
+	if (wanted >= RANK_NOT_UP && backend_trusts_checks(backend)) {
+		*ret_full = may_still_pass(backend, tried);
+		return false;
+	}
+	while (!mark(backend, &ranks, wanted, tried, may, ret_full)) {
+		if (wanted < RANK_NOT_UP || wanted == RANK_NOBODY)
+			return false;
+		wanted = best_rank(backend, &ranks, wanted + 1, NULL);
+	}
+	return true;
 }
 
 /* Those that are passed over are not forgotten. */
@@ -322,7 +399,7 @@ struct server *backend_choose(struct backend *backend, const struct visited *vis
 {
 	struct server *only = &backend->servers[0];
 
-	if (backend->n > 1) {
+	if (!backend->is_simple) {
 		tell_of_failing(backend);
 		return choose(backend, visited, source, ret_full);
 	}
@@ -350,6 +427,11 @@ bool backend_has_one_up(const struct backend *backend)
 	return false;
 }
 
+bool backend_owes_check(const struct backend *backend)
+{
+	return backend_trusts_checks(backend) && !backend_has_one_up(backend);
+}
+
 bool backend_has_queue(const struct backend *backend)
 {
 	return backend->has_max && !waitlist_is_empty(backend->waitlist);
@@ -372,15 +454,23 @@ void backend_on_failure(struct backend *backend, backend_server_fails *tell,
 	backend->tell_data = data;
 }
 
+/* One server alone that is not checked is not watched: an outage is said instead. */
+static bool says_changes(const struct backend *backend)
+{
+	return backend->n > 1 || backend->is_checked;
+}
+
 static void log_not_up(const struct backend *backend, const struct server *server, bool is_down,
 		       const char *reason)
 {
 	bool closes = is_down && backend->settings.closes_when_down;
+	const char *others = backend->n > 1 ? ": clients go to the others" : "";
 
-	if (backend->n > 1 || closes)
+	if (backend->n == 1 && backend_trusts_checks(backend))
+		others = ": clients wait until a check has passed";
+	if (says_changes(backend) || closes)
 		log_line(LOG_WARNING, "backend %s is %s (%s)%s%s", server->text,
-			 is_down ? "down" : "suspect", reason,
-			 backend->n > 1 ? ": clients go to the others" : "",
+			 is_down ? "down" : "suspect", reason, others,
 			 closes ? "; its connections are closed" : "");
 }
 
@@ -391,7 +481,7 @@ static void state_changed(struct backend *backend, struct server *server, const 
 
 	if (state != HEALTH_UP)
 		log_not_up(backend, server, state == HEALTH_DOWN, reason);
-	else if (backend->n > 1)
+	else if (says_changes(backend))
 		log_line(LOG_NOTICE, "backend %s answers", server->text);
 	if (state == HEALTH_DOWN && backend->settings.closes_when_down)
 		down_watch_tell();
@@ -429,8 +519,33 @@ void backend_note_answer(struct backend *backend, struct server *server,
 		server_note_address(server, addr);
 	if (changed)
 		state_changed(backend, server, NULL);
-	if (was_silent && !(changed && backend->n > 1)) /* that was said just now */
+	if (was_silent && !(changed && says_changes(backend))) /* that was said just now */
 		log_line(LOG_NOTICE, "backend %s answers", server->text);
+}
+
+void backend_note_failed_check(struct backend *backend, struct server *server, const char *reason)
+{
+	char words[200];
+
+	if (!backend->is_checked) {
+		backend_note_failure(backend, server, reason);
+		return;
+	}
+	snprintf(words, sizeof(words), "a check failed: %s", reason);
+	if (health_note_failed_check(&server->state->health,
+				     (unsigned int)backend->settings.check.fall))
+		state_changed(backend, server, words);
+}
+
+void backend_note_passed_check(struct backend *backend, struct server *server)
+{
+	if (!backend->is_checked) {
+		backend_note_answer(backend, server, NULL);
+	} else if (health_note_passed_check(&server->state->health,
+					    (unsigned int)backend->settings.check.rise)) {
+		atomic_store(&backend->is_silent, false); /* it is said just now */
+		state_changed(backend, server, NULL);
+	}
 }
 
 void backend_note_outage(struct backend *backend, const char *reason)

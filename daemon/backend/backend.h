@@ -17,8 +17,10 @@
 
 /* What it is told by its configuration: a copy, for attempts that outlive that. */
 struct backend_settings {
+	struct check_config check;   /* owned */
 	uint64_t connect_timeout_ms; /* SFRONT_INFINITY_MS: without end */
 	bool connect_retry;
+	uint64_t resolve_interval_ms; /* an answer younger than that is good for a client */
 	enum balance balance;
 	bool closes_when_down;            /* the connections of a server; whoever has them does */
 	unsigned int send_proxy_protocol; /* version; 0: none */
@@ -57,8 +59,24 @@ void backend_set_unit(struct backend *backend, struct unit *unit);
 /* Borrowed; NULL: there is none. */
 struct unit *backend_unit(const struct backend *backend);
 
+/*
+ * Another backend of the same proxy has its place: clients that have no server yet go on there,
+ * see connect.h.  Any thread.
+ */
+void backend_be_replaced(struct backend *backend);
+bool backend_is_replaced(const struct backend *backend);
+
 /* "127.0.0.1:80"; "127.0.0.1:80 and 2 more" */
 const char *backend_text(const struct backend *backend);
+
+/* Whether its servers are looked after, by probe.h. */
+bool backend_wants_prober(const struct backend *backend);
+
+/* Whether a server gets no client before a check has passed, and checks are all that counts. */
+bool backend_trusts_checks(const struct backend *backend);
+
+/* Whether no server is up, and so none may have a client. */
+bool backend_owes_check(const struct backend *backend);
 
 /* The server's, if there is only one; else "-". */
 const char *backend_word(const struct backend *backend);
@@ -92,12 +110,13 @@ struct visited {
 
 /*
  * Chooses the server for a client, and counts the connection: see backend_leave().  Of those
- * that are up; of the backups if nothing else is; of all, if not even one of those is.  On its
- * last chance, a client that has tried all that are up gets one of the others.
+ * that are up; of the backups if nothing else is; of all, if not even one of those is, and
+ * unless backend_trusts_checks().  On its last chance, a client that has tried all that are up
+ * gets one of the others.
  *
  * @visited:  NULL: nothing yet
  * @source:   see backend_wants_source()
- * @ret_full: whether it is for lack of room that there is none
+ * @ret_full: whether it is for lack of room that there is none, or of a check that has passed
  *
  * Returns NULL if there is none.  Any thread.
  */
@@ -136,7 +155,9 @@ typedef void backend_server_fails(struct backend *backend, struct server *server
 void backend_on_failure(struct backend *backend, backend_server_fails *tell,
 			void (*gone)(void *data), void *data);
 
-/* Each says a change of state in the log, if there are several servers.  Any thread. */
+/*
+ * Each says a change of state in the log, if there are several servers, or checks.  Any thread.
+ */
 
 /* It could not be connected to; @reason: in words. */
 void backend_note_failure(struct backend *backend, struct server *server, const char *reason);
@@ -150,6 +171,12 @@ void backend_note_reset(struct backend *backend, struct server *server);
 /* It has accepted; @addr: which of several addresses it was; NULL: there is one alone. */
 void backend_note_answer(struct backend *backend, struct server *server,
 			 const struct sfront_sockaddr *addr);
+
+/* A connection of our own to it has failed; @reason: in words */
+void backend_note_failed_check(struct backend *backend, struct server *server, const char *reason);
+
+/* One has brought what it should. */
+void backend_note_passed_check(struct backend *backend, struct server *server);
 
 /*
  * A client has found nobody, and tries again: the log hears of the first one, and once there

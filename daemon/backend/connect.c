@@ -92,6 +92,7 @@ struct attempt {
 	bool worth_retrying;        /* one of this round's failures may pass */
 	bool unresolved;            /* the last failure was the name's */
 	bool is_full;               /* what was missing was room */
+	bool awaits_servers;        /* those of a service are about to be known */
 	bool is_told;               /* waiter.message is on its way */
 	bool is_awake;              /* it has come: there is room for this one */
 	int error;                  /* the last failure, a positive errno; 0: none yet */
@@ -305,7 +306,11 @@ static void candidate_fail(struct candidate *candidate)
 	struct attempt *attempt = candidate->attempt;
 
 	candidate_enter(candidate, CANDIDATE_FAILED);
-	if (attempt->unresolved || is_failure(attempt->error))
+	if (!attempt->unresolved && !is_failure(attempt->error))
+		return;
+	if (attempt->is_probe)
+		backend_note_failed_check(attempt->backend, candidate->server, words_of(attempt));
+	else
 		backend_note_failure(attempt->backend, candidate->server, words_of(attempt));
 }
 
@@ -405,8 +410,11 @@ static void succeed(struct candidate *candidate, const struct sfront_sockaddr *a
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
 
-	backend_note_answer(attempt->backend, candidate->server,
-			    candidate->list->n > 1 ? addr : NULL);
+	if (!attempt->is_probe)
+		backend_note_answer(attempt->backend, candidate->server,
+				    candidate->list->n > 1 ? addr : NULL);
+	else if (candidate->list->n > 1)
+		server_note_address(candidate->server, addr);
 	candidate->is_counted = false; /* the receiver's from now on */
 	attempt->is_client = false;
 	attempt_end(attempt);
@@ -449,6 +457,8 @@ static void give_up(struct attempt *attempt)
 
 	if (unit)
 		format_unit(attempt, unit, reason, sizeof(reason));
+	else if (attempt->is_full && backend_owes_check(attempt->backend))
+		snprintf(reason, sizeof(reason), "no server has passed a check");
 	else if (attempt->is_full)
 		snprintf(reason, sizeof(reason), "every server is full");
 	else if (attempt->error == 0)
@@ -480,7 +490,7 @@ static bool is_worth_another_round(const struct attempt *attempt)
 {
 	bool retries = !attempt->is_probe && backend_settings(attempt->backend)->connect_retry;
 
-	return attempt->is_full || (attempt->worth_retrying && retries);
+	return attempt->is_full || attempt->awaits_servers || (attempt->worth_retrying && retries);
 }
 
 /* The round has failed. */
@@ -597,11 +607,13 @@ static struct address_list *ask(struct candidate *candidate, uint64_t max_age_ms
 /* Goes on with the candidate, or begins with it. */
 static enum begun begin(struct candidate *candidate)
 {
+	const struct backend_settings *settings = backend_settings(candidate->attempt->backend);
 	bool has_failed = candidate->attempt->backoff_ms > BACKOFF_MIN_MS;
 	struct address_list *list;
 
 	if (candidate->state == CANDIDATE_UNTRIED) {
-		list = ask(candidate, has_failed ? DOUBT_MS : RESOLVER_FRESH_MS);
+		list = ask(candidate, has_failed ? earlier(DOUBT_MS, settings->resolve_interval_ms)
+						 : settings->resolve_interval_ms);
 		if (!list) {
 			candidate_enter(candidate, CANDIDATE_RESOLVING);
 			return BEGUN;
@@ -741,10 +753,31 @@ static void try_next(struct attempt *attempt, struct candidate *failed)
 		wait_for_those_at_work(attempt);
 }
 
-/* Begins a round over all servers. */
+/* There is another backend now, with servers that may be better. */
+static void move(struct attempt *attempt)
+{
+	const struct outcome outcome = {
+		.fd = -1,
+		.is_moved = true,
+		.moved = { .deadline_ms = attempt->deadline_ms,
+			   .arrived = attempt->waiter.arrived },
+	};
+	attempt_done *done = attempt->done;
+	void *arg = attempt->arg;
+
+	attempt_end(attempt);
+	done(arg, &outcome);
+}
+
+/* Begins a round over all servers.  May free the attempt. */
 static void begin_round(struct attempt *attempt)
 {
+	if (!attempt->is_probe && backend_is_replaced(attempt->backend)) {
+		move(attempt);
+		return;
+	}
 	attempt->worth_retrying = false;
+	attempt->awaits_servers = false;
 	attempt->is_full = false;
 	try_next(attempt, NULL);
 }
@@ -815,8 +848,13 @@ static void update_list(struct candidate *candidate, struct address_list *list)
 
 static void has_no_address(struct candidate *candidate, int error)
 {
-	note_unresolved(candidate->attempt, error);
-	candidate_fail(candidate);
+	if (error == EINPROGRESS) { /* there will be another backend in a moment */
+		candidate->attempt->awaits_servers = !candidate->attempt->is_probe;
+		candidate_enter(candidate, CANDIDATE_FAILED);
+	} else {
+		note_unresolved(candidate->attempt, error);
+		candidate_fail(candidate);
+	}
 	try_next(candidate->attempt, NULL);
 }
 
@@ -883,7 +921,8 @@ static bool has_room(void *data)
 {
 	const struct attempt *attempt = data;
 
-	return backend_has_room(attempt->backend) || has_unit_failed(attempt);
+	return backend_is_replaced(attempt->backend) || backend_has_room(attempt->backend) ||
+	       has_unit_failed(attempt);
 }
 
 static void room_found(struct message *message)
@@ -911,6 +950,11 @@ static void note_unanswered(struct attempt *attempt)
 
 		if (candidate->n_handshakes == 0)
 			continue;
+		if (attempt->is_probe) {
+			backend_note_failed_check(attempt->backend, candidate->server,
+						  "it does not answer");
+			continue;
+		}
 		backend_note_silence(attempt->backend, candidate->server);
 		backend_note_failure(attempt->backend, candidate->server, "it does not answer");
 	}
@@ -1057,11 +1101,28 @@ static void await(struct attempt *attempt, struct server *server, int fd, int r)
 		attempt->chosen = candidate;
 }
 
+/* Of its unit, before the client has come to it. */
+static unsigned int failures_before(const struct backend *backend)
+{
+	struct unit *unit = backend_unit(backend);
+
+	return unit ? unit_failures(unit) : 0;
+}
+
+/* The backend has counted it. */
+static void note_client(struct attempt *attempt, const struct attempt_client *client,
+			unsigned int failures)
+{
+	attempt->is_client = true;
+	attempt->unit_failures = failures;
+	attempt->client = *client;
+}
+
 int attempt_start(struct loop *loop, struct backend *backend, const struct attempt_client *client,
 		  attempt_done *done, void *arg, struct attempt **ret_attempt,
 		  struct outcome *ret_outcome)
 {
-	unsigned int failures = backend_unit(backend) ? unit_failures(backend_unit(backend)) : 0;
+	unsigned int failures = failures_before(backend);
 	bool is_full = false, may_go = backend_client_comes(backend) && !backend_has_queue(backend);
 	struct server *server =
 		may_go ? backend_choose(backend, NULL, client->source, &is_full) : NULL;
@@ -1086,13 +1147,29 @@ int attempt_start(struct loop *loop, struct backend *backend, const struct attem
 		backend_client_goes(backend);
 		return -ENOMEM;
 	}
-	attempt->is_client = true;
-	attempt->unit_failures = failures;
-	attempt->client = *client;
+	note_client(attempt, client, failures);
 	if (server)
 		await(attempt, server, fd, r);
 	*ret_attempt = attempt;
 	return -EINPROGRESS;
+}
+
+struct attempt *attempt_resume(struct loop *loop, struct backend *backend,
+			       const struct attempt_client *client, const struct outcome *outcome,
+			       attempt_done *done, void *arg)
+{
+	struct attempt *attempt =
+		attempt_new(loop, backend, backend_n_servers(backend), NEVER, done, arg);
+	unsigned int failures;
+
+	if (!attempt)
+		return NULL;
+	failures = failures_before(backend);
+	(void)backend_client_comes(backend);
+	note_client(attempt, client, failures);
+	attempt->deadline_ms = outcome->moved.deadline_ms;
+	attempt->waiter.arrived = outcome->moved.arrived;
+	return attempt;
 }
 
 struct attempt *attempt_probe(struct loop *loop, struct backend *backend, struct server *server,

@@ -7,6 +7,7 @@
 #define DAEMON_BACKEND_CONNECT_H
 
 #include <sockfront/address.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct attempt;
@@ -50,7 +51,15 @@ struct outcome {
 	 * with its backend kept till then.
 	 */
 	struct server *server;
-	const char *reason; /* why it failed, in words; NULL on success */
+	const char *reason; /* why it failed, in words; NULL on success, and if it is_moved */
+	/*
+	 * The backend has been replaced before a server was found, and the newest one is to be
+	 * asked: see attempt_resume().
+	 */
+	bool is_moved;
+	struct {
+		uint64_t deadline_ms, arrived;
+	} moved;
 };
 
 /* Whom an attempt is for. */
@@ -79,8 +88,21 @@ int attempt_start(struct loop *loop, struct backend *backend, const struct attem
 		  struct outcome *ret_outcome);
 
 /*
+ * Goes on at another backend with what has moved, until the same deadline and in the same place
+ * of the queue.
+ *
+ * @outcome: that of the attempt before; read, not kept
+ *
+ * Returns it, or NULL when out of memory.
+ */
+struct attempt *attempt_resume(struct loop *loop, struct backend *backend,
+			       const struct attempt_client *client, const struct outcome *outcome,
+			       attempt_done *done, void *arg);
+
+/*
  * Connects to one server, whoever else there is, to learn whether it answers: once, within
- * @timeout_ms, counted nowhere.  Its outcome is not to be left.
+ * @timeout_ms, counted nowhere.  Its outcome is not to be left.  A failure is noted as one of a
+ * check; what success means is the caller's to say.
  *
  * Returns it, or NULL when out of memory.
  */

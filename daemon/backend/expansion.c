@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,15 +23,22 @@
 #include "daemon/base/loop.h"
 
 /* An answer that somebody else has had so recently does. */
-#define RECENT_MS 1000
+#define RECENT_MS 500
+
+/* No name server is asked more often, whatever it says. */
+#define TTL_MIN_MS 1000
+
+/* The longest time that a timer is set for. */
+#define TIMER_MAX_MS 86400000
 
 /* Of one line of backend. */
 struct lookup {
 	struct expansion *expansion;
 	struct resolver *resolver; /* the named backend's; NULL: the line is no name */
 	struct resolver_wait wait;
-	bool is_asking;            /* wait.message is queued or on its way */
-	struct address_list *list; /* a reference; NULL: it has no address */
+	bool is_asking;             /* wait.message is queued or on its way */
+	struct address_list *list;  /* a reference; NULL: it has no address */
+	struct srv_answer *targets; /* the same of a service */
 };
 
 /*
@@ -68,8 +76,10 @@ static void expansion_unref(struct expansion *expansion)
 {
 	if (atomic_fetch_sub(&expansion->refs, 1) != 1)
 		return;
-	for (size_t i = 0; i < expansion->n; i++)
+	for (size_t i = 0; i < expansion->n; i++) {
 		address_list_unref(expansion->lookups[i].list);
+		srv_answer_unref(expansion->lookups[i].targets);
+	}
 	backend_unref(expansion->current);
 	backend_unref(expansion->before);
 	backend_unref(expansion->named);
@@ -137,12 +147,32 @@ static void add_addresses(struct server_list *list, const struct server_config *
 	free(sorted);
 }
 
+static void add_targets(struct server_list *list, const struct server_config *line,
+			const struct srv_answer *answer)
+{
+	for (size_t i = 0; i < answer->n; i++) {
+		const struct srv_target *target = &answer->targets[i];
+		struct server_config server = *line;
+
+		server.is_srv = false;
+		server.priority = target->priority;
+		server.weight = target->weight;
+		snprintf(server.address.u.tcp.host, sizeof(server.address.u.tcp.host), "%s",
+			 target->host);
+		snprintf(server.address.u.tcp.service, sizeof(server.address.u.tcp.service), "%u",
+			 target->port);
+		add(list, &server);
+	}
+}
+
 static void collect(const struct expansion *expansion, struct server_list *list)
 {
 	for (size_t i = 0; i < expansion->n; i++) {
 		const struct server_config *line = &expansion->config->servers[i];
 
-		if (expansion->lookups[i].list)
+		if (expansion->lookups[i].targets)
+			add_targets(list, line, expansion->lookups[i].targets);
+		else if (expansion->lookups[i].list)
 			add_addresses(list, line, expansion->lookups[i].list);
 		else
 			add(list, line);
@@ -156,8 +186,11 @@ static bool is_same(struct backend *backend, const struct server_list *list)
 	if (backend_n_servers(backend) != list->n)
 		return false;
 	for (size_t i = 0; i < list->n; i++) {
+		const struct server *server = backend_server(backend, i);
+
 		server_format(&list->servers[i], text, sizeof(text));
-		if (strcmp(backend_server(backend, i)->text, text) != 0)
+		if (strcmp(server->text, text) != 0 || server->weight != list->servers[i].weight ||
+		    server->priority != list->servers[i].priority)
 			return false;
 	}
 	return true;
@@ -196,16 +229,17 @@ static void use(struct expansion *expansion, struct backend *backend, struct pro
 	expansion->prober = prober;
 	if (prober)
 		prober_start(prober);
+	backend_be_replaced(last);
 	backend_unref(last);
 	backend_unref(expansion->before);
 	expansion->before = NULL;
 }
 
-/* As elsewhere, one that is alone is not probed.  False: out of memory. */
+/* False: out of memory. */
 static bool prober_for(const struct expansion *expansion, struct backend *backend,
 		       struct prober **ret)
 {
-	bool wants_one = backend_n_servers(backend) > 1;
+	bool wants_one = backend_wants_prober(backend);
 
 	*ret = wants_one ? prober_new(expansion->loop, backend) : NULL;
 	return *ret || !wants_one;
@@ -244,6 +278,46 @@ static void note_answer(struct lookup *lookup, struct address_list *list)
 {
 	address_list_unref(lookup->list);
 	lookup->list = list;
+	srv_answer_unref(lookup->targets);
+	lookup->targets = resolver_targets(lookup->resolver);
+}
+
+/* What was known before a reload does until there is an answer. */
+static void note_last(struct lookup *lookup)
+{
+	if (lookup->resolver)
+		note_answer(lookup, resolver_last(lookup->resolver));
+}
+
+/* The records of a service say how long they are good. */
+static uint64_t interval_ms(const struct expansion *expansion)
+{
+	uint64_t ms = expansion->config->resolve_interval_ms;
+
+	for (size_t i = 0; i < expansion->n; i++) {
+		const struct srv_answer *targets = expansion->lookups[i].targets;
+
+		if (targets && targets->ttl_ms < ms)
+			ms = targets->ttl_ms > TTL_MIN_MS ? targets->ttl_ms : TTL_MIN_MS;
+	}
+	return ms < TIMER_MAX_MS ? ms : TIMER_MAX_MS;
+}
+
+/* Without memory for it, the next client tries again. */
+static void set_timer(struct expansion *expansion)
+{
+	struct timeval interval = timeval_from_ms(interval_ms(expansion));
+
+	if (event_add(&expansion->timer, &interval) < 0)
+		atomic_store(&expansion->is_dormant, true);
+}
+
+/* An answer may say that it is good for less long than was thought. */
+static void note_new_answer(struct expansion *expansion)
+{
+	update(expansion);
+	if (!atomic_load(&expansion->is_dormant))
+		set_timer(expansion);
 }
 
 static void answered(struct message *message)
@@ -255,8 +329,16 @@ static void answered(struct message *message)
 	lookup->is_asking = false;
 	note_answer(lookup, wait->list);
 	if (!expansion->is_stopped)
-		update(expansion);
+		note_new_answer(expansion);
 	expansion_unref(expansion);
+}
+
+/* How recent an answer has to be: half of a short interval, as the timer is not exact. */
+static uint64_t recent_ms(const struct expansion *expansion)
+{
+	uint64_t half = expansion->config->resolve_interval_ms / 2;
+
+	return half < RECENT_MS ? half : RECENT_MS;
 }
 
 static void ask(struct lookup *lookup)
@@ -265,7 +347,7 @@ static void ask(struct lookup *lookup)
 
 	if (!lookup->resolver || lookup->is_asking)
 		return;
-	list = resolver_ask(lookup->resolver, RECENT_MS, &lookup->wait);
+	list = resolver_ask(lookup->resolver, recent_ms(lookup->expansion), &lookup->wait);
 	if (list) {
 		note_answer(lookup, list);
 		return;
@@ -276,13 +358,10 @@ static void ask(struct lookup *lookup)
 
 static void look_up(struct expansion *expansion)
 {
-	static const struct timeval interval = { .tv_sec = RESOLVER_FRESH_MS / 1000 };
-
 	for (size_t i = 0; i < expansion->n; i++)
 		ask(&expansion->lookups[i]);
 	update(expansion);
-	if (event_add(&expansion->timer, &interval) < 0)
-		atomic_store(&expansion->is_dormant, true); /* the next client tries again */
+	set_timer(expansion);
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)
@@ -332,8 +411,11 @@ static void lookup_init(struct lookup *lookup, struct expansion *expansion, size
 {
 	struct resolver *resolver = backend_server(expansion->named, line)->resolver;
 
+	const struct server_config *config = &expansion->config->servers[line];
+	bool is_looked_up = config->is_srv || expansion->config->resolve_each;
+
 	lookup->expansion = expansion;
-	lookup->resolver = resolver_first(resolver) ? NULL : resolver;
+	lookup->resolver = resolver_first(resolver) || !is_looked_up ? NULL : resolver;
 	lookup->wait.mailbox = &expansion->loop->mailbox;
 	lookup->wait.message.deliver = answered;
 }
@@ -376,6 +458,8 @@ void expansion_start(struct expansion *expansion)
 	expansion->is_started = true;
 	if (expansion->prober)
 		prober_start(expansion->prober);
+	for (size_t i = 0; i < expansion->n; i++)
+		note_last(&expansion->lookups[i]);
 	look_up(expansion);
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * resolve-each: each address of a name is a server.  A backend does not change; when the
+ * Names that are several servers: the targets of srv:NAME and, with resolve-each, the addresses
+ * of a host.  A backend does not change; when the
  * addresses do, there is another one, as after a reload, with the counts, the health and the
- * queue of the one before.  Whoever has a connection, or an attempt, keeps the backend that it
- * began with.
+ * queue of the one before.  Whoever has a connection keeps the backend that it began with; an
+ * attempt goes over when it has found no server.
  *
- * The names are looked up again every 10 s while clients come.  A name without any address is
- * a server itself, as without resolve-each, so that clients can wait for it.
+ * The names are looked up again every resolve-interval while clients come, those of services
+ * sooner if their records say so.  A name without any
+ * address is a server itself, as without resolve-each, so that clients can wait for it.
  */
 #ifndef DAEMON_BACKEND_EXPANSION_H
 #define DAEMON_BACKEND_EXPANSION_H

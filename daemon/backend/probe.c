@@ -10,13 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <sockfront/proxy_protocol.h>
-
+#include "conf/conf.h"
 #include "daemon/backend/backend.h"
-#include "daemon/backend/connect.h"
+#include "daemon/backend/check.h"
 #include "daemon/backend/unit.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/loop.h"
@@ -28,8 +25,9 @@
 #define BUSY_MS  2000
 #define QUIET_MS 30000
 
-/* One that takes longer has not answered. */
-#define PATIENCE_MS 2000
+/* The same while clients are held until a check has passed: twice as long each time, too. */
+#define HELD_MIN_MS 100
+#define HELD_MAX_MS 1000
 
 /*
  *	         it is not up            the pause is over, clients have come
@@ -41,6 +39,8 @@
  *	   |                   '-----------------------------------------------------' |
  *	   '---------------------------------------------------------------------------'
  *	                                it answers
+ *
+ * With check-interval a server that is up is asked as well: it is RESTING with a timer.
  */
 enum probe_state { PROBE_RESTING, PROBE_WAITING, PROBE_DOZING, PROBE_ASKING };
 
@@ -48,11 +48,12 @@ enum probe_state { PROBE_RESTING, PROBE_WAITING, PROBE_DOZING, PROBE_ASKING };
 struct probe {
 	struct prober *prober;
 	struct server *server;
-	enum probe_state state;  /* assigned by enter() alone */
-	struct event timer;      /* while WAITING and DOZING */
-	struct attempt *attempt; /* while ASKING */
-	uint64_t begun_ms;       /* the last one, or the failure */
-	uint64_t pause_ms;       /* to the next one while nobody comes */
+	enum probe_state state; /* assigned by enter() alone */
+	struct event timer;     /* while WAITING and DOZING, perhaps while RESTING */
+	struct check *check;    /* while ASKING */
+	uint64_t begun_ms;      /* the last one, or the failure */
+	uint64_t pause_ms;      /* to the next one while nobody comes */
+	uint64_t held_pause_ms; /* and while clients are held */
 	/* From other threads: it is not up, and a client has come. */
 	struct message wanted;
 	atomic_bool is_wanted;
@@ -69,15 +70,20 @@ struct prober {
 	struct probe probes[];
 };
 
+static const struct check_config *config_of(const struct probe *probe)
+{
+	return &backend_settings(probe->prober->backend)->check;
+}
+
 static void enter(struct probe *probe, enum probe_state state)
 {
-	if (probe->state == PROBE_WAITING || probe->state == PROBE_DOZING)
+	if (event_initialized(&probe->timer))
 		event_del(&probe->timer);
 	probe->state = state;
 	atomic_store(&probe->listens, state == PROBE_RESTING || state == PROBE_DOZING);
 	if (state != PROBE_ASKING) {
-		attempt_cancel(probe->attempt);
-		probe->attempt = NULL;
+		check_cancel(probe->check);
+		probe->check = NULL;
 	}
 }
 
@@ -92,48 +98,72 @@ static void enter_until(struct probe *probe, enum probe_state state, uint64_t du
 		enter(probe, PROBE_RESTING);
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+	return a < UINT64_MAX - b ? a + b : UINT64_MAX;
+}
+
+static uint64_t shorter(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* It is up. */
+static void rest(struct probe *probe)
+{
+	uint64_t interval_ms = config_of(probe)->interval_ms;
+
+	probe->held_pause_ms = HELD_MIN_MS;
+	if (interval_ms == SFRONT_INFINITY_MS)
+		enter(probe, PROBE_RESTING);
+	else
+		enter_until(probe, PROBE_RESTING, sum(probe->begun_ms, interval_ms));
+}
+
+/* Whether clients can go nowhere before a check has passed. */
+static bool holds_clients(const struct probe *probe)
+{
+	return backend_owes_check(probe->prober->backend);
+}
+
+static bool has_clients(const struct probe *probe)
+{
+	struct backend *backend = probe->prober->backend;
+
+	return atomic_load(&probe->has_come) ||
+	       (holds_clients(probe) && !waitlist_is_empty(backend_waitlist(backend)));
+}
+
+/* When the next one is due even though nobody comes. */
+static uint64_t due_ms(const struct probe *probe)
+{
+	return sum(probe->begun_ms, shorter(probe->pause_ms, config_of(probe)->interval_ms));
+}
+
+/* It is not up. */
 static void wait_for_clients(struct probe *probe)
 {
-	enter_until(probe, PROBE_WAITING, probe->begun_ms + BUSY_MS);
-}
+	uint64_t pause_ms = BUSY_MS;
 
-/* A server that is used to headers takes a connection without one for an attack. */
-static void say_who(unsigned int version, int fd)
-{
-	char text[SFRONT_PROXY_V2_MAX];
-	struct sfront_proxy_writer writer = { .buf = text, .size = sizeof(text) };
-	int size;
-
-	if (version == 1) {
-		size = sfront_proxy_format_v1(NULL, NULL, text, sizeof(text));
-	} else {
-		(void)sfront_proxy_begin_v2(&writer, NULL, NULL);
-		size = sfront_proxy_finish(&writer);
+	if (holds_clients(probe)) {
+		pause_ms = probe->held_pause_ms;
+		probe->held_pause_ms = shorter(2 * pause_ms, HELD_MAX_MS);
 	}
-	if (size > 0)
-		(void)send(fd, text, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	enter_until(probe, PROBE_WAITING, shorter(probe->begun_ms + pause_ms, due_ms(probe)));
 }
 
-static void finish(const struct prober *prober, int fd)
-{
-	unsigned int version = backend_settings(prober->backend)->send_proxy_protocol;
-
-	if (version > 0)
-		say_who(version, fd);
-	close(fd);
-}
-
-static void answered(void *arg, const struct outcome *outcome)
+static void checked(void *arg, bool has_passed)
 {
 	struct probe *probe = arg;
 
-	probe->attempt = NULL;
-	if (outcome->fd >= 0)
-		finish(probe->prober, outcome->fd);
-	if (server_is_up(probe->server))
-		enter(probe, PROBE_RESTING);
-	else
-		wait_for_clients(probe);
+	probe->check = NULL;
+	if (server_is_up(probe->server)) {
+		rest(probe);
+		return;
+	}
+	if (has_passed) /* but more have to */
+		probe->pause_ms = shorter(probe->pause_ms, BUSY_MS);
+	wait_for_clients(probe);
 }
 
 /* Where nothing is meant to run, there is nobody to ask. */
@@ -153,21 +183,26 @@ static void ask(struct probe *probe, uint64_t pause_ms)
 	probe->begun_ms = clock_ms();
 	probe->pause_ms = pause_ms < QUIET_MS ? pause_ms : QUIET_MS;
 	atomic_store(&probe->has_come, false);
-	if (is_unit_up(prober))
-		probe->attempt = attempt_probe(prober->loop, prober->backend, probe->server,
-					       PATIENCE_MS, answered, probe);
-	if (!probe->attempt)
+	if (!is_unit_up(prober)) {
 		wait_for_clients(probe);
+		return;
+	}
+	probe->check = check_start(prober->loop, prober->backend, probe->server,
+				   config_of(probe)->timeout_ms, checked, probe);
+	if (!probe->check)
+		checked(probe, false);
 }
 
 static void pause_is_over(struct probe *probe)
 {
-	if (probe->state == PROBE_DOZING || probe->pause_ms <= BUSY_MS)
+	uint64_t due = due_ms(probe);
+
+	if (probe->state == PROBE_DOZING || clock_ms() >= due)
 		ask(probe, 2 * probe->pause_ms);
-	else if (atomic_load(&probe->has_come))
+	else if (has_clients(probe))
 		ask(probe, BUSY_MS);
 	else
-		enter_until(probe, PROBE_DOZING, probe->begun_ms + probe->pause_ms);
+		enter_until(probe, PROBE_DOZING, due);
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)
@@ -176,26 +211,48 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (server_is_up(probe->server)) /* a client has found out */
-		enter(probe, PROBE_RESTING);
-	else
+	if (!server_is_up(probe->server))
 		pause_is_over(probe);
+	else if (probe->state == PROBE_RESTING)
+		ask(probe, BUSY_MS);
+	else /* a client has found out */
+		rest(probe);
+}
+
+/* The loop may have begun only now. */
+static void assign_timer(struct probe *probe)
+{
+	if (!event_initialized(&probe->timer))
+		event_assign(&probe->timer, probe->prober->loop->base, -1, 0, timer_fired, probe);
 }
 
 /* ---- what others tell ---- */
+
+/* Clients are held: the first check is made at once, and after a failure soon. */
+static void begin_for_held_clients(struct probe *probe)
+{
+	if (health_state(&probe->server->state->health) == HEALTH_UNKNOWN)
+		ask(probe, BUSY_MS);
+	else
+		enter_until(probe, PROBE_WAITING, probe->begun_ms + HELD_MIN_MS);
+}
 
 /* It is not up: that is new, or a client has come since. */
 static void look_after(struct probe *probe)
 {
 	if (atomic_load(&probe->prober->is_stopped) || server_is_up(probe->server))
 		return;
+	assign_timer(probe);
 	if (probe->state == PROBE_DOZING) {
 		ask(probe, BUSY_MS);
 	} else if (probe->state == PROBE_RESTING) {
-		event_assign(&probe->timer, probe->prober->loop->base, -1, 0, timer_fired, probe);
 		probe->pause_ms = FIRST_MS;
 		probe->begun_ms = clock_ms();
-		enter_until(probe, PROBE_WAITING, probe->begun_ms + FIRST_MS);
+		if (holds_clients(probe))
+			begin_for_held_clients(probe);
+		else
+			enter_until(probe, PROBE_WAITING,
+				    shorter(probe->begun_ms + FIRST_MS, due_ms(probe)));
 	}
 }
 
@@ -252,16 +309,35 @@ struct prober *prober_new(struct loop *loop, struct backend *backend)
 		prober->probes[i].prober = prober;
 		prober->probes[i].server = backend_server(backend, i);
 		prober->probes[i].wanted.deliver = wanted_delivered;
+		prober->probes[i].held_pause_ms = HELD_MIN_MS;
 		atomic_init(&prober->probes[i].listens, true);
 	}
 	backend_on_failure(backend, server_fails, backend_is_gone, prober);
 	return prober;
 }
 
+/* One that nobody has asked for is left alone, unless it is to be checked whatever comes. */
+static bool is_left_alone(const struct probe *probe)
+{
+	return health_state(&probe->server->state->health) == HEALTH_UNKNOWN &&
+	       config_of(probe)->interval_ms == SFRONT_INFINITY_MS && !has_clients(probe);
+}
+
+static void begin(struct probe *probe)
+{
+	if (!server_is_up(probe->server)) {
+		if (!is_left_alone(probe))
+			look_after(probe);
+	} else if (config_of(probe)->interval_ms != SFRONT_INFINITY_MS) {
+		assign_timer(probe);
+		ask(probe, BUSY_MS);
+	}
+}
+
 void prober_start(struct prober *prober)
 {
 	for (size_t i = 0; i < prober->n; i++)
-		look_after(&prober->probes[i]);
+		begin(&prober->probes[i]);
 }
 
 void prober_stop(struct prober *prober)

@@ -37,12 +37,14 @@ struct resolver {
 	struct loop_guard *guard;
 	bool is_literal;
 	bool has_scope; /* and it names an interface */
+	bool is_srv;    /* the host is the name of a service */
 
-	pthread_mutex_t lock;      /* guards what follows, of a name */
-	struct address_list *list; /* the last good answer; for a literal, that at the start */
-	uint64_t answered_ms;      /* when the last look-up ended; 0: none has */
-	int error;                 /* how: 0 or a negative errno */
-	uint64_t missing_since_ms; /* since when it has said that there is no such name; 0 */
+	pthread_mutex_t lock;       /* guards what follows, of a name */
+	struct address_list *list;  /* the last good answer; for a literal, that at the start */
+	struct srv_answer *targets; /* the last good answer for a service */
+	uint64_t answered_ms;       /* when the last look-up ended; 0: none has */
+	int error;                  /* how: 0 or a negative errno */
+	uint64_t missing_since_ms;  /* since when it has said that there is no such name; 0 */
 	bool looking_up;
 	struct resolver_wait *waits;
 };
@@ -201,10 +203,46 @@ struct resolver *resolver_new(const struct sfront_address *address, struct loop_
 	return NULL;
 }
 
+struct resolver *resolver_new_srv(const char *name, struct loop_guard *guard,
+				  struct sfront_error *err)
+{
+	struct sfront_address address = { .kind = SFRONT_TCP };
+	struct resolver *resolver;
+
+	snprintf(address.u.tcp.host, sizeof(address.u.tcp.host), "%s", name);
+	resolver = resolver_new(&address, guard, err);
+	if (resolver)
+		resolver->is_srv = true;
+	return resolver;
+}
+
+struct srv_answer *resolver_targets(struct resolver *resolver)
+{
+	struct srv_answer *targets;
+
+	pthread_mutex_lock(&resolver->lock);
+	targets = resolver->targets ? srv_answer_ref(resolver->targets) : NULL;
+	pthread_mutex_unlock(&resolver->lock);
+	return targets;
+}
+
 static struct resolver *resolver_ref(struct resolver *resolver)
 {
 	atomic_fetch_add(&resolver->refs, 1);
 	return resolver;
+}
+
+void resolver_share(struct resolver *resolver, struct resolver *before)
+{
+	if (resolver->is_literal)
+		return;
+	address_list_unref(resolver->list);
+	pthread_mutex_lock(&before->lock);
+	resolver->list = before->list ? address_list_ref(before->list) : NULL;
+	srv_answer_unref(resolver->targets);
+	resolver->targets = before->targets ? srv_answer_ref(before->targets) : NULL;
+	resolver->missing_since_ms = before->missing_since_ms;
+	pthread_mutex_unlock(&before->lock);
 }
 
 void resolver_unref(struct resolver *resolver)
@@ -212,6 +250,7 @@ void resolver_unref(struct resolver *resolver)
 	if (!resolver || atomic_fetch_sub(&resolver->refs, 1) != 1)
 		return;
 	address_list_unref(resolver->list);
+	srv_answer_unref(resolver->targets);
 	loop_guard_unref(resolver->guard);
 	pthread_mutex_destroy(&resolver->lock);
 	free(resolver);
@@ -233,9 +272,12 @@ static void forget_if_missing(struct resolver *resolver)
 		resolver->missing_since_ms = 0;
 	else if (resolver->missing_since_ms == 0)
 		resolver->missing_since_ms = now;
-	else if (resolver->list && now - resolver->missing_since_ms >= MISSING_MS) {
+	else if ((resolver->list || resolver->targets) &&
+		 now - resolver->missing_since_ms >= MISSING_MS) {
 		address_list_unref(resolver->list);
 		resolver->list = NULL;
+		srv_answer_unref(resolver->targets);
+		resolver->targets = NULL;
 		log_line(LOG_WARNING,
 			 "backend %s: the name has not existed for %u s, so its last addresses are "
 			 "no longer used",
@@ -243,12 +285,23 @@ static void forget_if_missing(struct resolver *resolver)
 	}
 }
 
-/* Hands the outcome to everybody who waits. */
-static void finish_lookup(struct resolver *resolver, struct address_list *list, int error)
+/* Why there is no address, where that is so. */
+static int reason_of(const struct resolver *resolver)
+{
+	return resolver->error == 0 && resolver->targets ? -EINPROGRESS : resolver->error;
+}
+
+/* Hands the outcome to everybody who waits.  Takes both references. */
+static void finish_lookup(struct resolver *resolver, struct address_list *list,
+			  struct srv_answer *targets, int error)
 {
 	struct resolver_wait *wait;
 
 	pthread_mutex_lock(&resolver->lock);
+	if (targets) {
+		srv_answer_unref(resolver->targets);
+		resolver->targets = targets;
+	}
 	if (list) {
 		address_list_unref(resolver->list);
 		resolver->list = list;
@@ -259,7 +312,7 @@ static void finish_lookup(struct resolver *resolver, struct address_list *list, 
 	resolver->looking_up = false;
 	while ((wait = resolver->waits)) {
 		resolver->waits = wait->next;
-		answer(wait, resolver->list, error);
+		answer(wait, resolver->list, reason_of(resolver));
 	}
 	pthread_mutex_unlock(&resolver->lock);
 }
@@ -271,17 +324,29 @@ bool resolver_lookups_pending(void)
 	return atomic_load(&lookups) > 0;
 }
 
+/* Out of descriptors, there is nobody who could be asked. */
+static int look_up_srv(const struct resolver *resolver, struct srv_answer **ret)
+{
+	int r = srv_look_up(resolver->address.u.tcp.host, ret);
+
+	return r == -ENOENT && descriptors_are_out() ? -EAGAIN : r;
+}
+
 static void *lookup_main(void *arg)
 {
 	struct resolver *resolver = arg;
 	struct sfront_error err = { "" };
-	struct address_list *list;
+	struct address_list *list = NULL;
+	struct srv_answer *targets = NULL;
 	int error = 0;
 
-	list = resolve(resolver, &error, &err);
-	if (!list)
+	if (resolver->is_srv)
+		error = look_up_srv(resolver, &targets);
+	else
+		list = resolve(resolver, &error, &err);
+	if (error < 0)
 		log_line(LOG_DEBUG, "backend: %s", err.message);
-	finish_lookup(resolver, list, error);
+	finish_lookup(resolver, list, targets, error);
 	resolver_unref(resolver);
 	atomic_fetch_sub(&lookups, 1);
 	return NULL;
@@ -329,6 +394,8 @@ static struct address_list *look_up_scope(struct resolver *resolver, struct reso
 
 static bool is_fresh(const struct resolver *resolver, uint64_t max_age_ms)
 {
+	if (resolver->targets && max_age_ms > resolver->targets->ttl_ms)
+		max_age_ms = resolver->targets->ttl_ms;
 	if (resolver->error != 0 && max_age_ms > FAILED_MS)
 		max_age_ms = FAILED_MS;
 	return resolver->answered_ms != 0 && clock_ms() - resolver->answered_ms < max_age_ms;
@@ -348,7 +415,7 @@ struct address_list *resolver_ask(struct resolver *resolver, uint64_t max_age_ms
 		if (resolver->list)
 			list = address_list_ref(resolver->list);
 		else
-			answer(wait, NULL, resolver->error);
+			answer(wait, NULL, reason_of(resolver));
 	} else if (start_lookup(resolver) == 0) {
 		wait->next = resolver->waits;
 		resolver->waits = wait;

@@ -14,12 +14,10 @@
 #include <stdbool.h>
 
 #include "daemon/backend/loop_guard.h"
+#include "daemon/backend/srv.h"
 #include "daemon/base/mailbox.h"
 
 struct resolver;
-
-/* An answer younger than that is good for a new connection. */
-#define RESOLVER_FRESH_MS 10000
 
 /*
  * The addresses of one answer, in the resolver's order but for one thing: IPv6 and IPv4
@@ -47,7 +45,9 @@ struct resolver_wait {
 	struct resolver_wait *next;
 	struct address_list *list; /* the last good answer, the waiter's reference; NULL: none */
 	int error;                 /* why: -ELOOP (all its addresses are our own listeners), or
-				    * see sfront_address_resolve() */
+				    * -EINPROGRESS (the records of a service are known: its
+				    * targets have the addresses), or see
+				    * sfront_address_resolve() */
 };
 
 /*
@@ -59,6 +59,19 @@ struct resolver_wait {
  */
 struct resolver *resolver_new(const struct sfront_address *address, struct loop_guard *guard,
 			      struct sfront_error *err);
+
+/* The same for the records of a service: see resolver_targets(). */
+struct resolver *resolver_new_srv(const char *name, struct loop_guard *guard,
+				  struct sfront_error *err);
+
+/* The last good answer for a service, a reference of the caller's; NULL: there is none. */
+struct srv_answer *resolver_targets(struct resolver *resolver);
+
+/*
+ * Goes on with the last good answer of @before, a resolver of the same name, until it has one of
+ * its own: that is asked for as if there had been none.  Before other threads know @resolver.
+ */
+void resolver_share(struct resolver *resolver, struct resolver *before);
 
 /* A look-up under way holds a reference of its own.  NULL is allowed. */
 void resolver_unref(struct resolver *resolver);

@@ -33,14 +33,14 @@ uint64_t server_hash(const char *text, size_t length)
 	return hash;
 }
 
-static struct server_state *state_new(void)
+static struct server_state *state_new(bool trusts_checks)
 {
 	struct server_state *state = calloc(1, sizeof(*state));
 
 	if (!state)
 		return NULL;
 	atomic_init(&state->refs, 1);
-	health_init(&state->health);
+	health_init(&state->health, trusts_checks);
 	return state;
 }
 
@@ -53,7 +53,8 @@ static void state_unref(struct server_state *state)
 }
 
 int server_init(struct server *server, const struct server_config *config,
-		const struct dial_options *dial, struct loop_guard *guard, struct sfront_error *err)
+		const struct dial_options *dial, bool trusts_checks, struct loop_guard *guard,
+		struct sfront_error *err)
 {
 	pthread_mutex_init(&server->lock, NULL);
 	server_format(config, server->text, sizeof(server->text));
@@ -61,15 +62,19 @@ int server_init(struct server *server, const struct server_config *config,
 	server->stream = stream_of(config->address.kind);
 	server->weight = config->weight;
 	server->is_backup = config->is_backup;
+	server->priority = config->priority;
 	server->dial = *dial;
 	server->dial.mux_port = config->mux_port;
-	server->state = state_new();
+	server->state = state_new(trusts_checks);
 	if (!server->state) {
 		snprintf(err->message, sizeof(err->message), "out of memory");
 		return -ENOMEM;
 	}
 	atomic_store(&server->state->max, config->max > 0 ? (unsigned int)config->max : UINT_MAX);
-	server->resolver = resolver_new(&config->address, guard, err);
+	if (config->is_srv)
+		server->resolver = resolver_new_srv(config->address.u.tcp.host, guard, err);
+	else
+		server->resolver = resolver_new(&config->address, guard, err);
 	return server->resolver ? 0 : -errno;
 }
 
@@ -84,6 +89,8 @@ void server_share(struct server *server, const struct server *before)
 {
 	atomic_fetch_add(&before->state->refs, 1);
 	atomic_store(&before->state->max, atomic_load(&server->state->max));
+	resolver_share(server->resolver, before->resolver);
+	health_share(&before->state->health, &server->state->health);
 	state_unref(server->state);
 	server->state = before->state;
 }

@@ -34,6 +34,7 @@ struct server {
 	enum sfront_stream stream;   /* what a connection to it is */
 	unsigned int weight;
 	bool is_backup;
+	unsigned int priority; /* as a target of a service */
 	struct dial_options dial;
 	struct resolver *resolver;  /* a reference */
 	struct server_state *state; /* a reference */
@@ -48,19 +49,20 @@ uint64_t server_hash(const char *text, size_t length);
 /*
  * @config: read, not kept
  * @dial:   how to connect to it; the port of a multiplexer is set here
+ * @trusts_checks: see health_init()
  *
  * Returns 0, or -errno with @err saying why.  server_clear() takes it in either case.
  */
 int server_init(struct server *server, const struct server_config *config,
-		const struct dial_options *dial, struct loop_guard *guard,
+		const struct dial_options *dial, bool trusts_checks, struct loop_guard *guard,
 		struct sfront_error *err);
 
 /* One that is all 0 is allowed. */
 void server_clear(struct server *server);
 
 /*
- * Counts and health are from now on those of @before, for which the limit of @server holds as
- * well.  Before other threads know @server.
+ * Counts and health are from now on those of @before, for which the limit of @server, and what
+ * it trusts, holds as well; so is the last answer for its name.  Before other threads know @server.
  */
 void server_share(struct server *server, const struct server *before);
 

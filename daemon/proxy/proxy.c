@@ -154,6 +154,14 @@ static int open_unit(struct proxy *proxy, struct sfront_error *err)
 	return 0;
 }
 
+static bool has_service(const struct proxy_config *config)
+{
+	for (size_t i = 0; i < config->n_servers; i++)
+		if (config->servers[i].is_srv)
+			return true;
+	return false;
+}
+
 static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sfront_error *err)
 {
 	proxy->backend = backend_new(&proxy->config, guard, err);
@@ -161,12 +169,12 @@ static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sf
 		return -errno;
 	if (open_unit(proxy, err) < 0)
 		return -ENOMEM;
-	if (proxy->config.resolve_each) {
+	if (proxy->config.resolve_each || has_service(&proxy->config)) {
 		proxy->expansion =
 			expansion_new(proxy->home, &proxy->config, guard, proxy->backend);
 		return proxy->expansion ? 0 : out_of_memory(err);
 	}
-	if (backend_n_servers(proxy->backend) == 1)
+	if (!backend_wants_prober(proxy->backend))
 		return 0;
 	proxy->prober = prober_new(proxy->home, proxy->backend);
 	return proxy->prober ? 0 : out_of_memory(err);

@@ -519,12 +519,40 @@ static void begin_relay(struct session *session, const struct outcome *outcome)
 		session_turn(session, &session->client);
 }
 
+static void backend_answered(void *arg, const struct outcome *outcome);
+
+/* What the backend wants to know of whom it is connected for. */
+static void fill_client(const struct session *session, const struct backend *backend,
+			struct attempt_client *ret)
+{
+	ret->source = affinity(session, backend);
+	ret->addr.len = 0;
+	if (backend_wants_client(backend))
+		access_note_address(session->note, &session->client, &ret->addr);
+}
+
+/* The servers are other ones now. */
+static void follow(struct session *session, const struct outcome *outcome)
+{
+	struct backend *backend = proxy_backend(session->proxy);
+	struct attempt_client client;
+
+	fill_client(session, backend, &client);
+	session->attempt = attempt_resume(&session->host->loop, backend, &client, outcome,
+					  backend_answered, session);
+	backend_unref(backend);
+	if (!session->attempt)
+		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
+}
+
 static void backend_answered(void *arg, const struct outcome *outcome)
 {
 	struct session *session = arg;
 
 	session->attempt = NULL;
-	if (outcome->fd < 0)
+	if (outcome->is_moved)
+		follow(session, outcome);
+	else if (outcome->fd < 0)
 		session_fail(session, outcome->reason);
 	else
 		begin_relay(session, outcome);
@@ -533,12 +561,11 @@ static void backend_answered(void *arg, const struct outcome *outcome)
 /* Without memory for an attempt, the client waits until there is some.  May free the session. */
 static void connect_to(struct session *session, struct backend *backend)
 {
-	struct attempt_client client = { .source = affinity(session, backend) };
+	struct attempt_client client;
 	struct outcome outcome = { .fd = -1 };
 	int r = -ENOMEM;
 
-	if (backend_wants_client(backend))
-		access_note_address(session->note, &session->client, &client.addr);
+	fill_client(session, backend, &client);
 	if (header_prepare(session))
 		r = attempt_start(&session->host->loop, backend, &client, backend_answered, session,
 				  &session->attempt, &outcome);

@@ -290,7 +290,7 @@ static void test_formats(void **state)
 
 #define BACKEND_KINDS                                                           \
 	"a backend is HOST:PORT (such as 127.0.0.1:8080), a UNIX path, @NAME, " \
-	"vsock:CID:PORT or vsock-mux:PATH:PORT"
+	"vsock:CID:PORT, vsock-mux:PATH:PORT or srv:NAME"
 
 #define GOOD "[proxy w]\nlisten = /a\nbackend = h:1\n"
 

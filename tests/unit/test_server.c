@@ -31,6 +31,9 @@ static const struct {
 	{ "vsock-mux:./v:m:052", "./v:m", "vsock-mux:./v:m:52", SFRONT_UNIX, 52 },
 	{ "vsock-mux:/a\\x20b:4294967294", "/a b", "vsock-mux:/a\\x20b:4294967294", SFRONT_UNIX,
 	  4294967294 },
+	{ "srv:_pg._tcp.a.test", NULL, "srv:_pg._tcp.a.test", SFRONT_TCP, 0 },
+	{ "srv:80", NULL, "srv:80", SFRONT_TCP, 0 },
+	{ "srv:http", NULL, "srv:http", SFRONT_TCP, 0 },
 	{ "h:1 \t", NULL, "h:1", SFRONT_TCP, 0 },
 };
 
@@ -97,6 +100,9 @@ static const struct {
 	{ "vsock-mux:/a:", "\"\" is not a vsock port" },
 	{ "vsock-mux:/a:0", "\"0\" is not a vsock port" },
 	{ "vsock-mux:/a:4294967295", "\"4294967295\" is not a vsock port" },
+	{ "srv:_a._tcp.b:80", "without a port" },
+	{ "srv:a.b/", "without a port" },
+	{ "srv:_a._tcp.b weight=2", "the records say what the weights are" },
 	{ "-", "stdin and stdout" },
 	{ "accept-from-fd:3", "an inherited descriptor" },
 };

@@ -5,10 +5,10 @@ import collections
 import re
 import time
 
-from support.backend import Backend, LocalBackend, echo
+from support.backend import Backend, LocalBackend, Reserved, echo
 from support.names import Hosts, NameServer
 from support.proc import wait_until
-from support.streams import read_exactly, round_trip
+from support.streams import read_exactly, reset, round_trip
 
 
 def named(name):
@@ -163,3 +163,32 @@ def test_reload_keeps_what_is_known(stage):
     clients[0].close()
     assert read_exactly(waiting, 2) == b"2y"
     assert len(proxy.grep(re.escape(f"127.0.0.3:{one.port} is down"))) <= 1
+
+
+def test_held_clients_follow(stage):
+    """Nobody is there; then the name leads elsewhere, and those who wait go along."""
+    old = Reserved(stage, host="127.0.0.2")
+    at(stage, 3, old.port)
+    hosts = Hosts(stage, entry(2))
+    proxy = proxy_of(stage, hosts, f"--backend=many.test:{old.port}", "--connect-timeout=60s", "--resolve-interval=1s")
+    clients = [stage.connect(proxy.listening[0], 60) for _ in range(20)]
+    proxy.wait_log("cannot be reached")
+    hosts.say(entry(3))
+    wait_until(lambda: stage.connect(proxy.listening[0]) and proxy.grep("now")[1:], "it is looked up again", 20)
+    for client in clients:
+        assert read_exactly(client, 1, 60) == b"3"
+
+
+def test_with_checks(stage):
+    """Clients are held until one of the addresses is ready, whichever the name has by then."""
+    one = at(stage, 2)
+    stage.backend(reset, host="127.0.0.3", port=one.port)
+    hosts = Hosts(stage, entry(3))
+    words = (f"--backend=many.test:{one.port}", "--connect-timeout=60s", "--check-expect=2", "--resolve-interval=1s")
+    proxy = proxy_of(stage, hosts, *words)
+    clients = [stage.connect(proxy.listening[0], 60) for _ in range(5)]
+    proxy.wait_log(f"127.0.0.3:{one.port} is down")
+    hosts.say(entry(3, 2))
+    wait_until(lambda: stage.connect(proxy.listening[0]) and proxy.grep(r"2 server\(s\) now"), "it is looked up again", 20)
+    for client in clients:
+        assert read_exactly(client, 1, 60) == b"2"

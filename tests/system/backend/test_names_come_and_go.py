@@ -3,11 +3,11 @@
 
 import pytest
 
-from support.backend import Deaf, Reserved
+from support.backend import Deaf, Reserved, echo
 from support.faults import Faults
 from support.names import NXDOMAIN, SERVFAIL, Hosts, NameServer
 from support.proc import wait_until
-from support.streams import exchange, reset
+from support.streams import exchange, read_exactly, reset
 
 
 def test_name_that_exists_only_later(stage):
@@ -97,3 +97,51 @@ def test_silent_name_server_and_a_client_that_leaves(stage):
     proxy.wait_released()
     server.holding = False
     exchange(stage.connect(proxy.listening[0]), backend.accept(), seed=stage.seed, size=1000)
+
+
+def named(name):
+    return lambda connection: (connection.sendall(name), echo(connection))
+
+
+def visit(stage, proxy):
+    client = stage.connect(proxy.listening[0])
+    name = read_exactly(client, 1)
+    stage.sockets.remove(client)
+    client.close()
+    return name
+
+
+def test_resolve_interval(stage):
+    """A name that moves is followed without a reload, though the old address still answers."""
+    one = stage.backend(named(b"1"))
+    stage.backend(named(b"2"), host="127.0.0.2", port=one.port)
+    server = NameServer(stage)
+    proxy = stage.proxy("--resolve-interval=500ms", "127.0.0.1:0", f"moving.test:{one.port}", handover=server.handover)
+    assert visit(stage, proxy) == b"1"
+    server.addresses = ["127.0.0.2"]
+    wait_until(lambda: visit(stage, proxy) == b"2", "the new address is used", 5)
+    asked = server.asked
+    proxy.assert_rests(1.5)
+    assert server.asked == asked, "nobody has asked for it"
+
+
+def test_long_resolve_interval(stage):
+    backend, server = stage.backend(named(b"1")), NameServer(stage)
+    proxy = stage.proxy("--resolve-interval=1h", "127.0.0.1:0", f"service.test:{backend.port}", handover=server.handover)
+    assert visit(stage, proxy) == b"1"
+    asked = server.asked
+    for _ in range(5):
+        visit(stage, proxy)
+    assert server.asked == asked
+
+
+def test_reload_while_the_name_server_fails(stage):
+    """What is known of the name is known afterwards, too."""
+    backend, server = stage.backend(named(b"1")), NameServer(stage)
+    text = f"[proxy a]\nlisten = {stage.path('front')}\nbackend = service.test:{backend.port}\nconnect-timeout = 5s\n"
+    proxy = stage.proxy("-c", stage.file("sockfront.conf", text), handover=server.handover)
+    assert visit(stage, proxy) == b"1"
+    server.failure = SERVFAIL
+    stage.file("sockfront.conf", text + "idle-timeout = 1h\n")
+    proxy.reload()
+    assert visit(stage, proxy) == b"1"

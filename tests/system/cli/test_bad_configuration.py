@@ -35,6 +35,11 @@ FILES = {
     "empty proxy": ("[proxy a]\n", [(1, "listen"), (1, "backend")]),
     "one backend twice": (PROXY + "backend = 127.0.0.1:09\n", [(4, "backend")]),
     "backups alone": ("[proxy a]\nlisten = ./app.sock\nbackend = 127.0.0.1:9 backup\n", [(3, "backup")]),
+    "one service twice": (
+        PROXY + "backend = srv:_a._tcp.b\nbackend = srv:_A._tcp.b\n", [(5, "srv:_A._tcp.b")],
+    ),
+    "bad escape": (PROXY + "check-send = PING\\q\n", [(4, "\\q")]),
+    "expectation without text": (PROXY + "check-expect = *\n", [(4, "text is missing")]),
     "one address in two proxies": (
         PROXY + "[proxy b]\nlisten = ./app.sock\nbackend = 127.0.0.1:10\n",
         [(5, "./app.sock")],

@@ -13,6 +13,20 @@ from support.proxy import HANDOVER
 
 SWITCH = "hosts: {}\nservices: files\npasswd: files\ngroup: files\n"
 NXDOMAIN, SERVFAIL = 3, 2
+A, SRV = 1, 33
+
+
+def wire(name):
+    labels = [label.encode() for label in name.split(".") if label]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def name_of(question):
+    labels, at = [], 12
+    while question[at]:
+        labels.append(question[at + 1 : at + 1 + question[at]].decode())
+        at += 1 + question[at]
+    return ".".join(labels)
 
 
 def shown(stage, files):
@@ -49,6 +63,10 @@ class NameServer:
         self.holding = False
         self.held = []
         self.failure = 0  # NXDOMAIN, SERVFAIL
+        self.addresses = ["127.0.0.1"]
+        self.hosts = {}  # names that have other addresses
+        self.targets = []  # of every service: priority, weight, port, host
+        self.ttl = 1  # of these
         self.asked = 0
         try:
             self.socket.bind((self.address, 53))
@@ -83,8 +101,19 @@ class NameServer:
 
     def reply(self, question):
         end = question.index(b"\0", 12) + 5
-        record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton("127.0.0.1")
-        if self.failure or question[end - 4 : end - 2] != b"\0\1":  # not for an IPv4 address: there is none
-            record = b""
-        header = struct.pack(">HHHHH", 0x8180 | self.failure, 1, bool(record), 0, 0)
-        return question[:2] + header + question[12:end] + record
+        kind = struct.unpack(">H", question[end - 4 : end - 2])[0]
+        records = []
+        if not self.failure:
+            records = [b"\xc0\x0c" + record for record in self.records(name_of(question), kind)]
+        header = struct.pack(">HHHHH", 0x8180 | self.failure, 1, len(records), 0, 0)
+        return question[:2] + header + question[12:end] + b"".join(records)
+
+    def records(self, name, kind):
+        """Of another kind there is none."""
+        if kind == A:
+            for address in self.hosts.get(name, self.addresses):
+                yield struct.pack(">HHIH", A, 1, 1, 4) + socket.inet_aton(address)
+        if kind == SRV:
+            for priority, weight, port, target in self.targets:
+                data = struct.pack(">HHH", priority, weight, port) + wire(target)
+                yield struct.pack(">HHIH", SRV, 1, self.ttl, len(data)) + data

@@ -16,6 +16,9 @@
 #include "daemon/backend/mux.h"
 #include "daemon/base/loop.h"
 
+/* As resolve-interval is by default. */
+#define FRESH_MS 10000
+
 #define MAX_SOCKETS  512
 #define FIRST_SOCKET 1000
 
@@ -128,7 +131,7 @@ struct address_list *__wrap_resolver_ask(struct resolver *resolver, uint64_t max
 	(void)resolver;
 	if (scene.literal)
 		return address_list_ref(scene.literal);
-	note(max_age_ms == RESOLVER_FRESH_MS ? "ask" : "doubt");
+	note(max_age_ms == FRESH_MS ? "ask" : "doubt");
 	if (scene.fresh)
 		return address_list_ref(scene.fresh);
 	assert_null(scene.wait);
@@ -197,7 +200,10 @@ static void make_backend(uint64_t timeout_ms, bool retry)
 {
 	struct server_config server;
 	struct proxy_config config = { .connect_timeout_ms = timeout_ms,
+				       .check = { .interval_ms = SFRONT_INFINITY_MS,
+						  .timeout_ms = 2000 },
 				       .connect_retry = retry,
+				       .resolve_interval_ms = FRESH_MS,
 				       .backend_nodelay = true,
 				       .servers = &server,
 				       .n_servers = 1 };

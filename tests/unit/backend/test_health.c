@@ -55,7 +55,7 @@ static void happen(int event)
 static void reach(int state)
 {
 	health_clear(&health);
-	health_init(&health);
+	health_init(&health, false);
 	if (state == HEALTH_SUSPECT)
 		(void)health_note_silence(&health);
 	if (state == HEALTH_DOWN)
@@ -91,7 +91,7 @@ static void test_states(void **state)
 	};
 
 	(void)state;
-	health_init(&health);
+	health_init(&health, false);
 	states_check_all(&states);
 	health_clear(&health);
 }
@@ -100,7 +100,7 @@ static void test_states(void **state)
 static void test_answers_between(void **state)
 {
 	(void)state;
-	health_init(&health);
+	health_init(&health, false);
 	for (int i = 0; i < 10; i++) {
 		assert_false(health_note_failure(&health));
 		assert_false(health_note_failure(&health));
@@ -114,7 +114,7 @@ static void test_answers_between(void **state)
 static void test_resets_are_counted_by_themselves(void **state)
 {
 	(void)state;
-	health_init(&health);
+	health_init(&health, false);
 	for (int i = 0; i < 10; i++) {
 		assert_false(health_note_reset(&health));
 		assert_false(health_note_reset(&health));
@@ -131,11 +131,45 @@ static void test_resets_are_counted_by_themselves(void **state)
 	health_clear(&health);
 }
 
+/* Where checks alone are trusted: one failure is enough, and nobody but they bring it back. */
+static void test_checks(void **state)
+{
+	(void)state;
+	health_init(&health, true);
+	assert_false(health_note_answer(&health));
+	assert_false(health_note_passed_check(&health, 2));
+	assert_false(health_note_failed_check(&health, 3));
+	assert_false(health_note_passed_check(&health, 2)); /* in a row */
+	assert_int_equal(health_state(&health), HEALTH_UNKNOWN);
+	assert_true(health_note_passed_check(&health, 2));
+	assert_true(health_is_up(&health));
+
+	assert_true(health_note_reset(&health));
+	assert_int_equal(health_state(&health), HEALTH_SUSPECT);
+	assert_false(health_note_answer(&health));
+	assert_true(health_note_passed_check(&health, 1));
+	assert_true(health_note_failure(&health));
+	assert_false(health_note_failed_check(&health, 2));
+	assert_true(health_note_failed_check(&health, 2));
+	assert_int_equal(health_state(&health), HEALTH_DOWN);
+	assert_false(health_note_failed_check(&health, 2));
+
+	/* in a row, these too */
+	assert_true(health_note_passed_check(&health, 1));
+	for (int i = 0; i < 5; i++) {
+		assert_false(health_note_failed_check(&health, 2));
+		assert_false(health_note_passed_check(&health, 1));
+	}
+	assert_true(health_is_up(&health));
+	health_clear(&health);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_answers_between),
+		cmocka_unit_test(test_checks),
 		cmocka_unit_test(test_resets_are_counted_by_themselves),
 	};
 

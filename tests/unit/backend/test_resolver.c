@@ -15,6 +15,9 @@
 #include "daemon/backend/resolver.h"
 #include "daemon/base/loop.h"
 
+/* As resolve-interval is by default. */
+#define FRESH_MS 10000
+
 static struct {
 	void *(*thread_main)(void *arg); /* a look-up under way */
 	void *arg;
@@ -182,12 +185,12 @@ static void test_answer_is_good_for_a_while(void **state)
 {
 	(void)state;
 	open_resolver("name.test:80");
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 1), 1);
-	simulated_advance(RESOLVER_FRESH_MS - 1);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 2), 1);
+	assert_int_equal(ask(FRESH_MS, 1, 1), 1);
+	simulated_advance(FRESH_MS - 1);
+	assert_int_equal(ask(FRESH_MS, 1, 2), 1);
 	assert_int_equal(scene.n_lookups, 1);
 	simulated_advance(1);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 2), 2);
+	assert_int_equal(ask(FRESH_MS, 1, 2), 2);
 	simulated_advance(1000); /* for who doubts it, less */
 	assert_int_equal(ask(1000, 1, 3), 3);
 	assert_int_equal(scene.n_lookups, 3);
@@ -199,9 +202,9 @@ static void test_one_look_up_at_a_time(void **state)
 
 	(void)state;
 	open_resolver("name.test:80");
-	assert_null(resolver_ask(resolver, RESOLVER_FRESH_MS, &a.wait));
-	assert_null(resolver_ask(resolver, RESOLVER_FRESH_MS, &b.wait));
-	assert_null(resolver_ask(resolver, RESOLVER_FRESH_MS, &c.wait));
+	assert_null(resolver_ask(resolver, FRESH_MS, &a.wait));
+	assert_null(resolver_ask(resolver, FRESH_MS, &b.wait));
+	assert_null(resolver_ask(resolver, FRESH_MS, &c.wait));
 	assert_true(resolver_cancel(resolver, &b.wait));
 	assert_false(resolver_cancel(resolver, &b.wait));
 	find(1, 7);
@@ -220,25 +223,25 @@ static void test_no_thread(void **state)
 	(void)state;
 	open_resolver("name.test:80");
 	scene.no_thread = true;
-	assert_int_equal(ask(RESOLVER_FRESH_MS, -EAGAIN, 0), 0);
+	assert_int_equal(ask(FRESH_MS, -EAGAIN, 0), 0);
 	assert_false(resolver_lookups_pending());
 	scene.no_thread = false;
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 1), 1);
-	simulated_advance(RESOLVER_FRESH_MS);
+	assert_int_equal(ask(FRESH_MS, 1, 1), 1);
+	simulated_advance(FRESH_MS);
 	scene.no_thread = true;
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 2), 1); /* the older answer */
+	assert_int_equal(ask(FRESH_MS, 1, 2), 1); /* the older answer */
 }
 
 static void test_failure_is_not_repeated_at_once(void **state)
 {
 	(void)state;
 	open_resolver("name.test:80");
-	assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 0);
+	assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 0);
 	simulated_advance(999);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 0);
+	assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 0);
 	assert_int_equal(scene.n_lookups, 1);
 	simulated_advance(1);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 5), 5);
+	assert_int_equal(ask(FRESH_MS, 1, 5), 5);
 	assert_int_equal(scene.n_lookups, 2);
 }
 
@@ -249,10 +252,10 @@ static void test_no_answer_keeps_the_last_one(void **state)
 
 	(void)state;
 	open_resolver("name.test:80");
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 1), 1);
+	assert_int_equal(ask(FRESH_MS, 1, 1), 1);
 	for (unsigned int i = 0; i < 100; i++) {
-		simulated_advance(RESOLVER_FRESH_MS);
-		assert_int_equal(ask(RESOLVER_FRESH_MS, errors[i % 4], 0), 1);
+		simulated_advance(FRESH_MS);
+		assert_int_equal(ask(FRESH_MS, errors[i % 4], 0), 1);
 	}
 	assert_string_equal(scene.log, "");
 }
@@ -261,26 +264,55 @@ static void test_name_that_is_gone_for_good(void **state)
 {
 	(void)state;
 	open_resolver("name.test:80");
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 1), 1);
-	simulated_advance(RESOLVER_FRESH_MS);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 1); /* from here on it is counted */
+	assert_int_equal(ask(FRESH_MS, 1, 1), 1);
+	simulated_advance(FRESH_MS);
+	assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 1); /* from here on it is counted */
 	for (unsigned int i = 1; i < 30; i++) {
 		simulated_advance(1000);
-		assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 1);
+		assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 1);
 	}
 	assert_string_equal(scene.log, "");
 	simulated_advance(1000);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 0);
+	assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 0);
 	assert_non_null(strstr(scene.log, "name.test"));
 	assert_non_null(strstr(scene.log, "30 s"));
 	assert_null(resolver_last(resolver));
 
 	scene.log[0] = '\0'; /* it is said once */
 	simulated_advance(60000);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 0);
+	assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 0);
 	assert_string_equal(scene.log, "");
 	simulated_advance(1000);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 9), 9);
+	assert_int_equal(ask(FRESH_MS, 1, 9), 9);
+}
+
+/* A reload takes the last answer along, and asks again all the same. */
+static void test_last_answer_over_a_reload(void **state)
+{
+	const struct sfront_address address = { .kind = SFRONT_TCP,
+						.u.tcp = { .host = "name.test", .service = "80" } };
+	struct waiter waiter = waiter_new();
+	struct resolver *before;
+	struct address_list *last;
+	struct sfront_error err;
+
+	(void)state;
+	open_resolver("name.test:80");
+	before = resolver;
+	assert_int_equal(ask(FRESH_MS, 1, 7), 7);
+	resolver = resolver_new(&address, guard, &err);
+	assert_non_null(resolver);
+	resolver_share(resolver, before);
+	resolver_unref(before);
+	assert_null(resolver_ask(resolver, FRESH_MS, &waiter.wait));
+	last = resolver_last(resolver);
+	assert_int_equal(ntohl(last->addresses[0].sa.in.sin_addr.s_addr) & 0xff, 7);
+	address_list_unref(last);
+	find(-EAGAIN, 0);
+	simulated_deliver();
+	assert_int_equal(waiter.n_told, 1);
+	assert_int_equal(ntohl(waiter.wait.list->addresses[0].sa.in.sin_addr.s_addr) & 0xff, 7);
+	address_list_unref(waiter.wait.list);
 }
 
 /* Only what is said clearly, and again and again. */
@@ -292,13 +324,13 @@ static void test_name_that_is_gone_for_a_moment(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		begin(NULL);
 		open_resolver("name.test:80");
-		assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 1), 1);
-		simulated_advance(RESOLVER_FRESH_MS);
-		assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 1);
+		assert_int_equal(ask(FRESH_MS, 1, 1), 1);
+		simulated_advance(FRESH_MS);
+		assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 1);
 		simulated_advance(20000);
-		assert_int_equal(ask(RESOLVER_FRESH_MS, between[i], 1), 1);
+		assert_int_equal(ask(FRESH_MS, between[i], 1), 1);
 		simulated_advance(20000);
-		assert_int_equal(ask(RESOLVER_FRESH_MS, -ENOENT, 0), 1);
+		assert_int_equal(ask(FRESH_MS, -ENOENT, 0), 1);
 		if (i == 0)
 			end(NULL);
 	}
@@ -323,9 +355,9 @@ static void test_families_take_turns(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct address_list *list;
 
-		simulated_advance(RESOLVER_FRESH_MS);
+		simulated_advance(FRESH_MS);
 		scene.families = rows[i].found;
-		ask(RESOLVER_FRESH_MS, (int)strlen(rows[i].found), 1);
+		ask(FRESH_MS, (int)strlen(rows[i].found), 1);
 		list = resolver_last(resolver);
 		assert_int_equal(list->n, strlen(rows[i].found));
 		for (unsigned int j = 0; j < list->n; j++) {
@@ -344,7 +376,7 @@ static void test_hundreds_of_addresses(void **state)
 
 	(void)state;
 	open_resolver("name.test:80");
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 500, 1), 1);
+	assert_int_equal(ask(FRESH_MS, 500, 1), 1);
 	list = resolver_last(resolver);
 	assert_int_equal(list->n, 500);
 	address_list_unref(list);
@@ -360,9 +392,9 @@ static void test_own_listeners_are_left_out(void **state)
 	scene.first = 1;
 	own = nth(0);
 	assert_int_equal(loop_guard_add(guard, &own, false, "10.0.0.1:80"), 0);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 2, 1), 2);
-	simulated_advance(RESOLVER_FRESH_MS);
-	assert_int_equal(ask(RESOLVER_FRESH_MS, 1, 1), 2); /* the last good answer */
+	assert_int_equal(ask(FRESH_MS, 2, 1), 2);
+	simulated_advance(FRESH_MS);
+	assert_int_equal(ask(FRESH_MS, 1, 1), 2); /* the last good answer */
 	resolver_unref(resolver);
 	loop_guard_unref(guard);
 	open_resolver("name.test:80");
@@ -373,7 +405,7 @@ static void test_own_listeners_are_left_out(void **state)
 	{
 		struct waiter waiter = waiter_new();
 
-		assert_null(resolver_ask(resolver, RESOLVER_FRESH_MS, &waiter.wait));
+		assert_null(resolver_ask(resolver, FRESH_MS, &waiter.wait));
 		find(1, 1);
 		simulated_deliver();
 		assert_null(waiter.wait.list);
@@ -403,11 +435,11 @@ static void test_interface_is_looked_up_each_time(void **state)
 	assert_null(resolver_literal(resolver));
 	assert_int_equal(resolver_first(resolver)->sa.in6.sin6_scope_id, 7);
 	scene.scope = 8;
-	list = resolver_ask(resolver, RESOLVER_FRESH_MS, &waiter.wait);
+	list = resolver_ask(resolver, FRESH_MS, &waiter.wait);
 	assert_int_equal(list->addresses[0].sa.in6.sin6_scope_id, 8);
 	address_list_unref(list);
 	scene.result = -ENODEV;
-	assert_null(resolver_ask(resolver, RESOLVER_FRESH_MS, &waiter.wait));
+	assert_null(resolver_ask(resolver, FRESH_MS, &waiter.wait));
 	simulated_deliver();
 	assert_int_equal(waiter.n_told, 1);
 	assert_null(waiter.wait.list);
@@ -424,6 +456,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_failure_is_not_repeated_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_answer_keeps_the_last_one, begin, end),
 		cmocka_unit_test_setup_teardown(test_name_that_is_gone_for_good, begin, end),
+		cmocka_unit_test_setup_teardown(test_last_answer_over_a_reload, begin, end),
 		cmocka_unit_test_setup_teardown(test_name_that_is_gone_for_a_moment, begin, end),
 		cmocka_unit_test_setup_teardown(test_families_take_turns, begin, end),
 		cmocka_unit_test_setup_teardown(test_hundreds_of_addresses, begin, end),

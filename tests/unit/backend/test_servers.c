@@ -110,6 +110,17 @@ int __wrap_close(int fd)
 	return 0;
 }
 
+/* Of a check: the server has said what was expected. */
+ssize_t __wrap_recv(int fd, void *buf, size_t size, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t size, int flags)
+{
+	(void)flags;
+	assert_in_range(fd, FIRST_SOCKET, FIRST_SOCKET + MAX_SOCKETS);
+	assert_true(size >= 4);
+	memcpy(buf, "PONG", 4);
+	return 4;
+}
+
 /* "backend 10.0.0.1:80 is down (...)": the trace has "1-down". */
 void __wrap_log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void __wrap_log_line(int priority, const char *format, ...)
@@ -170,6 +181,12 @@ static void told(void *arg, const struct outcome *outcome)
 
 	scene.clients[client].attempt = NULL;
 	scene.clients[client].server = outcome->server;
+	if (outcome->is_moved) {
+		note("%zu-moves", client);
+		scene.clients[client].attempt =
+			attempt_resume(&loop, backend, 0, outcome, told, arg);
+		return;
+	}
 	if (outcome->fd >= FIRST_SOCKET) {
 		note("%zu=%u", client, scene.address[outcome->fd - FIRST_SOCKET]);
 		scene.open[outcome->fd - FIRST_SOCKET] = false;
@@ -178,12 +195,22 @@ static void told(void *arg, const struct outcome *outcome)
 	}
 }
 
+/* As the next backend will have it. */
+static struct check_config next_check = {
+	.interval_ms = SFRONT_INFINITY_MS,
+	.timeout_ms = 2000,
+	.rise = 1,
+	.fall = 3,
+};
+
 /* "10.0.0.1:80 max=1,10.0.0.2:80" */
 static struct backend *backend_of(const char *lines, bool retries, uint64_t timeout_ms)
 {
 	struct server_config servers[MAX_SERVERS];
 	struct proxy_config config = { .connect_timeout_ms = timeout_ms,
+				       .check = next_check,
 				       .connect_retry = retries,
+				       .resolve_interval_ms = 10000,
 				       .balance = BALANCE_FIRST,
 				       .servers = servers };
 	struct loop_guard *guard = loop_guard_new();
@@ -236,6 +263,17 @@ static void ready(unsigned int server, int result)
 	fail_msg("no socket to server %u is open", server);
 }
 
+static void pong(unsigned int server)
+{
+	for (unsigned int i = scene.n_sockets; i-- > 0;) {
+		if (scene.open[i] && scene.address[i] == server) {
+			assert_true(simulated_ready(FIRST_SOCKET + (int)i, EV_READ));
+			return;
+		}
+	}
+	fail_msg("no check of server %u awaits an answer", server);
+}
+
 static void step(const char *word, const char *value)
 {
 	static const struct {
@@ -261,6 +299,8 @@ static void step(const char *word, const char *value)
 		come();
 	else if (strcmp(word, "leave") == 0)
 		leave(number);
+	else if (strcmp(word, "pong") == 0)
+		pong((unsigned int)number);
 	else if (strcmp(word, "wait") == 0)
 		simulated_advance(number);
 	else if (strcmp(word, "deliver") == 0)
@@ -576,6 +616,47 @@ static void test_limit_that_a_reload_raises(void **state)
 	backend_unref(after);
 }
 
+/* The servers of names change while clients wait. */
+static void test_clients_follow(void **state)
+{
+	struct backend *before, *after;
+
+	(void)state;
+	begin(backend_of("10.0.0.1:80 max=1", true, 10000));
+	play("come come come wait=9000 /");
+	before = backend;
+	after = backend_of("10.0.0.1:80 max=1,10.0.0.2:80 max=1", true, 10000);
+	backend_share(after, before);
+	backend = after;
+	backend_be_replaced(before);
+	play("deliver wait=0 deliver");
+	assert_string_equal(scene.trace, "1-moves 2-moves dial2 1=2");
+	play("/ wait=999");
+	assert_string_equal(scene.trace, "");
+	play("wait=1"); /* no longer than it would have been */
+	assert_string_equal(scene.trace, "2=[every server is full]");
+	play("leave=0 leave=1");
+	prober_free(prober);
+	backend_unref(before);
+	prober = prober_new(&loop, backend);
+	finish();
+
+	/* one that is between two rounds */
+	begin(backend_of("10.0.0.1:80", true, 10000));
+	play("refused=@1 come wait=0 /");
+	before = backend;
+	after = backend_of("10.0.0.2:80", true, 10000);
+	backend_share(after, before);
+	backend = after;
+	backend_be_replaced(before);
+	play("wait=10");
+	assert_string_equal(scene.trace, "0-moves dial2 0=2");
+	prober_free(prober);
+	backend_unref(before);
+	prober = prober_new(&loop, backend);
+	finish();
+}
+
 /* ---- other threads ---- */
 
 static atomic_bool is_over;
@@ -676,7 +757,7 @@ static void test_client_after_a_long_time(void **state)
 	take_down();
 	simulated_advance(60000);
 	play("wait=10000 up=@1 / come deliver wait=0");
-	assert_string_equal(scene.trace, "dial2 0=2 dial1 1-answer close1");
+	assert_string_equal(scene.trace, "dial2 0=2 dial1 close1 1-answer");
 	play("/ come");
 	assert_string_equal(scene.trace, "dial1 1=1");
 	finish();
@@ -726,6 +807,95 @@ static void test_silent_probes(void **state)
 	finish();
 }
 
+/* ---- checks ---- */
+
+static void expect_pong(bool expects, uint64_t interval_ms)
+{
+	static char text[] = "PONG";
+
+	next_check.expect.bytes = (struct bytes){ expects ? text : NULL, expects ? 4 : 0 };
+	next_check.interval_ms = interval_ms;
+}
+
+static void test_clients_are_held_for_a_check(void **state)
+{
+	static const struct row rows[] = {
+		/* nobody is asked before one comes, and then at once */
+		{ "wait=60000", "" },
+		{ "come deliver", "" },
+		{ "come wait=0 deliver wait=0", "dial1" },
+		{ "come wait=0 deliver wait=0 pong=1 deliver", "dial1 1-answer close1 dial1 0=1" },
+		{ "come wait=0 deliver wait=0 pong=1 deliver / come", "dial1 1=1" },
+		/* several, in the order in which they came */
+		{ "come come come wait=0 deliver wait=0 / pong=1 deliver",
+		  "1-answer close1 dial1 0=1 dial1 1=1 dial1 2=1" },
+		/* one that is silent has its time, and one that refuses is asked again soon */
+		{ "come wait=0 deliver wait=1999", "dial1" },
+		{ "come wait=0 deliver wait=2000", "dial1 close1 dial1" },
+		{ "refused=@1 come wait=0 deliver wait=99", "dial1" },
+		{ "refused=@1 come wait=0 deliver wait=100", "dial1 dial1" },
+		{ "refused=@1 come wait=0 deliver wait=299", "dial1 dial1" },
+		{ "refused=@1 come wait=0 deliver wait=300", "dial1 dial1 dial1 1-down" },
+		{ "refused=@1 come wait=0 deliver wait=1500 / wait=1000 / wait=1000", "dial1" },
+		{ "refused=@1 come wait=0 deliver wait=9999 / wait=1",
+		  "0=[no server has passed a check]" },
+		/* once nobody is held any more, less and less often */
+		{ "refused=@1 come wait=0 deliver wait=10000 / wait=1000 / wait=60000",
+		  "dial1 dial1 dial1 dial1 dial1" },
+		/* one failure of a client, and the next ones are held */
+		{ "come wait=0 deliver wait=0 pong=1 deliver refused=@1 come wait=0 come wait=0 "
+		  "deliver / wait=99",
+		  "" },
+		{ "come wait=0 deliver wait=0 pong=1 deliver refused=@1 come wait=0 come wait=0 "
+		  "deliver up=@1 / wait=100 pong=1 deliver",
+		  "dial1 1-answer close1 dial1 1=1 dial1 2=1" },
+		/* whoever leaves meanwhile leaves nothing behind */
+		{ "come wait=0 deliver wait=0 leave=0 pong=1 deliver", "dial1 1-answer close1" },
+	};
+
+	(void)state;
+	expect_pong(true, SFRONT_INFINITY_MS);
+	CHECK("10.0.0.1:80", rows);
+	expect_pong(false, SFRONT_INFINITY_MS);
+}
+
+/* One attempt alone is not held past its failure. */
+static void test_no_retry_with_checks(void **state)
+{
+	(void)state;
+	expect_pong(true, SFRONT_INFINITY_MS);
+	begin(backend_of("10.0.0.1:80", false, 10000));
+	play("come wait=0 deliver wait=0 pong=1 deliver / refused=@1 come wait=0");
+	assert_string_equal(scene.trace, "dial1 1-suspec 1=[connect failed: Connection refused]");
+	finish();
+	expect_pong(false, SFRONT_INFINITY_MS);
+}
+
+static void test_interval(void **state)
+{
+	(void)state;
+	expect_pong(false, 5000);
+	begin(backend_of("10.0.0.1:80", true, 10000));
+	prober_start(prober);
+	assert_string_equal(scene.trace, "");
+	play("wait=4999");
+	assert_string_equal(scene.trace, "dial1 close1");
+	play("wait=1");
+	assert_string_equal(scene.trace, "dial1 close1 dial1 close1");
+	play("/ refused=@1 wait=10000");
+	assert_string_equal(scene.trace, "dial1 dial1");
+	play("/ wait=5000"); /* the third; from then on as often as one that is down */
+	assert_string_equal(scene.trace, "dial1 1-down");
+	play("/ wait=2000");
+	assert_string_equal(scene.trace, "dial1");
+	play("/ up=@1 wait=30000"); /* within 5 s at any rate */
+	assert_non_null(strstr(scene.trace, "1-answer"));
+	play("/ wait=5000");
+	assert_string_equal(scene.trace, "dial1 close1");
+	finish();
+	expect_pong(false, SFRONT_INFINITY_MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -741,12 +911,16 @@ int main(void)
 		cmocka_unit_test(test_generations_share_what_they_know),
 		cmocka_unit_test(test_limit_that_a_reload_brings),
 		cmocka_unit_test(test_limit_that_a_reload_raises),
+		cmocka_unit_test(test_clients_follow),
 		cmocka_unit_test(test_choice_while_servers_change),
 		cmocka_unit_test(test_probes_while_nobody_comes),
 		cmocka_unit_test(test_probes_while_clients_come),
 		cmocka_unit_test(test_client_after_a_long_time),
 		cmocka_unit_test(test_probes_end),
 		cmocka_unit_test(test_silent_probes),
+		cmocka_unit_test(test_clients_are_held_for_a_check),
+		cmocka_unit_test(test_no_retry_with_checks),
+		cmocka_unit_test(test_interval),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -458,7 +458,7 @@ static int set_up(void **state)
 	};
 	snprintf(rig.server.text, sizeof(rig.server.text), "backend");
 	rig.server.state = &rig.server_state;
-	health_init(&rig.server_state.health);
+	health_init(&rig.server_state.health, false);
 	rig.attempt = -EINPROGRESS;
 	assert_int_equal(session_host_init(&rig.host, &ops, 0, 0), 0);
 	return 0;
