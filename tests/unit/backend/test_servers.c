@@ -183,8 +183,8 @@ static void told(void *arg, const struct outcome *outcome)
 	scene.clients[client].server = outcome->server;
 	if (outcome->is_moved) {
 		note("%zu-moves", client);
-		scene.clients[client].attempt =
-			attempt_resume(&loop, backend, 0, outcome, told, arg);
+		scene.clients[client].attempt = attempt_resume(
+			&loop, backend, &(struct attempt_client){ 0 }, outcome, told, arg);
 		return;
 	}
 	if (outcome->fd >= FIRST_SOCKET) {

@@ -61,7 +61,8 @@ static void come(size_t index)
 {
 	struct client *client = &clients[index];
 	struct outcome outcome;
-	int r = attempt_start(&loop, backend, 0, done, client, &client->attempt, &outcome);
+	int r = attempt_start(&loop, backend, &(struct attempt_client){ 0 }, done, client,
+			      &client->attempt, &outcome);
 
 	if (r == 0)
 		done(client, &outcome);
@@ -118,6 +119,8 @@ static struct backend *backend_of(unsigned int max)
 	struct proxy_config config = { .servers = &server,
 				       .n_servers = 1,
 				       .connect_timeout_ms = 10000,
+				       .check = { .interval_ms = SFRONT_INFINITY_MS },
+				       .resolve_interval_ms = 10000,
 				       .connect_retry = true };
 	struct loop_guard *guard = loop_guard_new();
 	struct backend *made;

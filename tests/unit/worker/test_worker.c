@@ -26,6 +26,7 @@ static struct process process;
 static struct worker workers[WORKERS];
 static struct proxy_limit limit;
 static struct proxy proxy;
+static struct loop home; /* the main thread's */
 static struct dispatch dispatch;
 static struct message slot_free;
 static bool no_sessions, no_malloc, owes_header;
@@ -96,7 +97,9 @@ static int setup(void **state)
 		workers[process.n_workers].idle.deliver = note_idle;
 	}
 	limit = (struct proxy_limit){ .refs = 1, .connections.max = UINT_MAX };
-	proxy = (struct proxy){ .refs = 1, .limit = &limit, .unused.deliver = proxy_unused };
+	proxy = (struct proxy){
+		.refs = 1, .limit = &limit, .home = &home, .unused.deliver = proxy_unused
+	};
 	dispatch = (struct dispatch){ .process = &process };
 	n_started = slots_told = freed = idle = 0;
 	no_sessions = no_malloc = owes_header = false;
