@@ -118,7 +118,7 @@ def test_clients_at_the_instant_of_the_stop(units):
     assert [each.result(400) for each in coming] == [0] * len(names), one.log
     for name in names:
         units.wait_state(name, "inactive")
-    assert len(one.grep("stopping it")) > 20
+    assert len(one.grep("stopping it")) >= 5  # fewer, the slower the machine is
     released(one)
 
 
