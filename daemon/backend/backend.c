@@ -460,17 +460,24 @@ static bool says_changes(const struct backend *backend)
 	return backend->n > 1 || backend->is_checked;
 }
 
+/* Now that one of its servers is not up. */
+static const char *what_clients_do(const struct backend *backend)
+{
+	if (backend->n > 1 && backend_has_one_up(backend))
+		return ": clients go to the others";
+	if (backend_trusts_checks(backend))
+		return ": clients wait until a check has passed";
+	return backend->n > 1 ? ": no other is up, so that all are tried" : "";
+}
+
 static void log_not_up(const struct backend *backend, const struct server *server, bool is_down,
 		       const char *reason)
 {
 	bool closes = is_down && backend->settings.closes_when_down;
-	const char *others = backend->n > 1 ? ": clients go to the others" : "";
 
-	if (backend->n == 1 && backend_trusts_checks(backend))
-		others = ": clients wait until a check has passed";
 	if (says_changes(backend) || closes)
 		log_line(LOG_WARNING, "backend %s is %s (%s)%s%s", server->text,
-			 is_down ? "down" : "suspect", reason, others,
+			 is_down ? "down" : "suspect", reason, what_clients_do(backend),
 			 closes ? "; its connections are closed" : "");
 }
 

@@ -231,7 +231,7 @@ def test_one_of_three_is_killed_under_load(stage, workers):
     storm(stage, proxy.listening[0], 300)
     kill(stage, three[1])
     seen, failed = storm(stage, proxy.listening[0], 5000)
-    proxy.wait_log(f"backend {re.escape(three[1].address)} is down")
+    proxy.wait_log(f"backend {re.escape(three[1].address)} is down .*: clients go to the others")
     knocks = Knocks(stage, port)
     began = time.monotonic()
     more, failed_later = storm(stage, proxy.listening[0], 5000)
@@ -286,6 +286,7 @@ def test_all_are_killed(stage):
     for client in clients:
         client.sendall(b"x")
     proxy.wait_log("cannot be reached")
+    proxy.wait_log("is down .*: no other is up, so that all are tried")
     time.sleep(5)
     killed[0].close()
     stage.backend(named("a"), port=port)
