@@ -5,23 +5,10 @@ import collections
 import re
 import time
 
-from support.backend import Backend, LocalBackend, Reserved, echo
+from support.backend import Backend, LocalBackend, Reserved, named
 from support.names import Hosts, NameServer
 from support.proc import wait_until
 from support.streams import read_exactly, reset, round_trip
-
-
-def named(name):
-    """Says who it is, then echoes."""
-
-    def handler(connection):
-        try:
-            connection.sendall(name.encode())
-            echo(connection)
-        except OSError:
-            pass  # a probe has not waited for that
-
-    return handler
 
 
 def at(stage, number, port=0):

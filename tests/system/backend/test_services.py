@@ -6,30 +6,13 @@ import re
 
 import pytest
 
-from support.backend import LocalBackend, Reserved, echo
+from support.backend import LocalBackend, Reserved, named, servers
 from support.faults import Faults
 from support.names import NXDOMAIN, SERVFAIL, NameServer
 from support.proc import wait_until
 from support.streams import Background, outcome, read_exactly, reset, round_trip
 
 SERVICE = "srv:_echo._tcp.example.test"
-
-
-def named(name):
-    """Says who it is, then echoes."""
-
-    def handler(connection):
-        try:
-            connection.sendall(name.encode())
-            echo(connection)
-        except OSError:
-            pass  # a probe has not waited for that
-
-    return handler
-
-
-def servers(stage, n):
-    return [stage.backend(named(chr(ord("a") + number))) for number in range(n)]
 
 
 @pytest.fixture

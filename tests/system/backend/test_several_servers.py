@@ -15,26 +15,9 @@ import time
 
 import pytest
 
-from support.backend import Deaf, LocalBackend, Reserved, echo
+from support.backend import Deaf, LocalBackend, Reserved, named, servers
 from support.proc import wait_until
 from support.streams import Background, outcome, read_exactly, reset, round_trip
-
-
-def named(name):
-    """Says who it is, then echoes."""
-
-    def handler(connection):
-        try:
-            connection.sendall(name.encode())
-            echo(connection)
-        except OSError:
-            pass  # a probe has not waited for that
-
-    return handler
-
-
-def servers(stage, n):
-    return [stage.backend(named(chr(ord("a") + number))) for number in range(n)]
 
 
 def kill(stage, server):

@@ -15,6 +15,24 @@ def echo(connection):
     connection.shutdown(socket.SHUT_WR)
 
 
+def named(name):
+    """Says who it is, then echoes."""
+
+    def handler(connection):
+        try:
+            connection.sendall(name.encode())
+            echo(connection)
+        except OSError:
+            pass  # a probe has not waited for that
+
+    return handler
+
+
+def servers(stage, n):
+    """Named a, b, c, ..."""
+    return [stage.backend(named(chr(ord("a") + number))) for number in range(n)]
+
+
 def sink(connection):
     read_to_end(connection, 60)
 
