@@ -2,6 +2,7 @@
 """Names as only one proxy sees them: a hosts file or a name server of the test's own."""
 
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -9,7 +10,9 @@ import threading
 
 import pytest
 
+from support.proc import wait_until
 from support.proxy import HANDOVER
+from support.stage import need
 
 SWITCH = "hosts: {}\nservices: files\npasswd: files\ngroup: files\n"
 NXDOMAIN, SERVFAIL = 3, 2
@@ -117,3 +120,31 @@ class NameServer:
             for priority, weight, port, target in self.targets:
                 data = struct.pack(">HHH", priority, weight, port) + wire(target)
                 yield struct.pack(">HHIH", SRV, 1, self.ttl, len(data)) + data
+
+
+class Dnsmasq:
+    """A name server that many run.  What it says of names below .test may change at any time."""
+
+    def __init__(self, stage, text="", *options):
+        self.stage = stage
+        self.address = f"127.{random.randrange(1, 250)}.{random.randrange(250)}.53"
+        self.process = stage.helper(
+            need("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-poll",
+            f"--addn-hosts={stage.file('names', text)}", "--local=/test/", "--bind-interfaces", "--user=root",
+            f"--listen-address={self.address}", "--pid-file", "--log-facility=-", *options)
+        wait_until(self.answers, f"dnsmasq answers:\n{self.process.log}")
+        self.handover = shown(
+            stage,
+            {
+                "/etc/resolv.conf": f"nameserver {self.address}\n",
+                "/etc/nsswitch.conf": SWITCH.format("dns"),
+            },
+        )
+
+    def answers(self):
+        with socket.socket() as asker:
+            return asker.connect_ex((self.address, 53)) == 0
+
+    def say(self, text):
+        self.stage.file("names", text)
+        self.process.signal(signal.SIGHUP)
