@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/suggest.h"
+
 /* Keys get values from KEY_VALUE on: their index in conf's table. */
 enum { CHECK_VALUE = 256, KEY_VALUE = 512 };
 
@@ -89,10 +91,31 @@ static void set_process_keys(struct command_line *line, const struct process_opt
 				err.message);
 }
 
+/* The name nearest to @name, of keys and of what the command line alone has; NULL: none is near. */
+static const char *nearest_option(const char *name)
+{
+	static const char *const of_its_own[] = { "check", "config", "help", "version" };
+	const char *nearest = key_nearest(name, KEY_PROXY);
+	unsigned int best;
+
+	if (!nearest)
+		nearest = key_nearest(name, KEY_PROCESS);
+	best = nearest ? suggest_rank(name, nearest) : NOT_NEAR;
+	for (size_t i = 0; i < sizeof(of_its_own) / sizeof(of_its_own[0]); i++) {
+		unsigned int rank = suggest_rank(name, of_its_own[i]);
+
+		if (rank >= best)
+			continue;
+		best = rank;
+		nearest = of_its_own[i];
+	}
+	return nearest;
+}
+
 /* getopt says neither which word it choked on nor what it might have meant. */
 static void unknown_option(struct command_line *line, const char *word)
 {
-	const char *nearest = NULL;
+	const char *nearest;
 	char name[64];
 
 	line->misread = true;
@@ -105,9 +128,7 @@ static void unknown_option(struct command_line *line, const char *word)
 		return;
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
-	nearest = key_nearest(name, KEY_PROXY);
-	if (!nearest)
-		nearest = key_nearest(name, KEY_PROCESS);
+	nearest = nearest_option(name);
 	problem(line->problems, &line->place, "unknown option --%s%s%s%s", name,
 		nearest ? " (did you mean --" : " (see sockfront --help)", nearest ? nearest : "",
 		nearest ? "?)" : "");

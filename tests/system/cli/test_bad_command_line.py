@@ -23,7 +23,9 @@ USAGE = [
     (["--pipe-si", "0", ":0", BACKEND], "in full: --pipe-size"),  # a new key breaks nobody
     (["--pipe-si=0", ":0", BACKEND], "--pipe-si: the name of an option"),
     (["--max-con", "5", ":0", BACKEND], "did you mean --max-connections"),  # of several that begin so
-    (["--chec", ":0", BACKEND], "in full: --check"),
+    (["--chec", ":0", BACKEND], "unknown option --chec (did you mean --check?)"),
+    (["--confi", "x", ":0", BACKEND], "in full: --config"),
+    (["--hepl"], "did you mean --help?"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["--check=yes", ":0", BACKEND], "--check takes no value"),
     (["--version=1"], "--version takes no value"),
