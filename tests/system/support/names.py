@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from support.backend import hang_up
 from support.proc import wait_until
 from support.proxy import HANDOVER
 from support.stage import need
@@ -61,7 +62,8 @@ class NameServer:
     """
 
     def __init__(self, stage):
-        self.socket = stage.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stage.name_servers.append(self)
         self.address = f"127.{random.randrange(1, 250)}.{random.randrange(250)}.53"
         self.holding = False
         self.held = []
@@ -83,6 +85,9 @@ class NameServer:
             },
         )
         threading.Thread(target=self.serve, daemon=True).start()
+
+    def close(self):
+        hang_up(self.socket)
 
     def serve(self):
         while True:

@@ -56,6 +56,7 @@ class Stage:
         self.directory = tempfile.mkdtemp(prefix="sf-")  # short: a UNIX path has 107 bytes
         self.proxies, self.helpers, self.backends = [], [], []
         self.sockets, self.listeners, self.managers = [], [], []
+        self.name_servers = []  # which answer until the last proxy has ended
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -263,8 +264,8 @@ class Stage:
             helper.assert_sane()
         for backend in self.backends:
             backend.close()
-        for manager in self.managers:
-            manager.close()
+        for each in self.managers + self.name_servers:
+            each.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         if problems:
             raise problems[0]
