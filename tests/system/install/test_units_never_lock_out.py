@@ -16,7 +16,10 @@ SYSTEMD = next(parent / "systemd" for parent in Path(__file__).resolve().parents
 UNITS = sorted([*SYSTEMD.rglob("*.service"), *SYSTEMD.rglob("*.socket")])
 SOCKETS = [path for path in UNITS if path.suffix == ".socket"]
 PROXIES = [path for path in UNITS if "ExecStart=/usr/bin/sockfront" in path.read_text()]
-BACKENDS = [path for path in UNITS if path.suffix == ".service" and path not in PROXIES]
+# One that a proxy itself starts has it started again by the next client, and stops only what it started.
+ON_DEMAND = SYSTEMD / "examples/units-on-demand"
+BACKENDS = [path for path in UNITS
+            if path.suffix == ".service" and path not in PROXIES and path.parent != ON_DEMAND]
 PER_CONNECTION = "StandardInput=socket"  # if it fails, no other client is left waiting
 
 
