@@ -3,6 +3,7 @@
 
 import os
 import queue
+import socket
 import subprocess
 import threading
 
@@ -29,8 +30,9 @@ class Units:
         self.configuration = stage.file("bus.conf", CONFIGURATION.format(address=self.address))
         self.units = {}
         self.lines = []
-        self.begin()
+        self.processes = []
         stage.managers.append(self)
+        self.begin()
 
     def begin(self):
         """The bus, and the manager on it; units that there were are there again, inactive."""
@@ -38,18 +40,26 @@ class Units:
             os.unlink(self.address)
         self.bus = subprocess.Popen([need("dbus-daemon"), "--nofork", "--nosyslog", f"--config-file={self.configuration}"],
                              stderr=subprocess.DEVNULL)
-        wait_until(lambda: os.path.exists(self.address), "a bus")
+        self.processes.append(self.bus)
+        wait_until(self.is_open, "a bus")
         self.manager = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                  env={**os.environ, **self.environment})
+        self.processes.append(self.manager)
         self.answers = queue.Queue()
         threading.Thread(target=self._read, args=[self.manager, self.answers], daemon=True).start()
         wait_until(lambda: "ready" in self.lines, "a manager")
         for name, path in self.units.items():
             self.say(f"unit {name} {path}")
 
+    def is_open(self):
+        """Its path is there a moment earlier."""
+        with socket.socket(socket.AF_UNIX) as asker:
+            return asker.connect_ex(self.address) == 0
+
     def end(self):
-        """Both of them."""
-        for process in (self.manager, self.bus):
+        """Both of them, the manager first."""
+        while self.processes:
+            process = self.processes.pop()
             process.kill()
             process.wait()
         self.lines = []
