@@ -348,7 +348,7 @@ static void obey(const char *verb, const char *name, const char *word, const cha
 		set(unit, word, value);
 	} else if (strcmp(verb, "die") == 0) {
 		stopped(unit);
-	} else {
+	} else if (strcmp(verb, "answer") != 0) {
 		order(unit, strcmp(verb, "start") == 0);
 	}
 	say("ok");

@@ -97,6 +97,9 @@ class Units:
             self.say(f"set {name} {word.replace('_', '-')} {value}")
 
     def count(self, line):
+        """Among all that it has said by now: its answer comes behind that."""
+        if self.processes:
+            self.say("answer")
         return self.lines.count(line)
 
     def wait(self, line, times=1, within=10):
