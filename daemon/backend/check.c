@@ -251,7 +251,7 @@ struct check *check_start(struct loop *loop, struct backend *backend, struct ser
 	check->server = server;
 	check->done = done;
 	check->arg = arg;
-	check->deadline_ms = clock_ms() + timeout_ms;
+	check->deadline_ms = clock_sum_ms(clock_ms(), timeout_ms);
 	check->is_awaiting = false;
 	check->n = 0;
 	check->attempt = attempt_probe(loop, backend, server, timeout_ms, attempt_over, check);

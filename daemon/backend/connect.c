@@ -1051,7 +1051,7 @@ static struct attempt *attempt_new(struct loop *loop, struct backend *backend, s
 		.arg = arg,
 		.next_ms = now,
 		.backoff_ms = BACKOFF_MIN_MS,
-		.deadline_ms = timeout_ms < NEVER - now ? now + timeout_ms : NEVER,
+		.deadline_ms = clock_sum_ms(now, timeout_ms),
 		.waiter = { .arrived = atomic_fetch_add(&n_attempts, 1),
 			    .mailbox = &loop->mailbox,
 			    .message.deliver = room_found,

@@ -98,11 +98,6 @@ static void enter_until(struct probe *probe, enum probe_state state, uint64_t du
 		enter(probe, PROBE_RESTING);
 }
 
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-	return a < UINT64_MAX - b ? a + b : UINT64_MAX;
-}
-
 static uint64_t shorter(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -117,7 +112,7 @@ static void rest(struct probe *probe)
 	if (interval_ms == SFRONT_INFINITY_MS)
 		enter(probe, PROBE_RESTING);
 	else
-		enter_until(probe, PROBE_RESTING, sum(probe->begun_ms, interval_ms));
+		enter_until(probe, PROBE_RESTING, clock_sum_ms(probe->begun_ms, interval_ms));
 }
 
 /* Whether clients can go nowhere before a check has passed. */
@@ -137,7 +132,8 @@ static bool has_clients(const struct probe *probe)
 /* When the next one is due even though nobody comes. */
 static uint64_t due_ms(const struct probe *probe)
 {
-	return sum(probe->begun_ms, shorter(probe->pause_ms, config_of(probe)->interval_ms));
+	return clock_sum_ms(probe->begun_ms,
+			    shorter(probe->pause_ms, config_of(probe)->interval_ms));
 }
 
 /* It is not up. */

@@ -48,6 +48,12 @@ static inline uint64_t clock_exact_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* Times and durations add up, but never to less than one of them: UINT64_MAX is for ever. */
+static inline uint64_t clock_sum_ms(uint64_t a, uint64_t b)
+{
+	return a < UINT64_MAX - b ? a + b : UINT64_MAX;
+}
+
 /* For libevent, which takes its timeouts as a struct timeval. */
 static inline struct timeval timeval_from_ms(uint64_t ms)
 {

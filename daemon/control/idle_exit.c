@@ -67,7 +67,7 @@ static uint64_t time_left_beside_held(uint64_t limit)
 	/* Apart: a very long hold and the limit together would be a short time. */
 	if (quiet >= hold)
 		return quiet - hold >= limit ? 0 : limit - (quiet - hold);
-	return hold - quiet > UINT64_MAX - limit ? UINT64_MAX : hold - quiet + limit;
+	return clock_sum_ms(hold - quiet, limit);
 }
 
 static bool is_anybody_served(unsigned int used)

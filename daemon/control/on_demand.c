@@ -101,7 +101,7 @@ static void set_timer_of_state(struct demand *demand, enum unit_state state)
 		break;
 	case UNIT_UP:
 		if (has_to_be_stopped(demand) && on_demand.may_stop)
-			set_timer(demand, idle_time_left(demand) + TICK_MS);
+			set_timer(demand, clock_sum_ms(idle_time_left(demand), TICK_MS));
 		else
 			set_timer(demand, REST_MS);
 		break;
@@ -532,7 +532,7 @@ static uint64_t time_left(const struct demand *demand)
 {
 	switch (unit_state(demand->unit)) {
 	case UNIT_UP:
-		return idle_time_left(demand) + TICK_MS;
+		return clock_sum_ms(idle_time_left(demand), TICK_MS);
 	case UNIT_LOOKING:
 	case UNIT_STARTING:
 	case UNIT_STOPPING:

@@ -56,7 +56,7 @@ bool timers_arm(struct timers *timers)
 
 bool timers_set(struct timers *timers, enum deadline which, uint64_t ms)
 {
-	uint64_t now = clock_ms(), due = ms < UINT64_MAX - now ? now + ms : UINT64_MAX;
+	uint64_t now = clock_ms(), due = clock_sum_ms(now, ms);
 
 	timers->due_ms[which] = due;
 	if (timers->fires_ms != 0 && timers->fires_ms <= due)

@@ -145,7 +145,8 @@ def test_expectations_that_are_not_met(stage, expected):
     assert not service.clients
 
 
-def test_answer_in_pieces_and_within_4_kib(stage):
+@pytest.mark.parametrize("patience", ["infinity", "18446744073709551s", "2s"])
+def test_answer_in_pieces_and_within_4_kib(stage, patience):
     def slowly(connection):
         try:
             for _ in range(4):
@@ -157,7 +158,8 @@ def test_answer_in_pieces_and_within_4_kib(stage):
             pass
 
     backend = stage.backend(slowly)
-    proxy = stage.proxy("--check-expect=*READY", "127.0.0.1:0", backend.address)
+    options = ["--check-expect=*READY", f"--check-timeout={patience}", "--connect-timeout=5s"]
+    proxy = stage.proxy(*options, "127.0.0.1:0", backend.address)
     assert read_exactly(stage.connect(proxy.listening[0]), 4005)[-5:] == b"READY"
 
 
