@@ -62,12 +62,10 @@ static uint64_t time_left_beside_held(uint64_t limit)
 {
 	uint64_t hold = longest_hold(), quiet = clock_ms() - idle.served_ms;
 
-	if (hold == SFRONT_INFINITY_MS)
+	/* Until then they may leave at any time. */
+	if (quiet < hold)
 		return limit;
-	/* Apart: a very long hold and the limit together would be a short time. */
-	if (quiet >= hold)
-		return quiet - hold >= limit ? 0 : limit - (quiet - hold);
-	return clock_sum_ms(hold - quiet, limit);
+	return quiet - hold >= limit ? 0 : limit - (quiet - hold);
 }
 
 static bool is_anybody_served(unsigned int used)
