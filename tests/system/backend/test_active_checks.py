@@ -116,7 +116,7 @@ def test_nothing_is_lost_meanwhile(stage):
     port.socket.close()
     Service(stage, port=port.port)
     assert outcome(client, 60) == (b"a" + b"x" * 5000, "end")
-    assert proxy.grep(f"backend {re.escape(port.address)} answers")
+    proxy.wait_log(f"backend {re.escape(port.address)} answers")
 
 
 def test_no_check_passes_in_time(stage):

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from support.backend import Deaf, LocalBackend, Reserved, named, servers
-from support.proc import wait_until
+from support.proc import wait_asleep, wait_until
 from support.streams import Background, outcome, read_exactly, reset, round_trip
 
 
@@ -239,7 +239,7 @@ def test_server_comes_back(stage):
     while ask(stage, proxy.listening[0]) == "b":
         time.sleep(0.05)
         assert time.monotonic() - began < 3
-    assert proxy.grep(f"backend {re.escape(back.address)} answers")
+    proxy.wait_log(f"backend {re.escape(back.address)} answers")
 
 
 def test_only_probes_go_where_nobody_answers(stage):
@@ -402,6 +402,12 @@ def test_down_action_is_none(stage):
 # ---- room ----
 
 
+def wait_in_queue(proxy, excess):
+    """The last client has been accepted, and its worker has put it behind those who came before it."""
+    wait_until(lambda: proxy.excess_sockets() == excess, "it was accepted")
+    wait_asleep(proxy.pid)
+
+
 def test_max(stage):
     """Clients past it wait, in the order in which they came."""
     two = servers(stage, 2)
@@ -413,7 +419,7 @@ def test_max(stage):
         client = stage.connect(proxy.listening[0])
         client.sendall(b"%d" % number)
         waiting.append(client)
-        wait_until(lambda n=number: proxy.excess_sockets() == 9 + n, "it was accepted")
+        wait_in_queue(proxy, 9 + number)
     assert all(len(server.connections) == 2 for server in two)
     for number, client in enumerate(waiting):
         served[number % 4][0].close() if number < 4 else waiting[0].close()
@@ -430,7 +436,7 @@ def test_max_of_one_server_and_a_client_that_gives_up(stage):
     proxy = proxy_of(stage, [f"{server.address} max=1"], "--access-log", listen=[stage.path("front")])
     first, _ = keep(stage, stage.path("front"))
     second, third = stage.connect(stage.path("front")), stage.connect(stage.path("front"))
-    wait_until(lambda: proxy.excess_sockets() == 4, "both wait")
+    wait_in_queue(proxy, 4)
     second.close()
     proxy.wait_log("client left while the backend was awaited")
     first.close()
@@ -451,9 +457,9 @@ def test_drain_with_clients_in_the_queue(stage):
     proxy = proxy_of(stage, [f"{server.address} max=1"], "--connect-timeout=60s", "--workers=2")
     first, _ = keep(stage, proxy.listening[0])
     second = stage.connect(proxy.listening[0])
-    wait_until(lambda: proxy.excess_sockets() == 3, "the second one waits")
+    wait_in_queue(proxy, 3)
     third = stage.connect(proxy.listening[0])
-    wait_until(lambda: proxy.excess_sockets() == 4, "so does the third one")
+    wait_in_queue(proxy, 4)
     proxy.signal(signal.SIGTERM)
     first.close()
     assert read_exactly(second, 1) == b"a"

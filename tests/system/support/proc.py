@@ -101,6 +101,20 @@ def wakeups(pid):
     return sum(wakeups_of_each(pid).values())
 
 
+def wait_asleep(pid, within=10.0):
+    """Every thread has done what it had to: all sleep, and none has run between two looks."""
+    state = re.compile(r"^State:\s*(\w)", re.M)
+    last = None
+
+    def rested():
+        nonlocal last
+        asleep = all(state.search(text)[1] == "S" for text in of_each_thread(pid, "status").values())
+        before, last = last, wakeups_of_each(pid)
+        return asleep and before == last
+
+    wait_until(rested, "all threads sleep", within)
+
+
 def descriptors(pid):
     """Descriptor number -> what it is ("socket:[123]", "pipe:[4]", "/dev/null")."""
     found = {}

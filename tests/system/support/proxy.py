@@ -2,10 +2,13 @@
 """One running sockfront: how it was started, what it logged, what it holds, how it ended."""
 
 import ctypes
+import fcntl
 import os
 import re
+import select
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -93,7 +96,8 @@ class Proxy:
         if journal:
             status = os.fstat(stderr)
             environment["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
-        self.stderr = open(log, "rb")
+        self.stderr = open(log, "rb", buffering=0)
+        self.reading = threading.Lock()  # what has left the pipe is in lines
         self.process = subprocess.Popen(
             self.command,
             stdin=stdin,
@@ -108,18 +112,38 @@ class Proxy:
         self.reader.start()
 
     def _read(self):
-        for line in self.stderr:
-            line = line.rstrip(b"\n")
-            match = LISTENING.match(line)
-            if match:
-                self.listening.append(os.fsdecode(match[1]))
-            self.lines.append(line)
+        rest = b""
+        ready = select.poll()
+        ready.register(self.stderr, select.POLLIN)
+        while ready.poll():
+            with self.reading:
+                data = os.read(self.stderr.fileno(), 1 << 16)
+                *lines, rest = (rest + data).split(b"\n")
+                if not data and rest:
+                    lines.append(rest)
+                for line in lines:
+                    match = LISTENING.match(line)
+                    if match:
+                        self.listening.append(os.fsdecode(match[1]))
+                    self.lines.append(line)
+            if not data:
+                return
+
+    def _catch_up(self):
+        """What was written before now has been read; a process that never pauses is not waited for long."""
+        deadline = time.monotonic() + 1
+        while self.reader.is_alive() and time.monotonic() < deadline:
+            with self.reading:
+                if fcntl.ioctl(self.stderr, termios.FIONREAD, b"\0" * 4) == b"\0" * 4:
+                    return
+            time.sleep(0.001)
 
     @property
     def log(self):
         return b"\n".join(self.lines).decode(errors="surrogateescape")
 
     def grep(self, pattern):
+        self._catch_up()
         return [line for line in self.log.split("\n") if re.search(pattern, line)]
 
     def wait_log(self, pattern, within=10):
