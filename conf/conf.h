@@ -95,6 +95,7 @@ struct proxy_config {
 	uint64_t resolve_interval_ms;
 	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
 	bool resolve_each;     /* each address of a name is a server */
+	bool is_counted;       /* for the status, if there is one; set by config_check() */
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;

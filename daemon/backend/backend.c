@@ -14,6 +14,7 @@
 #include "daemon/backend/balance.h"
 #include "daemon/backend/dial_source.h"
 #include "daemon/backend/down_watch.h"
+#include "daemon/backend/server_counts.h"
 #include "daemon/backend/unit.h"
 #include "daemon/base/log.h"
 
@@ -76,6 +77,9 @@ static int init_servers(struct backend *backend, const struct proxy_config *conf
 		r = server_init(&backend->servers[i], &config->servers[i], &dial,
 				backend_trusts_checks(backend), backend->guard, err);
 		backend->servers[i].backend = backend;
+		if (config->is_counted)
+			backend->servers[i].counts =
+				server_counts_get(config->name, backend->servers[i].text);
 		backend->n++;
 		backend->has_max |= config->servers[i].max > 0;
 	}
@@ -511,6 +515,7 @@ void backend_note_silence(struct backend *backend, struct server *server)
 
 void backend_note_reset(struct backend *backend, struct server *server)
 {
+	counters_add(server->counts, SERVER_FAILED_RESET, 1);
 	if (health_note_reset(&server->state->health))
 		state_changed(backend, server, "it resets connections at once");
 }
@@ -534,6 +539,7 @@ void backend_note_failed_check(struct backend *backend, struct server *server, c
 {
 	char words[200];
 
+	counters_add(server->counts, SERVER_CHECKS_FAILED, 1);
 	if (!backend->is_checked) {
 		backend_note_failure(backend, server, reason);
 		return;
@@ -546,6 +552,7 @@ void backend_note_failed_check(struct backend *backend, struct server *server, c
 
 void backend_note_passed_check(struct backend *backend, struct server *server)
 {
+	counters_add(server->counts, SERVER_CHECKS_PASSED, 1);
 	if (!backend->is_checked) {
 		backend_note_answer(backend, server, NULL);
 	} else if (health_note_passed_check(&server->state->health,

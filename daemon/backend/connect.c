@@ -18,6 +18,7 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/mux.h"
+#include "daemon/backend/server_counts.h"
 #include "daemon/backend/unit.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/loop.h"
@@ -300,6 +301,11 @@ static bool is_at_work(const struct candidate *candidate)
 	       candidate->n_handshakes > 0;
 }
 
+static void count_failure(const struct server *server, enum server_count which)
+{
+	counters_add(server->counts, which, 1);
+}
+
 /* None of its addresses has answered; what failed last is known. */
 static void candidate_fail(struct candidate *candidate)
 {
@@ -308,10 +314,13 @@ static void candidate_fail(struct candidate *candidate)
 	candidate_enter(candidate, CANDIDATE_FAILED);
 	if (!attempt->unresolved && !is_failure(attempt->error))
 		return;
-	if (attempt->is_probe)
+	if (attempt->is_probe) {
 		backend_note_failed_check(attempt->backend, candidate->server, words_of(attempt));
-	else
-		backend_note_failure(attempt->backend, candidate->server, words_of(attempt));
+		return;
+	}
+	count_failure(candidate->server,
+		      attempt->unresolved ? SERVER_FAILED_NAME : server_count_of(attempt->error));
+	backend_note_failure(attempt->backend, candidate->server, words_of(attempt));
 }
 
 /* ---- the attempt ---- */
@@ -956,6 +965,7 @@ static void note_unanswered(struct attempt *attempt)
 			continue;
 		}
 		backend_note_silence(attempt->backend, candidate->server);
+		count_failure(candidate->server, SERVER_FAILED_TIMEOUT);
 		backend_note_failure(attempt->backend, candidate->server, "it does not answer");
 	}
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/counters.h"
 static enum sfront_stream stream_of(enum sfront_kind kind)
 {
 	switch (kind) {
@@ -80,6 +81,7 @@ int server_init(struct server *server, const struct server_config *config,
 
 void server_clear(struct server *server)
 {
+	counters_put(server->counts);
 	resolver_unref(server->resolver);
 	state_unref(server->state);
 	pthread_mutex_destroy(&server->lock);

@@ -26,6 +26,7 @@ struct server_state {
 };
 
 struct backend;
+struct counters;
 
 struct server {
 	struct backend *backend;     /* that it is one of */
@@ -37,6 +38,7 @@ struct server {
 	unsigned int priority; /* as a target of a service */
 	struct dial_options dial;
 	struct resolver *resolver;  /* a reference */
+	struct counters *counts;    /* NULL: not counted */
 	struct server_state *state; /* a reference */
 
 	pthread_mutex_t lock;            /* guards what follows */

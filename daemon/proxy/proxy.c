@@ -18,6 +18,7 @@
 #include "daemon/backend/unit.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "daemon/proxy/proxy_counts.h"
 #include "daemon/proxy/source_table.h"
 
 static int out_of_memory(struct sfront_error *err)
@@ -101,8 +102,25 @@ static int list_sockets(struct proxy *proxy, struct sfront_error *err)
 	for (size_t i = 0; i < proxy->n_listeners; i++)
 		for (size_t j = 0; j < proxy->listeners[i]->n_sockets; j++)
 			proxy->sockets[proxy->n_sockets++] =
-				(struct proxy_socket){ proxy->listeners[i], j };
+				(struct proxy_socket){ .listener = proxy->listeners[i],
+						       .index = j };
 	return 0;
+}
+
+static void get_counts(struct proxy *proxy)
+{
+	if (!proxy->config.is_counted)
+		return;
+	proxy->counts = proxy_counts_get(proxy->config.name);
+	for (size_t i = 0; i < proxy->n_sockets; i++)
+		proxy->sockets[i].counts = listener_counts_get(proxy_socket_at(proxy, i)->text);
+}
+
+static void put_counts(struct proxy *proxy)
+{
+	for (size_t i = 0; i < proxy->n_sockets; i++)
+		counters_put(proxy->sockets[i].counts);
+	counters_put(proxy->counts);
 }
 
 static struct proxy_limit *limit_new(void)
@@ -197,11 +215,16 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder 
 	if (r < 0)
 		return r;
 	r = open_listeners(proxy, find, data, err);
-	return r < 0 ? r : list_sockets(proxy, err);
+	if (r == 0)
+		r = list_sockets(proxy, err);
+	if (r == 0)
+		get_counts(proxy);
+	return r;
 }
 
 static void proxy_free(struct proxy *proxy)
 {
+	put_counts(proxy);
 	for (size_t i = 0; i < proxy->n_listeners; i++)
 		listener_unref(proxy->listeners[i]);
 	expansion_free(proxy->expansion);

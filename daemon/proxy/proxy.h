@@ -18,6 +18,7 @@
 #include "daemon/proxy/listener.h"
 
 struct backend;
+struct counters;
 struct expansion;
 struct source_table;
 struct loop;
@@ -27,7 +28,8 @@ struct prober;
 /* One of the descriptors that a proxy accepts from. */
 struct proxy_socket {
 	struct listener *listener;
-	size_t index; /* in that */
+	size_t index;            /* in that */
+	struct counters *counts; /* NULL: not counted */
 };
 
 /* What the same section has in common over all generations that have it. */
@@ -54,6 +56,7 @@ struct proxy {
 	struct proxy_socket *sockets; /* those of all lines */
 	size_t n_sockets;
 	struct proxy_limit *limit; /* a reference */
+	struct counters *counts;   /* NULL: not counted */
 	atomic_uint refs;          /* its generation's, each session's */
 	bool access_log;           /* the process's setting at that time */
 	struct loop *home;         /* the main thread's; borrowed */

@@ -14,6 +14,7 @@
 #include "daemon/relay/endpoint.h"
 #include "daemon/session/access_log.h"
 #include "daemon/session/connection_id.h"
+#include "daemon/session/refusal.h"
 #include "daemon/session/report.h"
 
 static struct access_client client_of(const struct sfront_connection *connection)
@@ -44,13 +45,14 @@ static void format_reason(const struct source_rule *rule, char *buf, size_t size
 }
 
 static bool is_granted(const struct proxy *proxy, const struct access_client *client,
-		       char reason[ADMISSION_REASON_SIZE])
+		       struct refusal *refusal)
 {
 	const struct source_rule *rule;
 
 	if (access_is_granted(&proxy->config.access, client, &rule))
 		return true;
-	format_reason(rule, reason, ADMISSION_REASON_SIZE);
+	refusal->end = END_REFUSED_ACCESS;
+	format_reason(rule, refusal->reason, sizeof(refusal->reason));
 	return false;
 }
 
@@ -76,6 +78,12 @@ static void report(const struct proxy *proxy, size_t socket,
 	});
 }
 
+static void count(const struct proxy *proxy, enum connection_end end)
+{
+	counters_add(proxy->counts, PROXY_ACCEPTED, 1);
+	counters_add(proxy->counts, PROXY_ENDED + end, 1);
+}
+
 static void turn_away(struct sfront_connection *connection)
 {
 	if (connection->write_stream == SFRONT_STREAM_TCP)
@@ -87,22 +95,22 @@ bool admission_grant(const struct proxy *proxy, size_t socket, struct sfront_con
 {
 	const struct proxy_config *config = &proxy->config;
 	struct access_client client;
-	char reason[ADMISSION_REASON_SIZE];
+	struct refusal refusal;
 
 	if (config->access.n == 0 && config->accept_proxy_protocol.n == 0)
 		return true;
 	client = client_of(connection);
 	connection->header_due = source_list_find(&config->accept_proxy_protocol, &client);
-	if (connection->header_due || is_granted(proxy, &client, reason))
+	if (connection->header_due || is_granted(proxy, &client, &refusal))
 		return true;
-	report(proxy, socket, connection, reason);
+	report(proxy, socket, connection, refusal.reason);
+	count(proxy, refusal.end);
 	turn_away(connection);
 	return false;
 }
 
 bool admission_grant_claimed(const struct proxy *proxy, const struct endpoint *sender,
-			     const struct sfront_sockaddr *claimed,
-			     char reason[ADMISSION_REASON_SIZE])
+			     const struct sfront_sockaddr *claimed, struct refusal *refusal)
 {
 	struct sfront_connection connection;
 	struct access_client client;
@@ -112,7 +120,7 @@ bool admission_grant_claimed(const struct proxy *proxy, const struct endpoint *s
 	connection = endpoint_connection(sender);
 	client = client_of(&connection);
 	client.claimed = claimed;
-	return is_granted(proxy, &client, reason);
+	return is_granted(proxy, &client, refusal);
 }
 
 bool admission_trusts_tlvs(const struct proxy *proxy, const struct endpoint *sender)

@@ -12,6 +12,7 @@
 
 struct endpoint;
 struct proxy;
+struct refusal;
 struct sfront_connection;
 struct sfront_sockaddr;
 
@@ -26,18 +27,15 @@ struct sfront_sockaddr;
 bool admission_grant(const struct proxy *proxy, size_t socket,
 		     struct sfront_connection *connection);
 
-#define ADMISSION_REASON_SIZE 96
-
 /*
  * Whether the client of which a header tells may connect.
  *
  * @sender:  whoever sent the header
  * @claimed: who the client is by the header; NULL: it does not tell
- * @reason:  filled where it may not
+ * @refusal: filled where it may not
  */
 bool admission_grant_claimed(const struct proxy *proxy, const struct endpoint *sender,
-			     const struct sfront_sockaddr *claimed,
-			     char reason[ADMISSION_REASON_SIZE]);
+			     const struct sfront_sockaddr *claimed, struct refusal *refusal);
 
 /* Whether what the sender of a header says of UNIX and vsock clients is passed on. */
 bool admission_trusts_tlvs(const struct proxy *proxy, const struct endpoint *sender);

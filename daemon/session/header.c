@@ -19,6 +19,7 @@
 #include "daemon/session/admission.h"
 #include "daemon/session/connection_id.h"
 #include "daemon/session/host.h"
+#include "daemon/session/refusal.h"
 #include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
 
@@ -187,9 +188,12 @@ bool header_prepare(struct session *session)
 /* ---- read ---- */
 
 /* A reason stands between quotes itself. */
-static enum header_result refuse(const char *what, char reason[HEADER_REASON_SIZE])
+static enum header_result refuse(const char *what, struct refusal *refusal)
 {
-	snprintf(reason, HEADER_REASON_SIZE, "owed a PROXY protocol header: %.600s", what);
+	char *reason = refusal->reason;
+
+	refusal->end = END_REFUSED_HEADER;
+	snprintf(reason, sizeof(refusal->reason), "owed a PROXY protocol header: %.600s", what);
 	for (char *at = reason; (at = strchr(at, '"'));)
 		*at = '\'';
 	return HEADER_REFUSED;
@@ -237,31 +241,31 @@ static void introduce(struct session *session, const struct sfront_proxy_header 
 
 /* Where the header does not tell, the sender is the client; nobody asks without need. */
 static bool count_source(struct session *session, const struct sfront_connection *client,
-			 char reason[HEADER_REASON_SIZE])
+			 struct refusal *refusal)
 {
 	struct sfront_connection sender;
 
 	if (!proxy_config_limits_sources(&session->proxy->config))
 		return true;
 	if (client->is_proxied)
-		return source_count_begin(session, &client->peer, reason);
+		return source_count_begin(session, &client->peer, refusal);
 	sender = endpoint_connection(&session->client);
-	return source_count_begin(session, &sender.peer, reason);
+	return source_count_begin(session, &sender.peer, refusal);
 }
 
 /* @client: by the header, if that tells */
 static enum header_result header_read(struct session *session,
 				      const struct sfront_connection *client,
 				      const struct sfront_proxy_header *header,
-				      char reason[HEADER_REASON_SIZE])
+				      struct refusal *refusal)
 {
 	struct connection_id id;
 
 	note_client(session, client, header, &id);
 	if (!admission_grant_claimed(session->proxy, &session->client,
-				     client->is_proxied ? &client->peer : NULL, reason))
+				     client->is_proxied ? &client->peer : NULL, refusal))
 		return HEADER_REFUSED;
-	if (!count_source(session, client, reason))
+	if (!count_source(session, client, refusal))
 		return HEADER_REFUSED;
 	introduce(session, header, &id);
 	return HEADER_READ;
@@ -280,7 +284,7 @@ static void unkeep(struct session *session, struct sfront_proxy_reader *reader)
 	session->client.pending = NULL;
 }
 
-enum header_result header_take(struct session *session, char reason[HEADER_REASON_SIZE])
+enum header_result header_take(struct session *session, struct refusal *refusal)
 {
 	struct pipe_pool *pool = &session->host->pipes;
 	struct sfront_proxy_reader reader = { .buf = pipe_pool_buffer(pool),
@@ -298,17 +302,17 @@ enum header_result header_take(struct session *session, char reason[HEADER_REASO
 	unkeep(session, &reader);
 	r = sfront_proxy_read(&client, &reader, &header, &err);
 	if (r == 0)
-		return header_read(session, &client, &header, reason);
+		return header_read(session, &client, &header, refusal);
 	if (r == -EAGAIN || r == -ENOMEM || r == -ENOBUFS) {
 		if (reader.len > 0)
 			session->client.pending = pending_keep(pool, 0, reader.len);
 		return r == -EAGAIN ? HEADER_AWAITED : HEADER_NO_MEMORY;
 	}
-	return refuse(err.message, reason);
+	return refuse(err.message, refusal);
 }
 
 void header_format_missing(const struct session *session, const char *within,
-			   char reason[HEADER_REASON_SIZE])
+			   struct refusal *refusal)
 {
 	const struct pending *kept = session->client.pending;
 	char what[64];
@@ -318,5 +322,5 @@ void header_format_missing(const struct session *session, const char *within,
 			 within);
 	else
 		snprintf(what, sizeof(what), "nothing came within %s", within);
-	refuse(what, reason);
+	refuse(what, refusal);
 }

@@ -10,9 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct refusal;
 struct session;
-
-#define HEADER_REASON_SIZE 640
 
 enum header_result {
 	HEADER_READ,      /* and the one for the backend is ready, if it gets one */
@@ -24,13 +23,13 @@ enum header_result {
 /*
  * Takes what has come of the header that the client owes, and not one byte more.
  *
- * @reason: filled with HEADER_REFUSED, for the log
+ * @refusal: filled with HEADER_REFUSED
  */
-enum header_result header_take(struct session *session, char reason[HEADER_REASON_SIZE]);
+enum header_result header_take(struct session *session, struct refusal *refusal);
 
 /* What has come instead of a header, when the time for it is over. */
 void header_format_missing(const struct session *session, const char *within,
-			   char reason[HEADER_REASON_SIZE]);
+			   struct refusal *refusal);
 
 /*
  * Makes the header for the backend of a client that owes none, unless it is there or none is

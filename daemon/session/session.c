@@ -13,6 +13,7 @@
 #include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
 #include "daemon/backend/own_sockets.h"
+#include "daemon/backend/server_counts.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
@@ -23,6 +24,7 @@
 #include "daemon/session/host.h"
 #include "daemon/session/interest.h"
 #include "daemon/session/reason.h"
+#include "daemon/session/refusal.h"
 #include "daemon/session/report.h"
 #include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
@@ -214,6 +216,7 @@ static void take_server(struct session *session, struct server *server)
 {
 	session->server = server;
 	backend_ref(server->backend);
+	counters_add(server->counts, SERVER_CONNECTED, 1);
 }
 
 static void leave_server(const struct session *session)
@@ -232,13 +235,18 @@ static void leave_server(const struct session *session)
 
 /* ---- closing ---- */
 
-/* @reset: both sides, where the transport knows one */
-static void session_close(struct session *session, bool reset, const char *reason)
+/*
+ * @reset:  both sides, where the transport knows one
+ * @reason: for the log, in words
+ */
+static void session_close(struct session *session, bool reset, enum connection_end end,
+			  const char *reason)
 {
 	struct session_host *host = session->host;
 	struct proxy *proxy = session->proxy;
 
 	session_enter(session, SESSION_CLOSED);
+	counters_add(proxy->counts, PROXY_ENDED + end, 1);
 	report_end(session, reset, reason);
 	endpoint_close(&session->client, reset);
 	endpoint_close(&session->backend, reset);
@@ -252,31 +260,37 @@ static void session_close(struct session *session, bool reset, const char *reaso
 	proxy_unref(proxy);
 }
 
-static void session_refuse(struct session *session, const char *reason)
+static void session_refuse(struct session *session, const struct refusal *refusal)
 {
-	report_refusal(session, reason);
-	session_close(session, true, reason);
+	report_refusal(session, refusal->reason);
+	session_close(session, true, refusal->end, refusal->reason);
 }
 
 static void session_fail(struct session *session, const char *reason)
 {
 	report_failure(session, reason);
-	session_close(session, true, reason);
+	session_close(session, true, END_NO_BACKEND, reason);
 }
 
 void session_cut(struct session *session)
 {
 	session->host->ops->cut(session->host);
-	session_close(session, true, "cut");
+	session_close(session, true, END_CUT, "cut");
 }
 
 /* ---- one side broke ---- */
+
+static void close_broken(struct session *session)
+{
+	session_close(session, true, session->client_broke ? END_CLIENT_BROKE : END_BACKEND_BROKE,
+		      session->reason);
+}
 
 /* Delivers what the broken side sent before, then resets both.  May free the session. */
 static void abort_on(struct session *session)
 {
 	if (abort_is_done(session))
-		session_close(session, true, session->reason);
+		close_broken(session);
 	else
 		session_watch(session);
 }
@@ -285,7 +299,7 @@ static void abort_on(struct session *session)
 static void abort_check(struct session *session)
 {
 	if (abort_has_stalled(session))
-		session_close(session, true, session->reason);
+		close_broken(session);
 	else
 		abort_on(session);
 }
@@ -299,7 +313,7 @@ static void session_break(struct session *session, struct endpoint *end, int err
 	struct endpoint *survivor = end_peer(end);
 
 	if (session->state == SESSION_ABORTING) { /* now the other one has failed too */
-		session_close(session, true, session->reason);
+		close_broken(session);
 		return;
 	}
 	session_enter(session, SESSION_ABORTING);
@@ -337,7 +351,7 @@ static void stream_finished(struct session *session, struct endpoint *from)
 		endpoint_finish(to);
 	}
 	if (all_done) {
-		session_close(session, false, "closed");
+		session_close(session, false, END_CLOSED, "closed");
 		return;
 	}
 	timeouts_note_activity(session);
@@ -405,21 +419,35 @@ static void bytes_handled(struct session *session, struct endpoint *from, enum r
 		relaying_result(session, from, result, error);
 }
 
+static void count_bytes(const struct session *session, const struct endpoint *from, uint64_t n)
+{
+	struct proxy *proxy = session->proxy;
+
+	if (!proxy->counts || n == 0)
+		return;
+	counters_add(proxy->counts, from->is_backend ? PROXY_DOWN : PROXY_UP, n);
+	counters_add(session->server->counts, from->is_backend ? SERVER_DOWN : SERVER_UP, n);
+}
+
 /* Reads once from @from.  May free the session. */
 static void session_turn(struct session *session, struct endpoint *from)
 {
+	uint64_t moved = from->moved;
 	int error = 0;
 	enum relay_result result = relay_turn(&session->host->pipes, from, &error);
 
+	count_bytes(session, from, from->moved - moved);
 	bytes_handled(session, from, result, error);
 }
 
 /* The peer of @from takes more of what is pending.  May free the session. */
 static void session_flush(struct session *session, struct endpoint *from)
 {
+	uint64_t moved = from->moved;
 	int error = 0;
 	enum relay_result result = relay_flush(&session->host->pipes, from, &error);
 
+	count_bytes(session, from, from->moved - moved);
 	bytes_handled(session, from, result, error);
 }
 
@@ -434,7 +462,7 @@ static bool left_while_awaiting(struct session *session)
 {
 	if (endpoint_error(&session->client) == 0 && !endpoint_left_nothing(&session->client))
 		return false;
-	session_close(session, false, "client left while the backend was awaited");
+	session_close(session, false, END_CLIENT_LEFT, "client left while the backend was awaited");
 	return true;
 }
 
@@ -451,7 +479,8 @@ static bool ended_for_good(struct session *session, struct endpoint *end)
 		session_deadline(session, DEADLINE_LOOK, LOOK_MS);
 		return false;
 	}
-	session_close(session, true, reason_of_failure(end->is_backend, EPIPE));
+	session_close(session, true, end->is_backend ? END_BACKEND_BROKE : END_CLIENT_BROKE,
+		      reason_of_failure(end->is_backend, EPIPE));
 	return true;
 }
 
@@ -589,15 +618,15 @@ static void connect_backend(struct session *session)
 /* Looks whether the client's header has come.  May free the session. */
 static void await_header(struct session *session)
 {
-	char reason[HEADER_REASON_SIZE];
+	struct refusal refusal;
 
-	switch (header_take(session, reason)) {
+	switch (header_take(session, &refusal)) {
 	case HEADER_READ:
 		session_enter(session, SESSION_CONNECTING);
 		connect_backend(session);
 		return;
 	case HEADER_REFUSED:
-		session_refuse(session, reason);
+		session_refuse(session, &refusal);
 		return;
 	case HEADER_AWAITED:
 		if (session->proxy->config.header_timeout_ms != SFRONT_INFINITY_MS)
@@ -680,22 +709,38 @@ static void look(struct session *session)
 		look_at_unread(session);
 }
 
+static enum connection_end end_of_timeout(enum deadline which)
+{
+	switch (which) {
+	case DEADLINE_IDLE:
+		return END_IDLE_TIMEOUT;
+	case DEADLINE_HALF_CLOSE:
+		return END_HALF_CLOSE_TIMEOUT;
+	default:
+		return END_CONNECTION_TIMEOUT;
+	}
+}
+
 static void time_out(struct session *session, enum deadline which)
 {
 	const char *reason = timeouts_over(session, which);
 
-	if (reason)
-		session_close(session, true,
-			      session->state == SESSION_ABORTING ? session->reason : reason);
+	if (!reason)
+		return;
+	if (session->state == SESSION_ABORTING)
+		close_broken(session);
+	else
+		session_close(session, true, end_of_timeout(which), reason);
 }
 
 static void no_header_within(struct session *session, uint64_t ms)
 {
-	char within[32], reason[HEADER_REASON_SIZE];
+	struct refusal refusal;
+	char within[32];
 
 	snprintf(within, sizeof(within), "%g s", (double)ms / 1000);
-	header_format_missing(session, within, reason);
-	session_refuse(session, reason);
+	header_format_missing(session, within, &refusal);
+	session_refuse(session, &refusal);
 }
 
 static void let_go(struct session *session)
@@ -793,7 +838,7 @@ static void close_if_server_is_down(void *object)
 
 	if (session->proxy->config.closes_when_down && server &&
 	    health_state(&server->state->health) == HEALTH_DOWN)
-		session_close(session, true, "the backend is down");
+		session_close(session, true, END_BACKEND_DOWN, "the backend is down");
 }
 
 static void server_down_delivered(struct message *message)
@@ -817,7 +862,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 		   const struct sfront_connection *connection)
 {
 	struct session *session = slab_take(&host->sessions);
-	char reason[SOURCE_REASON_SIZE];
+	struct refusal refusal;
 
 	session->host = host;
 	session->proxy = proxy;
@@ -826,6 +871,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	session->is_held = true;
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);
+	counters_add(proxy->counts, PROXY_ACCEPTED, 1);
 	if (proxy->access_log || connection->header_due)
 		note_beginning(session, connection);
 	if (connection->header_due)
@@ -839,8 +885,8 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 		await_header(session);
 		return;
 	}
-	if (!source_count_begin(session, &connection->peer, reason)) {
-		session_refuse(session, reason);
+	if (!source_count_begin(session, &connection->peer, &refusal)) {
+		session_refuse(session, &refusal);
 		return;
 	}
 	session_enter(session, SESSION_CONNECTING);

@@ -9,6 +9,7 @@
 
 #include "daemon/proxy/proxy.h"
 #include "daemon/proxy/source_table.h"
+#include "daemon/session/refusal.h"
 #include "daemon/session/state.h"
 
 /* Of a UNIX client; of one that only a header tells of, nobody knows. */
@@ -23,24 +24,25 @@ static uint32_t uid_of(const struct endpoint *client)
 	return peer.uid;
 }
 
-static void format_reason(const struct proxy_config *config, const struct source_key *key,
-			  enum source_answer answer, char *buf)
+static void refuse(const struct proxy_config *config, const struct source_key *key,
+		   enum source_answer answer, struct refusal *refusal)
 {
-	char source[64];
+	char *buf = refusal->reason, source[64];
+	size_t size = sizeof(refusal->reason);
 
 	source_key_format(key, config->source_prefix.v4, config->source_prefix.v6, source,
 			  sizeof(source));
+	refusal->end = answer == SOURCE_TOO_MANY ? END_REFUSED_SOURCE_CONNECTIONS
+						 : END_REFUSED_SOURCE_RATE;
 	if (answer == SOURCE_TOO_MANY)
-		snprintf(buf, SOURCE_REASON_SIZE,
-			 "refused: %s has max-connections-per-source (%llu)", source,
+		snprintf(buf, size, "refused: %s has max-connections-per-source (%llu)", source,
 			 (unsigned long long)config->max_connections_per_source);
 	else
-		snprintf(buf, SOURCE_REASON_SIZE, "refused: %s is past connection-rate-per-source",
-			 source);
+		snprintf(buf, size, "refused: %s is past connection-rate-per-source", source);
 }
 
 bool source_count_begin(struct session *session, const struct sfront_sockaddr *client,
-			char reason[SOURCE_REASON_SIZE])
+			struct refusal *refusal)
 {
 	const struct proxy_config *config = &session->proxy->config;
 	enum source_answer answer;
@@ -57,7 +59,7 @@ bool source_count_begin(struct session *session, const struct sfront_sockaddr *c
 				   config->max_connections_per_source,
 				   &config->connection_rate_per_source, &session->source);
 	if (answer != SOURCE_TAKEN)
-		format_reason(config, &key, answer, reason);
+		refuse(config, &key, answer, refusal);
 	return answer == SOURCE_TAKEN;
 }
 

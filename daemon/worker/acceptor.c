@@ -17,6 +17,7 @@
 #include "daemon/base/loop.h"
 #include "daemon/base/reset.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/proxy/proxy_counts.h"
 #include "daemon/session/admission.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/totals.h"
@@ -509,6 +510,7 @@ static enum accept_result accept_into_slot(struct accept_source *source)
 	}
 	acceptor->pause_ms = PAUSE_MIN_MS;
 	source->rest_ms = PAUSE_MIN_MS;
+	counters_add(source->proxy->sockets[source->index].counts, LISTENER_ACCEPTED, 1);
 	if (admission_grant(source->proxy, source->index, &connection)) {
 		count_for_rate(source);
 		dispatch(source, &connection);

@@ -4,6 +4,7 @@
  * the backend; and ids of connections.
  */
 #include "daemon/session/header.h"
+#include "daemon/session/refusal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -32,7 +33,7 @@ static struct {
 	struct listener_socket listener_socket;
 	struct proxy_socket proxy_socket;
 	int client; /* its side of the connection */
-	char reason[HEADER_REASON_SIZE];
+	struct refusal refusal;
 	bool no_memory;
 } rig;
 
@@ -96,7 +97,7 @@ static void say(const void *data, size_t size)
 
 static enum header_result take(void)
 {
-	return header_take(&rig.session, rig.reason);
+	return header_take(&rig.session, &rig.refusal);
 }
 
 /* What is left for the relay. */
@@ -189,19 +190,20 @@ static void test_what_is_wrong_stands_in_single_quotes(void **state)
 	(void)state;
 	say("GET / \"x\"", 9);
 	assert_int_equal(take(), HEADER_REFUSED);
-	assert_null(strchr(rig.reason, '"'));
-	assert_non_null(strstr(rig.reason, "owed a PROXY protocol header: 'GET / "));
+	assert_null(strchr(rig.refusal.reason, '"'));
+	assert_non_null(strstr(rig.refusal.reason, "owed a PROXY protocol header: 'GET / "));
 }
 
 static void test_what_has_come_in_time_is_told(void **state)
 {
 	(void)state;
-	header_format_missing(&rig.session, "5 s", rig.reason);
-	assert_string_equal(rig.reason, "owed a PROXY protocol header: nothing came within 5 s");
+	header_format_missing(&rig.session, "5 s", &rig.refusal);
+	assert_string_equal(rig.refusal.reason,
+			    "owed a PROXY protocol header: nothing came within 5 s");
 	say(V1, 20);
 	assert_int_equal(take(), HEADER_AWAITED);
-	header_format_missing(&rig.session, "5 s", rig.reason);
-	assert_string_equal(rig.reason,
+	header_format_missing(&rig.session, "5 s", &rig.refusal);
+	assert_string_equal(rig.refusal.reason,
 			    "owed a PROXY protocol header: 20 bytes of it came within 5 s");
 }
 

@@ -4,6 +4,7 @@
  * stand-ins below play the backend's attempt, the relay and the kernel, and note what
  * the session does.
  */
+#include "daemon/session/refusal.h"
 #include "daemon/session/session.h"
 
 #include <arpa/inet.h>
@@ -326,8 +327,8 @@ static void drop_partial(struct session *session)
 	session->client.pending = NULL;
 }
 
-enum header_result __wrap_header_take(struct session *session, char reason[HEADER_REASON_SIZE]);
-enum header_result __wrap_header_take(struct session *session, char reason[HEADER_REASON_SIZE])
+enum header_result __wrap_header_take(struct session *session, struct refusal *refusal);
+enum header_result __wrap_header_take(struct session *session, struct refusal *refusal)
 {
 	note("look");
 	if (rig.header == HEADER_NO_MEMORY)
@@ -336,7 +337,8 @@ enum header_result __wrap_header_take(struct session *session, char reason[HEADE
 	if (rig.header == HEADER_AWAITED ||
 	    (rig.header == HEADER_READ && session->proxy->config.send_proxy_protocol > 0))
 		make_pending(&session->client);
-	snprintf(reason, HEADER_REASON_SIZE, "no header");
+	refusal->end = END_REFUSED_HEADER;
+	snprintf(refusal->reason, sizeof(refusal->reason), "no header");
 	return rig.header;
 }
 
@@ -352,12 +354,13 @@ bool __wrap_header_prepare(struct session *session)
 }
 
 void __wrap_header_format_missing(const struct session *session, const char *within,
-				  char reason[HEADER_REASON_SIZE]);
+				  struct refusal *refusal);
 void __wrap_header_format_missing(const struct session *session, const char *within,
-				  char reason[HEADER_REASON_SIZE])
+				  struct refusal *refusal)
 {
 	(void)session;
-	snprintf(reason, HEADER_REASON_SIZE, "nothing within %s", within);
+	refusal->end = END_REFUSED_HEADER;
+	snprintf(refusal->reason, sizeof(refusal->reason), "nothing within %s", within);
 }
 
 void __wrap_access_log_format_client(const struct access_note *note, const struct endpoint *client,

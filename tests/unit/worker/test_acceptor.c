@@ -205,7 +205,7 @@ static struct roster *make_roster(size_t which, const char *letters)
 	for (const char *c = letters; *c; c++) {
 		size_t i = (size_t)(strchr(names, *c) - names), at = which * MOST + i;
 
-		sockets[at] = (struct proxy_socket){ fakes[i].listener, 0 };
+		sockets[at] = (struct proxy_socket){ .listener = fakes[i].listener };
 		proxies[at] = (struct proxy){
 			.config.name = proxy_names[i],
 			.sockets = &sockets[at],
