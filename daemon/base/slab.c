@@ -19,6 +19,7 @@
 struct slab_chunk {
 	LIST_ENTRY(slab_chunk) link; /* in slab->partial or slab->full */
 	unsigned int n_taken;
+	uint64_t tour;             /* the last that came here */
 	uint64_t taken[MAP_WORDS]; /* a bit for each object */
 	char objects[];
 };
@@ -172,4 +173,36 @@ void slab_each(struct slab *slab, void (*visit)(void *object))
 		next = LIST_NEXT(chunk, link);
 		visit_chunk(slab, chunk, visit);
 	}
+}
+
+void slab_tour_begin(struct slab *slab)
+{
+	slab->tour++;
+}
+
+/* Wherever it stands by now. */
+static struct slab_chunk *next_of_tour(struct slab *slab)
+{
+	struct slab_chunk *chunk;
+
+	LIST_FOREACH (chunk, &slab->full, link)
+		if (chunk->tour != slab->tour)
+			return chunk;
+	LIST_FOREACH (chunk, &slab->partial, link)
+		if (chunk->tour != slab->tour)
+			return chunk;
+	return NULL;
+}
+
+bool slab_tour_go_on(struct slab *slab, void (*visit)(void *object, void *data), void *data)
+{
+	struct slab_chunk *chunk = next_of_tour(slab);
+
+	if (!chunk)
+		return false;
+	chunk->tour = slab->tour;
+	for (unsigned int i = 0; i < objects_a_chunk(slab); i++)
+		if (chunk->taken[i / 64] & UINT64_C(1) << i % 64)
+			visit(object_at(slab, chunk, i), data);
+	return true;
 }

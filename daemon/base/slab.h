@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct slab_chunk;
@@ -18,6 +19,7 @@ struct slab {
 	LIST_HEAD(, slab_chunk) partial; /* chunks with room, in no order */
 	LIST_HEAD(, slab_chunk) full;
 	struct slab_chunk *spare; /* one empty chunk, kept against flapping */
+	uint64_t tour;            /* the last one that was begun */
 };
 
 /* @object_size: smaller ones are given 128 bytes */
@@ -42,5 +44,14 @@ void *slab_any(struct slab *slab);
  * one back; it takes none.
  */
 void slab_each(struct slab *slab, void (*visit)(void *object));
+
+/*
+ * The same in pieces, between which objects may be taken and given back: each that is there
+ * from the first piece to the last is visited, once; others may be.
+ */
+void slab_tour_begin(struct slab *slab);
+
+/* Visits the next piece, which gives none back.  False: there was none left. */
+bool slab_tour_go_on(struct slab *slab, void (*visit)(void *object, void *data), void *data);
 
 #endif

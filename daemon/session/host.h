@@ -18,6 +18,7 @@
 
 struct proxy;
 struct session_host;
+struct view_list;
 
 /* Each is called on the host's thread. */
 struct session_host_ops {
@@ -46,7 +47,8 @@ struct session_host {
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
 	struct down_watch down_watch;
-	struct event rescue; /* tries again with all that are stuck; it is set up in advance */
+	struct event rescue;     /* tries again with all that are stuck; it is set up in advance */
+	struct view_list *ended; /* while somebody looks: what has ended since; else NULL */
 	bool is_rescue_due;
 	bool draining; /* clients are not held for a backend for long any more */
 	bool cutting;  /* those that start now are cut at once */

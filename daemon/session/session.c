@@ -14,6 +14,7 @@
 #include "daemon/backend/connect.h"
 #include "daemon/backend/own_sockets.h"
 #include "daemon/backend/server_counts.h"
+#include "daemon/base/clock.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
@@ -29,6 +30,7 @@
 #include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
 #include "daemon/session/timeouts.h"
+#include "daemon/session/view.h"
 #include "daemon/session/watch.h"
 
 /*
@@ -248,6 +250,11 @@ static void session_close(struct session *session, bool reset, enum connection_e
 	session_enter(session, SESSION_CLOSED);
 	counters_add(proxy->counts, PROXY_ENDED + end, 1);
 	report_end(session, reset, reason);
+	if (host->ended)
+		view_add_ended(host->ended, session, reason);
+	if (session->began_us > 0)
+		histogram_add(&duration_histogram, proxy->counts, PROXY_DURATION,
+			      clock_exact_us() - session->began_us);
 	endpoint_close(&session->client, reset);
 	endpoint_close(&session->backend, reset);
 	/* Now only: who takes the room connects at once. */
@@ -872,6 +879,8 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);
 	counters_add(proxy->counts, PROXY_ACCEPTED, 1);
+	if (proxy->counts)
+		session->began_us = clock_exact_us();
 	if (proxy->access_log || connection->header_due)
 		note_beginning(session, connection);
 	if (connection->header_due)

@@ -74,6 +74,7 @@ struct session {
 	struct session_timing *timing; /* NULL until something is timed */
 	struct access_note *note;      /* for the access log; NULL without */
 	struct source_entry *source;   /* counts it; NULL while nothing is limited per source */
+	uint64_t began_us;             /* by the exact clock; 0: nobody wants to know */
 	uint32_t socket;               /* which descriptor of the proxy's listener */
 	uint8_t state;                 /* enum session_state */
 	bool single : 1;               /* the process serves this one connection */

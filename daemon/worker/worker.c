@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "daemon/base/counters.h"
 #include "daemon/base/log.h"
 #include "daemon/base/reset.h"
 #include "daemon/proxy/proxy.h"
@@ -218,6 +219,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 
+	counters_use_row((unsigned int)(worker - worker->process->workers));
 	mailbox_post(&worker->process->loop.mailbox, &worker->polling);
 	event_base_loop(worker->host.loop.base, EVLOOP_NO_EXIT_ON_EMPTY);
 	return NULL;

@@ -125,13 +125,53 @@ static void visits_each(void **state)
 	slab_clear(&visited_slab);
 }
 
+static void visit_on_tour(void *object, void *data)
+{
+	(*(int *)object)++;
+	(*(size_t *)data)++;
+}
+
+/* Between two pieces of a tour, chunks fill up, empty and are freed. */
+static void tours_in_pieces(void **state)
+{
+	enum { N = 1000 };
+	int *objects[N];
+	struct slab slab;
+	size_t n = 0;
+
+	(void)state;
+	slab_init(&slab, OBJECT);
+	for (size_t i = 0; i < N; i++)
+		objects[i] = take(&slab);
+	for (int round = 1; round <= 3; round++) {
+		size_t pieces = 0;
+
+		slab_tour_begin(&slab);
+		while (slab_tour_go_on(&slab, visit_on_tour, &n)) {
+			int *passing[200];
+
+			for (size_t i = 0; i < 200; i++)
+				passing[i] = take(&slab);
+			for (size_t i = 0; i < 200; i++)
+				slab_give(&slab, passing[i]);
+			pieces++;
+		}
+		assert_in_range(pieces, 3, N);
+		for (size_t i = 0; i < N; i++)
+			assert_int_equal(*objects[i], round);
+	}
+	assert_true(n >= 3 * (size_t)N);
+	for (size_t i = 0; i < N; i++)
+		slab_give(&slab, objects[i]);
+	slab_clear(&slab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		counted(is_zeroed_and_apart),
-		counted(takes_back_in_any_order),
-		counted(made_ready_and_never_used),
-		counted(visits_each),
+		counted(is_zeroed_and_apart),       counted(takes_back_in_any_order),
+		counted(made_ready_and_never_used), counted(visits_each),
+		counted(tours_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
