@@ -74,7 +74,11 @@ static bool stderr_is_stdin(void)
 
 static int open_generation(struct process *process, struct config *config, const char *file)
 {
-	const struct generation_source source = { .find = received_find, .home = &process->loop };
+	const struct generation_source source = {
+		.find = received_find,
+		.home = &process->loop,
+		.n_workers = config->process.workers,
+	};
 	struct sfront_error err;
 
 	process->settings = config->process;
@@ -87,6 +91,8 @@ static int open_generation(struct process *process, struct config *config, const
 		return -EIO;
 	}
 	generation_become_newest(process->generation);
+	takeover_follow_counters();
+	process_start_counting(process);
 	untaken_warn();
 	return 0;
 }
@@ -159,6 +165,7 @@ static int run(struct process *process, struct config *config, const char *file)
 	if (takeover_is_waiting())
 		generation_give_back(process->generation);
 	generation_free(process->generation);
+	process_stop_counting(process);
 	return status;
 }
 

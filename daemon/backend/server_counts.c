@@ -47,3 +47,17 @@ enum server_count server_count_of(int error)
 		return SERVER_FAILED_OTHER;
 	}
 }
+
+const char *server_failure_word(enum server_count which)
+{
+	static const char *const words[] = {
+		[SERVER_FAILED_REFUSED] = "refused",
+		[SERVER_FAILED_TIMEOUT] = "timeout",
+		[SERVER_FAILED_UNREACHABLE] = "unreachable",
+		[SERVER_FAILED_RESET] = "reset",
+		[SERVER_FAILED_NAME] = "name",
+		[SERVER_FAILED_OTHER] = "other",
+	};
+
+	return words[which];
+}

@@ -32,7 +32,13 @@ extern const struct histogram connect_histogram;
 /* Those of the server @text of that proxy, the caller's; NULL: not counted. */
 struct counters *server_counts_get(const char *proxy, const char *text);
 
-/* Which of SERVER_FAILED_... an errno is. */
+#define SERVER_FAILED_FIRST SERVER_FAILED_REFUSED
+#define SERVER_FAILED_LAST  SERVER_FAILED_OTHER
+
+/* One of those as a label of a metric: "refused". */
+const char *server_failure_word(enum server_count which);
+
+/* Which of them an errno is. */
 enum server_count server_count_of(int error);
 
 #endif

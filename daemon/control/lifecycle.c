@@ -35,6 +35,7 @@
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
+#include "daemon/worker/process_counts.h"
 #include "daemon/worker/worker.h"
 #include "daemon/worker/workers.h"
 
@@ -464,6 +465,7 @@ static void hand_over(void)
 	watchdog_stop();
 	manager_status_stop();
 	notify_mute(true);
+	process_count(lifecycle.process, PROCESS_UPGRADES);
 	lifecycle.operations = (struct operation_queue){ .current = OPERATION_NONE };
 	upgrade_finish();
 	lifecycle.handing_over = true;
@@ -480,11 +482,17 @@ static void other_accepts(pid_t pid)
 		hand_over();
 }
 
+static void upgrade_failed(void)
+{
+	process_count(lifecycle.process, PROCESS_UPGRADES_FAILED);
+	end_operation();
+}
+
 static void begin_upgrade(void)
 {
 	static const struct upgrade_handlers handlers = {
 		.accepting = other_accepts,
-		.failed = end_operation,
+		.failed = upgrade_failed,
 		.gone = end_if_idle,
 	};
 
@@ -492,7 +500,7 @@ static void begin_upgrade(void)
 
 	/* Without memory for it, units that are started here are left running. */
 	if (upgrade_start(lifecycle.process, units ? units : "", &handlers) < 0)
-		end_operation();
+		upgrade_failed();
 	free(units);
 }
 

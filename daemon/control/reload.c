@@ -30,6 +30,7 @@
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
+#include "daemon/worker/process_counts.h"
 
 static struct {
 	int argc;
@@ -175,6 +176,7 @@ static struct generation *open_next(struct generation *running)
 		.find = find_running,
 		.data = running,
 		.home = &reload.process->loop,
+		.n_workers = reload.process->n_workers,
 	};
 	struct sfront_error err, ignored;
 	struct listen_index index;
@@ -338,6 +340,8 @@ static void commit(struct process *process, struct generation *next)
 	process->roster = reload.roster;
 	retire_those_over(process, false);
 	change_process(process, &next->process);
+	process_start_counting(process);
+	process_count(process, PROCESS_RELOADS);
 	/* More connections may be allowed now. */
 	acceptor_resume(process->acceptor);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
@@ -406,6 +410,8 @@ static void opened(struct message *message)
 	}
 	if (next)
 		discard(next);
+	if (!next || is_wanted)
+		process_count(reload.process, PROCESS_RELOADS_FAILED);
 	if (!next)
 		log_line(LOG_ERR, "reload failed: nothing has changed");
 	else if (is_wanted)
@@ -426,6 +432,7 @@ int reload_start(struct process *process, const struct reload_handlers *handlers
 	if (r < 0) {
 		reload.is_under_way = false;
 		atomic_store(&reload.pending, false);
+		process_count(process, PROCESS_RELOADS_FAILED);
 		log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
 			 strerror(-r));
 	}

@@ -10,6 +10,7 @@
  *	FD:NAME         a socket of our own, with its name of socket_name.h
  *	FD:NAME:kept    which systemd keeps, too
  *	FD:former:TEXT  an inherited one: what it had, see sfront_former_format()
+ *	FD:counters     a file of counters.h, the nearest process's first
  *
  * After a NUL byte, what the new process has to know of units that were started: see
  * control/on_demand.h.  A version that knows of none reads no further than that.
@@ -27,6 +28,9 @@
 
 /* In place of a name, for the file. */
 #define PASSED_LIST "list"
+
+/* The same, for files of counters. */
+#define PASSED_COUNTERS "counters"
 
 /* What sfront_former_format() writes is shorter. */
 #define PASSED_FORMER_SIZE 1024

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/base/counters.h"
 #include "daemon/base/notify.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/passed_sockets.h"
@@ -28,7 +29,9 @@ static struct {
 	enum takeover_state state;
 	int control; /* owned from the start until the old process ends */
 	size_t n_received;
-	char *units; /* owned; NULL: nothing was said of any */
+	char *units;                      /* owned; NULL: nothing was said of any */
+	int counters[COUNTERS_FILES_MAX]; /* owned, until takeover_follow_counters() */
+	unsigned int n_counters;
 	struct event event;
 	struct takeover_handlers handlers;
 } takeover;
@@ -60,10 +63,28 @@ static void enter(enum takeover_state state)
 
 /* ---- what it was given ---- */
 
+static void keep_counters(int fd)
+{
+	if (takeover.n_counters < COUNTERS_FILES_MAX)
+		takeover.counters[takeover.n_counters++] = fd;
+	else
+		close(fd);
+}
+
+void takeover_follow_counters(void)
+{
+	while (takeover.n_counters > 0)
+		(void)counters_follow(takeover.counters[--takeover.n_counters]);
+}
+
 static int receive_socket(const struct passed_socket *passed)
 {
 	if (*passed->name == '\0')
 		return sfront_former_parse(passed->fd, passed->former);
+	if (strcmp(passed->name, PASSED_COUNTERS) == 0) {
+		keep_counters(passed->fd);
+		return 0;
+	}
 	if (passed->is_kept)
 		fdstore_note_kept(passed->name);
 	if (!received_add(passed->name, passed->fd))

@@ -52,6 +52,9 @@ int takeover_receive(void);
  */
 char *takeover_take_units(void);
 
+/* Adds what the old process has counted to what this one counts, if that counts at all. */
+void takeover_follow_counters(void);
+
 /* What happens to it, on the main thread. */
 struct takeover_handlers {
 	void (*go)(void);   /* the old process lets it accept: takeover_report_accepting() */

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/base/counters.h"
 #include "daemon/base/log.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
@@ -295,6 +296,19 @@ static void pass_inherited(struct passing *passing)
 	}
 }
 
+static void pass_counters(struct passing *passing)
+{
+	struct passed_socket passed = { .name = PASSED_COUNTERS };
+	int fds[COUNTERS_FILES_MAX];
+	unsigned int n = counters_files(fds);
+
+	for (unsigned int i = 0; i < n; i++) {
+		passed.fd = fds[i];
+		passed_socket_write(passing->list, &passed);
+		add_number(passing->plan, &passing->plan->passed_fds, passed.fd);
+	}
+}
+
 static void pass_list(struct upgrade_plan *plan, struct growing *list, int control)
 {
 	char *text = end_text(list), *variable = NULL;
@@ -337,6 +351,7 @@ int upgrade_plan_make(struct upgrade_plan *plan, struct generation *generation, 
 		(void)generation_each(generation, pass_listener, &passing);
 		pass_unannounced(&passing);
 		pass_inherited(&passing);
+		pass_counters(&passing);
 		passed_units_write(passing.list, units);
 		pass_list(plan, &list, control);
 		note_open(plan);

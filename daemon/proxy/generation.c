@@ -13,6 +13,7 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/backend/loop_guard.h"
+#include "daemon/base/counters.h"
 #include "daemon/base/log.h"
 
 static void listener_warned(void *data, const char *message)
@@ -194,6 +195,7 @@ static struct generation *generation_new(const struct config *config, const char
 		return NULL;
 	generation->process = config->process;
 	generation->file = file;
+	generation->opened = time(NULL);
 	generation->guard = loop_guard_new();
 	generation->proxies = calloc(config->n_proxies, sizeof(struct proxy *));
 	if (generation->guard && generation->proxies)
@@ -202,11 +204,23 @@ static struct generation *generation_new(const struct config *config, const char
 	return NULL;
 }
 
+/* Without them the status shows less, and everything else goes on. */
+static void start_counters(const struct config *config, const struct generation_source *source)
+{
+	int r = 0;
+
+	if (config->n_proxies > 0 && config->proxies[0].is_counted)
+		r = counters_open(source->n_workers);
+	if (r < 0)
+		log_line(LOG_WARNING, "[status]: nothing is counted: %s", strerror(-r));
+}
+
 struct generation *generation_open(struct config *config, const char *file,
 				   const struct generation_source *source, struct sfront_error *err)
 {
 	struct generation *generation = generation_new(config, file);
 
+	start_counters(config, source);
 	if (!generation) {
 		out_of_memory(err);
 	} else if (open_proxies(generation, config, source, err) < 0) {

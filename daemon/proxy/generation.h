@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "daemon/base/mailbox.h"
@@ -20,6 +21,7 @@ struct loop_guard;
 
 struct generation {
 	struct process_config process;
+	time_t opened;          /* by the wall clock */
 	const char *file;       /* NULL: the command line alone; its text stays alive */
 	struct proxy **proxies; /* owned array; a reference each */
 	size_t n_proxies;
@@ -33,7 +35,8 @@ struct generation {
 struct generation_source {
 	proxy_finder *find; /* gives the listeners that are open already: see proxy.h */
 	void *data;
-	struct loop *home; /* the main thread's */
+	struct loop *home;      /* the main thread's */
+	unsigned int n_workers; /* that there are, or will be */
 };
 
 /*

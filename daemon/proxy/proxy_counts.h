@@ -39,8 +39,10 @@ enum proxy_count {
 	PROXY_ACCEPTED, /* those who are refused as well */
 	PROXY_UP,       /* bytes of clients that a backend took */
 	PROXY_DOWN,     /* bytes of a backend that clients took */
-	PROXY_RETRIES,  /* rounds over the servers beside the first */
-	PROXY_ENDED,    /* each of enum connection_end */
+	PROXY_HELD,     /* clients that have waited for a server, for however short a time */
+	PROXY_HELD_NO_MORE,
+	PROXY_RETRIES, /* addresses that were tried beside the last one */
+	PROXY_ENDED,   /* each of enum connection_end */
 	PROXY_DURATION = PROXY_ENDED + N_ENDS,
 	N_PROXY_COUNTS = PROXY_DURATION + HISTOGRAM_SIZE(DURATION_BOUNDS)
 };

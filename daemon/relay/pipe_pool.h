@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +36,7 @@ struct pending {
 struct pipe_pool {
 	struct pending *pipes; /* empty pipes */
 	unsigned int n_idle;
-	unsigned int n_pipes;      /* idle and borrowed */
+	atomic_uint n_pipes;       /* idle and borrowed; any thread may read it */
 	unsigned int max_pipes;    /* descriptors are scarce: past this, connections copy */
 	size_t pipe_size;          /* wanted; 0: never splice */
 	size_t pipe_capacity;      /* of the last one that was made; 0: there is none to be had */

@@ -166,6 +166,7 @@ static void session_enter(struct session *session, enum session_state state)
 		leave_awaiting_header(session);
 	} else if (session->state == SESSION_CONNECTING) {
 		count_held(session->host, -1);
+		counters_add(session->proxy->counts, PROXY_HELD_NO_MORE, 1);
 		leave_connecting(session);
 	}
 	session->state = (uint8_t)state;
@@ -181,6 +182,7 @@ static void session_enter(struct session *session, enum session_state state)
 		break;
 	case SESSION_CONNECTING:
 		count_held(session->host, 1);
+		counters_add(session->proxy->counts, PROXY_HELD, 1);
 		timeouts_set(session);
 		hold(session);
 		break;

@@ -20,6 +20,7 @@
 #include "daemon/proxy/proxy_counts.h"
 #include "daemon/session/admission.h"
 #include "daemon/worker/process.h"
+#include "daemon/worker/process_counts.h"
 #include "daemon/worker/totals.h"
 #include "daemon/worker/worker.h"
 
@@ -141,6 +142,14 @@ static void source_finish(struct accept_source *source)
 		stop(acceptor);
 }
 
+static void count_pause(const struct acceptor *acceptor, enum acceptor_state state)
+{
+	if (state == ACCEPTOR_FULL)
+		process_count(acceptor->process, PROCESS_PAUSES_FULL);
+	else if (state == ACCEPTOR_PAUSED)
+		process_count(acceptor->process, PROCESS_PAUSES_RESOURCES);
+}
+
 static void enter(struct acceptor *acceptor, enum acceptor_state state)
 {
 	if (acceptor->state == state)
@@ -149,6 +158,7 @@ static void enter(struct acceptor *acceptor, enum acceptor_state state)
 		unpoll_sources(acceptor);
 	event_del(&acceptor->pause);
 	acceptor->state = state;
+	count_pause(acceptor, state);
 	if (state == ACCEPTOR_OPEN && !poll_sources(acceptor))
 		pause_accepting(acceptor, ENOMEM);
 	if (state == ACCEPTOR_STOPPED) {

@@ -6,7 +6,9 @@
 
 #include <limits.h>
 
+#include "daemon/base/counters.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/worker/process_counts.h"
 
 void process_connections_changed(struct process *process)
 {
@@ -113,4 +115,21 @@ void process_set_limit(struct process *process, unsigned int max)
 							      ? (unsigned int)proxy->config.max_held
 							      : UINT_MAX);
 	}
+}
+
+void process_count(struct process *process, unsigned int which)
+{
+	counters_add(atomic_load(&process->counts), which, 1);
+}
+
+void process_start_counting(struct process *process)
+{
+	if (!atomic_load(&process->counts))
+		atomic_store(&process->counts, counters_get("process", N_PROCESS_COUNTS));
+}
+
+void process_stop_counting(struct process *process)
+{
+	counters_put(atomic_exchange(&process->counts, NULL));
+	counters_close();
 }

@@ -15,6 +15,7 @@
 #include "daemon/proxy/connection_limit.h"
 
 struct acceptor;
+struct counters;
 struct generation;
 struct roster;
 struct proxy;
@@ -43,8 +44,9 @@ struct process {
 		struct mailbox *mailbox;
 		struct message changed;
 	} observer;
-	atomic_int exit_status; /* changes: 1 once a single connection has failed */
-	atomic_uint cut;        /* changes: connections that were cut at a drain's end */
+	struct counters *_Atomic counts; /* NULL: nothing is counted; a reload may change that */
+	atomic_int exit_status;          /* changes: 1 once a single connection has failed */
+	atomic_uint cut;                 /* changes: connections that were cut at a drain's end */
 };
 
 /* Gives back a slot of @proxy's and tells the waiter, if it wants one.  Any thread. */
@@ -75,6 +77,15 @@ void process_exceed_held(struct proxy *proxy);
 
 /* Gives the place back: a server has answered, or the client is gone.  Any thread. */
 void process_unhold(struct process *process, struct proxy *proxy);
+
+/* Counts one of enum process_count.  Any thread that has a row, see counters.h. */
+void process_count(struct process *process, unsigned int which);
+
+/* Begins to count what the status tells, if the configuration has one.  The main thread's. */
+void process_start_counting(struct process *process);
+
+/* At the end, after everything that counts is freed. */
+void process_stop_counting(struct process *process);
 
 /* A connection has begun or ended: tells the observer, if it waits for that.  Any thread. */
 void process_connections_changed(struct process *process);

@@ -26,3 +26,13 @@ unsigned long long total_served(const struct process *process)
 					  memory_order_relaxed);
 	return n;
 }
+
+unsigned int total_pipes(const struct process *process)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < process->n_workers; i++)
+		n += atomic_load_explicit(&process->workers[i].host.pipes.n_pipes,
+					  memory_order_relaxed);
+	return n;
+}

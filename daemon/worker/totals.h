@@ -14,4 +14,7 @@ unsigned int total_held(const struct process *process);
 /* Clients that have reached it so far. */
 unsigned long long total_served(const struct process *process);
 
+/* Pipes for splicing, those that are idle too. */
+unsigned int total_pipes(const struct process *process);
+
 #endif
