@@ -6,6 +6,7 @@ import threading
 import time
 
 from support.configuration import section
+from support.proxy import SANITIZE
 
 SECONDS = 10
 TOLERANCE = 0.05
@@ -65,7 +66,8 @@ class Asking:
         assert after_burst >= rate * asking_for * (1 - TOLERANCE), what
 
 
-RATES = [(20, 10), (100, 50), (300, 150)]
+# A sanitized program is too slow for clients that have to wait at the highest one.
+RATES = [(20, 10), (100, 50), *([] if SANITIZE else [(300, 150)])]
 
 
 def test_of_a_proxy(stage):
