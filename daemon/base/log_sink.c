@@ -141,6 +141,19 @@ int log_sink_connect(const char *path)
 	return fd;
 }
 
+void log_sink_adopt(struct log_sink *sink, int fd)
+{
+	bool is_wanted;
+
+	pthread_mutex_lock(&sink->lock);
+	is_wanted = sink->fd < 0 && !sink->writing;
+	if (is_wanted)
+		sink->fd = fd;
+	pthread_mutex_unlock(&sink->lock);
+	if (!is_wanted)
+		close(fd);
+}
+
 /* Whoever reads it may have been restarted. */
 static ssize_t send_datagram(struct log_sink *sink, const char *line, size_t len)
 {

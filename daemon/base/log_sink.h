@@ -73,10 +73,13 @@ void log_sink_open_stderr(struct log_sink *sink, bool syslog,
 void log_sink_set_file(struct log_sink *sink, int fd);
 
 /*
- * Connects to the socket of a LOG_SINK_DATAGRAM, for those who want to know whether there is one.
- * Returns a descriptor of the caller's, or -errno.
+ * A LOG_SINK_DATAGRAM connects by itself, once it has a line.  For those who want to know before
+ * that whether there is somebody: a descriptor for log_sink_adopt() or close(), or -errno.
  */
 int log_sink_connect(const char *path);
+
+/* @fd: taken, and used unless the sink is connected already.  Any thread. */
+void log_sink_adopt(struct log_sink *sink, int fd);
 
 /*
  * Writes a line of at most LOG_LINE_SIZE, which ends in a newline unless it is a datagram.

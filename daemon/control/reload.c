@@ -30,6 +30,7 @@
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/untaken.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/session/access_log.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 
@@ -212,7 +213,13 @@ static struct generation *open_next(struct generation *running)
 
 	if (!read_config(&config, &file))
 		return NULL;
+	if (access_log_prepare(&config.process, &err) < 0) {
+		config_clear(&config);
+		fail(err.message);
+		return NULL;
+	}
 	if (listen_index_make(&index, &config) < 0) {
+		access_log_discard();
 		config_clear(&config);
 		fail("out of memory");
 		return NULL;
@@ -228,6 +235,7 @@ static struct generation *open_next(struct generation *running)
 	}
 	if (!next) {
 		(void)generation_each(running, take_back, NULL);
+		access_log_discard();
 		fail(err.message);
 	}
 	return next;
@@ -365,6 +373,7 @@ static void commit(struct process *process, struct generation *next)
 	reload.older = process->roster;
 	process->roster = reload.roster;
 	retire_those_over(process, false);
+	access_log_commit(&next->process);
 	change_process(process, &next->process);
 	/* More connections may be allowed now. */
 	acceptor_resume(process->acceptor);
@@ -378,6 +387,7 @@ static void discard(struct generation *next)
 {
 	struct sfront_error ignored;
 
+	access_log_discard();
 	(void)change_options(next, true, &ignored);
 	generation_give_back(next);
 	generation_free(next);

@@ -21,6 +21,7 @@
 #include "daemon/session/host.h"
 #include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
+#include "daemon/session/story.h"
 
 /* The copy buffer has room for the header that is read, and behind it for one that is written. */
 #define AT_WRITTEN SFRONT_PROXY_HEADER_MAX
@@ -207,6 +208,7 @@ static void note_client(struct session *session, const struct sfront_connection 
 		ret_id->size = tlv.size;
 		memcpy(ret_id->bytes, tlv.value, tlv.size);
 	}
+	story_header(session, client, ret_id);
 	if (client->is_proxied) {
 		access_note_change(&session->note, client, ret_id);
 	} else {
@@ -255,11 +257,12 @@ static enum header_result header_read(struct session *session,
 				      const struct sfront_proxy_header *header,
 				      char reason[HEADER_REASON_SIZE])
 {
+	const struct sfront_sockaddr *claimed = client->is_proxied ? &client->peer : NULL;
 	struct connection_id id;
 
 	note_client(session, client, header, &id);
-	if (!admission_grant_claimed(session->proxy, &session->client,
-				     client->is_proxied ? &client->peer : NULL, reason))
+	admission_tell(session, claimed);
+	if (!admission_grant_claimed(session->proxy, &session->client, claimed, reason))
 		return HEADER_REFUSED;
 	if (!count_source(session, client, reason))
 		return HEADER_REFUSED;

@@ -13,10 +13,13 @@
 #include "daemon/backend/backend.h"
 #include "daemon/backend/connect.h"
 #include "daemon/backend/own_sockets.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
 #include "daemon/session/access_log.h"
+#include "daemon/session/admission.h"
 #include "daemon/session/affinity.h"
 #include "daemon/session/connection_id.h"
 #include "daemon/session/header.h"
@@ -26,6 +29,7 @@
 #include "daemon/session/report.h"
 #include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
+#include "daemon/session/story.h"
 #include "daemon/session/timeouts.h"
 #include "daemon/session/watch.h"
 
@@ -510,6 +514,7 @@ static bool send_header(struct session *session)
 
 static void begin_relay(struct session *session, const struct outcome *outcome)
 {
+	report_connected(session, outcome);
 	take_server(session, outcome->server);
 	endpoint_connected(&session->backend, outcome->fd, outcome->server->stream);
 	session->backend.broken = (uint8_t)outcome->error;
@@ -527,6 +532,8 @@ static void fill_client(const struct session *session, const struct backend *bac
 {
 	ret->source = affinity(session, backend);
 	ret->addr.len = 0;
+	ret->id = story_id(session);
+	ret->is_timed = session->began_us != 0;
 	if (backend_wants_client(backend))
 		access_note_address(session->note, &session->client, &ret->addr);
 }
@@ -808,9 +815,18 @@ static void server_down_delivered(struct message *message)
 
 static void note_beginning(struct session *session, const struct sfront_connection *connection)
 {
-	struct connection_id id = connection_id_next();
+	bool is_timed = session_wants_times(session);
+	struct connection_id id;
 
+	session->began_us = is_timed ? clock_exact_us() : 0;
+	if (session->proxy->access_log == ACCESS_LOG_NO && !connection->header_due &&
+	    !log_wants(LOG_DEBUG))
+		return;
+	id = connection_id_next();
 	session->note = access_note_new(connection, &id);
+	story_accepted(session, connection);
+	if (!connection->header_due)
+		admission_tell(session, NULL);
 }
 
 void session_start(struct session_host *host, struct proxy *proxy, size_t socket,
@@ -826,8 +842,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	session->is_held = true;
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);
-	if (proxy->access_log || connection->header_due)
-		note_beginning(session, connection);
+	note_beginning(session, connection);
 	if (connection->header_due)
 		session_enter(session, SESSION_AWAITING_HEADER);
 	if (host->cutting) {
