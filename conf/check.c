@@ -439,6 +439,14 @@ static void check_unit(const struct config *config, size_t at, struct problems *
 
 /* ---- the process ---- */
 
+static void check_access_log(const struct process_config *process, struct problems *problems)
+{
+	if (*process->access_log_file && process->access_log == ACCESS_LOG_JOURNAL)
+		problem(problems, &process->access_log_file_place,
+			"access-log-file: access-log = journal writes into no file (logfmt and "
+			"json do)");
+}
+
 /* Whether somebody else holds the socket, and keeps its clients when we are gone. */
 static bool is_inherited(const struct sfront_address *address)
 {
@@ -502,6 +510,7 @@ void config_check(struct config *config, struct problems *problems)
 		return;
 	}
 	number_lines(&index);
+	check_access_log(&config->process, problems);
 	check_exit_idle(config, problems);
 
 	for (size_t i = 0; i < config->n_proxies; i++) {

@@ -8,6 +8,7 @@
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,11 +24,21 @@
 #include "conf/server.h"
 #include "conf/source.h"
 
+/* Whether there is a line for each connection, and how it looks. */
+enum access_log {
+	ACCESS_LOG_NO,
+	ACCESS_LOG_LOGFMT,
+	ACCESS_LOG_JSON,
+	ACCESS_LOG_JOURNAL /* fields of the system's journal */
+};
+
 /* The process: section [sockfront]. */
 struct process_config {
 	unsigned int workers; /* threads that serve connections, at least 1 */
 	int log_level;        /* as in syslog(3): LOG_ERR .. LOG_DEBUG */
-	bool access_log;
+	enum access_log access_log;
+	char access_log_file[PATH_MAX]; /* empty: the lines go where all others do */
+	struct place access_log_file_place;
 	uint64_t drain_timeout_ms; /* SFRONT_INFINITY_MS: without end */
 	uint64_t exit_idle_ms;     /* SFRONT_INFINITY_MS: never */
 	struct place exit_idle_place;
@@ -166,7 +177,7 @@ struct key {
 	const char *argument; /* for help texts: "TIME"; "yes|no" for a switch */
 	const char *help;     /* one line without a full stop */
 	enum key_scope scope;
-	bool is_switch; /* a yes/no: stands alone on the command line */
+	bool is_switch; /* takes yes and no, at least: stands alone on the command line */
 	bool is_list;   /* may be given more than once */
 };
 

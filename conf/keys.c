@@ -282,6 +282,43 @@ static int parse_backend(const struct value *value, struct sfront_error *err)
 	return 0;
 }
 
+static int parse_access_log(const struct value *value, struct sfront_error *err)
+{
+	static const char *const forms[] = {
+		[ACCESS_LOG_LOGFMT] = "logfmt",
+		[ACCESS_LOG_JSON] = "json",
+		[ACCESS_LOG_JOURNAL] = "journal",
+	};
+	enum access_log *field = value->field;
+	bool is_on;
+
+	for (unsigned int i = ACCESS_LOG_LOGFMT; i < ARRAY_SIZE(forms); i++) {
+		if (strcasecmp(value->text, forms[i]) == 0) {
+			*field = (enum access_log)i;
+			return 0;
+		}
+	}
+	if (sfront_parse_switch(value->text, &is_on, NULL) < 0)
+		return refuse(err, -EINVAL, "\"%s\" is none of yes, no, logfmt, json and journal",
+			      value->text);
+	*field = is_on ? ACCESS_LOG_LOGFMT : ACCESS_LOG_NO;
+	return 0;
+}
+
+static int parse_access_log_file(const struct value *value, struct sfront_error *err)
+{
+	struct process_config *process = value->field;
+
+	if (!*value->text)
+		return refuse(err, -EINVAL, "the path is missing");
+	if (strlen(value->text) >= sizeof(process->access_log_file))
+		return refuse(err, -ENAMETOOLONG, "\"%.40s...\" is too long for a path",
+			      value->text);
+	strcpy(process->access_log_file, value->text);
+	process->access_log_file_place = *value->place;
+	return 0;
+}
+
 static int parse_balance(const struct value *value, struct sfront_error *err)
 {
 	for (enum balance balance = 0; balance < BALANCE_POLICIES; balance++) {
@@ -402,8 +439,12 @@ static const struct row rows[] = {
 		parse_workers, workers),
 	PROCESS("log-level", "LEVEL", "error, warning, notice, info or debug (default info)",
 		parse_log_level, log_level),
-	PROCESS("access-log", "yes|no", "log one line per connection at its end (default no)",
-		parse_switch, access_log),
+	{ { "access-log", "access-log", "yes|no|logfmt|json|journal",
+	    "log one line per connection at its end, yes: as logfmt (default no)",
+	    KEY_PROCESS, true, false }, parse_access_log, offsetof(struct process_config, access_log) },
+	{ { "access-log-file", "access-log-file", "PATH",
+	    "append these lines to a file (default: to the log)",
+	    KEY_PROCESS, false, false }, parse_access_log_file, 0 },
 	PROCESS("drain-timeout", "TIME", "how long connections may last after a stop (default 30s)",
 		parse_any_duration, drain_timeout_ms),
 	{ { "exit-idle-time", "exit-idle-time", "TIME", "end after so long without a connection (default infinity)",

@@ -55,7 +55,8 @@ static void print_key(const struct key *key)
 	char left[64];
 
 	if (key->is_switch)
-		snprintf(left, sizeof(left), "  --%s[=no]", key->option);
+		snprintf(left, sizeof(left), "  --%s[=%s]", key->option,
+			 key->argument + strlen("yes|"));
 	else
 		snprintf(left, sizeof(left), "  --%s %s", key->option, key->argument);
 	print_option(left, key->help);

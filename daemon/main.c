@@ -29,6 +29,7 @@
 #include "daemon/handover/upgrade_exec.h"
 #include "daemon/help.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/session/access_log.h"
 #include "daemon/worker/process.h"
 
 /* The system refused, and: what was asked for is wrong. */
@@ -97,6 +98,18 @@ static int open_generation(struct process *process, struct config *config, const
 	return 0;
 }
 
+static int open_access_log(const struct process_config *settings)
+{
+	struct sfront_error err;
+	int r = access_log_prepare(settings, &err);
+
+	if (r < 0)
+		log_line(LOG_ERR, "%s", err.message);
+	else
+		access_log_commit(settings);
+	return r;
+}
+
 /* By itself it writes to stderr, which may be the client, and as often as something fails. */
 static void libevent_said(int severity, const char *message)
 {
@@ -151,6 +164,10 @@ static int run(struct process *process, struct config *config, const char *file)
 	/* A name server that hangs is no reason to be deaf. */
 	if (!needs_resolver(config))
 		signals_hold();
+	if (open_access_log(&config->process) < 0) {
+		config_clear(config);
+		return status;
+	}
 	if (open_generation(process, config, file) < 0)
 		return status;
 	if (open_base(process) == 0) {

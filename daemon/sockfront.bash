@@ -43,7 +43,7 @@ _sockfront_value()
 	local current=$1 kind=${2%% *} words=${2#* }
 
 	case $kind in
-	FILE)
+	FILE | PATH)
 		_sockfront_paths "$current"
 		;;
 	ADDRESS | HOST:PORT)

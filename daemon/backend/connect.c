@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/backend/attempt_story.h"
 #include "daemon/backend/backend.h"
 #include "daemon/backend/mux.h"
 #include "daemon/backend/server_counts.h"
@@ -51,6 +52,7 @@ struct handshake {
 	struct event ready; /* its fd is the socket, owned */
 	struct sfront_sockaddr addr;
 	struct mux_answer answer;
+	uint64_t began_us; /* 0 where no time is wanted */
 };
 
 enum candidate_state {
@@ -85,6 +87,8 @@ struct attempt {
 	uint64_t next_ms; /* when the state goes on by itself */
 	struct event timer;
 	struct attempt_client client;
+	uint64_t began_us;    /* 0 where no time is wanted */
+	unsigned int n_tries; /* addresses that were begun with */
 	unsigned int backoff_ms;
 	struct handshake *handshakes; /* under way, the newest first */
 	unsigned int n_handshakes;
@@ -103,6 +107,19 @@ struct attempt {
 	size_t n;
 	struct candidate candidates[]; /* all servers of the backend, or that of a probe */
 };
+
+/* ---- times ---- */
+
+/* Nothing where nobody wants to know. */
+static uint64_t now_us(const struct attempt_client *client)
+{
+	return client->is_timed ? clock_exact_us() : 0;
+}
+
+static unsigned int retries(const struct attempt *attempt)
+{
+	return attempt->n_tries > 0 ? attempt->n_tries - 1 : 0;
+}
 
 /* ---- failures ---- */
 
@@ -183,12 +200,13 @@ static const char *words_of(const struct attempt *attempt)
 static void socket_ready(evutil_socket_t fd, short what, void *arg);
 
 /*
- * The handshake is under way; @fd is the attempt's from here on.  Without a
- * timer, the kernel's own patience bounds it.
+ * The handshake is under way, since @began_us; @fd is the attempt's from here on.  Without
+ * a timer, the kernel's own patience bounds it.
  *
  * Returns 0, or -ENOMEM: the socket cannot be watched and is closed.
  */
-static int handshake_new(struct candidate *candidate, const struct sfront_sockaddr *addr, int fd)
+static int handshake_new(struct candidate *candidate, const struct sfront_sockaddr *addr, int fd,
+			 uint64_t began_us)
 {
 	struct handshake *handshake = calloc(1, sizeof(*handshake));
 	struct attempt *attempt = candidate->attempt;
@@ -202,6 +220,7 @@ static int handshake_new(struct candidate *candidate, const struct sfront_sockad
 		goto fail;
 	handshake->candidate = candidate;
 	handshake->addr = *addr;
+	handshake->began_us = began_us;
 	handshake->older = attempt->handshakes;
 	attempt->handshakes = handshake;
 	attempt->n_handshakes++;
@@ -410,11 +429,19 @@ enum connect_state attempt_state(const struct attempt *attempt)
 	return attempt->state;
 }
 
-/* @r: of the socket @fd to @addr, see dial_is_connected() */
-static void succeed(struct candidate *candidate, const struct sfront_sockaddr *addr, int fd, int r)
+/* @r: of the socket @fd to @addr, see dial_is_connected(), which was begun with at @began_us */
+static void succeed(struct candidate *candidate, const struct sfront_sockaddr *addr, int fd, int r,
+		    uint64_t began_us)
 {
 	struct attempt *attempt = candidate->attempt;
-	const struct outcome outcome = { .fd = fd, .error = -r, .server = candidate->server };
+	const struct outcome outcome = {
+		.fd = fd,
+		.error = -r,
+		.server = candidate->server,
+		.queued_us = began_us - attempt->began_us,
+		.connect_us = now_us(&attempt->client) - began_us,
+		.retries = retries(attempt),
+	};
 	struct backend *backend = backend_ref(attempt->backend); /* until @done has its own */
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
@@ -462,8 +489,10 @@ static void give_up(struct attempt *attempt)
 	struct unit *unit = is_unit ? missing_unit(attempt) : NULL;
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
+	struct outcome outcome = { .fd = -1, .retries = retries(attempt) };
 	char reason[UNIT_NAME_SIZE + UNIT_REASON_SIZE + 64];
 
+	outcome.reason = reason;
 	if (unit)
 		format_unit(attempt, unit, reason, sizeof(reason));
 	else if (attempt->is_full && backend_owes_check(attempt->backend))
@@ -475,7 +504,7 @@ static void give_up(struct attempt *attempt)
 	else
 		snprintf(reason, sizeof(reason), "connect failed: %s", words_of(attempt));
 	attempt_end(attempt);
-	done(arg, &(struct outcome){ .fd = -1, .reason = reason });
+	done(arg, &outcome);
 }
 
 static bool is_anybody_at_work(const struct attempt *attempt)
@@ -569,23 +598,29 @@ static void make_room(struct attempt *attempt)
  */
 static enum begun begin_address(struct candidate *candidate)
 {
+	struct attempt *attempt = candidate->attempt;
+
 	while (has_more(candidate)) {
 		const struct sfront_sockaddr *addr = nth_address(candidate, candidate->n_begun++);
+		uint64_t began_us = now_us(&attempt->client);
 		int fd = -1, r;
 
 		if (is_under_way(candidate, addr))
 			continue;
-		make_room(candidate->attempt);
-		r = dial(&candidate->server->dial, &candidate->attempt->client.addr, addr, &fd);
+		make_room(attempt);
+		attempt->n_tries++;
+		attempt_story_tries(attempt->client.id, candidate->server, addr);
+		r = dial(&candidate->server->dial, &attempt->client.addr, addr, &fd);
 		if (dial_is_connected(r)) {
-			succeed(candidate, addr, fd, r);
+			succeed(candidate, addr, fd, r, began_us);
 			return ANSWERED;
 		}
 		if (r == -EINPROGRESS)
-			r = handshake_new(candidate, addr, fd);
+			r = handshake_new(candidate, addr, fd, began_us);
 		if (r == 0)
 			return BEGUN;
-		note_failure(candidate->attempt, -r);
+		attempt_story_failed(attempt->client.id, candidate->server, addr, -r);
+		note_failure(attempt, -r);
 	}
 	return candidate->n_handshakes > 0 ? BEGUN : ALL_FAILED;
 }
@@ -595,6 +630,8 @@ static void use_list(struct candidate *candidate, struct address_list *list)
 {
 	candidate_enter(candidate, CANDIDATE_TRYING);
 	candidate->list = list;
+	if (!resolver_literal(candidate->server->resolver))
+		attempt_story_resolved(candidate->attempt->client.id, candidate->server, list);
 	candidate->preferred = server_preferred(candidate->server, list);
 }
 
@@ -769,7 +806,9 @@ static void move(struct attempt *attempt)
 		.fd = -1,
 		.is_moved = true,
 		.moved = { .deadline_ms = attempt->deadline_ms,
-			   .arrived = attempt->waiter.arrived },
+			   .arrived = attempt->waiter.arrived,
+			   .began_us = attempt->began_us,
+			   .n_tries = attempt->n_tries },
 	};
 	attempt_done *done = attempt->done;
 	void *arg = attempt->arg;
@@ -805,16 +844,18 @@ static void socket_ready(evutil_socket_t fd, short what, void *arg)
 	struct handshake *handshake = arg;
 	struct candidate *candidate = handshake->candidate;
 	struct sfront_sockaddr addr = handshake->addr;
+	uint64_t began_us = handshake->began_us;
 	int r = dial_result(&candidate->server->dial, &addr, fd, &handshake->answer);
 
 	(void)what;
 	if (r == -EINPROGRESS)
 		return;
 	if (dial_is_connected(r)) {
-		succeed(candidate, &addr, handshake_take(handshake), r);
+		succeed(candidate, &addr, handshake_take(handshake), r, began_us);
 		return;
 	}
 	handshake_drop(handshake);
+	attempt_story_failed(candidate->attempt->client.id, candidate->server, &addr, -r);
 	note_failure(candidate->attempt, -r);
 	try_next(candidate->attempt, candidate);
 }
@@ -1088,12 +1129,14 @@ static void await_literal(struct candidate *candidate, struct address_list *list
 
 	use_list(candidate, address_list_ref(list));
 	candidate->n_begun = 1;
+	attempt->n_tries = 1;
 	if (r == -EINPROGRESS)
-		r = handshake_new(candidate, &list->addresses[0], fd);
+		r = handshake_new(candidate, &list->addresses[0], fd, attempt->began_us);
 	if (r == 0) {
 		go_on_with_others_later(attempt);
 		return;
 	}
+	attempt_story_failed(attempt->client.id, candidate->server, &list->addresses[0], -r);
 	note_failure(attempt, -r);
 	enter(attempt, CONNECT_TRYING, clock_ms());
 }
@@ -1119,10 +1162,11 @@ static unsigned int failures_before(const struct backend *backend)
 	return unit ? unit_failures(unit) : 0;
 }
 
-/* The backend has counted it. */
+/* The backend has counted it; it came at @began_us. */
 static void note_client(struct attempt *attempt, const struct attempt_client *client,
-			unsigned int failures)
+			uint64_t began_us, unsigned int failures)
 {
+	attempt->began_us = began_us;
 	attempt->is_client = true;
 	attempt->unit_failures = failures;
 	attempt->client = *client;
@@ -1132,6 +1176,7 @@ int attempt_start(struct loop *loop, struct backend *backend, const struct attem
 		  attempt_done *done, void *arg, struct attempt **ret_attempt,
 		  struct outcome *ret_outcome)
 {
+	uint64_t began_us = now_us(client);
 	unsigned int failures = failures_before(backend);
 	bool is_full = false, may_go = backend_client_comes(backend) && !backend_has_queue(backend);
 	struct server *server =
@@ -1140,11 +1185,16 @@ int attempt_start(struct loop *loop, struct backend *backend, const struct attem
 	struct attempt *attempt;
 	int fd = -1, r = -EINPROGRESS;
 
-	if (list)
+	if (list) {
+		attempt_story_tries(client->id, server, &list->addresses[0]);
 		r = dial(&server->dial, &client->addr, &list->addresses[0], &fd);
+	}
 	if (dial_is_connected(r)) {
 		backend_note_answer(backend, server, NULL);
-		*ret_outcome = (struct outcome){ .fd = fd, .error = -r, .server = server };
+		*ret_outcome = (struct outcome){ .fd = fd,
+						 .error = -r,
+						 .server = server,
+						 .connect_us = now_us(client) - began_us };
 		return 0;
 	}
 	attempt = attempt_new(loop, backend, backend_n_servers(backend),
@@ -1157,7 +1207,7 @@ int attempt_start(struct loop *loop, struct backend *backend, const struct attem
 		backend_client_goes(backend);
 		return -ENOMEM;
 	}
-	note_client(attempt, client, failures);
+	note_client(attempt, client, began_us, failures);
 	if (server)
 		await(attempt, server, fd, r);
 	*ret_attempt = attempt;
@@ -1176,7 +1226,8 @@ struct attempt *attempt_resume(struct loop *loop, struct backend *backend,
 		return NULL;
 	failures = failures_before(backend);
 	(void)backend_client_comes(backend);
-	note_client(attempt, client, failures);
+	note_client(attempt, client, outcome->moved.began_us, failures);
+	attempt->n_tries = outcome->moved.n_tries;
 	attempt->deadline_ms = outcome->moved.deadline_ms;
 	attempt->waiter.arrived = outcome->moved.arrived;
 	return attempt;

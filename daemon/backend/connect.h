@@ -53,12 +53,20 @@ struct outcome {
 	struct server *server;
 	const char *reason; /* why it failed, in words; NULL on success, and if it is_moved */
 	/*
+	 * On success, if they were asked for: from the beginning until the address that answered
+	 * was begun with, and from then on.
+	 */
+	uint64_t queued_us, connect_us;
+	unsigned int retries; /* addresses that were begun with besides the last one */
+	/*
 	 * The backend has been replaced before a server was found, and the newest one is to be
 	 * asked: see attempt_resume().
 	 */
 	bool is_moved;
 	struct {
 		uint64_t deadline_ms, arrived;
+		uint64_t began_us;
+		unsigned int n_tries;
 	} moved;
 };
 
@@ -66,6 +74,8 @@ struct outcome {
 struct attempt_client {
 	uint64_t source;             /* see backend_wants_source() */
 	struct sfront_sockaddr addr; /* see backend_wants_client(); len 0: it has none */
+	const char *id;              /* borrowed: for log-level debug; NULL: that is told nothing */
+	bool is_timed;               /* somebody wants the times of the outcome */
 };
 
 /* Told of the outcome, once, unless the attempt is given up before. */

@@ -21,6 +21,8 @@
 /* A reader that does not read is waited for no longer. */
 #define FLUSH_MS 1000
 
+static struct log_sink sink = { LOG_SINK_INIT, .fd = STDERR_FILENO };
+
 static struct {
 	atomic_int level; /* a reload may change it */
 	bool journal;     /* stderr is the journal: a <N> in front tells the priority */
@@ -102,7 +104,8 @@ static size_t format_line(char *line, int priority, const char *before, const ch
 	else
 		used = (size_t)snprintf(line, LOG_LINE_SIZE, "%s", before);
 	used = escape(line, LOG_LINE_SIZE - 1, used, text);
-	line[used++] = '\n';
+	if (!state.syslog)
+		line[used++] = '\n';
 	return used;
 }
 
@@ -110,7 +113,7 @@ static void write_line(int priority, const char *before, const char *text)
 {
 	char line[LOG_LINE_SIZE];
 
-	log_sink_write(line, format_line(line, priority, before, text));
+	(void)log_sink_write(&sink, line, format_line(line, priority, before, text));
 }
 
 static size_t format_lost(char *line, unsigned int lost)
@@ -126,17 +129,17 @@ void log_open(int level, bool stderr_is_client)
 	atomic_store(&state.level, level);
 	state.journal = stderr_is_journal();
 	state.syslog = stderr_is_client;
-	log_sink_open(stderr_is_client, format_lost);
+	log_sink_open_stderr(&sink, stderr_is_client, format_lost);
 }
 
 void log_flush(void)
 {
-	log_sink_flush(FLUSH_MS);
+	log_sink_flush_all(FLUSH_MS);
 }
 
 void log_make_room(void)
 {
-	log_sink_make_room(FLUSH_MS);
+	log_sink_make_room(&sink, FLUSH_MS);
 }
 
 void log_line(int priority, const char *format, ...)
@@ -151,6 +154,17 @@ void log_line(int priority, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	write_line(priority, prefix(priority), text);
+}
+
+void log_record(const char *text, bool is_bare)
+{
+	if (log_wants(LOG_INFO))
+		write_line(LOG_INFO, is_bare ? "" : prefix(LOG_INFO), text);
+}
+
+uint64_t log_lost(void)
+{
+	return log_sink_lost();
 }
 
 void log_problem(const char *file, unsigned int line, const char *message)

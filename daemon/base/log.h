@@ -33,7 +33,20 @@ bool log_wants(int priority);
  */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Waits until all is written, no longer than a second without progress: for the end. */
+/*
+ * The same of a record that has its form already, and may be longer, at LOG_INFO.
+ *
+ * @is_bare: it stands alone in its line, where that is no syslog's, without the program's name
+ */
+void log_record(const char *text, bool is_bare);
+
+/* How many lines were lost so far, of this log and of any other sink. */
+uint64_t log_lost(void);
+
+/*
+ * Waits until all is written, the lines of other sinks too, no longer than a second without
+ * progress: for the end.
+ */
 void log_flush(void);
 
 /*

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -23,46 +24,25 @@
 
 #include "daemon/base/thread.h"
 
-/* What is kept of lines that could not be written at once. */
-#define BACKLOG_SIZE ((size_t)64 * 1024)
-
 #define STACK_SIZE ((size_t)128 * 1024)
 
 /* For a terminal that says that there is room, and has none for a whole character. */
 static const struct timespec moment = { .tv_nsec = 10000000 };
 
-enum kind {
-	KIND_FILE,   /* it does not block, or only as a disk does */
-	KIND_SOCKET, /* a stream */
-	KIND_OWN,    /* a pipe or a terminal, opened anew and non-blocking */
-	KIND_SLOW,   /* one that may block: for the thread alone */
-	KIND_SYSLOG  /* a datagram for each line */
-};
-
 /* Kept in the backlog in front of each line. */
 struct kept {
 	unsigned int stands_for; /* lines that are lost with it: 1, or those it tells of */
+	bool is_note;            /* it tells of others, and is none of those that were logged */
 	unsigned int len;
 };
 
+static atomic_ullong total_lost;
+
+/* Those that have been written to, or opened; under its own lock. */
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	enum kind kind;
-	int fd;
-	size_t (*format_lost)(char *line, unsigned int lost);
-	unsigned int lost; /* and not told yet */
-	bool torn;         /* a line was written in part: the next one begins a new one */
-	bool running;      /* there is a thread */
-	bool writing;      /* it has taken something from the backlog */
-	bool deaf;         /* whoever waited for room did so in vain, and nothing was read since */
-	char backlog[BACKLOG_SIZE];
-	size_t used;
-} sink = {
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.changed = PTHREAD_COND_INITIALIZER,
-	.fd = STDERR_FILENO,
-};
+	struct log_sink *first;
+} sinks = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- what stderr is ---- */
 
@@ -86,88 +66,163 @@ static bool is_master(int fd)
 	return ioctl(fd, TIOCGPTN, &number) == 0;
 }
 
-static enum kind open_stderr(void)
+static enum log_sink_kind open_stderr(struct log_sink *sink)
 {
 	struct stat st;
 	int fd;
 
 	if (fstat(STDERR_FILENO, &st) < 0)
-		return KIND_FILE;
+		return LOG_SINK_FILE;
 	if (S_ISSOCK(st.st_mode))
-		return KIND_SOCKET;
+		return LOG_SINK_SOCKET;
 	if (!S_ISFIFO(st.st_mode) && !isatty(STDERR_FILENO))
-		return KIND_FILE;
+		return LOG_SINK_FILE;
 	if (is_master(STDERR_FILENO))
-		return KIND_SLOW;
+		return LOG_SINK_SLOW;
 	fd = above_standard(open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 	if (fd < 0)
-		return KIND_SLOW;
-	sink.fd = fd;
-	return KIND_OWN;
+		return LOG_SINK_SLOW;
+	sink->fd = fd;
+	return LOG_SINK_OWN;
 }
 
-void log_sink_open(bool syslog, size_t (*format_lost)(char *line, unsigned int lost))
+static void open_syslog(struct log_sink *sink)
 {
-	pthread_mutex_lock(&sink.lock);
-	if (!sink.format_lost) {
-		sink.format_lost = format_lost;
-		sink.kind = syslog ? KIND_SYSLOG : open_stderr();
+	sink->kind = LOG_SINK_DATAGRAM;
+	sink->path = "/dev/log";
+	sink->fd = -1;
+}
+
+void log_sink_open_stderr(struct log_sink *sink, bool syslog,
+			  size_t (*format_lost)(char *line, unsigned int lost))
+{
+	pthread_mutex_lock(&sink->lock);
+	if (!sink->format_lost) {
+		sink->format_lost = format_lost;
 		if (syslog)
-			sink.fd = -1;
+			open_syslog(sink);
+		else
+			sink->kind = open_stderr(sink);
 	}
-	pthread_mutex_unlock(&sink.lock);
+	pthread_mutex_unlock(&sink->lock);
+}
+
+/* ---- files ---- */
+
+void log_sink_set_file(struct log_sink *sink, int fd)
+{
+	int before;
+
+	pthread_mutex_lock(&sink->lock);
+	before = sink->fd;
+	sink->fd = fd;
+	sink->torn = false;
+	pthread_mutex_unlock(&sink->lock);
+	if (before >= 0)
+		close(before);
 }
 
 /* ---- one attempt ---- */
 
-static int connect_syslog(void)
+int log_sink_connect(const char *path)
 {
-	const struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = above_standard(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
 
 	if (fd < 0)
 		return -errno;
+	strncpy(addr.sun_path, path, sizeof(addr.sun_path) - 1);
 	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		int error = errno;
 
 		close(fd);
 		return -error;
 	}
-	sink.fd = fd;
-	return 0;
+	return fd;
+}
+
+void log_sink_adopt(struct log_sink *sink, int fd)
+{
+	bool is_wanted;
+
+	pthread_mutex_lock(&sink->lock);
+	is_wanted = sink->fd < 0 && !sink->writing;
+	if (is_wanted)
+		sink->fd = fd;
+	pthread_mutex_unlock(&sink->lock);
+	if (!is_wanted)
+		close(fd);
 }
 
 /* Whoever reads it may have been restarted. */
-static ssize_t send_to_syslog(const char *line, size_t len)
+static ssize_t send_datagram(struct log_sink *sink, const char *line, size_t len)
 {
 	for (int tries = 0; tries < 2; tries++) {
-		int r = sink.fd < 0 ? connect_syslog() : 0;
-
-		if (r < 0)
-			return r;
-		if (send(sink.fd, line, len - 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		if (sink->fd < 0)
+			sink->fd = log_sink_connect(sink->path);
+		if (sink->fd < 0)
+			return sink->fd;
+		if (send(sink->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return (ssize_t)len;
 		if (errno == EAGAIN || errno == ENOBUFS)
 			return -EAGAIN;
-		close(sink.fd);
-		sink.fd = -1;
+		close(sink->fd);
+		sink->fd = -1;
 	}
 	return -EIO;
 }
 
 /* Returns how much of it was written, or -errno; -EAGAIN: there is no room. */
-static ssize_t attempt(const char *bytes, size_t len)
+static ssize_t attempt(struct log_sink *sink, const char *bytes, size_t len)
 {
 	ssize_t n;
 
-	if (sink.kind == KIND_SYSLOG)
-		return send_to_syslog(bytes, len);
+	if (sink->kind == LOG_SINK_DATAGRAM)
+		return send_datagram(sink, bytes, len);
 	do {
-		n = sink.kind == KIND_SOCKET
-			    ? send(sink.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-			    : write(sink.fd, bytes, len);
+		n = sink->kind == LOG_SINK_SOCKET
+			    ? send(sink->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+			    : write(sink->fd, bytes, len);
 	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	if (n >= 0)
+		return n;
+	sink->error = errno;
+	return -sink->error;
+}
+
+/* ---- what is lost, under the lock ---- */
+
+static void lose(struct log_sink *sink, const struct kept *kept)
+{
+	sink->lost += kept->stands_for;
+	if (!kept->is_note)
+		atomic_fetch_add(&total_lost, 1);
+}
+
+/* A line has been written: there is room again. */
+static void say_lost_elsewhere(struct log_sink *sink)
+{
+	unsigned int lost = sink->lost;
+
+	if (lost == 0 || !sink->say_lost)
+		return;
+	sink->lost = 0;
+	sink->say_lost(lost);
+}
+
+/* The line that says it in the sink itself.  False: there is nothing to say. */
+static bool make_note(struct log_sink *sink, char *line, struct kept *ret)
+{
+	if (sink->lost == 0 || !sink->format_lost)
+		return false;
+	*ret = (struct kept){ .stands_for = sink->lost, .is_note = true };
+	ret->len = (unsigned int)sink->format_lost(line, sink->lost);
+	return true;
+}
+
+uint64_t log_sink_lost(void)
+{
+	return atomic_load(&total_lost);
 }
 
 /* ---- the backlog, under the lock ---- */
@@ -177,75 +232,76 @@ static size_t room_for(size_t len)
 	return sizeof(struct kept) + len;
 }
 
-static void append(const char *bytes, size_t len, unsigned int stands_for)
+static void append(struct log_sink *sink, const char *bytes, const struct kept *kept)
 {
-	const struct kept kept = { .stands_for = stands_for, .len = (unsigned int)len };
-
-	memcpy(sink.backlog + sink.used, &kept, sizeof(kept));
-	memcpy(sink.backlog + sink.used + sizeof(kept), bytes, len);
-	sink.used += room_for(len);
+	memcpy(sink->backlog + sink->used, kept, sizeof(*kept));
+	memcpy(sink->backlog + sink->used + sizeof(*kept), bytes, kept->len);
+	sink->used += room_for(kept->len);
 }
 
-static struct kept take_first(char *line)
+static struct kept take_first(struct log_sink *sink, char *line)
 {
 	struct kept kept;
 
-	memcpy(&kept, sink.backlog, sizeof(kept));
-	memcpy(line, sink.backlog + sizeof(kept), kept.len);
-	sink.used -= room_for(kept.len);
-	memmove(sink.backlog, sink.backlog + room_for(kept.len), sink.used);
+	memcpy(&kept, sink->backlog, sizeof(kept));
+	memcpy(line, sink->backlog + sizeof(kept), kept.len);
+	sink->used -= room_for(kept.len);
+	memmove(sink->backlog, sink->backlog + room_for(kept.len), sink->used);
 	return kept;
 }
 
 /* Appends how many were lost, if there is room for that and @more. */
-static bool append_lost(size_t more)
+static bool append_note(struct log_sink *sink, size_t more)
 {
 	char line[LOG_LINE_SIZE];
-	size_t len;
+	struct kept note;
 
-	if (sink.lost == 0)
+	if (!make_note(sink, line, &note))
 		return true;
-	len = sink.format_lost(line, sink.lost);
-	if (sink.used + room_for(len) + more > BACKLOG_SIZE)
+	if (sink->used + room_for(note.len) + more > LOG_BACKLOG_SIZE)
 		return false;
-	append(line, len, sink.lost);
-	sink.lost = 0;
+	append(sink, line, &note);
+	sink->lost = 0;
 	return true;
 }
 
 static void *sink_main(void *arg);
 
-static void keep(const char *bytes, size_t len, unsigned int stands_for)
+/* False: it is lost. */
+static bool keep(struct log_sink *sink, const char *bytes, const struct kept *kept)
 {
-	if (!sink.running)
-		sink.running = thread_start_detached(sink_main, NULL, STACK_SIZE) == 0;
-	if (sink.used + room_for(len) > BACKLOG_SIZE || !append_lost(room_for(len))) {
-		sink.lost += stands_for;
-		return;
+	size_t room = room_for(kept->len);
+
+	if (!sink->running)
+		sink->running = thread_start_detached(sink_main, sink, STACK_SIZE) == 0;
+	if (sink->used + room > LOG_BACKLOG_SIZE || !append_note(sink, room)) {
+		lose(sink, kept);
+		return false;
 	}
-	append(bytes, len, stands_for);
-	pthread_cond_broadcast(&sink.changed);
+	append(sink, bytes, kept);
+	pthread_cond_broadcast(&sink->changed);
+	return true;
 }
 
 /* ---- the thread ---- */
 
 /* What was written in part is ended first.  Under the lock, or while it is writing. */
-static bool mend_line(void)
+static bool mend_line(struct log_sink *sink)
 {
-	if (sink.torn && attempt("\n", 1) == 1)
-		sink.torn = false;
-	return !sink.torn;
+	if (sink->torn && attempt(sink, "\n", 1) == 1)
+		sink->torn = false;
+	return !sink->torn;
 }
 
 /* Room is waited for here, and nowhere else. */
-static bool write_out(const char *bytes, size_t len)
+static bool write_out(struct log_sink *sink, const char *bytes, size_t len)
 {
-	bool mended = mend_line();
+	bool mended = mend_line(sink);
 	size_t done = 0;
 
 	while (mended && done < len) {
-		struct pollfd pfd = { .fd = sink.fd, .events = POLLOUT };
-		ssize_t n = attempt(bytes + done, len - done);
+		ssize_t n = attempt(sink, bytes + done, len - done);
+		struct pollfd pfd = { .fd = sink->fd, .events = POLLOUT };
 
 		if (n >= 0) {
 			done += (size_t)n;
@@ -253,124 +309,195 @@ static bool write_out(const char *bytes, size_t len)
 			(void)poll(&pfd, 1, -1);
 			nanosleep(&moment, NULL);
 		} else {
-			sink.torn = done > 0;
+			sink->torn = done > 0;
 			return false;
 		}
 	}
 	return mended;
 }
 
-static void *sink_main(void *arg)
+/* The first line that is kept, without the lock meanwhile. */
+static void write_first(struct log_sink *sink)
 {
 	char line[LOG_LINE_SIZE];
+	struct kept kept = take_first(sink, line);
+	bool is_written;
 
-	(void)arg;
-	pthread_mutex_lock(&sink.lock);
+	sink->writing = true;
+	pthread_mutex_unlock(&sink->lock);
+	is_written = write_out(sink, line, kept.len);
+	pthread_mutex_lock(&sink->lock);
+	sink->writing = false;
+	if (is_written) {
+		sink->deaf = false;
+		(void)append_note(sink, 0);
+		say_lost_elsewhere(sink);
+	} else {
+		lose(sink, &kept);
+	}
+	pthread_cond_broadcast(&sink->changed);
+}
+
+static void *sink_main(void *arg)
+{
+	struct log_sink *sink = arg;
+
+	pthread_mutex_lock(&sink->lock);
 	for (;;) {
-		struct kept kept;
-		bool written;
-
-		while (sink.used == 0)
-			pthread_cond_wait(&sink.changed, &sink.lock);
-		kept = take_first(line);
-		sink.writing = true;
-		pthread_mutex_unlock(&sink.lock);
-		written = write_out(line, kept.len);
-		pthread_mutex_lock(&sink.lock);
-		sink.writing = false;
-		if (written) {
-			sink.deaf = false;
-			(void)append_lost(0);
-		} else {
-			sink.lost += kept.stands_for;
-		}
-		pthread_cond_broadcast(&sink.changed);
+		while (sink->used == 0)
+			pthread_cond_wait(&sink->changed, &sink->lock);
+		write_first(sink);
 	}
 	return NULL;
 }
 
 /* ---- any thread ---- */
 
-/* Whether nothing is kept that would have to come first. */
-static bool may_write(void)
+/* For the end of the process. */
+static void list(struct log_sink *sink)
 {
-	return sink.used == 0 && !sink.writing && sink.kind != KIND_SLOW;
+	if (sink->is_listed)
+		return;
+	sink->is_listed = true;
+	pthread_mutex_lock(&sinks.lock);
+	sink->next = sinks.first;
+	sinks.first = sink;
+	pthread_mutex_unlock(&sinks.lock);
 }
 
-/* Writes it, or keeps what there is no room for.  False: it is lost. */
-static bool write_now(const char *line, size_t len, unsigned int stands_for)
+/* Whether nothing is kept that would have to come first. */
+static bool may_write(const struct log_sink *sink)
 {
+	return sink->used == 0 && !sink->writing && sink->kind != LOG_SINK_SLOW;
+}
+
+/* A disk that is full may stay so: nothing is kept for it. */
+static bool write_to_file(struct log_sink *sink, const char *line, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = attempt(sink, line + done, len - done);
+
+		if (n <= 0) {
+			sink->torn = done > 0;
+			return false;
+		}
+		done += (size_t)n;
+	}
+	return true;
+}
+
+/* Writes it, or keeps what there is no room for.  False: it is lost, and not counted yet. */
+static bool write_now(struct log_sink *sink, const char *line, struct kept kept)
+{
+	size_t done = 0;
 	ssize_t n;
 
-	if (!mend_line())
+	if (!mend_line(sink))
 		return false;
-	n = attempt(line, len);
-	if (n == (ssize_t)len)
-		return true;
-	/* A disk that is full may stay so. */
-	if (sink.kind != KIND_FILE && (n > 0 || n == -EAGAIN)) {
-		size_t done = n > 0 ? (size_t)n : 0;
-
-		keep(line + done, len - done, stands_for);
+	if (sink->kind == LOG_SINK_FILE) {
+		if (!write_to_file(sink, line, kept.len))
+			return false;
+		done = kept.len;
+	} else {
+		n = attempt(sink, line, kept.len);
+		if (n < 0 && n != -EAGAIN)
+			return false;
+		done = n > 0 ? (size_t)n : 0;
+	}
+	if (done == kept.len) {
+		say_lost_elsewhere(sink);
 		return true;
 	}
-	sink.torn = n > 0;
-	return false;
+	kept.len -= (unsigned int)done;
+	(void)keep(sink, line + done, &kept);
+	return true;
 }
 
-static bool tell_lost(void)
+static bool tell_lost(struct log_sink *sink)
 {
 	char line[LOG_LINE_SIZE];
-	unsigned int lost = sink.lost;
+	unsigned int lost = sink->lost;
+	struct kept note;
 
-	if (lost == 0)
+	if (!make_note(sink, line, &note))
 		return true;
-	sink.lost = 0;
-	if (write_now(line, sink.format_lost(line, lost), lost))
+	sink->lost = 0;
+	if (write_now(sink, line, note))
 		return true;
-	sink.lost = lost;
+	sink->lost = lost;
 	return false;
 }
 
-void log_sink_write(const char *line, size_t len)
+/* Under the lock.  False: it is lost. */
+static bool write_or_keep(struct log_sink *sink, const char *line, const struct kept *kept)
 {
-	bool told;
+	bool told = !may_write(sink) || tell_lost(sink);
 
-	pthread_mutex_lock(&sink.lock);
-	told = !may_write() || tell_lost();
-	if (told && !may_write())
-		keep(line, len, 1);
-	else if (!told || !write_now(line, len, 1))
-		sink.lost++;
-	pthread_mutex_unlock(&sink.lock);
+	if (told && !may_write(sink))
+		return keep(sink, line, kept);
+	if (told && write_now(sink, line, *kept))
+		return true;
+	lose(sink, kept);
+	return false;
+}
+
+bool log_sink_write(struct log_sink *sink, const char *line, size_t len)
+{
+	const struct kept kept = { .stands_for = 1, .len = (unsigned int)len };
+	bool is_written;
+
+	pthread_mutex_lock(&sink->lock);
+	list(sink);
+	is_written = write_or_keep(sink, line, &kept);
+	pthread_mutex_unlock(&sink->lock);
+	return is_written;
 }
 
 /* Waits until something changes.  False: nothing did in that time. */
-static bool wait_for_change(unsigned int ms)
+static bool wait_for_change(struct log_sink *sink, unsigned int ms)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ms / 1000;
-	return pthread_cond_clockwait(&sink.changed, &sink.lock, CLOCK_MONOTONIC, &until) == 0;
+	return pthread_cond_clockwait(&sink->changed, &sink->lock, CLOCK_MONOTONIC, &until) == 0;
 }
 
-void log_sink_flush(unsigned int ms)
+static void flush(struct log_sink *sink, unsigned int ms)
 {
 	bool progress = true;
 
-	pthread_mutex_lock(&sink.lock);
-	if (may_write())
-		(void)tell_lost();
-	while (sink.running && (sink.used > 0 || sink.writing) && progress)
-		progress = wait_for_change(ms);
-	pthread_mutex_unlock(&sink.lock);
+	pthread_mutex_lock(&sink->lock);
+	if (may_write(sink))
+		(void)tell_lost(sink);
+	while (sink->running && (sink->used > 0 || sink->writing) && progress)
+		progress = wait_for_change(sink, ms);
+	say_lost_elsewhere(sink);
+	pthread_mutex_unlock(&sink->lock);
 }
 
-void log_sink_make_room(unsigned int ms)
+/* What is lost in one may be said in another: those that do so come first. */
+void log_sink_flush_all(unsigned int ms)
 {
-	pthread_mutex_lock(&sink.lock);
-	while (sink.running && sink.used > BACKLOG_SIZE / 2 && !sink.deaf)
-		sink.deaf = !wait_for_change(ms);
-	pthread_mutex_unlock(&sink.lock);
+	struct log_sink *first;
+
+	pthread_mutex_lock(&sinks.lock);
+	first = sinks.first;
+	pthread_mutex_unlock(&sinks.lock);
+	for (struct log_sink *sink = first; sink; sink = sink->next)
+		if (sink->say_lost)
+			flush(sink, ms);
+	for (struct log_sink *sink = first; sink; sink = sink->next)
+		if (!sink->say_lost)
+			flush(sink, ms);
+}
+
+void log_sink_make_room(struct log_sink *sink, unsigned int ms)
+{
+	pthread_mutex_lock(&sink->lock);
+	while (sink->running && sink->used > LOG_BACKLOG_SIZE / 2 && !sink->deaf)
+		sink->deaf = !wait_for_change(sink, ms);
+	pthread_mutex_unlock(&sink->lock);
 }

@@ -33,6 +33,7 @@
 #include "daemon/handover/takeover.h"
 #include "daemon/handover/upgrade.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/session/access_file.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/process_counts.h"
@@ -488,12 +489,20 @@ static void upgrade_failed(void)
 	end_operation();
 }
 
+/* By the other process of an upgrade, of which each may have another before it. */
+static void reopen_passed_on(void)
+{
+	(void)access_file_reopen();
+	takeover_pass_reopen();
+}
+
 static void begin_upgrade(void)
 {
 	static const struct upgrade_handlers handlers = {
 		.accepting = other_accepts,
 		.failed = upgrade_failed,
 		.gone = end_if_idle,
+		.reopen = reopen_passed_on,
 	};
 
 	char *units = on_demand_format();
@@ -639,6 +648,7 @@ static void worker_polls(struct message *message)
 		.go = begin_accepting,
 		.stop = stop_passed_on,
 		.reload = reload_passed_on,
+		.reopen = reopen_passed_on,
 		.yours = begin_service,
 		.lost = old_process_lost,
 		.alone = old_process_ended,
@@ -667,7 +677,11 @@ static void reopen_asked(evutil_socket_t signal, short what, void *arg)
 	(void)signal;
 	(void)what;
 	(void)arg;
-	log_line(LOG_NOTICE, "SIGUSR1: there is no log file to open again; ignored");
+	if (!access_file_reopen())
+		log_line(LOG_NOTICE, "SIGUSR1: there is no log file to open again; ignored");
+	takeover_pass_reopen();
+	if (lifecycle.handing_over)
+		upgrade_pass_reopen();
 }
 
 static const struct signal_handlers signal_handlers = {

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <sockfront/listener.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +24,19 @@
 #include "daemon/base/log.h"
 #include "daemon/base/thread.h"
 #include "daemon/control/fd_limit.h"
+#include "daemon/control/manager_status.h"
 #include "daemon/control/path_watch.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/untaken.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/session/access_log.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/process_counts.h"
+
+/* What is told of a failure outside of the log. */
+#define REASON_SIZE 256
 
 static struct {
 	int argc;
@@ -41,6 +47,7 @@ static struct {
 	struct roster *roster;   /* of that, while the acceptor goes over to it */
 	struct roster *older;    /* whose last clients are accepted still, or were */
 	bool is_under_way;       /* it may find listeners in older generations */
+	char why[REASON_SIZE];   /* the first thing that was wrong; empty: nothing was */
 	struct message message;
 	atomic_bool pending;
 } reload;
@@ -58,10 +65,32 @@ bool reload_pending(void)
 
 /* ---- on the thread ---- */
 
+/* The first one stays: what follows may follow from it. */
+__attribute__((format(printf, 1, 2))) static void note_why(const char *format, ...)
+{
+	va_list arguments;
+
+	if (*reload.why)
+		return;
+	va_start(arguments, format);
+	vsnprintf(reload.why, sizeof(reload.why), format, arguments);
+	va_end(arguments);
+}
+
 static void problem_reported(void *data, const struct place *place, const char *message)
 {
 	(void)data;
+	if (place->file)
+		note_why("%s:%u: %s", place->file, place->line, message);
+	else
+		note_why("%s", message);
 	log_problem(place->file, place->line, message);
+}
+
+static void fail(const char *message)
+{
+	note_why("%s", message);
+	log_line(LOG_ERR, "%s", message);
 }
 
 static bool read_config(struct config *config, const char **ret_file)
@@ -186,9 +215,15 @@ static struct generation *open_next(struct generation *running)
 
 	if (!read_config(&config, &file))
 		return NULL;
-	if (listen_index_make(&index, &config) < 0) {
+	if (access_log_prepare(&config.process, &err) < 0) {
 		config_clear(&config);
-		log_line(LOG_ERR, "out of memory");
+		fail(err.message);
+		return NULL;
+	}
+	if (listen_index_make(&index, &config) < 0) {
+		access_log_discard();
+		config_clear(&config);
+		fail("out of memory");
 		return NULL;
 	}
 	(void)generation_each(running, lend_if_dropped, &index);
@@ -202,7 +237,8 @@ static struct generation *open_next(struct generation *running)
 	}
 	if (!next) {
 		(void)generation_each(running, take_back, NULL);
-		log_line(LOG_ERR, "%s", err.message);
+		access_log_discard();
+		fail(err.message);
 	}
 	return next;
 }
@@ -339,6 +375,7 @@ static void commit(struct process *process, struct generation *next)
 	reload.older = process->roster;
 	process->roster = reload.roster;
 	retire_those_over(process, false);
+	access_log_commit(&next->process);
 	change_process(process, &next->process);
 	process_start_counting(process);
 	process_count(process, PROCESS_RELOADS);
@@ -346,6 +383,7 @@ static void commit(struct process *process, struct generation *next)
 	acceptor_resume(process->acceptor);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
 		 next->file, count_listeners(next) - added, added, removed);
+	manager_status_note_reload(NULL);
 }
 
 /* Nothing has happened: closes what was opened. */
@@ -353,6 +391,7 @@ static void discard(struct generation *next)
 {
 	struct sfront_error ignored;
 
+	access_log_discard();
 	(void)change_options(next, true, &ignored);
 	generation_give_back(next);
 	generation_free(next);
@@ -416,6 +455,8 @@ static void opened(struct message *message)
 		log_line(LOG_ERR, "reload failed: nothing has changed");
 	else if (is_wanted)
 		log_line(LOG_ERR, "reload failed: out of memory; nothing has changed");
+	if (!next || is_wanted)
+		manager_status_note_reload(next ? "out of memory" : reload.why);
 	end();
 }
 
@@ -427,6 +468,7 @@ int reload_start(struct process *process, const struct reload_handlers *handlers
 	reload.handlers = *handlers;
 	reload.message.deliver = opened;
 	reload.is_under_way = true;
+	reload.why[0] = '\0';
 	atomic_store(&reload.pending, true);
 	r = thread_start_detached(reload_main, NULL, 0);
 	if (r < 0) {
@@ -435,6 +477,7 @@ int reload_start(struct process *process, const struct reload_handlers *handlers
 		process_count(process, PROCESS_RELOADS_FAILED);
 		log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
 			 strerror(-r));
+		manager_status_note_reload("no thread to be had");
 	}
 	return r;
 }

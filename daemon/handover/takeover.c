@@ -212,6 +212,8 @@ static void act_on(const struct note *note)
 		takeover.handlers.stop();
 	} else if (note->kind == NOTE_RELOAD && is_undecided) {
 		takeover.handlers.reload();
+	} else if (note->kind == NOTE_REOPEN && is_undecided) {
+		takeover.handlers.reopen();
 	} else if (note->kind == NOTE_YOURS && is_undecided) {
 		become_service(TAKEOVER_FOLLOWED);
 	} else if (note->kind == NOTE_CALLED_OFF && takeover_expects_word()) {
@@ -252,4 +254,10 @@ void takeover_report_accepting(void)
 		return;
 	enter(TAKEOVER_UNDECIDED);
 	note_write(takeover.control, NOTE_ACCEPTING, 0, PATIENCE_MS);
+}
+
+void takeover_pass_reopen(void)
+{
+	if (takeover.state == TAKEOVER_FOLLOWED)
+		note_write(takeover.control, NOTE_REOPEN, 0, 0);
 }

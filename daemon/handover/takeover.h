@@ -60,7 +60,8 @@ struct takeover_handlers {
 	void (*go)(void);   /* the old process lets it accept: takeover_report_accepting() */
 	void (*stop)(void); /* before yours: the service is to stop, or to reload */
 	void (*reload)(void);
-	void (*yours)(void); /* it is the service from now on */
+	void (*reopen)(void); /* the file of the access log; also before yours */
+	void (*yours)(void);  /* it is the service from now on */
 	void (*lost)(void);  /* instead of either: the old one thought better of it, or has ended */
 	void (*alone)(void); /* the old one has ended, after yours */
 };
@@ -70,5 +71,8 @@ void takeover_report_ready(struct event_base *base, const struct takeover_handle
 
 /* And that it accepts, once it was let. */
 void takeover_report_accepting(void);
+
+/* The old process, if it has connections left, is to open the access log's file again. */
+void takeover_pass_reopen(void);
 
 #endif

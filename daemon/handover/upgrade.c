@@ -91,7 +91,7 @@ static void enter(enum upgrade_state state)
 		break;
 	case UPGRADE_COMMITTED:
 		/* The connection stays: its end tells the new process of ours. */
-		stop_events();
+		event_del(&upgrade.timer);
 		break;
 	case UPGRADE_RELEASED:
 		tell(NOTE_YOURS);
@@ -117,6 +117,11 @@ static bool is_called_off(void)
 	return upgrade.state == UPGRADE_ENDING || upgrade.state == UPGRADE_LEAVING;
 }
 
+static bool is_finished(void)
+{
+	return upgrade.state == UPGRADE_COMMITTED || upgrade.state == UPGRADE_RELEASED;
+}
+
 /* It has ended, or will have in a moment. */
 static void ended(void)
 {
@@ -131,6 +136,10 @@ static void ended(void)
 
 static void ended_by_itself(void)
 {
+	if (is_finished()) { /* it was the service: this one has nothing to do with that */
+		event_del(&upgrade.event);
+		return;
+	}
 	if (!is_called_off())
 		log_line(LOG_ERR, "upgrade: the new process ended before it took over (if it "
 				  "said why, that stands above); this one goes on");
@@ -158,9 +167,18 @@ static void mark_taken(int index)
 		upgrade.passed.listeners[index]->is_taken_over = true;
 }
 
+/* It is the service, and may still pass on what is for both. */
+static void act_on_note_of_service(const struct note *note)
+{
+	if (note->kind == NOTE_REOPEN)
+		upgrade.handlers.reopen();
+}
+
 static void act_on(const struct note *note)
 {
-	if (note->kind == NOTE_STARTED)
+	if (is_finished())
+		act_on_note_of_service(note);
+	else if (note->kind == NOTE_STARTED)
 		started(note->value);
 	else if (note->kind == NOTE_EXEC_FAILED)
 		exec_failed(note->value);
@@ -286,6 +304,12 @@ void upgrade_pass_reload(void)
 {
 	if (upgrade.state == UPGRADE_COMMITTED)
 		tell(NOTE_RELOAD);
+}
+
+void upgrade_pass_reopen(void)
+{
+	if (upgrade.state == UPGRADE_COMMITTED)
+		tell(NOTE_REOPEN);
 }
 
 void upgrade_release(void)

@@ -61,6 +61,7 @@ struct upgrade_handlers {
 	void (*accepting)(pid_t pid); /* the new process is that, and accepts: upgrade_finish() */
 	void (*failed)(void);         /* instead; the log says why */
 	void (*gone)(void);           /* after upgrade_abort(): it has ended */
+	void (*reopen)(void);         /* after upgrade_finish(): it was asked to, and so are we */
 };
 
 /*
@@ -95,6 +96,7 @@ void upgrade_release(void);
  */
 void upgrade_pass_stop(void);
 void upgrade_pass_reload(void);
+void upgrade_pass_reopen(void);
 
 /* Before upgrade_finish(): calls it off.  Nothing without an upgrade. */
 void upgrade_abort(void);

@@ -21,7 +21,8 @@ enum note_kind {
 	NOTE_STOP,   /* what the manager has asked the old process for, before it */
 	NOTE_RELOAD, /* could know whom to ask */
 	NOTE_YOURS,
-	NOTE_CALLED_OFF
+	NOTE_CALLED_OFF,
+	NOTE_REOPEN /* the access log's file; to either of them */
 };
 
 struct note {

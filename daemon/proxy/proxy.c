@@ -259,9 +259,9 @@ static void unused_delivered(struct message *message)
 	proxy_free(message_owner(message, struct proxy, unused));
 }
 
-struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
-			 proxy_finder *find, void *data, struct loop *home,
-			 struct sfront_error *err)
+struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log,
+			 struct loop_guard *guard, proxy_finder *find, void *data,
+			 struct loop *home, struct sfront_error *err)
 {
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
 

@@ -55,11 +55,11 @@ struct proxy {
 	size_t n_listeners;
 	struct proxy_socket *sockets; /* those of all lines */
 	size_t n_sockets;
-	struct proxy_limit *limit; /* a reference */
-	struct counters *counts;   /* NULL: not counted */
-	atomic_uint refs;          /* its generation's, each session's */
-	bool access_log;           /* the process's setting at that time */
-	struct loop *home;         /* the main thread's; borrowed */
+	struct proxy_limit *limit;  /* a reference */
+	struct counters *counts;    /* NULL: not counted */
+	atomic_uint refs;           /* its generation's, each session's */
+	enum access_log access_log; /* the process's setting at that time */
+	struct loop *home;          /* the main thread's; borrowed */
 	struct message unused;
 };
 
@@ -80,9 +80,9 @@ typedef struct listener *proxy_finder(void *data, const struct proxy *proxy, siz
  *
  * Returns it with one reference, or NULL with @err saying why.
  */
-struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
-			 proxy_finder *find, void *data, struct loop *home,
-			 struct sfront_error *err);
+struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log,
+			 struct loop_guard *guard, proxy_finder *find, void *data,
+			 struct loop *home, struct sfront_error *err);
 
 /*
  * Lets go of the inherited descriptors that no other proxy has, with the options that

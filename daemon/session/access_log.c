@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The access log, written through log.c at LOG_INFO.
+ * What the access log knows of a connection, and where its line goes: see access_log.h.
  */
 #include "daemon/session/access_log.h"
 
 #include <sockfront/listener.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/relay/endpoint.h"
+#include "daemon/session/access_file.h"
+#include "daemon/session/access_journal.h"
 #include "daemon/session/connection_id.h"
 
 static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
@@ -56,7 +58,8 @@ struct access_note *access_note_new(const struct sfront_connection *connection,
 	note = malloc(sizeof(*note) + strlen(id_text) + 1 + strlen(client) + 1);
 	if (!note)
 		return NULL;
-	note->started_ms = clock_exact_ms();
+	note->queued_us = ACCESS_NEVER;
+	note->connect_us = ACCESS_NEVER;
 	note->address = to_in6(&connection->peer);
 	strcpy(note->texts, id_text);
 	strcpy(note->texts + strlen(id_text) + 1, client);
@@ -70,15 +73,8 @@ void access_note_change(struct access_note **note, const struct sfront_connectio
 
 	if (!changed)
 		return;
-	if (*note)
-		changed->started_ms = (*note)->started_ms;
 	free(*note);
 	*note = changed;
-}
-
-uint64_t access_note_age_ms(const struct access_note *note)
-{
-	return note ? clock_exact_ms() - note->started_ms : 0;
 }
 
 void access_log_format_client(const struct access_note *note, const struct endpoint *client,
@@ -109,13 +105,72 @@ void access_note_address(const struct access_note *note, const struct endpoint *
 	from_in6(&in6, ret);
 }
 
-void access_log_write(const struct access_record *record)
+/* ---- lines ---- */
+
+int access_log_prepare(const struct process_config *config, struct sfront_error *err)
 {
-	log_line(LOG_INFO,
-		 "id=%s client=%s listener=%s backend=%s up=%llu down=%llu duration=%llu.%03llu "
-		 "reason=\"%s\"",
-		 record->id, record->client, record->listener, record->backend,
-		 (unsigned long long)record->up, (unsigned long long)record->down,
-		 (unsigned long long)(record->duration_ms / 1000),
-		 (unsigned long long)(record->duration_ms % 1000), record->reason);
+	bool has_file =
+		config->access_log == ACCESS_LOG_LOGFMT || config->access_log == ACCESS_LOG_JSON;
+	int r = 0;
+
+	if (config->access_log == ACCESS_LOG_JOURNAL)
+		r = access_journal_prepare(err);
+	if (r < 0)
+		return r;
+	return access_file_prepare(has_file ? config->access_log_file : "", err);
+}
+
+void access_log_commit(const struct process_config *config)
+{
+	access_file_commit();
+	access_journal_commit();
+	if (config->access_log == ACCESS_LOG_NO && *config->access_log_file)
+		log_line(LOG_WARNING,
+			 "access-log-file %s: nothing is written there without access-log = yes",
+			 config->access_log_file);
+}
+
+void access_log_discard(void)
+{
+	access_file_discard();
+	access_journal_discard();
+}
+
+static size_t format(const struct access_record *record, enum access_log form, const char *time,
+		     char buf[ACCESS_TEXT_SIZE])
+{
+	return form == ACCESS_LOG_JSON ? access_format_json(record, time, buf)
+				       : access_format_logfmt(record, time, buf);
+}
+
+/* False: there is no file. */
+static bool write_to_file(const struct access_record *record, enum access_log form)
+{
+	char time[ACCESS_TIME_SIZE], line[ACCESS_TEXT_SIZE];
+	size_t len;
+
+	if (!access_file_is_open())
+		return false;
+	access_format_time(time);
+	len = format(record, form, time, line);
+	line[len++] = '\n';
+	return access_file_write(line, len);
+}
+
+static void write_to_log(const struct access_record *record, enum access_log form)
+{
+	char text[ACCESS_TEXT_SIZE];
+
+	if (!log_wants(LOG_INFO))
+		return;
+	(void)format(record, form, NULL, text);
+	log_record(text, form == ACCESS_LOG_JSON);
+}
+
+void access_log_write(const struct access_record *record, enum access_log form)
+{
+	if (form == ACCESS_LOG_JOURNAL)
+		access_journal_write(record);
+	else if (!write_to_file(record, form))
+		write_to_log(record, form);
 }

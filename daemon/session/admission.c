@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/base/log.h"
 #include "daemon/base/reset.h"
 #include "daemon/proxy/access.h"
 #include "daemon/proxy/proxy.h"
@@ -16,6 +17,8 @@
 #include "daemon/session/connection_id.h"
 #include "daemon/session/refusal.h"
 #include "daemon/session/report.h"
+#include "daemon/session/state.h"
+#include "daemon/session/story.h"
 
 static struct access_client client_of(const struct sfront_connection *connection)
 {
@@ -63,19 +66,43 @@ static void report(const struct proxy *proxy, size_t socket,
 	struct connection_id own;
 
 	sfront_connection_format(connection, client, sizeof(client));
-	if (!proxy->access_log) {
+	if (proxy->access_log == ACCESS_LOG_NO)
 		report_turned_away(proxy, socket, client, reason);
+	if (proxy->access_log == ACCESS_LOG_NO && !log_wants(LOG_DEBUG))
 		return;
-	}
 	own = connection_id_next();
 	connection_id_format(&own, id);
-	access_log_write(&(struct access_record){
-		.id = id,
-		.client = client,
-		.listener = proxy_socket_at(proxy, socket)->text,
-		.backend = backend_word(proxy->backend),
-		.reason = reason,
-	});
+	story_turned_away(proxy, socket, id, client, reason);
+	if (proxy->access_log == ACCESS_LOG_NO)
+		return;
+	access_log_write(
+		&(struct access_record){
+			.id = id,
+			.proxy = proxy->config.name,
+			.client = client,
+			.listener = proxy_socket_at(proxy, socket)->text,
+			.backend = backend_word(proxy->backend),
+			.queued_us = ACCESS_NEVER,
+			.connect_us = ACCESS_NEVER,
+			.reason = reason,
+		},
+		proxy->access_log);
+}
+
+void admission_tell(const struct session *session, const struct sfront_sockaddr *claimed)
+{
+	const struct source_list *rules = &session->proxy->config.access;
+	struct sfront_connection connection;
+	const struct source_rule *rule;
+	struct access_client client;
+
+	if (rules->n == 0 || !story_id(session))
+		return;
+	connection = endpoint_connection(&session->client);
+	client = client_of(&connection);
+	client.claimed = claimed;
+	(void)access_is_granted(rules, &client, &rule);
+	story_rule(story_id(session), rule);
 }
 
 static void count(const struct proxy *proxy, enum connection_end end)

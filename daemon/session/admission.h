@@ -13,6 +13,7 @@
 struct endpoint;
 struct proxy;
 struct refusal;
+struct session;
 struct sfront_connection;
 struct sfront_sockaddr;
 
@@ -36,6 +37,14 @@ bool admission_grant(const struct proxy *proxy, size_t socket,
  */
 bool admission_grant_claimed(const struct proxy *proxy, const struct endpoint *sender,
 			     const struct sfront_sockaddr *claimed, struct refusal *refusal);
+
+/*
+ * Tells the log, at level debug, which rule decides of a session's client.  The rules are asked
+ * once more for it, and at other levels nothing is.
+ *
+ * @claimed: as above
+ */
+void admission_tell(const struct session *session, const struct sfront_sockaddr *claimed);
 
 /* Whether what the sender of a header says of UNIX and vsock clients is passed on. */
 bool admission_trusts_tlvs(const struct proxy *proxy, const struct endpoint *sender);

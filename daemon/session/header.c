@@ -22,6 +22,7 @@
 #include "daemon/session/refusal.h"
 #include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
+#include "daemon/session/story.h"
 
 /* The copy buffer has room for the header that is read, and behind it for one that is written. */
 #define AT_WRITTEN SFRONT_PROXY_HEADER_MAX
@@ -211,6 +212,7 @@ static void note_client(struct session *session, const struct sfront_connection 
 		ret_id->size = tlv.size;
 		memcpy(ret_id->bytes, tlv.value, tlv.size);
 	}
+	story_header(session, client, ret_id);
 	if (client->is_proxied) {
 		access_note_change(&session->note, client, ret_id);
 	} else {
@@ -259,11 +261,12 @@ static enum header_result header_read(struct session *session,
 				      const struct sfront_proxy_header *header,
 				      struct refusal *refusal)
 {
+	const struct sfront_sockaddr *claimed = client->is_proxied ? &client->peer : NULL;
 	struct connection_id id;
 
 	note_client(session, client, header, &id);
-	if (!admission_grant_claimed(session->proxy, &session->client,
-				     client->is_proxied ? &client->peer : NULL, refusal))
+	admission_tell(session, claimed);
+	if (!admission_grant_claimed(session->proxy, &session->client, claimed, refusal))
 		return HEADER_REFUSED;
 	if (!count_source(session, client, refusal))
 		return HEADER_REFUSED;

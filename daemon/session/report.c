@@ -7,11 +7,14 @@
 #include <stdio.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/backend/connect.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/session/access_log.h"
 #include "daemon/session/host.h"
 #include "daemon/session/state.h"
+#include "daemon/session/story.h"
 
 /* A header that was sent before the client's bytes is on its way too, and is not counted. */
 static uint64_t without(uint64_t moved, uint64_t undelivered)
@@ -19,29 +22,48 @@ static uint64_t without(uint64_t moved, uint64_t undelivered)
 	return undelivered < moved ? moved - undelivered : 0;
 }
 
+void report_connected(const struct session *session, const struct outcome *outcome)
+{
+	story_connected(session, outcome);
+	if (!session->note)
+		return;
+	session->note->queued_us = outcome->queued_us;
+	session->note->connect_us = outcome->connect_us;
+}
+
+static uint64_t age_ms(const struct session *session)
+{
+	return session->began_us > 0 ? (clock_exact_us() - session->began_us) / 1000 : 0;
+}
+
 void report_end(const struct session *session, bool reset, const char *reason)
 {
+	const struct access_note *note = session->note;
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
 	struct access_record record = {
-		.id = session->note ? access_note_id(session->note) : "-",
+		.id = note ? access_note_id(note) : "-",
+		.proxy = session->proxy->config.name,
 		.client = client,
 		.listener = proxy_socket_at(session->proxy, session->socket)->text,
 		.backend = session->server ? session->server->text
 					   : backend_word(session->proxy->backend),
+		.queued_us = note ? note->queued_us : ACCESS_NEVER,
+		.connect_us = note ? note->connect_us : ACCESS_NEVER,
 		.up = session->client.moved,
 		.down = session->backend.moved,
-		.duration_ms = access_note_age_ms(session->note),
+		.duration_ms = age_ms(session),
 		.reason = reason,
 	};
 
-	if (!session->proxy->access_log)
+	story_ended(session, reason);
+	if (session->proxy->access_log == ACCESS_LOG_NO)
 		return;
 	if (reset) {
 		record.up = without(record.up, endpoint_undelivered(&session->backend));
 		record.down = without(record.down, endpoint_undelivered(&session->client));
 	}
-	access_log_format_client(session->note, &session->client, client, sizeof(client));
-	access_log_write(&record);
+	access_log_format_client(note, &session->client, client, sizeof(client));
+	access_log_write(&record, session->proxy->access_log);
 }
 
 void report_failure(const struct session *session, const char *reason)

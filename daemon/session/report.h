@@ -9,8 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct outcome;
 struct proxy;
 struct session;
+
+/* A server has answered: what the access log has to know of that. */
+void report_connected(const struct session *session, const struct outcome *outcome);
 
 /*
  * The access log's line, if there is one; the descriptors are still open.

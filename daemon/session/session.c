@@ -15,10 +15,12 @@
 #include "daemon/backend/own_sockets.h"
 #include "daemon/backend/server_counts.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session/abort.h"
 #include "daemon/session/access_log.h"
+#include "daemon/session/admission.h"
 #include "daemon/session/affinity.h"
 #include "daemon/session/connection_id.h"
 #include "daemon/session/header.h"
@@ -29,6 +31,7 @@
 #include "daemon/session/report.h"
 #include "daemon/session/source_count.h"
 #include "daemon/session/state.h"
+#include "daemon/session/story.h"
 #include "daemon/session/timeouts.h"
 #include "daemon/session/view.h"
 #include "daemon/session/watch.h"
@@ -220,7 +223,6 @@ static void take_server(struct session *session, struct server *server)
 {
 	session->server = server;
 	backend_ref(server->backend);
-	counters_add(server->counts, SERVER_CONNECTED, 1);
 }
 
 static void leave_server(const struct session *session)
@@ -546,8 +548,25 @@ static bool send_header(struct session *session)
 	return false;
 }
 
+static void count_retries(const struct session *session, const struct outcome *outcome)
+{
+	counters_add(session->proxy->counts, PROXY_RETRIES, outcome->retries);
+}
+
+static void count_connected(const struct session *session, const struct outcome *outcome)
+{
+	struct counters *counts = outcome->server->counts;
+
+	counters_add(counts, SERVER_CONNECTED, 1);
+	count_retries(session, outcome);
+	if (session->began_us > 0)
+		histogram_add(&connect_histogram, counts, SERVER_CONNECT_TIME, outcome->connect_us);
+}
+
 static void begin_relay(struct session *session, const struct outcome *outcome)
 {
+	count_connected(session, outcome);
+	report_connected(session, outcome);
 	take_server(session, outcome->server);
 	endpoint_connected(&session->backend, outcome->fd, outcome->server->stream);
 	session->backend.broken = (uint8_t)outcome->error;
@@ -565,6 +584,8 @@ static void fill_client(const struct session *session, const struct backend *bac
 {
 	ret->source = affinity(session, backend);
 	ret->addr.len = 0;
+	ret->id = story_id(session);
+	ret->is_timed = session->began_us != 0;
 	if (backend_wants_client(backend))
 		access_note_address(session->note, &session->client, &ret->addr);
 }
@@ -583,6 +604,12 @@ static void follow(struct session *session, const struct outcome *outcome)
 		session_deadline(session, DEADLINE_RETRY, RETRY_MS);
 }
 
+static void connect_failed(struct session *session, const struct outcome *outcome)
+{
+	count_retries(session, outcome);
+	session_fail(session, outcome->reason);
+}
+
 static void backend_answered(void *arg, const struct outcome *outcome)
 {
 	struct session *session = arg;
@@ -591,7 +618,7 @@ static void backend_answered(void *arg, const struct outcome *outcome)
 	if (outcome->is_moved)
 		follow(session, outcome);
 	else if (outcome->fd < 0)
-		session_fail(session, outcome->reason);
+		connect_failed(session, outcome);
 	else
 		begin_relay(session, outcome);
 }
@@ -862,9 +889,18 @@ static void server_down_delivered(struct message *message)
 
 static void note_beginning(struct session *session, const struct sfront_connection *connection)
 {
-	struct connection_id id = connection_id_next();
+	bool is_timed = session_wants_times(session);
+	struct connection_id id;
 
+	session->began_us = is_timed ? clock_exact_us() : 0;
+	if (session->proxy->access_log == ACCESS_LOG_NO && !connection->header_due &&
+	    !log_wants(LOG_DEBUG))
+		return;
+	id = connection_id_next();
 	session->note = access_note_new(connection, &id);
+	story_accepted(session, connection);
+	if (!connection->header_due)
+		admission_tell(session, NULL);
 }
 
 void session_start(struct session_host *host, struct proxy *proxy, size_t socket,
@@ -881,10 +917,7 @@ void session_start(struct session_host *host, struct proxy *proxy, size_t socket
 	endpoint_init_client(&session->client, connection);
 	endpoint_init_backend(&session->backend);
 	counters_add(proxy->counts, PROXY_ACCEPTED, 1);
-	if (proxy->counts)
-		session->began_us = clock_exact_us();
-	if (proxy->access_log || connection->header_due)
-		note_beginning(session, connection);
+	note_beginning(session, connection);
 	if (connection->header_due)
 		session_enter(session, SESSION_AWAITING_HEADER);
 	if (host->cutting) {

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/base/log.h"
+#include "daemon/proxy/proxy.h"
 #include "daemon/relay/coalesce.h"
 #include "daemon/relay/endpoint.h"
 #include "daemon/session/delivery.h"
@@ -72,9 +74,9 @@ struct session {
 		const char *reason;      /* while ABORTING; static */
 	};
 	struct session_timing *timing; /* NULL until something is timed */
-	struct access_note *note;      /* for the access log; NULL without */
+	struct access_note *note;      /* for the access log and the debug log; NULL without */
+	uint64_t began_us;             /* by the exact clock; 0 where nobody wants to know */
 	struct source_entry *source;   /* counts it; NULL while nothing is limited per source */
-	uint64_t began_us;             /* by the exact clock; 0: nobody wants to know */
 	uint32_t socket;               /* which descriptor of the proxy's listener */
 	uint8_t state;                 /* enum session_state */
 	bool single : 1;               /* the process serves this one connection */
@@ -91,6 +93,13 @@ _Static_assert(sizeof(((struct session *)0)->socket) >= sizeof(uint32_t),
 _Static_assert(offsetof(struct session, backend) ==
 		       offsetof(struct session, client) + sizeof(struct endpoint),
 	       "end_peer() wants the two ends side by side");
+
+/* Whether somebody wants to know how long what takes. */
+static inline bool session_wants_times(const struct session *session)
+{
+	return session->proxy->access_log != ACCESS_LOG_NO || session->proxy->counts ||
+	       log_wants(LOG_DEBUG);
+}
 
 static inline struct session *session_of(struct endpoint *end)
 {

@@ -148,7 +148,7 @@ static void test_defaults(void **state)
 
 	assert_int_equal(config.process.workers, 1);
 	assert_int_equal(config.process.log_level, LOG_INFO);
-	assert_false(config.process.access_log);
+	assert_int_equal(config.process.access_log, ACCESS_LOG_NO);
 	assert_int_equal(config.process.drain_timeout_ms, 30000);
 	assert_true(config.process.exit_idle_ms == SFRONT_INFINITY_MS);
 	assert_int_equal(config.process.max_connections, 0);
@@ -213,7 +213,7 @@ static void test_every_key(void **state)
 
 	assert_int_equal(config.process.workers, 4);
 	assert_int_equal(config.process.log_level, LOG_DEBUG);
-	assert_true(config.process.access_log);
+	assert_int_equal(config.process.access_log, ACCESS_LOG_LOGFMT);
 	assert_int_equal(config.process.drain_timeout_ms, 90000);
 	assert_int_equal(config.process.max_connections, 200);
 	assert_int_equal(config.process.pipe_size, 1 << 20);

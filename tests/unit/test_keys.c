@@ -29,7 +29,7 @@ static void test_table(void **state)
 		assert_true(strlen(key->name) < 50);
 		assert_true(*key->help && key->help[strlen(key->help) - 1] != '.');
 		assert_null(strchr(key->help, '\n'));
-		assert_int_equal(key->is_switch, strcmp(key->argument, "yes|no") == 0);
+		assert_int_equal(key->is_switch, strncmp(key->argument, "yes|no", 6) == 0);
 		assert_int_equal(
 			key->is_list,
 			strcmp(key->name, "listen") == 0 || strcmp(key->name, "backend") == 0 ||
@@ -183,7 +183,16 @@ static const struct {
 	{ "check-expect", "\\x2a", 0, 1 },
 	{ "check-expect", "*", -EINVAL, 0 },
 	{ "check-expect", "\\e", -EINVAL, 0 },
-	{ "access-log", NULL, 0, true },
+	{ "access-log", NULL, 0, ACCESS_LOG_LOGFMT },
+	{ "access-log", "no", 0, ACCESS_LOG_NO },
+	{ "access-log", "on", 0, ACCESS_LOG_LOGFMT },
+	{ "access-log", "logfmt", 0, ACCESS_LOG_LOGFMT },
+	{ "access-log", "json", 0, ACCESS_LOG_JSON },
+	{ "access-log", "journal", 0, ACCESS_LOG_JOURNAL },
+	{ "access-log", "xml", -EINVAL, 0 },
+	{ "access-log-file", "/var/log/sockfront/access.log", 0, true },
+	{ "access-log-file", "", -EINVAL, 0 },
+	{ "access-log-file", NULL, -EINVAL, 0 },
 	{ "connect-retry", "off", 0, false },
 	{ "backend-tcp-nodelay", "no", 0, false },
 	{ "listen", NULL, -EINVAL, 0 },
@@ -202,6 +211,7 @@ static uint64_t field(const struct config *config, const struct proxy_config *pr
 		{ "workers", process->workers, KEY_PROCESS },
 		{ "log-level", (uint64_t)process->log_level, KEY_PROCESS },
 		{ "access-log", process->access_log, KEY_PROCESS },
+		{ "access-log-file", *process->access_log_file != '\0', KEY_PROCESS },
 		{ "max-connections", process->max_connections, KEY_PROCESS },
 		{ "pipe-size", process->pipe_size, KEY_PROCESS },
 		{ "drain-timeout", process->drain_timeout_ms, KEY_PROCESS },

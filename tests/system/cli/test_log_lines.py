@@ -16,8 +16,9 @@ from support.stage import need
 from support.streams import exchange, outcome, read_to_end, reset
 
 ACCESS = (
-    r'client=(?P<client>\S+) listener=(?P<listener>\S+) backend=(?P<backend>\S+) '
-    r'up=(?P<up>\d+) down=(?P<down>\d+) duration=(?P<duration>\d+\.\d\d\d) reason="(?P<reason>[^"]*)"'
+    r'id=[0-9a-f]{16} proxy="command line" client=(?P<client>\S+) listener=(?P<listener>\S+) '
+    r'backend=(?P<backend>\S+) queue=(?P<queue>\d+\.\d{6}) connect=(?P<connect>\d+\.\d{6}) '
+    r'up=(?P<up>\d+) down=(?P<down>\d+) duration=(?P<duration>\d+\.\d\d\d) reason="(?P<reason>[^"]*)"$'
 )
 
 
@@ -48,11 +49,11 @@ def test_access_line(stage, listen, data_path):
     if listen == "tcp":
         assert line["client"] == "%s:%d" % name
     else:
-        assert line["client"] == f"unix(pid={os.getpid()},uid={os.getuid()},gid={os.getgid()})"
+        assert line["client"] == f'"unix(pid={os.getpid()},uid={os.getuid()},gid={os.getgid()})"'
     assert line["listener"] == proxy.listening[0]
     assert line["backend"] == backend.address
     assert (int(line["up"]), int(line["down"])) == (3_000_001, 777)
-    assert float(line["duration"]) < 60
+    assert 0 <= float(line["queue"]) + float(line["connect"]) <= float(line["duration"]) + 0.001 < 60
     assert line["reason"] == "closed"
 
 
@@ -87,7 +88,7 @@ def test_unix_client_of_another_user(stage):
     client = subprocess.Popen([*words, proxy.listening[0]])
     backend.accept().close()
     assert client.wait(10) == 0
-    assert f"client=unix(pid={client.pid},uid=4711,gid=4712) " in proxy.wait_log("reason=")[0]
+    assert f'client="unix(pid={client.pid},uid=4711,gid=4712)" ' in proxy.wait_log("reason=")[0]
 
 
 def test_no_access_line_unless_asked(stage):

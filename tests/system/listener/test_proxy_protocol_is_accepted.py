@@ -356,7 +356,7 @@ def test_chain_passes_on_what_was_accepted(stage):
     assert [(kind, value) for kind, value in sent.tlvs if kind != CRC32C] == [
         (0x01, b"h2"), (0x02, b"example.org"), (UNIQUE_ID, b"abc\0 \""), (0x77, b"")]
     assert sent.tlvs[-1][0] == CRC32C, "made anew: see read_header()"
-    assert line.startswith("sockfront: id=abc\\x00\\x20\\x22 client=[2001:db8::7]:1 "), line
+    assert line.startswith("sockfront: id=abc\\x00\\x20\\x22 proxy=") and " client=[2001:db8::7]:1 " in line, line
 
 
 @pytest.mark.parametrize("header, version, raw", [

@@ -38,6 +38,8 @@ static struct {
 	struct resolver_wait *wait; /* queued */
 	bool over;                  /* the outcome was told */
 	char log[256];
+	bool is_timed;          /* what is asked for */
+	struct outcome outcome; /* the last one */
 } scene;
 
 static struct loop loop;
@@ -185,6 +187,7 @@ static void told(void *arg, const struct outcome *outcome)
 	assert_ptr_equal(arg, &scene);
 	assert_false(scene.over);
 	scene.over = true;
+	scene.outcome = *outcome;
 	if (outcome->fd >= FIRST_SOCKET) {
 		note("done%u%s", scene.address[outcome->fd - FIRST_SOCKET],
 		     outcome->error ? "!" : "");
@@ -223,8 +226,8 @@ static void start(void)
 	int r;
 
 	scene.over = false;
-	r = attempt_start(&loop, backend, &(struct attempt_client){ 0 }, told, &scene, &attempt,
-			  &outcome);
+	r = attempt_start(&loop, backend, &(struct attempt_client){ .is_timed = scene.is_timed },
+			  told, &scene, &attempt, &outcome);
 	if (r == 0) {
 		told(&scene, &outcome);
 		note("at-once");
@@ -673,6 +676,55 @@ static void test_endless_timeouts(void **state)
 	}
 }
 
+/* ---- times ---- */
+
+static const struct timed_row {
+	const char *steps;
+	uint64_t queued_ms, connect_ms;
+	unsigned int retries;
+} timed_rows[] = {
+	{ "literal=1 up=@1 start", 0, 0, 0 },
+	{ "literal=1 start wait=7 up=1", 0, 7, 0 },
+	/* the name takes its time, then the server */
+	{ "start wait=40 answer=1 wait=2 up=1", 40, 2, 0 },
+	/* the second one answers, which was begun with after its head start */
+	{ "fresh=1,2 start wait=250 wait=30 up=2", 250, 30, 1 },
+	/* the first one does, after all */
+	{ "fresh=1,2 start wait=250 wait=30 up=1", 0, 280, 1 },
+	{ "fresh=1,2 start wait=5 refused=1 wait=3 up=2", 5, 3, 1 },
+	/* rounds, with pauses in between */
+	{ "literal=1 refused=@1 start wait=0 wait=10 pending=@1 wait=20 wait=4 up=1", 30, 4, 2 },
+	{ "no-retry literal=1 start wait=9 refused=1", 0, 0, 0 },
+	{ "no-retry fresh=1,2 start wait=0 refused=1 refused=2", 0, 0, 1 },
+};
+
+static void expect_times(const struct timed_row *row, bool is_timed)
+{
+	unsigned int factor = is_timed ? 1000 : 0;
+
+	begin();
+	scene.is_timed = is_timed;
+	play(row->steps);
+	assert_true(scene.over);
+	if (scene.outcome.queued_us != row->queued_ms * factor ||
+	    scene.outcome.connect_us != row->connect_ms * factor ||
+	    scene.outcome.retries != row->retries)
+		fail_msg("%s: %llu us, %llu us, %u", row->steps,
+			 (unsigned long long)scene.outcome.queued_us,
+			 (unsigned long long)scene.outcome.connect_us, scene.outcome.retries);
+	finish(GONE);
+}
+
+/* Where nobody asks for them, the clock is not even read. */
+static void test_times(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(timed_rows) / sizeof(timed_rows[0]); i++) {
+		expect_times(&timed_rows[i], true);
+		expect_times(&timed_rows[i], false);
+	}
+}
+
 /* ---- the log, memory ---- */
 
 static void test_log_hears_of_each_change_once(void **state)
@@ -718,6 +770,7 @@ int main(void)
 		cmocka_unit_test(test_pauses_grow_to_a_second),
 		cmocka_unit_test(test_deadline_cuts_a_pause),
 		cmocka_unit_test(test_endless_timeouts),
+		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_log_hears_of_each_change_once),
 		cmocka_unit_test(test_memory),
 	};

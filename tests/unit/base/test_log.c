@@ -194,6 +194,7 @@ static void nobody_reads(void (*begin_one)(void))
 	log_lines(LINES);
 	expect_all(2 * LINES + 5, false);
 	HOLDS(reader.in_order);
+	HOLDS(log_lost() == reader.lost);
 }
 
 static void terminal(void)
@@ -337,6 +338,7 @@ static void file_that_may_not_grow(void)
 		HOLDS(strncmp(line, "sockfront: ", 11) == 0 && !strstr(line + 11, "sockfront: ") &&
 		      (n != 2 || strstr(line, " 3 log line(s) were lost")));
 	HOLDS(n == 4); /* one, a part, how many were lost, and the last */
+	HOLDS(log_lost() == 3);
 }
 
 static void flush_does_not_wait_for_ever(void)
@@ -374,6 +376,56 @@ static void room_is_waited_for_once(void)
 	}
 	expect_all(LINES, false);
 	HOLDS(reader.lost > 0);
+}
+
+/* However often it is full and has room again, and whatever part of a line it takes. */
+static void file_that_is_full_again_and_again(void)
+{
+	FILE *file = tmpfile();
+	char line[256];
+	unsigned int told = 0, written = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	HOLDS(file && dup2(fileno(file), STDERR_FILENO) == STDERR_FILENO);
+	log_open(LOG_INFO, false);
+	for (rlim_t room = 0; room < 40000; room += 37) {
+		const struct rlimit limit = { room, RLIM_INFINITY };
+
+		HOLDS(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+		log_lines(2);
+	}
+	HOLDS(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }) == 0);
+	log_lines(1);
+	rewind(file);
+	while (fgets(line, sizeof(line), file)) {
+		unsigned int lost;
+
+		if (sscanf(line, "sockfront: warning: %u log line(s)", &lost) == 1 &&
+		    strstr(line, "for them\n"))
+			told += lost;
+		else if (strstr(line, " line ") && strstr(line, "what happens\n"))
+			written++;
+	}
+	HOLDS(told > 0 && told + written == (unsigned int)first);
+	HOLDS(log_lost() == told);
+}
+
+static void bare_records(void)
+{
+	static char long_one[5000];
+	char read_back[6000] = { 0 };
+
+	begin_pipe();
+	memset(long_one, 'x', sizeof(long_one) - 1);
+	log_record("{}", true);
+	HOLDS(read(reader.fd, read_back, sizeof(read_back)) == 3 && strcmp(read_back, "{}\n") == 0);
+	log_record(long_one, false);
+	HOLDS(read(reader.fd, read_back, sizeof(read_back)) == 11 + 4999 + 1);
+	HOLDS(strncmp(read_back, "sockfront: xxx", 14) == 0 && read_back[5010] == '\n');
+	log_set_level(LOG_NOTICE);
+	log_record("not wanted", true);
+	log_line(LOG_NOTICE, "line 1");
+	expect_all(1, false);
 }
 
 static void without_a_thread(void)
@@ -454,7 +506,7 @@ static void syslog_that_is_restarted(void)
 	HOLDS(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
 	log_lines(1);
 	expect_all(6, true);
-	HOLDS(reader.lost == 3);
+	HOLDS(reader.lost == 3 && log_lost() == 3);
 	end_syslog();
 }
 
@@ -476,6 +528,7 @@ static void syslog_that_ends_unread(void)
 	HOLDS(bind(reader.fd, (struct sockaddr *)&syslog_at, sizeof(syslog_at)) == 0);
 	log_lines(5);
 	expect_all(LINES + 5, true);
+	HOLDS(log_lost() == reader.lost);
 	end_syslog();
 }
 
@@ -494,25 +547,27 @@ static void standard_descriptors_are_left_alone(void)
 	expect_all(1, false);
 }
 
-#define CASES(X)                        \
-	X(terminal)                     \
-	X(pipe_of_two)                  \
-	X(stream_socket)                \
-	X(terminal_of_another)          \
-	X(pipe_of_another)              \
-	X(few_lines_are_not_lost)       \
-	X(several_threads)              \
-	X(reader_that_leaves)           \
-	X(order_is_kept)                \
-	X(file_that_may_not_grow)       \
-	X(flush_waits_for_a_reader)     \
-	X(flush_does_not_wait_for_ever) \
-	X(room_is_made_by_a_reader)     \
-	X(room_is_waited_for_once)      \
-	X(without_a_thread)             \
-	X(syslog_that_nobody_reads)     \
-	X(syslog_that_is_restarted)     \
-	X(syslog_that_ends_unread)      \
+#define CASES(X)                             \
+	X(terminal)                          \
+	X(pipe_of_two)                       \
+	X(stream_socket)                     \
+	X(terminal_of_another)               \
+	X(pipe_of_another)                   \
+	X(few_lines_are_not_lost)            \
+	X(several_threads)                   \
+	X(reader_that_leaves)                \
+	X(order_is_kept)                     \
+	X(file_that_may_not_grow)            \
+	X(file_that_is_full_again_and_again) \
+	X(bare_records)                      \
+	X(flush_waits_for_a_reader)          \
+	X(flush_does_not_wait_for_ever)      \
+	X(room_is_made_by_a_reader)          \
+	X(room_is_waited_for_once)           \
+	X(without_a_thread)                  \
+	X(syslog_that_nobody_reads)          \
+	X(syslog_that_is_restarted)          \
+	X(syslog_that_ends_unread)           \
 	X(standard_descriptors_are_left_alone)
 
 #define TEST(name)                            \

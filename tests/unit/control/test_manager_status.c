@@ -132,6 +132,48 @@ static void test_what_has_passed_meanwhile_is_not_told(void **state)
 	assert_int_equal(lost, 1);
 }
 
+/* With the time, as one line of UTF-8, until one succeeds, and no more often than the rest. */
+static void test_a_reload_that_failed(void **state)
+{
+	const char *why;
+
+	(void)state;
+	begin(40);
+	simulated_advance(1000);
+	manager_status_note_reload("a.conf:3: unknown\nkey \"\xff\xc3\xa9\"");
+	simulated_advance(3999);
+	assert_told("");
+	simulated_advance(1);
+	assert_int_equal(strncmp(told, "STATUS=40 connection(s), 1 proxy; the reload at 2", 48), 0);
+	why = strstr(told, " failed: ");
+	assert_non_null(why);
+	assert_string_equal(why, " failed: a.conf:3: unknown?key \"?\xc3\xa9\",");
+	told[0] = '\0';
+	simulated_advance(5000);
+	manager_status_note_reload(NULL);
+	simulated_advance(0);
+	assert_told("STATUS=40 connection(s), 1 proxy,");
+}
+
+/* However long the reason is, what is told of it ends with a whole character. */
+static void test_a_long_reason(void **state)
+{
+	char why[600];
+
+	(void)state;
+	begin(50);
+	simulated_advance(5000);
+	why[0] = 'x';
+	for (size_t i = 1; i + 2 < sizeof(why); i += 2)
+		memcpy(why + i, "\xc3\xa9", 3);
+	manager_status_note_reload(why);
+	simulated_advance(0);
+	assert_non_null(strstr(told, "failed: x\xc3\xa9\xc3"));
+	assert_string_equal(told + strlen(told) - 3, "\xc3\xa9,");
+	told[0] = '\0';
+	manager_status_note_reload(NULL);
+}
+
 /* The last one: a drain does not end. */
 static void test_drain_asks_for_time(void **state)
 {
@@ -156,6 +198,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_changes_are_told_seldom, end),
 		cmocka_unit_test_teardown(test_what_is_not_taken_is_told_later, end),
 		cmocka_unit_test_teardown(test_what_has_passed_meanwhile_is_not_told, end),
+		cmocka_unit_test_teardown(test_a_reload_that_failed, end),
+		cmocka_unit_test_teardown(test_a_long_reason, end),
 		cmocka_unit_test_teardown(test_drain_asks_for_time, end),
 	};
 

@@ -23,15 +23,18 @@ enum event_kind {
 	GO, /* notes of the old process */
 	STOP,
 	RELOAD,
+	REOPEN,
 	YOURS,
 	CALLED_OFF,
 	ENDS,   /* what it does */
 	ACCEPT, /* what this one does */
+	PASS_REOPEN,
 	EVENTS
 };
 
-static const char *const event_names[EVENTS] = { "go",         "stop", "reload", "yours",
-						 "called off", "ends", "accept" };
+static const char *const event_names[EVENTS] = { "go",     "stop",   "reload",
+						 "reopen", "yours",  "called off",
+						 "ends",   "accept", "pass reopen" };
 
 static const char *const state_names[] = { "NONE",      "OPENING",  "ALLOWED",
 					   "UNDECIDED", "FOLLOWED", "LOST" };
@@ -62,12 +65,14 @@ void __wrap_note_write(int fd, int kind, int value, int patience_ms)
 	char word[32] = "say ready";
 
 	assert_int_equal(fd, world.control);
-	/* As long as the old process has patience with this one. */
-	assert_int_equal(patience_ms, 60000);
+	/* As long as the old process has patience with this one; or not at all, where it serves. */
+	assert_int_equal(patience_ms, kind == NOTE_REOPEN ? 0 : 60000);
 	if (kind == NOTE_TAKEN)
 		snprintf(word, sizeof(word), "say taken %d", value);
 	else if (kind == NOTE_ACCEPTING)
 		snprintf(word, sizeof(word), "say accepting");
+	else if (kind == NOTE_REOPEN)
+		snprintf(word, sizeof(word), "say reopen");
 	else
 		assert_int_equal(kind, NOTE_READY);
 	note_done(word);
@@ -129,6 +134,11 @@ static void reload(void)
 	note_done("reload");
 }
 
+static void reopen(void)
+{
+	note_done("reopen");
+}
+
 static void yours(void)
 {
 	note_done("yours");
@@ -146,21 +156,20 @@ static void alone(void)
 
 /* ---- what happens ---- */
 
-static const struct takeover_handlers handlers = { go, stop, reload, yours, lost, alone };
+static const struct takeover_handlers handlers = { go, stop, reload, reopen, yours, lost, alone };
 
 static void happen(int kind)
 {
 	static const int notes[EVENTS] = {
-		[GO] = NOTE_GO,
-		[STOP] = NOTE_STOP,
-		[RELOAD] = NOTE_RELOAD,
-		[YOURS] = NOTE_YOURS,
-		[CALLED_OFF] = NOTE_CALLED_OFF,
+		[GO] = NOTE_GO,         [STOP] = NOTE_STOP,   [RELOAD] = NOTE_RELOAD,
+		[REOPEN] = NOTE_REOPEN, [YOURS] = NOTE_YOURS, [CALLED_OFF] = NOTE_CALLED_OFF,
 	};
 
 	world.note = (struct note){ notes[kind], 0 };
 	if (kind == ACCEPT)
 		takeover_report_accepting();
+	else if (kind == PASS_REOPEN)
+		takeover_pass_reopen();
 	else
 		simulated_ready(world.control, EV_READ);
 }
@@ -224,10 +233,12 @@ static const struct states_row rows[] = {
 
 	{ TAKEOVER_UNDECIDED, STOP, TAKEOVER_UNDECIDED, "stop" },
 	{ TAKEOVER_UNDECIDED, RELOAD, TAKEOVER_UNDECIDED, "reload" },
+	{ TAKEOVER_UNDECIDED, REOPEN, TAKEOVER_UNDECIDED, "reopen" },
 	{ TAKEOVER_UNDECIDED, YOURS, TAKEOVER_FOLLOWED, "unmute yours" },
 	{ TAKEOVER_UNDECIDED, CALLED_OFF, TAKEOVER_LOST, "lost" },
 	{ TAKEOVER_UNDECIDED, ENDS, TAKEOVER_NONE, "unmute yours" },
 
+	{ TAKEOVER_FOLLOWED, PASS_REOPEN, TAKEOVER_FOLLOWED, "say reopen" },
 	{ TAKEOVER_FOLLOWED, ENDS, TAKEOVER_NONE, "alone" },
 };
 

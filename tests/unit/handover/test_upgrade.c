@@ -32,19 +32,21 @@ enum event_kind {
 	TAKEN,
 	READY,
 	ACCEPTING,
+	REOPEN,
 	ENDS, /* what it does */
 	TIME, /* until the next timer */
 	FINISH,
 	RELEASE,
 	STOP,
 	RELOAD,
+	PASS_REOPEN,
 	ABORT,
 	EVENTS
 };
 
 static const char *const event_names[EVENTS] = {
-	"start", "started", "exec failed", "taken", "ready",  "accepting", "ends",
-	"time",  "finish",  "release",     "stop",  "reload", "abort",
+	"start", "started", "exec failed", "taken", "ready",  "accepting",   "reopen", "ends",
+	"time",  "finish",  "release",     "stop",  "reload", "pass reopen", "abort",
 };
 
 static const char *const state_names[] = { "NONE",     "STARTING", "ALLOWED", "COMMITTED",
@@ -104,6 +106,7 @@ void __wrap_note_write(int fd, int kind, int value, int patience_ms)
 		[NOTE_GO] = "go",
 		[NOTE_STOP] = "say stop",
 		[NOTE_RELOAD] = "say reload",
+		[NOTE_REOPEN] = "say reopen",
 		[NOTE_YOURS] = "yours",
 		[NOTE_CALLED_OFF] = "called off",
 	};
@@ -159,9 +162,14 @@ static void gone(void)
 	note_done("gone");
 }
 
+static void reopen(void)
+{
+	note_done("reopen");
+}
+
 /* ---- what happens ---- */
 
-static const struct upgrade_handlers handlers = { accepting, failed, gone };
+static const struct upgrade_handlers handlers = { accepting, failed, gone, reopen };
 
 static void hear(int kind, int value)
 {
@@ -174,7 +182,7 @@ static void happen(int kind)
 	static const struct note notes[EVENTS] = {
 		[STARTED] = { NOTE_STARTED, NEW_PID }, [EXEC_FAILED] = { NOTE_EXEC_FAILED, ENOENT },
 		[TAKEN] = { NOTE_TAKEN, 0 },           [READY] = { NOTE_READY, 0 },
-		[ACCEPTING] = { NOTE_ACCEPTING, 0 },
+		[ACCEPTING] = { NOTE_ACCEPTING, 0 },   [REOPEN] = { NOTE_REOPEN, 0 },
 	};
 
 	if (notes[kind].kind != 0)
@@ -193,6 +201,8 @@ static void happen(int kind)
 		upgrade_pass_stop();
 	else if (kind == RELOAD)
 		upgrade_pass_reload();
+	else if (kind == PASS_REOPEN)
+		upgrade_pass_reopen();
 	else if (kind == ABORT)
 		upgrade_abort();
 }
@@ -251,9 +261,12 @@ static const struct states_row rows[] = {
 	{ UPGRADE_COMMITTED, START, UPGRADE_COMMITTED, "busy" },
 	{ UPGRADE_COMMITTED, STOP, UPGRADE_COMMITTED, "say stop" },
 	{ UPGRADE_COMMITTED, RELOAD, UPGRADE_COMMITTED, "say reload" },
+	{ UPGRADE_COMMITTED, REOPEN, UPGRADE_COMMITTED, "reopen" },
+	{ UPGRADE_COMMITTED, PASS_REOPEN, UPGRADE_COMMITTED, "say reopen" },
 	{ UPGRADE_COMMITTED, RELEASE, UPGRADE_RELEASED, "yours" },
 
 	{ UPGRADE_RELEASED, START, UPGRADE_RELEASED, "busy" },
+	{ UPGRADE_RELEASED, REOPEN, UPGRADE_RELEASED, "reopen" },
 
 	{ UPGRADE_ENDING, START, UPGRADE_ENDING, "busy" },
 	{ UPGRADE_ENDING, STARTED, UPGRADE_ENDING, "TERM" },
@@ -347,6 +360,19 @@ static void test_time_stands_still_once_it_has_taken_over(void **state)
 }
 
 /* ---- the rest ---- */
+
+/* Its end is no end of this process, and is heard of once. */
+static void test_the_service_may_end_first(void **state)
+{
+	(void)state;
+	reach(UPGRADE_RELEASED);
+	happen(ENDS);
+	assert_int_equal(upgrade_state(), UPGRADE_RELEASED);
+	assert_string_equal(states_done, "");
+	assert_string_equal(said, "");
+	happen(REOPEN); /* nobody reads any more */
+	assert_string_equal(states_done, "");
+}
 
 /* The signal follows as soon as it is known to whom. */
 static void test_called_off_before_it_has_said_who_it_is(void **state)
@@ -482,6 +508,7 @@ int main(void)
 		counted_upgrade(test_five_seconds_of_mercy),
 		counted_upgrade(test_one_with_clients_is_waited_for),
 		counted_upgrade(test_time_stands_still_once_it_has_taken_over),
+		counted_upgrade(test_the_service_may_end_first),
 		counted_upgrade(test_called_off_before_it_has_said_who_it_is),
 		counted_upgrade(test_what_it_took_is_shared_in_the_end),
 		counted_upgrade(test_what_it_took_is_not_taken_when_it_fails),

@@ -373,9 +373,10 @@ void __wrap_access_log_format_client(const struct access_note *note, const struc
 	snprintf(buf, size, "client");
 }
 
-void __wrap_access_log_write(const struct access_record *record);
-void __wrap_access_log_write(const struct access_record *record)
+void __wrap_access_log_write(const struct access_record *record, enum access_log form);
+void __wrap_access_log_write(const struct access_record *record, enum access_log form)
 {
+	assert_int_equal(form, ACCESS_LOG_LOGFMT);
 	note("up=%d down=%d \"%s\"", (int)record->up, (int)record->down, record->reason);
 }
 
@@ -453,7 +454,7 @@ static int set_up(void **state)
 		.config.idle_timeout_ms = SFRONT_INFINITY_MS,
 		.config.half_close_timeout_ms = SFRONT_INFINITY_MS,
 		.config.connection_timeout_ms = SFRONT_INFINITY_MS,
-		.access_log = true,
+		.access_log = ACCESS_LOG_LOGFMT,
 		.listeners = rig.listeners,
 		.n_listeners = 1,
 		.sockets = &rig.proxy_socket,
