@@ -62,7 +62,7 @@ link      = $(CC) $(CFLAGS) $(LDFLAGS) -pthread
 define link_test
 $(call say,LINK,$@)
 @mkdir -p $(@D)
-$(Q)$(link) -o $@ $^ -lcmocka $(event_libs) $(daemon_libs) \
+$(Q)$(link) -o $@ $^ -lcmocka $(daemon_libs) \
 	$(addprefix -Wl$(comma)@,$(wildcard $(patsubst $(BUILD)/tests/%,tests/unit/%.wrap,$@)))
 endef
 
@@ -102,11 +102,11 @@ whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULT
 
 # The rooms of the daemon, from right to left: a room uses those behind it, and so
 # the linker wants them.  $(call from,ROOM,$(rooms)) is a room with all that it may use.
-rooms      := control handover worker session proxy backend relay base
+rooms      := control handover status worker session proxy backend relay base
 from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filter-out $(firstword $(2)),$(2))))
 archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
 daemon     := $(BUILD)/daemon/main.o $(BUILD)/daemon/help.o $(rooms:%=$(BUILD)/daemon/%.a)
-archives   := $(BUILD)/conf.a $(BUILD)/libsockfront.a
+archives   := $(BUILD)/conf.a $(BUILD)/libsockfront-event.a $(BUILD)/libsockfront.a
 examples   := $(patsubst lib/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c tests/unit/*/test_*.c)))
@@ -115,7 +115,7 @@ lib_names   := libsockfront libsockfront-event
 libraries   := $(foreach l,$(lib_names),$(BUILD)/$(l).a $(BUILD)/$(l).so)
 lib_libs    := $(if $(filter 1,$(SYSTEMD)),-lsystemd)
 event_libs  := -levent_extra -levent_core
-daemon_libs := -levent_core -linih $(lib_libs) -lresolv -lm
+daemon_libs := $(event_libs) -linih $(lib_libs) -lresolv -lm
 
 all: $(if $(whole),$(BUILD)/sockfront) lib $(if $(whole),$(filter %/http-server,$(examples)))
 lib: $(libraries)
@@ -191,7 +191,7 @@ $(BUILD)/examples/%: $(OBJ)/lib/examples/%.o $(BUILD)/libsockfront.a
 	$(Q)$(link) -o $@ $(filter %.o,$^) $(filter %-event.a,$^) $(BUILD)/libsockfront.a \
 		$(example_libs) $(lib_libs)
 
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libsockfront-event.a $(archives)
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(archives)
 	$(link_test)
 
 # Which kinds of addresses a library can open: what tests/switches builds each of.

@@ -27,8 +27,11 @@ struct command_line {
 	bool check;
 };
 
-/* The process's settings are read from the file first and then from here, so that these win. */
-struct process_option {
+/*
+ * The settings of the process and of [status] are read from the file first and then from here,
+ * so that these win.
+ */
+struct late_option {
 	const struct key *key;
 	const char *value;
 };
@@ -79,11 +82,27 @@ static void set_proxy_key(struct command_line *line, const struct key *key, cons
 		problem(line->problems, &line->place, "--%s: %s", key->option, err.message);
 }
 
-static void set_process_keys(struct command_line *line, const struct process_option *given,
-			     size_t n)
+/* Any that is of [status] takes the place of the whole section of the file. */
+static bool prepare_status(struct command_line *line, const struct late_option *given, size_t n)
+{
+	bool is_given = false;
+
+	for (size_t i = 0; i < n; i++)
+		is_given |= given[i].key->scope == KEY_STATUS;
+	if (!is_given)
+		return true;
+	config_drop_status(line->config);
+	return config_add_status(line->config, &line->place);
+}
+
+static void set_late_keys(struct command_line *line, const struct late_option *given, size_t n)
 {
 	struct sfront_error err;
 
+	if (!prepare_status(line, given, n)) {
+		problem(line->problems, &line->place, "out of memory");
+		return;
+	}
 	for (size_t i = 0; i < n; i++)
 		if (key_set(given[i].key, line->config, NULL, given[i].value, &line->place, &err) <
 		    0)
@@ -95,12 +114,18 @@ static void set_process_keys(struct command_line *line, const struct process_opt
 static const char *nearest_option(const char *name)
 {
 	static const char *const of_its_own[] = { "check", "config", "help", "version" };
-	const char *nearest = key_nearest(name, KEY_PROXY);
-	unsigned int best;
+	const char *nearest = NULL;
+	unsigned int best = NOT_NEAR;
+	const struct key *key;
 
-	if (!nearest)
-		nearest = key_nearest(name, KEY_PROCESS);
-	best = nearest ? suggest_rank(name, nearest) : NOT_NEAR;
+	for (size_t i = 0; (key = key_at(i)); i++) {
+		unsigned int rank = key->option ? suggest_rank(name, key->option) : NOT_NEAR;
+
+		if (rank >= best)
+			continue;
+		best = rank;
+		nearest = key->option;
+	}
 	for (size_t i = 0; i < sizeof(of_its_own) / sizeof(of_its_own[0]); i++) {
 		unsigned int rank = suggest_rank(name, of_its_own[i]);
 
@@ -211,8 +236,8 @@ static void check_file_line(struct command_line *line, char **words, int n)
 			"\"%s\": with -c, addresses stand in the file alone", words[0]);
 	if (line->proxy_option)
 		problem(line->problems, &line->place,
-			"--%s: with -c, only the process's options may stand on the command line; "
-			"this one goes into a [proxy NAME] section of %s",
+			"--%s: with -c, only the options of the process and of [status] may stand "
+			"on the command line; this one goes into a [proxy NAME] section of %s",
 			line->proxy_option, line->file);
 }
 
@@ -224,7 +249,7 @@ static void load_file(struct command_line *line, char **words, int n)
 	config_load(line->file, line->config, line->problems);
 }
 
-static void note_option(struct command_line *line, int value, struct process_option *given,
+static void note_option(struct command_line *line, int value, struct late_option *given,
 			size_t *n_given)
 {
 	const struct key *key = key_at((size_t)(value - KEY_VALUE));
@@ -232,7 +257,7 @@ static void note_option(struct command_line *line, int value, struct process_opt
 	if (key->scope == KEY_PROXY)
 		set_proxy_key(line, key, optarg);
 	else
-		given[(*n_given)++] = (struct process_option){ key, optarg };
+		given[(*n_given)++] = (struct late_option){ key, optarg };
 }
 
 /*
@@ -250,7 +275,7 @@ static bool is_abbreviated(const char *word, const struct option *option)
 
 /* Reads all options.  Returns ARGS_HELP or ARGS_VERSION as soon as one asks for it. */
 static enum args_action take_options(struct command_line *line, int argc, char **argv,
-				     const struct option *options, struct process_option *given,
+				     const struct option *options, struct late_option *given,
 				     size_t *n_given)
 {
 	int value, which = -1;
@@ -296,7 +321,7 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 }
 
 static enum args_action parse(struct command_line *line, int argc, char **argv,
-			      const struct option *options, struct process_option *given)
+			      const struct option *options, struct late_option *given)
 {
 	size_t n_given = 0;
 	enum args_action action = take_options(line, argc, argv, options, given, &n_given);
@@ -309,7 +334,7 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 		load_file(line, words, n);
 	else if (!line->misread && !lacks_backend(line, words, n))
 		take_words(line, words, n);
-	set_process_keys(line, given, n_given);
+	set_late_keys(line, given, n_given);
 	/* What was said of single words would be said again of the whole. */
 	if (line->file || line->problems->count == 0)
 		config_check(line->config, line->problems);
@@ -325,7 +350,7 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 		.place = { .line = 1 },
 	};
 	struct option *options = make_options();
-	struct process_option *given = calloc((size_t)argc, sizeof(*given));
+	struct late_option *given = calloc((size_t)argc, sizeof(*given));
 	enum args_action action = ARGS_RUN;
 
 	config_init(config);

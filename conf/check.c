@@ -70,9 +70,6 @@ static void check_service(const char *key, const struct sfront_address *address,
 
 static void check_services(const struct proxy_config *proxy, struct problems *problems)
 {
-	for (size_t i = 0; i < proxy->n_listen; i++)
-		check_service("listen", &proxy->listen[i].address, &proxy->listen[i].place,
-			      problems);
 	for (size_t i = 0; i < proxy->n_servers; i++)
 		if (!proxy->servers[i].is_srv)
 			check_service("backend", &proxy->servers[i].address,
@@ -121,7 +118,7 @@ static bool is_v6_alone_by_default(void)
 }
 
 /* Which families a listener accepts on every address of this machine. */
-static enum family wildcard_families(const struct proxy_config *proxy, const char *host)
+static enum family wildcard_families(const struct sfront_options *options, const char *host)
 {
 	struct in6_addr in6;
 	struct in_addr in;
@@ -129,12 +126,12 @@ static enum family wildcard_families(const struct proxy_config *proxy, const cha
 
 	if (inet_pton(AF_INET, host, &in) == 1)
 		return in.s_addr == 0 ? FAMILY_V4 : FAMILY_NONE;
-	alone = proxy_config_is_yes(proxy, "tcp-only-v6");
+	alone = options_are_yes(options, "tcp-only-v6");
 	if (inet_pton(AF_INET6, host, &in6) == 1) {
 		if (is_mapped_any(&in6))
 			return FAMILY_V4;
 		every = IN6_IS_ADDR_UNSPECIFIED(&in6);
-		if (every && !sfront_options_is_set(proxy->options, "tcp-only-v6"))
+		if (every && !sfront_options_is_set(options, "tcp-only-v6"))
 			alone = is_v6_alone_by_default();
 	}
 	if (!every)
@@ -189,8 +186,8 @@ static enum family literal_family(const char *host)
 }
 
 /* Whether the socket of @every takes that of @one the port away. */
-static bool covers(const struct proxy_config *owner, const struct sfront_address *every,
-		   const struct proxy_config *other, const struct sfront_address *one)
+static bool covers(const struct sfront_options *owner, const struct sfront_address *every,
+		   const struct sfront_options *other, const struct sfront_address *one)
 {
 	enum family families = wildcard_families(owner, every->u.tcp.host);
 
@@ -199,27 +196,27 @@ static bool covers(const struct proxy_config *owner, const struct sfront_address
 }
 
 /* Which devices they are bound to nobody knows here, and two that share a port may. */
-static bool may_overlap(const struct proxy_config *a, const struct proxy_config *b)
+static bool may_overlap(const struct sfront_options *a, const struct sfront_options *b)
 {
-	if (sfront_options_is_set(a->options, "bind-to-device") ||
-	    sfront_options_is_set(b->options, "bind-to-device"))
+	if (sfront_options_is_set(a, "bind-to-device") ||
+	    sfront_options_is_set(b, "bind-to-device"))
 		return true;
-	return proxy_config_is_yes(a, "tcp-reuse-port") && proxy_config_is_yes(b, "tcp-reuse-port");
+	return options_are_yes(a, "tcp-reuse-port") && options_are_yes(b, "tcp-reuse-port");
 }
 
 /* Whether @other has the same port on some of the same addresses. */
-static bool overlaps(const struct listen_entry *other, const struct proxy_config *proxy,
+static bool overlaps(const struct listen_entry *other, const struct sfront_options *options,
 		     const struct listen_config *listen)
 {
 	const struct sfront_address *address = &other->listen->address;
 
-	return is_same_port(address, &listen->address) && !may_overlap(other->proxy, proxy) &&
-	       (covers(other->proxy, address, proxy, &listen->address) ||
-		covers(proxy, &listen->address, other->proxy, address));
+	return is_same_port(address, &listen->address) && !may_overlap(other->options, options) &&
+	       (covers(other->options, address, options, &listen->address) ||
+		covers(options, &listen->address, other->options, address));
 }
 
 /* The first listeners above @listen that are in its way. */
-static void find_rivals(const struct listen_index *index, const struct proxy_config *proxy,
+static void find_rivals(const struct listen_index *index, const struct sfront_options *options,
 			const struct listen_config *listen, const struct listen_config **ret_same,
 			const struct listen_config **ret_overlap)
 {
@@ -234,7 +231,7 @@ static void find_rivals(const struct listen_index *index, const struct proxy_con
 		if (is_same(&other->listen->address, &listen->address)) {
 			if (!*ret_same)
 				*ret_same = other->listen;
-		} else if (!*ret_overlap && overlaps(other, proxy, listen)) {
+		} else if (!*ret_overlap && overlaps(other, options, listen)) {
 			*ret_overlap = other->listen;
 		}
 	}
@@ -244,21 +241,23 @@ static void find_rivals(const struct listen_index *index, const struct proxy_con
 static const struct listen_config *find_other_kind(const struct config *config,
 						   enum sfront_kind kind)
 {
-	for (size_t i = 0; i < config->n_proxies; i++)
-		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
-			if (config->proxies[i].listen[j].address.kind != kind)
-				return &config->proxies[i].listen[j];
+	struct listen_section section;
+
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		for (size_t j = 0; j < section.n; j++)
+			if (section.lines[j].address.kind != kind)
+				return &section.lines[j];
 	return NULL;
 }
 
 static void check_listen(const struct config *config, const struct listen_index *index,
-			 const struct proxy_config *proxy, const struct listen_config *listen,
+			 const struct sfront_options *options, const struct listen_config *listen,
 			 struct problems *problems)
 {
 	const struct listen_config *other, *overlap;
 	char where[PLACE_TEXT_SIZE];
 
-	find_rivals(index, proxy, listen, &other, &overlap);
+	find_rivals(index, options, listen, &other, &overlap);
 	if (other)
 		problem(problems, &listen->place, "listen: \"%s\" is listened on already (%s)",
 			text_of(&listen->address).s,
@@ -281,6 +280,20 @@ static void check_listen(const struct config *config, const struct listen_index 
 			"too (%s)",
 			text_of(&listen->address).s, text_of(&other->address).s,
 			place_format(&other->place, where, sizeof(where)));
+}
+
+static void check_listeners(const struct config *config, const struct listen_index *index,
+			    struct problems *problems)
+{
+	struct listen_section section;
+
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		for (size_t j = 0; j < section.n; j++) {
+			const struct listen_config *listen = &section.lines[j];
+
+			check_service("listen", &listen->address, &listen->place, problems);
+			check_listen(config, index, section.options, listen, problems);
+		}
 }
 
 /* ---- where connections to a backend come from ---- */
@@ -332,7 +345,7 @@ static bool is_local_vsock(const struct sfront_address *listen,
 	       listen->u.vsock.cid == SFRONT_CID_ANY && backend->u.vsock.cid == CID_LOCAL;
 }
 
-static bool is_reached(const struct proxy_config *owner, const struct sfront_address *listen,
+static bool is_reached(const struct sfront_options *owner, const struct sfront_address *listen,
 		       const struct sfront_address *backend)
 {
 	if (is_same(listen, backend) || is_local_vsock(listen, backend))
@@ -343,7 +356,7 @@ static bool is_reached(const struct proxy_config *owner, const struct sfront_add
 	       loopback_families(backend->u.tcp.host);
 }
 
-/* The listener of ours that @backend would connect to; or NULL. */
+/* The listener of a proxy of ours that @backend would connect to; or NULL. */
 static const struct listen_config *listener_reached(const struct listen_index *index,
 						    const struct sfront_address *backend)
 {
@@ -352,7 +365,8 @@ static const struct listen_config *listener_reached(const struct listen_index *i
 	for (size_t i = 0; i < group.n; i++) {
 		const struct listen_entry *entry = &group.entries[i];
 
-		if (is_reached(entry->proxy, &entry->listen->address, backend))
+		if (!entry->is_status &&
+		    is_reached(entry->options, &entry->listen->address, backend))
 			return entry->listen;
 	}
 	return NULL;
@@ -437,6 +451,47 @@ static void check_unit(const struct config *config, size_t at, struct problems *
 	}
 }
 
+/* ---- the status address ---- */
+
+/* Whether only this machine reaches @host, by its text alone. */
+static bool is_loopback(const char *host)
+{
+	struct in6_addr in6;
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, host, &in) == 1)
+		return ntohl(in.s_addr) >> 24 == 127;
+	if (inet_pton(AF_INET6, host, &in6) == 1)
+		return IN6_IS_ADDR_LOOPBACK(&in6) ||
+		       (IN6_IS_ADDR_V4MAPPED(&in6) && in6.s6_addr[12] == 127);
+	return strcasecmp(host, "localhost") == 0;
+}
+
+/* What is inherited is seen once it is opened. */
+static void check_reach(const struct listen_config *listen, struct problems *problems)
+{
+	const struct sfront_address *address = &listen->address;
+
+	if (address->kind == SFRONT_TCP && !is_loopback(address->u.tcp.host))
+		problem(problems, &listen->place,
+			"listen: \"%s\" can be reached from other machines: [status] wants an "
+			"allow that says who may ask (such as allow = 10.0.0.0/8)",
+			text_of(address).s);
+}
+
+static void check_status(const struct status_config *status, struct problems *problems)
+{
+	if (status->n_listen == 0 && !status->listen_given)
+		problem(problems, &status->place, "%s",
+			status->place.file
+				? "[status] has no address to listen on (such as listen = "
+				  "/run/sockfront/status.sock)"
+				: "--status-listen is missing, without which the other --status "
+				  "options mean nothing");
+	for (size_t i = 0; i < status->n_listen && !status->access.allows_some; i++)
+		check_reach(&status->listen[i], problems);
+}
+
 /* ---- the process ---- */
 
 static void check_access_log(const struct process_config *process, struct problems *problems)
@@ -513,19 +568,24 @@ void config_check(struct config *config, struct problems *problems)
 	check_access_log(&config->process, problems);
 	check_exit_idle(config, problems);
 
+	check_listeners(config, &index, problems);
+
 	for (size_t i = 0; i < config->n_proxies; i++) {
 		struct proxy_config *proxy = &config->proxies[i];
 
 		source_list_prepare(&proxy->access);
 		source_list_prepare(&proxy->accept_proxy_protocol);
 		source_list_prepare(&proxy->trusted_tlvs);
+		proxy->is_counted = config->status;
 		check_complete(proxy, problems);
 		check_services(proxy, problems);
-		for (size_t j = 0; j < proxy->n_listen; j++)
-			check_listen(config, &index, proxy, &proxy->listen[j], problems);
 		check_servers(&index, proxy, problems);
 		check_backend_source(proxy, problems);
 		check_unit(config, i, problems);
+	}
+	if (config->status) {
+		source_list_prepare(&config->status->access);
+		check_status(config->status, problems);
 	}
 	listen_index_clear(&index);
 }

@@ -19,6 +19,7 @@
 
 #include "conf/backend_source.h"
 #include "conf/bytes.h"
+#include "conf/host_list.h"
 #include "conf/place.h"
 #include "conf/rate.h"
 #include "conf/server.h"
@@ -46,7 +47,7 @@ struct process_config {
 	uint64_t pipe_size;       /* bytes; 0: never splice */
 };
 
-/* An address that a proxy listens on, and where that was said. */
+/* An address that a section listens on, and where that was said. */
 struct listen_config {
 	struct sfront_address address;
 	/*
@@ -117,10 +118,30 @@ struct proxy_config {
 	struct backend_source backend_source;
 };
 
+/* The section [status], or the options --status-NAME. */
+struct status_config {
+	struct place place;
+	struct listen_config *listen; /* owned array */
+	size_t n_listen;
+	bool listen_given;              /* a listen key was there, even if its value was bad */
+	struct sfront_options *options; /* owned; of the listeners */
+	struct source_list access;      /* owned: allow and deny, in their order */
+	struct host_list hosts;         /* owned: names that a request may be meant for */
+};
+
 struct config {
 	struct process_config process;
 	struct proxy_config *proxies; /* owned array */
 	size_t n_proxies;
+	struct status_config *status; /* owned; NULL: there is no such section */
+};
+
+/* What a section listens on, whichever it is.  Everything is borrowed from the configuration. */
+struct listen_section {
+	struct listen_config *lines;
+	size_t n;
+	const struct sfront_options *options;
+	bool is_status;
 };
 
 /*
@@ -157,14 +178,32 @@ static inline bool proxy_config_limits_sources(const struct proxy_config *proxy)
 	return proxy->max_connections_per_source > 0 || proxy->connection_rate_per_source.count > 0;
 }
 
-/* Whether a yes/no option of its listeners was set to yes. */
-bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option);
+/* Whether a yes/no option of listeners was set to yes. */
+bool options_are_yes(const struct sfront_options *options, const char *name);
 
 /* Forgets the proxies; what they were said to be has no say any more. */
 void config_drop_proxies(struct config *config);
 
+/*
+ * The [status] section, which is added with every setting at its default if there is none
+ * yet.  Returns it, or NULL when out of memory.
+ */
+struct status_config *config_add_status(struct config *config, const struct place *place);
+
+/* Frees it, and what it owns.  NULL is allowed. */
+void status_config_free(struct status_config *status);
+
+/* Forgets the [status] section. */
+void config_drop_status(struct config *config);
+
+/*
+ * What section number @index listens on: that of each proxy, and then that of [status].
+ * False: there are no more.
+ */
+bool config_listen_section(const struct config *config, size_t index, struct listen_section *ret);
+
 /* Where a key belongs. */
-enum key_scope { KEY_PROCESS, KEY_PROXY };
+enum key_scope { KEY_PROCESS, KEY_PROXY, KEY_STATUS };
 
 /*
  * A key of the file and a long option of the command line.  Rows for the
@@ -181,8 +220,8 @@ struct key {
 	bool is_list;   /* may be given more than once */
 };
 
-/* Key number @index, the process's first, then the proxy's, then listener options; NULL past the
- * last. */
+/* Key number @index, the process's first, then the proxy's, then its listener options, then those
+ * of [status] in the same order; NULL past the last. */
 const struct key *key_at(size_t index);
 
 /* The key of that exact name in the sections of @scope, or NULL. */
@@ -200,7 +239,7 @@ const char *key_nearest(const char *word, enum key_scope scope);
 /*
  * Sets one key.
  *
- * @config: for KEY_PROCESS
+ * @config: for KEY_PROCESS and KEY_STATUS, which wants the section to be there
  * @proxy:  for KEY_PROXY; may be NULL for the others
  * @value:  NULL: "yes", for a switch
  *
@@ -210,8 +249,8 @@ const char *key_nearest(const char *word, enum key_scope scope);
 int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,
 	    const char *value, const struct place *place, struct sfront_error *err);
 
-/* Notes that a line for the key is there, though it cannot be read. */
-void key_note_line(const struct key *key, struct proxy_config *proxy);
+/* Notes that a line for the key is there, though it cannot be read.  @config, @proxy: as above. */
+void key_note_line(const struct key *key, struct config *config, struct proxy_config *proxy);
 
 /*
  * Reads the INI file at @path.  Reports everything that is wrong with it, the

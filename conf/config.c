@@ -65,6 +65,7 @@ void config_drop_proxies(struct config *config)
 void config_clear(struct config *config)
 {
 	config_drop_proxies(config);
+	config_drop_status(config);
 }
 
 struct proxy_config *config_add_proxy(struct config *config, const char *name,
@@ -105,11 +106,66 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 	return &config->proxies[config->n_proxies++];
 }
 
-bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option)
+struct status_config *config_add_status(struct config *config, const struct place *place)
+{
+	struct status_config *status = config->status;
+
+	if (status)
+		return status;
+	status = calloc(1, sizeof(*status));
+	if (!status)
+		return NULL;
+	status->place = *place;
+	status->options = sfront_options_new();
+	if (!status->options) {
+		free(status);
+		return NULL;
+	}
+	config->status = status;
+	return status;
+}
+
+void status_config_free(struct status_config *status)
+{
+	if (!status)
+		return;
+	free(status->listen);
+	sfront_options_free(status->options);
+	source_list_clear(&status->access);
+	host_list_clear(&status->hosts);
+	free(status);
+}
+
+void config_drop_status(struct config *config)
+{
+	status_config_free(config->status);
+	config->status = NULL;
+}
+
+bool config_listen_section(const struct config *config, size_t index, struct listen_section *ret)
+{
+	if (index < config->n_proxies) {
+		const struct proxy_config *proxy = &config->proxies[index];
+
+		*ret = (struct listen_section){ .lines = proxy->listen,
+						.n = proxy->n_listen,
+						.options = proxy->options };
+		return true;
+	}
+	if (index > config->n_proxies || !config->status)
+		return false;
+	*ret = (struct listen_section){ .lines = config->status->listen,
+					.n = config->status->n_listen,
+					.options = config->status->options,
+					.is_status = true };
+	return true;
+}
+
+bool options_are_yes(const struct sfront_options *options, const char *name)
 {
 	char value[sizeof("yes")];
 	bool is_yes;
 
-	return sfront_options_get(proxy->options, option, value, sizeof(value)) > 0 &&
+	return sfront_options_get(options, name, value, sizeof(value)) > 0 &&
 	       sfront_parse_switch(value, &is_yes, NULL) == 0 && is_yes;
 }

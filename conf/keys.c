@@ -24,6 +24,7 @@
 #define PIPE_SIZE_MAX     (UINT64_C(64) << 20)
 #define USER_TIMEOUT_MAX  INT32_MAX /* the kernel keeps milliseconds in an int */
 #define OPTION_ROWS       64
+#define OPTION_NAME_SIZE  48
 #define CHECKS_MAX        1000
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -31,7 +32,7 @@ struct value {
 	const struct key *key;
 	const char *text;
 	const struct place *place;
-	void *field; /* at the row's offset in struct process_config or proxy_config */
+	void *field; /* at the row's offset in the struct of its section */
 };
 
 struct row {
@@ -236,14 +237,13 @@ static int parse_pipe_size(const struct value *value, struct sfront_error *err)
 	return 0;
 }
 
-static int parse_listen(const struct value *value, struct sfront_error *err)
+static int add_listen(const struct value *value, struct listen_config **lines, size_t *n,
+		      struct sfront_error *err)
 {
-	struct proxy_config *proxy = value->field;
 	struct listen_config listen = { .place = *value->place };
 	struct listen_config *grown;
 	int r;
 
-	proxy->listen_given = true;
 	if (!*value->text)
 		return refuse(err, -EINVAL,
 			      "the address is missing (such as :8080, /run/app.sock, @app, "
@@ -252,12 +252,33 @@ static int parse_listen(const struct value *value, struct sfront_error *err)
 	if (r < 0)
 		return r;
 
-	grown = reallocarray(proxy->listen, proxy->n_listen + 1, sizeof(*grown));
+	grown = reallocarray(*lines, *n + 1, sizeof(*grown));
 	if (!grown)
 		return refuse(err, -ENOMEM, "out of memory");
-	proxy->listen = grown;
-	proxy->listen[proxy->n_listen++] = listen;
+	*lines = grown;
+	grown[(*n)++] = listen;
 	return 0;
+}
+
+static int parse_listen(const struct value *value, struct sfront_error *err)
+{
+	struct proxy_config *proxy = value->field;
+
+	proxy->listen_given = true;
+	return add_listen(value, &proxy->listen, &proxy->n_listen, err);
+}
+
+static int parse_status_listen(const struct value *value, struct sfront_error *err)
+{
+	struct status_config *status = value->field;
+
+	status->listen_given = true;
+	return add_listen(value, &status->listen, &status->n_listen, err);
+}
+
+static int parse_hosts(const struct value *value, struct sfront_error *err)
+{
+	return host_list_add(value->field, value->text, err);
 }
 
 static int parse_backend(const struct value *value, struct sfront_error *err)
@@ -544,41 +565,80 @@ static const struct row rows[] = {
 	      "how long data to the backend may stay unacknowledged (default: the system's)",
 	      parse_user_timeout, backend_user_timeout_ms),
 };
+
+static const struct row status_rows[] = {
+	{ { "listen", "status-listen", "ADDRESS",
+	    "answer questions about the process here; may be repeated (no default)",
+	    KEY_STATUS, false, true }, parse_status_listen, 0 },
+	{ { "allow", "status-allow", "SOURCE...", "who may ask; may be repeated (default: everybody)",
+	    KEY_STATUS, false, true }, parse_allow, offsetof(struct status_config, access) },
+	{ { "deny", "status-deny", "SOURCE...",
+	    "who may not; the first rule that matches decides (default: nobody)",
+	    KEY_STATUS, false, true }, parse_deny, offsetof(struct status_config, access) },
+	{ { "status-host", "status-host", "NAME...",
+	    "names by which it may be asked for, beside localhost (default: none)",
+	    KEY_STATUS, false, true }, parse_hosts, offsetof(struct status_config, hosts) },
+};
 /* clang-format on */
 
-static struct row option_rows[OPTION_ROWS];
+/* What the library has, once for a proxy and once for [status]. */
+static struct row option_rows[OPTION_ROWS], status_option_rows[OPTION_ROWS];
+static char status_names[OPTION_ROWS][OPTION_NAME_SIZE]; /* of those on the command line */
 static size_t n_option_rows;
+
+static struct row row_of(const struct sfront_option *option)
+{
+	return (struct row){
+		.key = {
+			.name = option->name,
+			.option = option->name,
+			.argument = option->argument,
+			.help = option->help,
+			.scope = KEY_PROXY,
+			.is_switch = option->is_switch,
+		},
+		.parse = parse_option,
+		.offset = offsetof(struct proxy_config, options),
+	};
+}
 
 static void make_option_rows(void)
 {
 	const struct sfront_option *option;
 
-	while (n_option_rows < OPTION_ROWS && (option = sfront_option_at(n_option_rows))) {
-		option_rows[n_option_rows++] = (struct row){
-			.key = {
-				.name = option->name,
-				.option = option->name,
-				.argument = option->argument,
-				.help = option->help,
-				.scope = KEY_PROXY,
-				.is_switch = option->is_switch,
-			},
-			.parse = parse_option,
-			.offset = offsetof(struct proxy_config, options),
-		};
+	for (size_t n = 0; n < OPTION_ROWS && (option = sfront_option_at(n)); n++) {
+		struct row row = row_of(option);
+
+		option_rows[n] = row;
+		snprintf(status_names[n], sizeof(status_names[n]), "status-%s", option->name);
+		row.key.option = status_names[n];
+		row.key.scope = KEY_STATUS;
+		row.offset = offsetof(struct status_config, options);
+		status_option_rows[n] = row;
+		n_option_rows = n + 1;
 	}
 }
 
 static const struct row *row_at(size_t index)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	if (index < ARRAY_SIZE(rows))
-		return &rows[index];
+	const struct {
+		const struct row *rows;
+		size_t n;
+	} parts[] = {
+		{ rows, ARRAY_SIZE(rows) },
+		{ option_rows, n_option_rows },
+		{ status_rows, ARRAY_SIZE(status_rows) },
+		{ status_option_rows, n_option_rows },
+	};
 
 	pthread_once(&once, make_option_rows);
-	index -= ARRAY_SIZE(rows);
-	return index < n_option_rows ? &option_rows[index] : NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (index < parts[i].n)
+			return &parts[i].rows[index];
+		index -= parts[i].n;
+	}
+	return NULL;
 }
 
 const struct key *key_at(size_t index)
@@ -602,14 +662,29 @@ const struct key *key_find_anywhere(const char *name)
 {
 	const struct key *key = key_find(name, KEY_PROCESS);
 
-	return key ? key : key_find(name, KEY_PROXY);
+	if (!key)
+		key = key_find(name, KEY_PROXY);
+	return key ? key : key_find(name, KEY_STATUS);
+}
+
+/* The struct that the settings of a scope are kept in. */
+static char *settings_of(enum key_scope scope, struct config *config, struct proxy_config *proxy)
+{
+	switch (scope) {
+	case KEY_PROCESS:
+		return (char *)&config->process;
+	case KEY_STATUS:
+		return (char *)config->status;
+	case KEY_PROXY:
+		break;
+	}
+	return (char *)proxy;
 }
 
 int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,
 	    const char *value, const struct place *place, struct sfront_error *err)
 {
 	const struct row *row = (const struct row *)((const char *)key - offsetof(struct row, key));
-	char *base = key->scope == KEY_PROCESS ? (char *)&config->process : (char *)proxy;
 
 	if (!value && !key->is_switch)
 		return refuse(err, -EINVAL, "a value is missing (%s)", key->argument);
@@ -619,15 +694,19 @@ int key_set(const struct key *key, struct config *config, struct proxy_config *p
 			.key = key,
 			.text = value ? value : "yes",
 			.place = place,
-			.field = base + row->offset,
+			.field = settings_of(key->scope, config, proxy) + row->offset,
 		},
 		err);
 }
 
-void key_note_line(const struct key *key, struct proxy_config *proxy)
+void key_note_line(const struct key *key, struct config *config, struct proxy_config *proxy)
 {
-	if (strcmp(key->name, "listen") == 0)
+	bool is_listen = strcmp(key->name, "listen") == 0;
+
+	if (key->scope == KEY_STATUS && is_listen)
+		config->status->listen_given = true;
+	else if (key->scope == KEY_PROXY && is_listen)
 		proxy->listen_given = true;
-	else if (strcmp(key->name, "backend") == 0)
+	else if (key->scope == KEY_PROXY && strcmp(key->name, "backend") == 0)
 		proxy->backend_given = true;
 }

@@ -41,25 +41,24 @@ static int compare(const void *a, const void *b)
 
 int listen_index_make(struct listen_index *index, const struct config *config)
 {
+	struct listen_section section;
 	size_t n = 0;
 
 	*index = (struct listen_index){ 0 };
-	for (size_t i = 0; i < config->n_proxies; i++)
-		n += config->proxies[i].n_listen;
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		n += section.n;
 	index->entries = calloc(n > 0 ? n : 1, sizeof(*index->entries));
 	if (!index->entries)
 		return -ENOMEM;
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listen; j++, index->n++)
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		for (size_t j = 0; j < section.n; j++, index->n++)
 			index->entries[index->n] = (struct listen_entry){
-				.proxy = proxy,
-				.listen = &proxy->listen[j],
-				.key = key_of(&proxy->listen[j].address),
+				.options = section.options,
+				.listen = &section.lines[j],
+				.is_status = section.is_status,
+				.key = key_of(&section.lines[j].address),
 				.order = index->n,
 			};
-	}
 	qsort(index->entries, index->n, sizeof(*index->entries), compare);
 	return 0;
 }

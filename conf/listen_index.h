@@ -14,8 +14,9 @@
 
 /* Everything is borrowed from the configuration. */
 struct listen_entry {
-	const struct proxy_config *proxy;
+	const struct sfront_options *options;
 	struct listen_config *listen;
+	bool is_status; /* of [status], and not of a proxy */
 	uint64_t key;
 	size_t order; /* in the file */
 };

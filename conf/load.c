@@ -28,7 +28,8 @@
 enum section {
 	SECTION_NONE,
 	SECTION_PROCESS,
-	SECTION_PROXY,  /* the last one in the configuration */
+	SECTION_PROXY, /* the last one in the configuration */
+	SECTION_STATUS,
 	SECTION_UNKNOWN /* its keys are passed over: what they should be cannot be said */
 };
 
@@ -47,6 +48,7 @@ struct loader {
 	bool is_broken; /* the file could not be read to its end */
 	enum section section;
 	unsigned int process_line; /* of [sockfront]; 0: not met yet */
+	unsigned int status_line;  /* the same, of [status] */
 	void *named;               /* tree of struct named_section; owned */
 	unsigned int *key_lines;   /* by number of the key: where this section has it; 0: nowhere */
 	struct line line;
@@ -168,7 +170,7 @@ static struct header header_recognise(char *text)
 	size_t n = strspn(text, LETTERS);
 	char *rest = text + n;
 	char separator = *rest;
-	unsigned int to_process, to_proxy;
+	unsigned int to_process, to_proxy, to_status;
 	char word[HEADER_MAX + 1];
 
 	memcpy(word, text, n);
@@ -177,9 +179,15 @@ static struct header header_recognise(char *text)
 
 	to_process = suggest_rank(word, "sockfront");
 	to_proxy = suggest_rank(word, "proxy");
+	to_status = suggest_rank(word, "status");
 
-	if (to_process == NOT_NEAR && to_proxy == NOT_NEAR)
+	if (to_process == NOT_NEAR && to_proxy == NOT_NEAR && to_status == NOT_NEAR)
 		return (struct header){ .section = SECTION_UNKNOWN };
+	if (to_status < to_process && to_status < to_proxy)
+		return (struct header){
+			.section = SECTION_STATUS,
+			.is_exact = strcmp(text, "status") == 0,
+		};
 	if (to_process < to_proxy)
 		return (struct header){
 			.section = SECTION_PROCESS,
@@ -198,12 +206,16 @@ static void report_unknown_section(struct loader *l, const char *text, const str
 	if (header->section == SECTION_PROCESS)
 		problem(l->problems, &l->place, "unknown section [%s] (did you mean [sockfront]?)",
 			text);
+	else if (header->section == SECTION_STATUS)
+		problem(l->problems, &l->place, "unknown section [%s] (did you mean [status]?)",
+			text);
 	else if (header->section == SECTION_PROXY)
 		problem(l->problems, &l->place, "unknown section [%s] (did you mean [proxy %s]?)",
 			text, *header->name ? header->name : "NAME");
 	else
 		problem(l->problems, &l->place,
-			"unknown section [%s] (there are [sockfront] and [proxy NAME])", text);
+			"unknown section [%s] (there are [sockfront], [proxy NAME] and [status])",
+			text);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -258,6 +270,20 @@ static void enter_process(struct loader *l)
 			l->process_line);
 	else
 		l->process_line = l->place.line;
+}
+
+static void enter_status(struct loader *l)
+{
+	l->section = SECTION_STATUS;
+	if (l->status_line)
+		problem(l->problems, &l->place, "section [status] is there already, in line %u",
+			l->status_line);
+	else
+		l->status_line = l->place.line;
+	if (!config_add_status(l->config, &l->place)) {
+		problem(l->problems, &l->place, "out of memory");
+		l->section = SECTION_UNKNOWN;
+	}
 }
 
 /* Wrong names get their proxy too: what else is wrong with it is to be told in the same run. */
@@ -316,6 +342,8 @@ static void read_header(struct loader *l, char *text)
 
 	if (header.section == SECTION_PROCESS)
 		enter_process(l);
+	else if (header.section == SECTION_STATUS)
+		enter_status(l);
 	else if (header.section == SECTION_PROXY)
 		enter_proxy(l, header.name);
 	else if (well_formed || !is_address)
@@ -337,11 +365,26 @@ static const struct key *key_in_front(const char *text)
 	return key_find_anywhere(word);
 }
 
+/* Of the section that is being read; in an unknown one it has no meaning. */
+static enum key_scope scope_of(const struct loader *l)
+{
+	if (l->section == SECTION_PROXY)
+		return KEY_PROXY;
+	return l->section == SECTION_STATUS ? KEY_STATUS : KEY_PROCESS;
+}
+
+/* NULL: the section is no proxy's. */
+static struct proxy_config *current_proxy(const struct loader *l)
+{
+	return l->section == SECTION_PROXY ? &l->config->proxies[l->config->n_proxies - 1] : NULL;
+}
+
 /* The line is there, whatever it says: what it was to give is not missing as well. */
 static void note_unread(struct loader *l, const struct key *key)
 {
-	if (l->section == SECTION_PROXY && key && key->scope == KEY_PROXY)
-		key_note_line(key, &l->config->proxies[l->config->n_proxies - 1]);
+	key = key ? key_find(key->name, scope_of(l)) : NULL;
+	if (key)
+		key_note_line(key, l->config, current_proxy(l));
 }
 
 /* Whether the colon at @at belongs to the value, behind a key that ends at @end. */
@@ -409,14 +452,42 @@ static char *inih_reads(char *buf, int size, void *stream)
 
 /* ---- keys ---- */
 
+static const char *section_of(enum key_scope scope)
+{
+	switch (scope) {
+	case KEY_PROCESS:
+		return "[sockfront]";
+	case KEY_PROXY:
+		return "a [proxy NAME] section";
+	case KEY_STATUS:
+		break;
+	}
+	return "[status]";
+}
+
+/* The name nearest to @name of what other sections have, and of which; NULL: none is near. */
+static const char *nearest_elsewhere(const char *name, enum key_scope scope,
+				     enum key_scope *ret_scope)
+{
+	static const enum key_scope scopes[] = { KEY_PROCESS, KEY_PROXY, KEY_STATUS };
+	const char *nearest = NULL;
+
+	for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]) && !nearest; i++) {
+		*ret_scope = scopes[i];
+		nearest = scopes[i] == scope ? NULL : key_nearest(name, scopes[i]);
+	}
+	return nearest;
+}
+
 static void report_unknown_key(struct loader *l, const char *name, enum key_scope scope)
 {
 	const struct key *elsewhere = key_find_anywhere(name);
 	const char *nearest = key_nearest(name, scope);
+	enum key_scope other;
 
 	if (elsewhere) {
 		problem(l->problems, &l->place, "key \"%s\" belongs in %s", name,
-			elsewhere->scope == KEY_PROXY ? "a [proxy NAME] section" : "[sockfront]");
+			section_of(elsewhere->scope));
 		return;
 	}
 	if (nearest) {
@@ -426,11 +497,11 @@ static void report_unknown_key(struct loader *l, const char *name, enum key_scop
 		return;
 	}
 
-	nearest = key_nearest(name, scope == KEY_PROXY ? KEY_PROCESS : KEY_PROXY);
+	nearest = nearest_elsewhere(name, scope, &other);
 	if (nearest)
 		problem(l->problems, &l->place,
 			"unknown key \"%s\" (did you mean \"%s\", which belongs in %s?)", name,
-			nearest, scope == KEY_PROXY ? "[sockfront]" : "a [proxy NAME] section");
+			nearest, section_of(other));
 	else
 		problem(l->problems, &l->place, "unknown key \"%s\" (see sockfront.conf(5))", name);
 }
@@ -463,9 +534,8 @@ static const char *hint_for(const struct key *key, const char *value)
 
 static void read_key(struct loader *l, const char *name, const char *value)
 {
-	enum key_scope scope = l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
+	enum key_scope scope = scope_of(l);
 	const struct key *key = key_find(name, scope);
-	struct proxy_config *proxy = NULL;
 	struct sfront_error err;
 
 	if (!key) {
@@ -475,9 +545,7 @@ static void read_key(struct loader *l, const char *name, const char *value)
 	if (!is_first_line(l, key))
 		return;
 
-	if (scope == KEY_PROXY)
-		proxy = &l->config->proxies[l->config->n_proxies - 1];
-	if (key_set(key, l->config, proxy, value, &l->place, &err) < 0)
+	if (key_set(key, l->config, current_proxy(l), value, &l->place, &err) < 0)
 		problem(l->problems, &l->place, "%s: %s%s", name, err.message,
 			hint_for(key, value));
 }
@@ -490,7 +558,8 @@ static int inih_found(void *user, const char *section, const char *name, const c
 
 	if (l->section == SECTION_NONE)
 		problem(l->problems, &l->place,
-			"key \"%s\" stands before any section ([sockfront] or [proxy NAME])", name);
+			"key \"%s\" stands before any section ([sockfront], [proxy NAME] or [status])",
+			name);
 	else if (l->section != SECTION_UNKNOWN)
 		read_key(l, name, value);
 	return 1;

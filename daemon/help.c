@@ -94,6 +94,9 @@ void help_print(void)
 	print_keys("The process", KEY_PROCESS, false);
 	print_keys("The proxy (with -c: in the file alone)", KEY_PROXY, false);
 	print_keys("Its listening sockets (with -c: in the file alone)", KEY_PROXY, true);
+	print_keys("The status address (with -c: in place of the file's section)", KEY_STATUS,
+		   false);
+	printf("  and the options of listening sockets, each with status- in front of its name\n");
 	printf("\nA TIME is \"10s\", \"5min 20s\", \"250ms\" or \"infinity\"; BYTES take K, M and G.\n"
 	       "See sockfront(8) and sockfront.conf(5).\n");
 }

@@ -43,9 +43,11 @@ static void problem_reported(void *data, const struct place *place, const char *
 
 static bool serves_inetd(const struct config *config)
 {
-	for (size_t i = 0; i < config->n_proxies; i++)
-		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
-			if (config->proxies[i].listen[j].address.kind == SFRONT_INETD)
+	struct listen_section section;
+
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		for (size_t j = 0; j < section.n; j++)
+			if (section.lines[j].address.kind == SFRONT_INETD)
 				return true;
 	return false;
 }
@@ -53,14 +55,13 @@ static bool serves_inetd(const struct config *config)
 /* Whether a host name has to be resolved before all is open. */
 static bool needs_resolver(const struct config *config)
 {
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
+	struct listen_section section;
 
-		for (size_t j = 0; j < proxy->n_listen; j++)
-			if (proxy->listen[j].address.kind == SFRONT_TCP &&
-			    !sfront_address_is_literal(&proxy->listen[j].address))
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		for (size_t j = 0; j < section.n; j++)
+			if (section.lines[j].address.kind == SFRONT_TCP &&
+			    !sfront_address_is_literal(&section.lines[j].address))
 				return true;
-	}
 	return false;
 }
 
@@ -129,6 +130,8 @@ static int open_base(struct process *process)
 	if (!fd_limit_suffices(&process->settings))
 		return -EMFILE;
 	process->loop.base = event_base_new();
+	if (process->loop.base)
+		event_base_priority_init(process->loop.base, LOOP_PRIORITIES);
 	if (process->loop.base && mailbox_open(&process->loop.mailbox, process->loop.base) == 0)
 		return 0;
 	log_line(LOG_ERR, "cannot start: memory or descriptors are out");

@@ -431,6 +431,11 @@ bool backend_has_one_up(const struct backend *backend)
 	return false;
 }
 
+bool backend_is_reachable(const struct backend *backend)
+{
+	return backend_has_one_up(backend) && !atomic_load(&backend->is_silent);
+}
+
 bool backend_owes_check(const struct backend *backend)
 {
 	return backend_trusts_checks(backend) && !backend_has_one_up(backend);

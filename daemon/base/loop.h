@@ -15,6 +15,9 @@ struct loop {
 	struct mailbox mailbox; /* any thread may post to it */
 };
 
+/* Of events on the main thread's: most are in the middle, and the last is for what can wait. */
+#define LOOP_PRIORITIES 3
+
 /* The object that has @message as its member @member. */
 #define message_owner(message, type, member) ((type *)((char *)(message)-offsetof(type, member)))
 

@@ -103,13 +103,13 @@ unsigned int fd_limit_max_connections(const struct process_config *config)
 	return possible;
 }
 
-struct fd_plan fd_limit_plan(const struct process_config *config)
+struct fd_plan fd_limit_plan(const struct process_config *config, unsigned int others)
 {
 	struct fd_plan plan = { .limit = raise_limit() };
 	unsigned long pipes = plan.limit / 16 < MAX_PIPES ? plan.limit / 16 : MAX_PIPES;
 
 	reserved.limit = plan.limit;
-	reserved.used = count_open() + RESERVE +
+	reserved.used = count_open() + RESERVE + others +
 			DESCRIPTORS_A_WORKER * (unsigned long long)config->workers + 2 * pipes;
 	plan.pipes_a_worker = (unsigned int)(pipes / config->workers);
 	plan.possible_connections = possible_connections();

@@ -31,8 +31,10 @@ bool fd_limit_suffices(const struct process_config *config);
 /*
  * Shares out the limit of open files.  To be called when everything but the workers is
  * open.
+ *
+ * @others: what others may want than connections and workers
  */
-struct fd_plan fd_limit_plan(const struct process_config *config);
+struct fd_plan fd_limit_plan(const struct process_config *config, unsigned int others);
 
 /*
  * How many connections there may be at once under other settings, by the plan that

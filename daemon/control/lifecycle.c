@@ -34,6 +34,7 @@
 #include "daemon/handover/upgrade.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/session/access_file.h"
+#include "daemon/status/status_server.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/process_counts.h"
@@ -62,6 +63,7 @@ static struct {
 	struct life life;
 	struct operation_queue operations;
 	enum accepting accepting;
+	struct status_server status;
 	struct event drain_timer;
 	bool drain_said;                /* that this process stops */
 	bool handing_over;              /* from MAINPID= until the new process hears "yours" */
@@ -78,7 +80,13 @@ static bool noted_by_all(bool *noted, unsigned int *count)
 	return *count == lifecycle.process->n_workers;
 }
 
-static size_t each_listener(bool (*visit)(struct listener *listener, void *data))
+/* Those where clients of proxies come in. */
+static size_t each_entrance(listener_visitor *visit)
+{
+	return generation_each_of_proxies(lifecycle.process->generation, visit, NULL);
+}
+
+static size_t each_listener(listener_visitor *visit)
 {
 	return generation_each(lifecycle.process->generation, visit, NULL);
 }
@@ -100,7 +108,7 @@ static bool is_listener(struct listener *listener, void *data)
  */
 static int life_level(int level)
 {
-	return each_listener(is_listener) > 0 ? level : LOG_DEBUG;
+	return each_entrance(is_listener) > 0 ? level : LOG_DEBUG;
 }
 
 /* The service manager ends the other process of an upgrade, and its clients, with this one. */
@@ -169,6 +177,7 @@ static void drain(void (*stop)(struct acceptor *acceptor))
 	struct timeval tv = timeval_from_ms(timeout);
 
 	call_off_upgrade();
+	status_server_drain(&lifecycle.status);
 	idle_exit_stop();
 	on_demand_allow_stops(false);
 	path_watch_stop();
@@ -253,7 +262,7 @@ static bool close_listener(struct listener *listener, void *data)
 /*
  * Nobody accepts any more.  Clients that come from here on are refused at once,
  * not left waiting, even while a reload hangs in the resolver.  Whose the listeners
- * are may be about to be said.
+ * are may be about to be said.  Those of [status] are asked until the end.
  */
 static void close_listeners(void)
 {
@@ -263,7 +272,7 @@ static void close_listeners(void)
 		return;
 	fdstore_settle(lifecycle.process->generation);
 	if (reload_pending()) {
-		(void)each_listener(refuse_clients);
+		(void)each_entrance(refuse_clients);
 		return;
 	}
 	/* The old process goes on with what both have. */
@@ -271,8 +280,13 @@ static void close_listeners(void)
 		generation_give_back(lifecycle.process->generation);
 	/* Those that a reload has dropped may be waited for still. */
 	for (; each; each = each->older)
-		(void)generation_each(each, close_listener, NULL);
+		(void)generation_each_of_proxies(each, close_listener, NULL);
 	lifecycle.accepting = LISTENERS_CLOSED;
+}
+
+static void close_status(void)
+{
+	(void)generation_each_of_status(lifecycle.process->generation, close_listener, NULL);
 }
 
 /*
@@ -312,7 +326,7 @@ static void accepting_drains(struct message *message)
 	(void)message;
 	drain_began();
 	if (takeover_state() != TAKEOVER_UNDECIDED)
-		(void)each_listener(hide);
+		(void)each_entrance(hide);
 	mailbox_post(&lifecycle.process->loop.mailbox, &lifecycle.release);
 }
 
@@ -391,6 +405,11 @@ static bool is_running(void)
 	return lifecycle.life.state == LIFE_RUNNING;
 }
 
+static void generation_changed(void)
+{
+	status_server_follow(&lifecycle.status);
+}
+
 static void reload_ended(void)
 {
 	/* They could not be closed while the reload looked at them; it may have brought others. */
@@ -407,6 +426,7 @@ static void reload_ended(void)
 static void begin_reload(void)
 {
 	static const struct reload_handlers handlers = { .is_wanted = is_running,
+							 .changed = generation_changed,
 							 .ended = reload_ended };
 
 	notify_send("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_exact_us());
@@ -469,6 +489,9 @@ static void hand_over(void)
 	process_count(lifecycle.process, PROCESS_UPGRADES);
 	lifecycle.operations = (struct operation_queue){ .current = OPERATION_NONE };
 	upgrade_finish();
+	/* Whoever asks from here on asks the new process. */
+	status_server_leave(&lifecycle.status);
+	close_status();
 	lifecycle.handing_over = true;
 	/* The new process may have read the configuration before that was changed. */
 	if (reload_waits)
@@ -579,6 +602,7 @@ static void begin_service(void)
 	manager_status_start(lifecycle.process);
 	watchdog_start(lifecycle.process);
 	fdstore_update(lifecycle.process->generation);
+	status_server_start(&lifecycle.status, lifecycle.process);
 	if (is_running()) {
 		notify_send("READY=1");
 	} else {
@@ -704,7 +728,8 @@ static int start_workers(struct process *process, unsigned int pipes_a_worker)
 static int serve(void)
 {
 	struct process *process = lifecycle.process;
-	struct fd_plan plan = fd_limit_plan(&process->settings);
+	struct fd_plan plan =
+		fd_limit_plan(&process->settings, status_server_descriptors(process->generation));
 	int r;
 
 	process->possible_connections = plan.possible_connections;
@@ -725,6 +750,9 @@ static int serve(void)
 	if (!life_is_ending(&lifecycle.life))
 		notify_send("STOPPING=1");
 	close_listeners();
+	status_server_stop(&lifecycle.status);
+	if (takeover_state() != TAKEOVER_UNDECIDED && !reload_pending())
+		close_status();
 	if (atomic_load(&process->cut) > 0)
 		log_line(LOG_NOTICE, "cut %u connection(s)", atomic_load(&process->cut));
 	/* A drain has done what it was asked to, whatever became of the connections. */
@@ -754,6 +782,7 @@ static void stop_all(struct process *process)
 	idle_exit_stop();
 	path_watch_stop();
 	workers_stop(process);
+	status_server_clear();
 	upgrade_clear();
 	on_demand_clear();
 	reload_clear(process);

@@ -30,6 +30,7 @@
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/untaken.h"
 #include "daemon/proxy/generation.h"
+#include "daemon/proxy/status_section.h"
 #include "daemon/session/access_log.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
@@ -131,11 +132,12 @@ static bool is_kept(const struct listener *listener)
 	return is_kept;
 }
 
-static struct listener *find_running(void *data, const struct proxy *proxy, size_t line)
+static struct listener *find_running(void *data, const struct listen_config *listen,
+				     const struct sfront_options *options)
 {
-	const struct listen_config *listen = &proxy->config.listen[line];
 	struct listener *listener = generation_listener(data, &listen->address, listen->nth);
 
+	(void)options; /* see change_options() */
 	/* One that was dropped, and is back before its last clients were accepted. */
 	for (const struct generation *older = ((struct generation *)data)->older;
 	     older && !listener; older = older->older) {
@@ -179,24 +181,37 @@ static bool take_back(struct listener *listener, void *data)
 	return true;
 }
 
+/* The options of listeners of one section: from those in force to @then, or back. */
+static int change_section(struct listener **listeners, size_t n, const struct sfront_options *then,
+			  bool back, struct sfront_error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct sfront_options *now = listeners[i]->options;
+		int r = sfront_listener_update(listeners[i]->open, back ? then : now,
+					       back ? now : then, err);
+
+		if (r < 0 && !back)
+			return r;
+	}
+	return 0;
+}
+
 /* Options of listeners that stay, from those in force to those of @next, or back. */
 static int change_options(struct generation *next, bool back, struct sfront_error *err)
 {
-	for (size_t i = 0; i < next->n_proxies; i++) {
-		struct proxy *proxy = next->proxies[i];
+	const struct status_section *status = next->status;
+	int r = 0;
 
-		for (size_t j = 0; j < proxy->n_listeners; j++) {
-			struct listener *listener = proxy->listeners[j];
-			const struct sfront_options *now = listener->options;
-			const struct sfront_options *then = proxy->config.options;
-			int r = sfront_listener_update(listener->open, back ? then : now,
-						       back ? now : then, err);
+	for (size_t i = 0; r == 0 && i < next->n_proxies; i++) {
+		const struct proxy *proxy = next->proxies[i];
 
-			if (r < 0 && !back)
-				return r;
-		}
+		r = change_section(proxy->listeners, proxy->n_listeners, proxy->config.options,
+				   back, err);
 	}
-	return 0;
+	if (r < 0 || !status)
+		return r;
+	return change_section(status->listeners, status->n_listeners, status->config->options, back,
+			      err);
 }
 
 static struct generation *open_next(struct generation *running)
@@ -350,15 +365,6 @@ static void change_process(struct process *process, const struct process_config 
 	process_set_limit(process, fd_limit_max_connections(now));
 }
 
-static size_t count_listeners(const struct generation *generation)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < generation->n_proxies; i++)
-		n += generation->proxies[i]->n_listeners;
-	return n;
-}
-
 /* The new generation is in use; the acceptor may have clients of the old one still. */
 static void commit(struct process *process, struct generation *next)
 {
@@ -368,6 +374,9 @@ static void commit(struct process *process, struct generation *next)
 
 	next->older = before;
 	process->generation = next;
+	reload.handlers.changed();
+	/* Nobody accepts from those of the older one any more. */
+	(void)generation_each_of_status(before, close_if_newest, before);
 	for (size_t i = 0; i < next->n_proxies; i++)
 		proxy_announce(next->proxies[i], true);
 	untaken_warn();
@@ -382,7 +391,7 @@ static void commit(struct process *process, struct generation *next)
 	/* More connections may be allowed now. */
 	acceptor_resume(process->acceptor);
 	log_line(LOG_NOTICE, "reloaded %s: %zu listener(s) kept, %zu added, %zu removed",
-		 next->file, count_listeners(next) - added, added, removed);
+		 next->file, next->n_listeners - added, added, removed);
 	manager_status_note_reload(NULL);
 }
 

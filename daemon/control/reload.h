@@ -17,7 +17,9 @@ void reload_remember(int argc, char **argv);
 /* Called on the main thread. */
 struct reload_handlers {
 	bool (*is_wanted)(void); /* whether the process still runs, and may change */
-	void (*ended)(void);     /* done, or failed, which the log says */
+	/* process->generation is another one; what it lacks is about to be closed. */
+	void (*changed)(void);
+	void (*ended)(void); /* done, or failed, which the log says */
 };
 
 /*

@@ -93,7 +93,7 @@ static bool is_inherited(int fd)
 }
 
 /* The descriptor that @listen takes whoever says that it was passed; -1: none. */
-static int number_of(const struct proxy_config *proxy, const struct listen_config *listen)
+static int number_of(const struct sfront_options *options, const struct listen_config *listen)
 {
 	const struct sfront_address *address = &listen->address;
 
@@ -101,15 +101,15 @@ static int number_of(const struct proxy_config *proxy, const struct listen_confi
 		return address->u.fd.number;
 	if (address->kind == SFRONT_SD_LISTEN &&
 	    address->u.sd_listen.which == SFRONT_SD_LISTEN_FIRST &&
-	    proxy_config_is_yes(proxy, "sd-accept-ignore-environment"))
+	    options_are_yes(options, "sd-accept-ignore-environment"))
 		return FIRST_PASSED;
 	return -1;
 }
 
-static void check_descriptor(const struct proxy_config *proxy, const struct listen_config *listen,
-			     struct problems *problems)
+static void check_descriptor(const struct sfront_options *options,
+			     const struct listen_config *listen, struct problems *problems)
 {
-	int fd = number_of(proxy, listen);
+	int fd = number_of(options, listen);
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 
 	if (fd < 0 || is_inherited(fd))
@@ -123,10 +123,11 @@ static void check_descriptor(const struct proxy_config *proxy, const struct list
 
 void inherited_fds_check(const struct config *config, struct problems *problems)
 {
-	for (size_t i = 0; i < config->n_proxies; i++)
-		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
-			check_descriptor(&config->proxies[i], &config->proxies[i].listen[j],
-					 problems);
+	struct listen_section section;
+
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		for (size_t j = 0; j < section.n; j++)
+			check_descriptor(section.options, &section.lines[j], problems);
 }
 
 int inherited_fds_at(size_t index)

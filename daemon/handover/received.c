@@ -12,11 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conf/conf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/socket_name.h"
-#include "daemon/proxy/proxy.h"
+#include "daemon/proxy/listener.h"
 
 /* For systemd to let go of a socket. */
 #define PATIENCE_S 5
@@ -101,17 +102,18 @@ static int compare_names(const void *a, const void *b)
 static char (*wanted_names(const struct config *config, size_t *ret_n))[SOCKET_NAME_SIZE]
 {
 	char(*names)[SOCKET_NAME_SIZE];
+	struct listen_section section;
 	size_t n = 0;
 
-	for (size_t i = 0; i < config->n_proxies; i++)
-		n += config->proxies[i].n_listen;
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		n += section.n;
 	names = calloc(n, sizeof(*names));
 	if (!names)
 		return NULL;
 	*ret_n = 0;
-	for (size_t i = 0; i < config->n_proxies; i++)
-		for (size_t j = 0; j < config->proxies[i].n_listen; j++)
-			socket_name_format_wanted(&config->proxies[i].listen[j], names[(*ret_n)++]);
+	for (size_t i = 0; config_listen_section(config, i, &section); i++)
+		for (size_t j = 0; j < section.n; j++)
+			socket_name_format_wanted(&section.lines[j], names[(*ret_n)++]);
 	qsort(names, n, sizeof(*names), compare_names);
 	return names;
 }
@@ -300,9 +302,9 @@ static struct listener *adopt(const struct listen_config *listen,
 	return listener;
 }
 
-struct listener *received_find(void *data, const struct proxy *proxy, size_t line)
+struct listener *received_find(void *data, const struct listen_config *listen,
+			       const struct sfront_options *options)
 {
-	const struct listen_config *listen = &proxy->config.listen[line];
 	struct waiting *found[SOCKETS_MAX];
 	struct listener *listener;
 	char name[SOCKET_NAME_SIZE];
@@ -313,7 +315,7 @@ struct listener *received_find(void *data, const struct proxy *proxy, size_t lin
 	n = find(name, found);
 	if (n == 0)
 		return NULL;
-	listener = adopt(listen, proxy->config.options, found, n);
+	listener = adopt(listen, options, found, n);
 	if (listener)
 		return listener;
 	fdstore_forget_name(name);

@@ -11,8 +11,9 @@
 #include <stddef.h>
 
 struct config;
+struct listen_config;
 struct listener;
-struct proxy;
+struct sfront_options;
 
 /*
  * Notes one that the old process has passed, which is taken.  Those come first, and
@@ -36,8 +37,10 @@ bool received_was_taken(size_t index);
  */
 void received_close_strangers(const struct config *config);
 
-/* Gives those that were opened for a listen line: the proxy_finder of a process that starts. */
-struct listener *received_find(void *data, const struct proxy *proxy, size_t line);
+/* Gives those that were opened for a listen line: the listener_finder of a process that
+ * starts. */
+struct listener *received_find(void *data, const struct listen_config *listen,
+			       const struct sfront_options *options);
 
 /* Closes what nobody wanted, at the latest when the listeners are open. */
 void received_close_rest(void);

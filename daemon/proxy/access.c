@@ -7,6 +7,7 @@
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,21 @@
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
+
+struct access_client access_client_of(const struct sfront_connection *connection)
+{
+	struct access_client client = { .peer = connection->peer, .fd = connection->read_fd };
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (client.peer.len == 0 || client.peer.sa.any.sa_family != AF_UNIX ||
+	    getsockopt(client.fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return client;
+	client.has_uid = true;
+	client.uid = peer.uid;
+	client.gid = peer.gid;
+	return client;
+}
 
 /* The bytes of an IP address; IPv4 inside IPv6 is IPv4.  NULL: it is none. */
 static const unsigned char *ip_bytes(const struct sfront_sockaddr *addr, bool *ret_is_ipv6)
@@ -172,4 +188,16 @@ bool access_is_granted(const struct source_list *rules, const struct access_clie
 {
 	*ret_rule = source_list_find(rules, client);
 	return *ret_rule ? (*ret_rule)->allows : !rules->allows_some;
+}
+
+void access_format_reason(const struct source_rule *rule, char *buf, size_t size)
+{
+	char source[64];
+
+	if (!rule) {
+		snprintf(buf, size, "refused: no allow matches");
+		return;
+	}
+	source_format(&rule->source, source, sizeof(source));
+	snprintf(buf, size, "refused: deny %s", source);
 }

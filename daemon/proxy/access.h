@@ -8,9 +8,11 @@
 #define DAEMON_PROXY_ACCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include <sockfront/address.h>
+#include <sockfront/listener.h>
 
 #include "conf/source.h"
 
@@ -23,6 +25,9 @@ struct access_client {
 	gid_t gid;
 	const struct sfront_sockaddr *claimed; /* by a header that is trusted; NULL: none */
 };
+
+/* What the kernel says of an accepted connection; its descriptor is borrowed. */
+struct access_client access_client_of(const struct sfront_connection *connection);
 
 /*
  * The first rule that matches; NULL: none does.  @claimed decides prefixes, and nothing
@@ -40,5 +45,8 @@ const struct source_rule *source_list_find(const struct source_list *list,
  */
 bool access_is_granted(const struct source_list *rules, const struct access_client *client,
 		       const struct source_rule **ret_rule);
+
+/* Why one was refused, for the log: @rule decided, or, where that is NULL, none did. */
+void access_format_reason(const struct source_rule *rule, char *buf, size_t size);
 
 #endif

@@ -15,6 +15,7 @@
 #include "daemon/backend/loop_guard.h"
 #include "daemon/base/counters.h"
 #include "daemon/base/log.h"
+#include "daemon/proxy/status_section.h"
 
 static void listener_warned(void *data, const char *message)
 {
@@ -62,6 +63,16 @@ static int failed_in(const struct proxy_config *proxy, int error, struct sfront_
 	return error;
 }
 
+static int failed_in_status(const struct status_config *status, struct sfront_error *err)
+{
+	const struct sfront_error what = *err;
+
+	if (status->place.file)
+		snprintf(err->message, sizeof(err->message), "%s:%u: [status]: %.600s",
+			 status->place.file, status->place.line, what.message);
+	return -EIO;
+}
+
 static int note_bound(struct generation *generation, const struct proxy *proxy,
 		      struct sfront_error *err)
 {
@@ -90,6 +101,19 @@ static int open_proxy(struct generation *generation, struct proxy_config *config
 	generation->proxies[generation->n_proxies++] = proxy;
 	proxy_warn_of_trust(proxy);
 	return note_bound(generation, proxy, err);
+}
+
+static int open_status(struct generation *generation, struct config *config,
+		       const struct generation_source *source, struct sfront_error *err)
+{
+	if (!config->status)
+		return 0;
+	sfront_options_on_warning(config->status->options, listener_warned, NULL);
+	generation->status = status_section_open(config->status, source->find, source->data, err);
+	if (!generation->status)
+		return failed_in_status(config->status, err);
+	config->status = NULL; /* taken */
+	return 0;
 }
 
 /* ---- listeners by their address ---- */
@@ -169,8 +193,8 @@ struct listener *generation_listener(const struct generation *generation,
 
 /* ---- opening ---- */
 
-static int open_proxies(struct generation *generation, struct config *config,
-			const struct generation_source *source, struct sfront_error *err)
+static int open_all(struct generation *generation, struct config *config,
+		    const struct generation_source *source, struct sfront_error *err)
 {
 	int r;
 
@@ -184,7 +208,8 @@ static int open_proxies(struct generation *generation, struct config *config,
 		if (r < 0)
 			return failed_in(&generation->proxies[i]->config, r, err);
 	}
-	return sort_listeners(generation, err);
+	r = open_status(generation, config, source, err);
+	return r < 0 ? r : sort_listeners(generation, err);
 }
 
 static struct generation *generation_new(const struct config *config, const char *file)
@@ -223,7 +248,7 @@ struct generation *generation_open(struct config *config, const char *file,
 	start_counters(config, source);
 	if (!generation) {
 		out_of_memory(err);
-	} else if (open_proxies(generation, config, source, err) < 0) {
+	} else if (open_all(generation, config, source, err) < 0) {
 		generation_give_back(generation);
 		generation_free(generation);
 		generation = NULL;
@@ -236,6 +261,7 @@ void generation_give_back(struct generation *generation)
 {
 	for (size_t i = 0; i < generation->n_proxies; i++)
 		proxy_give_back(generation->proxies[i]);
+	status_section_give_back(generation->status);
 }
 
 void generation_stop_probes(struct generation *generation)
@@ -256,13 +282,14 @@ void generation_free(struct generation *generation)
 	for (size_t i = 0; generation->proxies && i < generation->n_proxies; i++)
 		proxy_drop(generation->proxies[i]);
 	free(generation->proxies);
+	status_section_free(generation->status);
 	free(generation->by_address);
 	loop_guard_unref(generation->guard);
 	free(generation);
 }
 
-size_t generation_each(struct generation *generation,
-		       bool (*visit)(struct listener *listener, void *data), void *data)
+size_t generation_each_of_proxies(struct generation *generation, listener_visitor *visit,
+				  void *data)
 {
 	size_t n = 0;
 
@@ -270,6 +297,22 @@ size_t generation_each(struct generation *generation,
 		for (size_t j = 0; j < generation->proxies[i]->n_listeners; j++)
 			n += visit(generation->proxies[i]->listeners[j], data);
 	return n;
+}
+
+size_t generation_each_of_status(struct generation *generation, listener_visitor *visit, void *data)
+{
+	const struct status_section *status = generation->status;
+	size_t n = 0;
+
+	for (size_t i = 0; status && i < status->n_listeners; i++)
+		n += visit(status->listeners[i], data);
+	return n;
+}
+
+size_t generation_each(struct generation *generation, listener_visitor *visit, void *data)
+{
+	return generation_each_of_proxies(generation, visit, data) +
+	       generation_each_of_status(generation, visit, data);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -297,14 +340,23 @@ void generation_share(struct generation *next, const struct generation *before)
 	free(sorted);
 }
 
+static void note_newest(struct listener *listener, const struct generation *generation,
+			const struct sfront_options *options)
+{
+	listener->newest = generation;
+	listener->options = options;
+}
+
 void generation_become_newest(struct generation *generation)
 {
+	const struct status_section *status = generation->status;
+
 	for (size_t i = 0; i < generation->n_proxies; i++) {
 		struct proxy *proxy = generation->proxies[i];
 
-		for (size_t j = 0; j < proxy->n_listeners; j++) {
-			proxy->listeners[j]->newest = generation;
-			proxy->listeners[j]->options = proxy->config.options;
-		}
+		for (size_t j = 0; j < proxy->n_listeners; j++)
+			note_newest(proxy->listeners[j], generation, proxy->config.options);
 	}
+	for (size_t i = 0; status && i < status->n_listeners; i++)
+		note_newest(status->listeners[i], generation, status->config->options);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A configuration at work: its proxies, and what they share.  The first is opened at
+ * A configuration at work: its proxies, what they share, and where questions about them
+ * are answered.  The first is opened at
  * the start; each reload opens another, which shares the listeners that did not change.
  * All of it is the main thread's: a session stays with the proxy that accepted it,
  * and needs nothing else of its generation.
@@ -18,6 +19,7 @@
 
 struct loop;
 struct loop_guard;
+struct status_section;
 
 struct generation {
 	struct process_config process;
@@ -25,6 +27,7 @@ struct generation {
 	const char *file;       /* NULL: the command line alone; its text stays alive */
 	struct proxy **proxies; /* owned array; a reference each */
 	size_t n_proxies;
+	struct status_section *status;   /* owned; NULL: there is none */
 	struct listener_key *by_address; /* owned array: see generation_listener() */
 	size_t n_listeners;
 	struct loop_guard *guard; /* every address that they listen on */
@@ -33,7 +36,7 @@ struct generation {
 
 /* What a generation is opened with, beside its configuration. */
 struct generation_source {
-	proxy_finder *find; /* gives the listeners that are open already: see proxy.h */
+	listener_finder *find; /* gives the listeners that are open already: see listeners.h */
 	void *data;
 	struct loop *home;      /* the main thread's */
 	unsigned int n_workers; /* that there are, or will be */
@@ -70,9 +73,16 @@ void generation_free(struct generation *generation);
 struct listener *generation_listener(const struct generation *generation,
 				     const struct sfront_address *address, unsigned int nth);
 
+typedef bool listener_visitor(struct listener *listener, void *data);
+
 /* Calls @visit for each listener; returns how many times that said true. */
-size_t generation_each(struct generation *generation,
-		       bool (*visit)(struct listener *listener, void *data), void *data);
+size_t generation_each(struct generation *generation, listener_visitor *visit, void *data);
+
+/* The same, for those of proxies alone, or of [status] alone. */
+size_t generation_each_of_proxies(struct generation *generation, listener_visitor *visit,
+				  void *data);
+size_t generation_each_of_status(struct generation *generation, listener_visitor *visit,
+				 void *data);
 
 /*
  * The connections of each proxy of @next are counted with those of the one of that name in

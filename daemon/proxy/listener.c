@@ -49,6 +49,23 @@ static int note_sockets(struct listener *listener)
 	return 0;
 }
 
+static bool is_loopback(const struct in6_addr *in6)
+{
+	return IN6_IS_ADDR_LOOPBACK(in6) ||
+	       (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+bool listener_socket_is_open_to_others(const struct listener_socket *socket)
+{
+	const struct sfront_sockaddr *addr = &socket->addr;
+
+	if (addr->len == 0)
+		return false;
+	if (addr->sa.any.sa_family == AF_INET)
+		return ntohl(addr->sa.in.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
+	return addr->sa.any.sa_family == AF_INET6 && !is_loopback(&addr->sa.in6.sin6_addr);
+}
+
 struct listener *listener_new(const struct sfront_address *address, unsigned int nth,
 			      const struct sfront_options *options, struct sfront_listener *open)
 {

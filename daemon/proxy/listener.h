@@ -36,7 +36,7 @@ struct listener {
 	struct sfront_listener *open;         /* NULL once it is closed */
 	struct listener_socket *sockets;      /* owned array */
 	size_t n_sockets;
-	atomic_uint refs; /* a proxy each */
+	atomic_uint refs; /* a section each */
 	unsigned int nth; /* of that address in its configuration: free ports may repeat */
 	struct sfront_address address;
 	/*
@@ -49,6 +49,9 @@ struct listener {
 	bool is_adopted;    /* with the options that it had: see listener_settle() */
 	bool path_lost;     /* it was said in the log that the path is gone */
 };
+
+/* Whether others than this machine's own reach it by TCP. */
+bool listener_socket_is_open_to_others(const struct listener_socket *socket);
 
 /*
  * Makes one of an open listener, which is taken on success.

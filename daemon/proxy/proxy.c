@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,67 +26,21 @@ static int out_of_memory(struct sfront_error *err)
 	return -ENOMEM;
 }
 
-/* The listeners of @n listen lines while they are being opened, side by side. */
-struct opening {
-	struct sfront_address *addresses;
-	struct sfront_listener **listeners;
-};
-
-/* Lines that were open already keep their listener in @opening. */
-static void find_open(struct proxy *proxy, struct opening *opening, proxy_finder *find, void *data)
-{
-	for (size_t i = 0; i < proxy->n_listeners; i++) {
-		struct listener *found = find(data, proxy, i);
-
-		opening->addresses[i] = proxy->config.listen[i].address;
-		proxy->listeners[i] = found;
-		opening->listeners[i] = found ? found->open : NULL;
-	}
-}
-
-static int note_opened(struct proxy *proxy, struct opening *opening, struct sfront_error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < proxy->n_listeners; i++) {
-		if (proxy->listeners[i])
-			continue;
-		proxy->listeners[i] =
-			listener_new(&opening->addresses[i], proxy->config.listen[i].nth,
-				     proxy->config.options, opening->listeners[i]);
-		if (!proxy->listeners[i]) {
-			sfront_listener_lend(opening->listeners[i]);
-			sfront_listener_close(opening->listeners[i]);
-			r = out_of_memory(err);
-		}
-	}
-	return r;
-}
-
-static int open_listeners(struct proxy *proxy, proxy_finder *find, void *data,
+static int open_listeners(struct proxy *proxy, listener_finder *find, void *data,
 			  struct sfront_error *err)
 {
 	const struct proxy_config *config = &proxy->config;
-	struct opening opening = {
-		.addresses = calloc(config->n_listen, sizeof(*opening.addresses)),
-		.listeners = calloc(config->n_listen, sizeof(struct sfront_listener *)),
+	const struct listen_section lines = {
+		.lines = config->listen,
+		.n = config->n_listen,
+		.options = config->options,
 	};
-	int r;
 
 	proxy->listeners = calloc(config->n_listen, sizeof(struct listener *));
-	if (!opening.addresses || !opening.listeners || !proxy->listeners) {
-		r = out_of_memory(err);
-	} else {
-		proxy->n_listeners = config->n_listen;
-		find_open(proxy, &opening, find, data);
-		r = sfront_listener_open_each(opening.addresses, config->n_listen, config->options,
-					      opening.listeners, err);
-		if (r == 0)
-			r = note_opened(proxy, &opening, err);
-	}
-	free(opening.addresses);
-	free(opening.listeners);
-	return r;
+	if (!proxy->listeners)
+		return out_of_memory(err);
+	proxy->n_listeners = config->n_listen;
+	return listeners_open(&lines, find, data, proxy->listeners, err);
 }
 
 static int list_sockets(struct proxy *proxy, struct sfront_error *err)
@@ -198,8 +151,8 @@ static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sf
 	return proxy->prober ? 0 : out_of_memory(err);
 }
 
-static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder *find, void *data,
-		    struct sfront_error *err)
+static int open_all(struct proxy *proxy, struct loop_guard *guard, listener_finder *find,
+		    void *data, struct sfront_error *err)
 {
 	int r;
 
@@ -225,33 +178,19 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder 
 static void proxy_free(struct proxy *proxy)
 {
 	put_counts(proxy);
-	for (size_t i = 0; i < proxy->n_listeners; i++)
-		listener_unref(proxy->listeners[i]);
+	listeners_free(proxy->listeners, proxy->n_listeners);
 	expansion_free(proxy->expansion);
 	prober_free(proxy->prober);
 	backend_unref(proxy->backend);
-	free(proxy->listeners);
 	free(proxy->sockets);
 	limit_unref(proxy->limit);
 	proxy_config_clear(&proxy->config);
 	free(proxy);
 }
 
-static void give_back(struct listener *listener)
-{
-	struct sfront_error ignored;
-
-	if (listener_is_own(listener) || !listener->open)
-		return;
-	(void)sfront_listener_update(listener->open, listener->options, NULL, &ignored);
-	sfront_listener_lend(listener->open);
-}
-
 void proxy_give_back(struct proxy *proxy)
 {
-	for (size_t i = 0; i < proxy->n_listeners; i++)
-		if (proxy->listeners[i] && atomic_load(&proxy->listeners[i]->refs) == 1)
-			give_back(proxy->listeners[i]);
+	listeners_give_back(proxy->listeners, proxy->n_listeners);
 }
 
 static void unused_delivered(struct message *message)
@@ -260,7 +199,7 @@ static void unused_delivered(struct message *message)
 }
 
 struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log,
-			 struct loop_guard *guard, proxy_finder *find, void *data,
+			 struct loop_guard *guard, listener_finder *find, void *data,
 			 struct loop *home, struct sfront_error *err)
 {
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
@@ -349,18 +288,6 @@ static bool trusts_everybody(const struct source_list *list)
 	return false;
 }
 
-/* Whether others than this machine's own reach it by TCP. */
-static bool is_open_to_others(const struct listener_socket *socket)
-{
-	const struct sfront_sockaddr *addr = &socket->addr;
-
-	if (addr->len == 0)
-		return false;
-	if (addr->sa.any.sa_family == AF_INET)
-		return ntohl(addr->sa.in.sin_addr.s_addr) >> 24 != 127;
-	return addr->sa.any.sa_family == AF_INET6 && !IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
-}
-
 void proxy_warn_of_trust(const struct proxy *proxy)
 {
 	if (!trusts_everybody(&proxy->config.accept_proxy_protocol))
@@ -368,7 +295,7 @@ void proxy_warn_of_trust(const struct proxy *proxy)
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
 		const struct listener_socket *socket = proxy_socket_at(proxy, i);
 
-		if (is_open_to_others(socket))
+		if (listener_socket_is_open_to_others(socket))
 			log_line(LOG_WARNING,
 				 "accept-proxy-protocol: whoever reaches %s may claim to be "
 				 "anybody; name the proxies in front of it instead, such as "

@@ -16,6 +16,7 @@
 #include "daemon/proxy/bucket.h"
 #include "daemon/proxy/connection_limit.h"
 #include "daemon/proxy/listener.h"
+#include "daemon/proxy/listeners.h"
 
 struct backend;
 struct counters;
@@ -64,12 +65,6 @@ struct proxy {
 };
 
 /*
- * Says which listener that is open already serves listen line number @line of
- * the proxy: a reference for the caller, or NULL if one has to be opened.
- */
-typedef struct listener *proxy_finder(void *data, const struct proxy *proxy, size_t line);
-
-/*
  * Opens every listen line that @find does not know and, for a literal one,
  * knows the backend's address.
  *
@@ -81,7 +76,7 @@ typedef struct listener *proxy_finder(void *data, const struct proxy *proxy, siz
  * Returns it with one reference, or NULL with @err saying why.
  */
 struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log,
-			 struct loop_guard *guard, proxy_finder *find, void *data,
+			 struct loop_guard *guard, listener_finder *find, void *data,
 			 struct loop *home, struct sfront_error *err);
 
 /*

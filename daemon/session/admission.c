@@ -4,9 +4,6 @@
  */
 #include "daemon/session/admission.h"
 
-#include <stdio.h>
-#include <sys/socket.h>
-
 #include "daemon/backend/backend.h"
 #include "daemon/base/log.h"
 #include "daemon/base/reset.h"
@@ -20,33 +17,6 @@
 #include "daemon/session/state.h"
 #include "daemon/session/story.h"
 
-static struct access_client client_of(const struct sfront_connection *connection)
-{
-	struct access_client client = { .peer = connection->peer, .fd = connection->read_fd };
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	if (client.peer.len == 0 || client.peer.sa.any.sa_family != AF_UNIX ||
-	    getsockopt(client.fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return client;
-	client.has_uid = true;
-	client.uid = peer.uid;
-	client.gid = peer.gid;
-	return client;
-}
-
-static void format_reason(const struct source_rule *rule, char *buf, size_t size)
-{
-	char source[64];
-
-	if (!rule) {
-		snprintf(buf, size, "refused: no allow matches");
-		return;
-	}
-	source_format(&rule->source, source, sizeof(source));
-	snprintf(buf, size, "refused: deny %s", source);
-}
-
 static bool is_granted(const struct proxy *proxy, const struct access_client *client,
 		       struct refusal *refusal)
 {
@@ -55,7 +25,7 @@ static bool is_granted(const struct proxy *proxy, const struct access_client *cl
 	if (access_is_granted(&proxy->config.access, client, &rule))
 		return true;
 	refusal->end = END_REFUSED_ACCESS;
-	format_reason(rule, refusal->reason, sizeof(refusal->reason));
+	access_format_reason(rule, refusal->reason, sizeof(refusal->reason));
 	return false;
 }
 
@@ -99,7 +69,7 @@ void admission_tell(const struct session *session, const struct sfront_sockaddr 
 	if (rules->n == 0 || !story_id(session))
 		return;
 	connection = endpoint_connection(&session->client);
-	client = client_of(&connection);
+	client = access_client_of(&connection);
 	client.claimed = claimed;
 	(void)access_is_granted(rules, &client, &rule);
 	story_rule(story_id(session), rule);
@@ -126,7 +96,7 @@ bool admission_grant(const struct proxy *proxy, size_t socket, struct sfront_con
 
 	if (config->access.n == 0 && config->accept_proxy_protocol.n == 0)
 		return true;
-	client = client_of(connection);
+	client = access_client_of(connection);
 	connection->header_due = source_list_find(&config->accept_proxy_protocol, &client);
 	if (connection->header_due || is_granted(proxy, &client, &refusal))
 		return true;
@@ -145,7 +115,7 @@ bool admission_grant_claimed(const struct proxy *proxy, const struct endpoint *s
 	if (proxy->config.access.n == 0)
 		return true;
 	connection = endpoint_connection(sender);
-	client = client_of(&connection);
+	client = access_client_of(&connection);
 	client.claimed = claimed;
 	return is_granted(proxy, &client, refusal);
 }
@@ -158,6 +128,6 @@ bool admission_trusts_tlvs(const struct proxy *proxy, const struct endpoint *sen
 	if (proxy->config.trusted_tlvs.n == 0)
 		return false;
 	connection = endpoint_connection(sender);
-	client = client_of(&connection);
+	client = access_client_of(&connection);
 	return source_list_find(&proxy->config.trusted_tlvs, &client);
 }

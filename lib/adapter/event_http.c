@@ -55,6 +55,7 @@ struct sfront_evhttp {
 	void *data; /* the program's */
 
 	enum door_state state;
+	bool is_paused;                    /* by the program */
 	struct evconnlistener *door;       /* belongs to .bound */
 	struct evhttp_bound_socket *bound; /* belongs to .http, until it is taken off */
 	int key;                           /* our connection to the door; -1: gone */
@@ -70,17 +71,20 @@ struct sfront_evhttp {
 	LIST_HEAD(, carried) carried;
 };
 
-static void enter(struct sfront_evhttp *server, enum door_state state)
+static void accept_if_open(struct sfront_evhttp *server)
 {
-	bool was_open = server->state == DOOR_OPEN;
-
-	server->state = state;
-	if (!server->acceptor || (state == DOOR_OPEN) == was_open)
+	if (!server->acceptor)
 		return;
-	if (state == DOOR_OPEN)
+	if (server->state == DOOR_OPEN && !server->is_paused)
 		sfront_acceptor_resume(server->acceptor);
 	else
 		sfront_acceptor_pause(server->acceptor);
+}
+
+static void enter(struct sfront_evhttp *server, enum door_state state)
+{
+	server->state = state;
+	accept_if_open(server);
 }
 
 static void end_if_over(struct sfront_evhttp *server)
@@ -233,6 +237,27 @@ static void replace(struct sfront_evhttp *server, int fd)
 	bufferevent_enable(server->fresh, EV_READ);
 }
 
+/* What evhttp hands to the callbacks of a bufferevent: the connection; NULL: it is gone. */
+static struct evhttp_connection *connection_of(struct bufferevent *bev)
+{
+	void *arg;
+
+	bufferevent_getcb(bev, NULL, NULL, NULL, &arg);
+	return arg;
+}
+
+static int client_of(const struct sfront_evhttp *server, int fd, struct sfront_connection *ret);
+
+/* The program may free the connection, and this server not. */
+static void tell_connected(struct sfront_evhttp *server, int fd)
+{
+	struct evhttp_connection *connection = connection_of(server->fresh);
+	struct sfront_connection client;
+
+	if (server->calls.connected && connection && client_of(server, fd, &client) == 0)
+		server->calls.connected(server->data, connection, &client);
+}
+
 /* Runs before evhttp's next look at the descriptor: it was made active earlier. */
 static void guest_taken(evutil_socket_t fd, short what, void *arg)
 {
@@ -250,6 +275,8 @@ static void guest_taken(evutil_socket_t fd, short what, void *arg)
 			replace(server, fd);
 		sfront_connection_close(&server->guest);
 	}
+	if (fd >= 0)
+		tell_connected(server, fd);
 	if (server->fresh)
 		bufferevent_decref(server->fresh);
 	server->fresh = NULL;
@@ -407,24 +434,38 @@ static const struct carried *find_carried(const struct sfront_evhttp *server, in
 	return NULL;
 }
 
-int sfront_evhttp_connection(struct sfront_evhttp *server, struct evhttp_request *request,
-			     struct sfront_connection *ret)
+static int client_of(const struct sfront_evhttp *server, int fd, struct sfront_connection *ret)
 {
-	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-	const struct carried *carried;
-	int fd = -1;
+	const struct carried *carried = find_carried(server, fd);
 
-	if (connection)
-		fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
-	if (fd < 0)
-		return -ENOTCONN;
-
-	carried = find_carried(server, fd);
 	if (carried)
 		*ret = *sfront_bridge_connection(carried->bridge);
 	else if (sfront_connection_from_fds(fd, fd, ret, NULL) < 0)
 		return -ENOTCONN;
 	return 0;
+}
+
+int sfront_evhttp_connection(struct sfront_evhttp *server, struct evhttp_request *request,
+			     struct sfront_connection *ret)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	int fd = -1;
+
+	if (connection)
+		fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+	return fd < 0 ? -ENOTCONN : client_of(server, fd, ret);
+}
+
+void sfront_evhttp_pause(struct sfront_evhttp *server)
+{
+	server->is_paused = true;
+	accept_if_open(server);
+}
+
+void sfront_evhttp_resume(struct sfront_evhttp *server)
+{
+	server->is_paused = false;
+	accept_if_open(server);
 }
 
 void sfront_evhttp_stop(struct sfront_evhttp *server)

@@ -29,7 +29,7 @@ static void ended(void *data, int error)
 	event_base_loopbreak(data);
 }
 
-static const struct sfront_evhttp_calls calls = { sizeof(calls), ended };
+static const struct sfront_evhttp_calls calls = { .size = sizeof(calls), .ended = ended };
 
 static void answer(struct evhttp_request *request, void *data)
 {

@@ -223,7 +223,8 @@ def test_a_room_links_with_nothing_to_its_right(room, tmp_path):
     done = subprocess.run(
         ["cc", "-o", tmp_path / "alone", tmp_path / "main.c",
          "-Wl,--whole-archive", BUILD / f"daemon/{room}.a", "-Wl,--no-whole-archive",
-         *left, BUILD / "conf.a", BUILD / "libsockfront.a", "-levent_extra", "-levent_core",
+         *left, BUILD / "conf.a", BUILD / "libsockfront-event.a", BUILD / "libsockfront.a",
+         "-levent_extra", "-levent_core",
          "-linih", "-lsystemd", "-lresolv", "-lm", "-pthread", *os.environ.get("LDFLAGS", "").split()],
         capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

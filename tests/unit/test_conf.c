@@ -292,7 +292,8 @@ static void test_formats(void **state)
 	"a backend is HOST:PORT (such as 127.0.0.1:8080), a UNIX path, @NAME, " \
 	"vsock:CID:PORT, vsock-mux:PATH:PORT or srv:NAME"
 
-#define GOOD "[proxy w]\nlisten = /a\nbackend = h:1\n"
+#define GOOD   "[proxy w]\nlisten = /a\nbackend = h:1\n"
+#define STATUS "[status]\nlisten = /s\n"
 
 static const struct case_of_file bad_files[] = {
 	{ "", "0: there is no [proxy NAME] section, and so nothing to listen on\n" },
@@ -319,8 +320,15 @@ static const struct case_of_file bad_files[] = {
 	{ "[sockfront web]\n" GOOD,
 	  "1: unknown section [sockfront web] (did you mean [sockfront]?)\n" },
 	{ "[logging]\nfile = /x\n" GOOD,
-	  "1: unknown section [logging] (there are [sockfront] and [proxy NAME])\n" },
-	{ "[]\n" GOOD, "1: unknown section [] (there are [sockfront] and [proxy NAME])\n" },
+	  "1: unknown section [logging] (there are [sockfront], [proxy NAME] and [status])\n" },
+	{ "[Status]\nlisten = /s\n" GOOD,
+	  "1: unknown section [Status] (did you mean [status]?)\n" },
+	{ "[status web]\nlisten = /s\n" GOOD,
+	  "1: unknown section [status web] (did you mean [status]?)\n" },
+	{ STATUS "[status]\nlisten = /t\n" GOOD,
+	  "3: section [status] is there already, in line 1\n" },
+	{ "[]\n" GOOD,
+	  "1: unknown section [] (there are [sockfront], [proxy NAME] and [status])\n" },
 	{ "[proxy w\nlisten = /a\nbackend = h:1\n",
 	  "1: \"[proxy w\" is not a section header (such as [sockfront] or [proxy web])\n" },
 	{ "[proxy w] x\nlisten = /a\nbackend = h:1\n",
@@ -339,8 +347,8 @@ static const struct case_of_file bad_files[] = {
 	  "1: the section's name is longer than 49 bytes (it begins "
 	  "\"proxy 0123456789012345678901234567890123456789012\")\n" },
 	{ "workers = 1\nx = y\n" GOOD,
-	  "1: key \"workers\" stands before any section ([sockfront] or [proxy NAME])\n"
-	  "2: key \"x\" stands before any section ([sockfront] or [proxy NAME])\n" },
+	  "1: key \"workers\" stands before any section ([sockfront], [proxy NAME] or [status])\n"
+	  "2: key \"x\" stands before any section ([sockfront], [proxy NAME] or [status])\n" },
 
 	/* lines */
 	{ GOOD "nonsense\n\nmore nonsense\n",
@@ -376,6 +384,20 @@ static const struct case_of_file bad_files[] = {
 	  "4: unknown key \"colour\" (see sockfront.conf(5))\n"
 	  "5: unknown key \"two words\" (see sockfront.conf(5))\n" },
 	{ GOOD "workers = 2\n", "4: key \"workers\" belongs in [sockfront]\n" },
+	{ GOOD "status-host = a\n", "4: key \"status-host\" belongs in [status]\n" },
+	{ STATUS "workers = 2\nbackend = h:1\n" GOOD,
+	  "3: key \"workers\" belongs in [sockfront]\n"
+	  "4: key \"backend\" belongs in a [proxy NAME] section\n" },
+	{ STATUS "alow = any\nunix-listen-chmd = 0660\nhost = a\n" GOOD,
+	  "3: unknown key \"alow\" (did you mean \"allow\"?)\n"
+	  "4: unknown key \"unix-listen-chmd\" (did you mean \"unix-listen-chmod\"?)\n"
+	  "5: unknown key \"host\" (did you mean \"status-host\"?)\n" },
+	{ STATUS "status-host = a b.example.org\nstatus-host = a:80\nstatus-host =\n" GOOD,
+	  "4: status-host: \"a:80\" is no name of a host (such as proxy.example.org, without a "
+	  "port)\n"
+	  "5: status-host: a name is missing (such as proxy.example.org)\n" },
+	{ STATUS "unix-listen-chmod = 0660\nunix-listen-chmod = 0660\n" GOOD,
+	  "4: key \"unix-listen-chmod\" is there already, in line 3\n" },
 	{ "[sockfront]\nbackend = h:1\ntcp-nodelay = no\n" GOOD,
 	  "2: key \"backend\" belongs in a [proxy NAME] section\n"
 	  "3: key \"tcp-nodelay\" belongs in a [proxy NAME] section\n" },
@@ -591,6 +613,7 @@ static const struct case_of_file checks[] = {
 	  "6: listen: \"/a\" is listened on already (t.conf:2)\n" },
 	{ GOOD "[proxy v]\nlisten = @b\nlisten = /a\nbackend = h:1\n",
 	  "6: listen: \"/a\" is listened on already (t.conf:2)\n" },
+	{ GOOD "[status]\nlisten = /a\n", "5: listen: \"/a\" is listened on already (t.conf:2)\n" },
 	{ "[proxy w]\nlisten = sd-listen:a\nlisten = SD_LISTEN:a\nbackend = h:1\n",
 	  "3: listen: \"sd-listen:a\" is listened on already (t.conf:2)\n" },
 	{ "[proxy w]\nlisten = vsock:any:80\nlisten = vsock::80\nbackend = h:1\n",
@@ -614,7 +637,11 @@ static const struct case_of_file checks[] = {
 	  "3: listen: \"127.0.0.1:80\" is listened on already (t.conf:2)\n" },
 	{ "[proxy w]\nlisten = 127.0.0.1:http\nlisten = 127.0.0.1:https\nbackend = h:1\n", "" },
 
+	{ GOOD "[status]\nlisten = -\n", "5: listen: \"-\" is one connection and stands alone*" },
+
 	/* parts of each other */
+	{ "[proxy w]\nlisten = 127.0.0.1:80\nbackend = h:1\n[status]\nlisten = :80\nallow = any\n",
+	  "5: listen: \"*:80\" overlaps with \"127.0.0.1:80\" (t.conf:2)*" },
 	{ "[proxy w]\nlisten = :80\nlisten = 0.0.0.0:80\nbackend = h:1\n",
 	  "3: listen: \"0.0.0.0:80\" overlaps with \"*:80\" (t.conf:2): an address and port can be "
 	  "listened on once\n" },
@@ -653,6 +680,25 @@ static const struct case_of_file checks[] = {
 	  "9: exit-idle-time: \"vsock:any:1\" (t.conf:6) is a listener of our own*" },
 	{ "[sockfront]\nexit-idle-time = 1h\n[proxy w]\nlisten = @a\nbackend = h:1\n",
 	  "2: exit-idle-time: \"@a\" (t.conf:4) is*" },
+
+	/* the status address, which keeps nobody waiting for a backend */
+	{ "[sockfront]\nexit-idle-time = 1h\n[proxy w]\nlisten = sd-listen\nbackend = h:1\n" STATUS,
+	  "" },
+	{ GOOD "[proxy v]\nlisten = /b\nbackend = /s\n" STATUS, "" },
+	{ GOOD "[status]\n", "4: [status] has no address to listen on (such as listen = "
+			     "/run/sockfront/status.sock)\n" },
+	{ GOOD "[status]\nlisten = :http-but-wrong:\n", "5: listen: *" },
+	{ GOOD "[status]\nlisten = 127.0.0.1:1\nlisten = [::1]:1\nlisten = localhost:2\n"
+	       "listen = [::ffff:127.0.0.1]:3\nlisten = @s\nlisten = vsock:any:1\n"
+	       "listen = sd-listen:s\n",
+	  "" },
+	{ GOOD "[status]\nlisten = :1\nlisten = 192.0.2.1:6\nlisten = [::]:2\nlisten = 0.0.0.0:3\n"
+	       "listen = h:4\nlisten = [::ffff:192.0.2.1]:5\ndeny = 10.0.0.0/8\n",
+	  "5: listen: \"*:1\" can be reached from other machines: [status] wants an allow that "
+	  "says who may ask (such as allow = 10.0.0.0/8)\n"
+	  "6: listen: \"192.0.2.1:6\" can be reached*\n"
+	  "7: listen: *\n8: listen: *\n9: listen: *\n10: listen: *" },
+	{ GOOD "[status]\nlisten = :1\nallow = 10.0.0.0/8\n", "" },
 
 	/* a backend that is a listener */
 	{ "[proxy w]\nlisten = 127.0.0.1:80\nbackend = 127.0.0.1:80\n",

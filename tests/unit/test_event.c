@@ -227,6 +227,10 @@ static struct {
 	struct sfront_evhttp *server;
 	int ended;
 	int error;
+	int connected;
+	int closed;
+	bool is_unwanted;                      /* whoever comes is sent away */
+	char client[SFRONT_ADDRESS_TEXT_SIZE]; /* who came last */
 } web;
 
 static void answer(struct evhttp_request *request, void *data)
@@ -261,9 +265,29 @@ static void web_ended(void *data, int error)
 	event_base_loopbreak(web.base);
 }
 
+static void web_closed(struct evhttp_connection *connection, void *data)
+{
+	(void)connection;
+	(void)data;
+	web.closed++;
+}
+
+static void web_connected(void *data, struct evhttp_connection *connection,
+			  const struct sfront_connection *client)
+{
+	(void)data;
+	web.connected++;
+	sfront_connection_format(client, web.client, sizeof(web.client));
+	evhttp_connection_set_closecb(connection, web_closed, NULL);
+	if (web.is_unwanted)
+		evhttp_connection_free(connection);
+}
+
 static void web_begin(struct sfront_listener *listener)
 {
-	static const struct sfront_evhttp_calls web_calls = { sizeof(web_calls), web_ended };
+	static const struct sfront_evhttp_calls web_calls = { .size = sizeof(web_calls),
+							      .ended = web_ended,
+							      .connected = web_connected };
 
 	signal(SIGPIPE, SIG_IGN);
 	memset(&web, 0, sizeof(web));
@@ -416,6 +440,68 @@ static void test_http_refuses_headers(void **state)
 	evhttp_free(http);
 	event_base_free(base);
 	sfront_listener_close(listener);
+}
+
+/* Told who a client is before it has said anything, and of its end. */
+static void test_http_connected(void **state)
+{
+	struct sfront_listener *listener = must_open("127.0.0.1:0", "");
+	struct sfront_sockaddr local = { .len = sizeof(local.sa) };
+	char who[SFRONT_ADDRESS_TEXT_SIZE];
+	int fd = connect_to(listener, 0);
+
+	(void)state;
+	assert_int_equal(getsockname(fd, &local.sa.any, &local.len), 0);
+	sfront_sockaddr_format(&local, who, sizeof(who));
+	web_begin(listener);
+	while (web.connected == 0)
+		event_base_loop(web.base, EVLOOP_ONCE);
+	assert_string_equal(web.client, who);
+	assert_int_equal(web.closed, 0);
+	close(fd);
+	while (web.closed == 0)
+		event_base_loop(web.base, EVLOOP_ONCE);
+	web_end(listener);
+}
+
+static void test_http_sent_away(void **state)
+{
+	struct sfront_listener *listener = must_open("127.0.0.1:0", "");
+	struct visitor visitor;
+
+	(void)state;
+	web_begin(listener);
+	web.is_unwanted = true;
+	send_visitor(&visitor, connect_to(listener, 0), "GET / HTTP/1.0\r\n\r\n");
+	free(see_off(&visitor));
+	assert_int_equal(visitor.len, 0);
+	web.is_unwanted = false;
+	expect(connect_to(listener, 0), "/", "hello");
+	assert_int_equal(web.connected, 2);
+	web_end(listener);
+}
+
+static void test_http_paused(void **state)
+{
+	struct sfront_listener *listener = must_open("127.0.0.1:0", "");
+	struct visitor visitor;
+
+	(void)state;
+	web_begin(listener);
+	sfront_evhttp_pause(web.server);
+	sfront_evhttp_pause(web.server);
+	send_visitor(&visitor, connect_to(listener, 0), "GET / HTTP/1.0\r\n\r\n");
+	for (int i = 0; i < 20; i++) {
+		event_base_loop(web.base, EVLOOP_NONBLOCK);
+		usleep(1000);
+	}
+	assert_int_equal(web.connected, 0);
+	sfront_evhttp_resume(web.server);
+	free(see_off(&visitor));
+	assert_true(visitor.len > 0);
+	assert_int_equal(web.connected, 1);
+	expect(connect_to(listener, 0), "/", "hello"); /* by the next door */
+	web_end(listener);
 }
 
 static void test_http_keeps_alive(void **state)
@@ -608,6 +694,9 @@ child_test(inetd_socket) child_test(inetd_pipes_and_files)
 		counted(test_http_over_tcp),
 		counted(test_http_over_unix_and_in_memory),
 		counted(test_http_large_and_at_once),
+		counted(test_http_connected),
+		counted(test_http_sent_away),
+		counted(test_http_paused),
 		counted(test_http_keeps_alive),
 		counted(test_http_when_descriptors_are_out),
 		counted(test_http_stops),

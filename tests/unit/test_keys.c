@@ -33,6 +33,7 @@ static void test_table(void **state)
 		assert_int_equal(
 			key->is_list,
 			strcmp(key->name, "listen") == 0 || strcmp(key->name, "backend") == 0 ||
+				strcmp(key->name, "status-host") == 0 ||
 				strcmp(key->name, "allow") == 0 || strcmp(key->name, "deny") == 0 ||
 				strcmp(key->name, "backend-source") == 0 ||
 				strncmp(key->name, "accept-proxy-", 13) == 0);
@@ -43,29 +44,40 @@ static void test_table(void **state)
 	assert_null(key_find("", KEY_PROXY));
 }
 
-/* The process's keys, then the proxy's, then all of the library's in its order. */
-static void test_order(void **state)
+/* A section's own keys, then all of the library's in its order.  Returns where the next begins. */
+static size_t check_section(size_t i, enum key_scope scope, const char *before)
 {
 	const struct sfront_option *option;
 	const struct key *key;
+
+	while (key_at(i) && !sfront_option_find(key_at(i)->name))
+		assert_int_equal(key_at(i++)->scope, scope);
+
+	for (size_t j = 0; (option = sfront_option_at(j)); j++, i++) {
+		key = key_at(i);
+		assert_non_null(key);
+		assert_string_equal(key->name, option->name);
+		assert_memory_equal(key->option, before, strlen(before));
+		assert_string_equal(key->option + strlen(before), option->name);
+		assert_string_equal(key->argument, option->argument);
+		assert_string_equal(key->help, option->help);
+		assert_int_equal(key->is_switch, option->is_switch);
+		assert_int_equal(key->scope, scope);
+	}
+	return i;
+}
+
+/* The process's keys, then the proxy's, then those of [status]. */
+static void test_order(void **state)
+{
 	size_t i = 0;
 
 	(void)state;
 	while (key_at(i)->scope == KEY_PROCESS)
 		i++;
 	assert_true(i >= 6);
-	while (key_at(i) && !sfront_option_find(key_at(i)->name))
-		assert_int_equal(key_at(i++)->scope, KEY_PROXY);
-
-	for (size_t j = 0; (option = sfront_option_at(j)); j++, i++) {
-		key = key_at(i);
-		assert_non_null(key);
-		assert_string_equal(key->name, option->name);
-		assert_string_equal(key->argument, option->argument);
-		assert_string_equal(key->help, option->help);
-		assert_int_equal(key->is_switch, option->is_switch);
-		assert_int_equal(key->scope, KEY_PROXY);
-	}
+	i = check_section(i, KEY_PROXY, "");
+	i = check_section(i, KEY_STATUS, "status-");
 	assert_null(key_at(i));
 }
 

@@ -20,6 +20,7 @@ extern "C" {
 
 struct event_base;
 struct evhttp;
+struct evhttp_connection;
 struct evhttp_request;
 
 /* Accepts from a listener whenever somebody is there. */
@@ -73,7 +74,7 @@ void sfront_acceptor_free(struct sfront_acceptor *acceptor);
 /* Hands the connections of a listener to an evhttp. */
 struct sfront_evhttp;
 
-/* What that tells the program; it may be freed in the call. */
+/* What that tells the program; it may be freed in ended(). */
 struct sfront_evhttp_calls {
 	size_t size; /* sizeof(struct sfront_evhttp_calls): later versions add members at the end */
 
@@ -85,6 +86,14 @@ struct sfront_evhttp_calls {
 	 * @error: as in struct sfront_acceptor_calls; 0: it was stopped
 	 */
 	void (*ended)(void *data, int error);
+
+	/*
+	 * evhttp has taken a client, of which it has read nothing yet: @connection is
+	 * evhttp's, and may be given limits, a callback for its end, or be freed.  @client
+	 * says who it is, as sfront_evhttp_connection() does.  NULL is allowed.
+	 */
+	void (*connected)(void *data, struct evhttp_connection *connection,
+			  const struct sfront_connection *client);
 };
 
 /*
@@ -127,6 +136,13 @@ int sfront_evhttp_new(struct event_base *base, struct evhttp *http,
  */
 int sfront_evhttp_connection(struct sfront_evhttp *server, struct evhttp_request *request,
 			     struct sfront_connection *ret);
+
+/*
+ * Takes no connection until it is resumed: clients wait in the backlog.  One that is being
+ * taken at the time still comes.  Neither counts calls.
+ */
+void sfront_evhttp_pause(struct sfront_evhttp *server);
+void sfront_evhttp_resume(struct sfront_evhttp *server);
 
 /* Takes no more connections; calls ended() when that is so, from the base's loop. */
 void sfront_evhttp_stop(struct sfront_evhttp *server);

@@ -37,12 +37,15 @@
 static const char first_text[] = "[sockfront]\naccess-log = no\n"
 				 "[proxy a]\nlisten = 127.0.0.1:0\nlisten = " KEPT "\n"
 				 "unix-listen-chmod = owner\ntcp-keepalive = no\n"
-				 "backend = 127.0.0.1:%u\n";
+				 "backend = 127.0.0.1:%u\n"
+				 "[status]\nlisten = 127.0.0.1:0\nstatus-host = h\nallow = any\n";
 static const char next_text[] = "[sockfront]\ndrain-timeout = 1s\n"
 				"[proxy b]\nlisten = " NEW "\nlisten = @%s\n"
 				"backend = 127.0.0.1:%u\n"
 				"[proxy a]\nlisten = 127.0.0.1:0\ntcp-keepalive = 5000:3:1000\n"
-				"backend = 127.0.0.1:%u\n";
+				"backend = 127.0.0.1:%u\n"
+				"[status]\nlisten = 127.0.0.1:0\nlisten = 127.0.0.1:0\n"
+				"tcp-keepalive = 5000:3:1000\n";
 
 /* What a trial tells its parent. */
 struct outcome {
@@ -125,11 +128,12 @@ static void problem_reported(void *data, const struct place *place, const char *
 	log_problem(place->file, place->line, message);
 }
 
-static struct listener *nothing_is_open(void *data, const struct proxy *proxy, size_t line)
+static struct listener *nothing_is_open(void *data, const struct listen_config *listen,
+					const struct sfront_options *options)
 {
 	(void)data;
-	(void)proxy;
-	(void)line;
+	(void)listen;
+	(void)options;
 	return NULL;
 }
 
@@ -264,6 +268,10 @@ static void reload_ended(void)
 	done = true;
 }
 
+static void nothing_is_told(void)
+{
+}
+
 static bool always(void)
 {
 	return true;
@@ -318,7 +326,9 @@ static void is_served(const struct listener *listener)
 
 static void reload(void)
 {
-	const struct reload_handlers handlers = { .is_wanted = always, .ended = reload_ended };
+	const struct reload_handlers handlers = { .is_wanted = always,
+						  .changed = nothing_is_told,
+						  .ended = reload_ended };
 
 	if (reload_start(&process, &handlers) == 0)
 		loop_until_done();
@@ -378,7 +388,7 @@ static void reloading(void)
 		CHECK(process.generation != running);
 	} else {
 		outcome->tolerated = failing.done;
-		CHECK_CONTAINS(said_so_far, "1 listener(s) kept, 2 added, 1 removed");
+		CHECK_CONTAINS(said_so_far, "2 listener(s) kept, 3 added, 1 removed");
 	}
 	is_reloaded(tcp);
 
@@ -411,8 +421,8 @@ static int run_trial(enum failing_call call, unsigned int nth, int error)
 
 /* Those of a UNIX path and of a free port, as in test_failures.c. */
 static const struct tolerance everywhere[] = {
-	{ CALL_bind, 1 },                       /* another free port */
-	{ CALL_listen, 1 },                     /* the same */
+	{ CALL_bind, 2 },                       /* another free port */
+	{ CALL_listen, 2 },                     /* the same */
 	{ CALL_close, 0 },                      /* what is closed is closed */
 	{ CALL_fopen, 0 },                      /* /proc/sys is read for warnings alone */
 	{ CALL_ioctl, 1 },                      /* the file is found by its name */
@@ -422,17 +432,17 @@ static const struct tolerance everywhere[] = {
 };
 
 static const struct tolerance opening_tolerates[] = {
-	{ CALL_getsockopt, 3 }, /* which network namespace a socket is in */
+	{ CALL_getsockopt, 4 }, /* which network namespace a socket is in */
 	{ CALL_socket, 1 },     /* ... and we are */
-	{ CALL_setsockopt, 4 }, /* SO_OOBINLINE, SO_PASSRIGHTS, tcp-nodelay by default */
+	{ CALL_setsockopt, 6 }, /* SO_OOBINLINE, SO_PASSRIGHTS, tcp-nodelay by default */
 	{ CALLS, 0 },
 };
 
 static const struct tolerance reloading_tolerates[] = {
-	{ CALL_getsockopt, 6 }, /* network namespaces; whether a kept listener still is one */
+	{ CALL_getsockopt, 12 }, /* network namespaces; whether a kept listener still is one */
 	{ CALL_socket, 1 },
 	{ CALL_calloc, 1 }, /* limits are counted apart then */
-	{ CALL_setsockopt, 10 },
+	{ CALL_setsockopt, 16 },
 	{ CALL_accept4, 1 },  /* the last look at the queue of a listener that goes */
 	{ CALL_shutdown, 1 }, /* tells those in that queue before it is closed */
 	{ CALL_fstatat, 4 },  /* the path that goes stays */

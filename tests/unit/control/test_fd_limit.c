@@ -55,7 +55,7 @@ static struct fd_plan plan_of(unsigned long limit, unsigned int workers, uint64_
 
 	world.is_played = true;
 	world.files = (struct rlimit){ .rlim_cur = limit / 2, .rlim_max = limit };
-	plan = fd_limit_plan(&config);
+	plan = fd_limit_plan(&config, 0);
 	assert_int_equal(world.files.rlim_cur, limit);
 	world.is_played = false;
 	return plan;
@@ -109,7 +109,7 @@ static void test_the_limit_is_raised(void **state)
 	lower = (struct rlimit){ .rlim_cur = 512, .rlim_max = files.rlim_max };
 	assert_true(lower.rlim_cur < lower.rlim_max);
 	assert_int_equal(__real_setrlimit(RLIMIT_NOFILE, &lower), 0);
-	assert_int_equal(fd_limit_plan(&config).limit,
+	assert_int_equal(fd_limit_plan(&config, 0).limit,
 			 files.rlim_max < INT32_MAX ? files.rlim_max : INT32_MAX);
 	assert_int_equal(__real_getrlimit(RLIMIT_NOFILE, &lower), 0);
 	assert_int_equal(lower.rlim_cur, files.rlim_max);

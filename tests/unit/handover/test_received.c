@@ -162,15 +162,12 @@ static void strangers_of_an_old_process(void)
 	is_done("");
 }
 
-static struct proxy proxy;
 static struct listen_config line;
 static char line_name[SOCKET_NAME_SIZE];
 
 static void make_line(void)
 {
 	CHECK(sfront_address_parse("127.0.0.1:80", &line.address, &why) == 0);
-	proxy.config.listen = &line;
-	proxy.config.n_listen = 1;
 	socket_name_format_wanted(&line, line_name);
 }
 
@@ -180,9 +177,9 @@ static void opened_anew(void)
 	keep(line_name, listening());
 	keep(line_name, listening());
 	received_add_kept();
-	CHECK(!received_find(NULL, &proxy, 0));
+	CHECK(!received_find(NULL, &line, NULL));
 	is_done("adopt forget wait");
-	CHECK(!received_find(NULL, &proxy, 0));
+	CHECK(!received_find(NULL, &line, NULL));
 }
 
 static void opened_anew_beside_an_old_process(void)
@@ -190,7 +187,7 @@ static void opened_anew_beside_an_old_process(void)
 	make_line();
 	world.fds[world.n_fds++] = listening();
 	CHECK(received_add(line_name, world.fds[0]));
-	CHECK(!received_find(NULL, &proxy, 0));
+	CHECK(!received_find(NULL, &line, NULL));
 	is_done("adopt forget");
 }
 

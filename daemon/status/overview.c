@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process and its proxies as JSON: see overview.h.
+ */
+#include "daemon/status/overview.h"
+
+#include <event2/buffer.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/backend/backend.h"
+#include "daemon/backend/server_counts.h"
+#include "daemon/backend/unit.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/counters.h"
+#include "daemon/proxy/proxy.h"
+#include "daemon/proxy/proxy_counts.h"
+#include "daemon/status/healthz.h"
+#include "daemon/status/json.h"
+#include "daemon/status/self.h"
+#include "daemon/status/status.h"
+#include "daemon/status/subjects.h"
+#include "daemon/worker/process.h"
+
+#define SCHEMA 1
+
+#define PIECE_BYTES  ((size_t)32 * 1024)
+#define PIECE_MAX_US 500
+
+struct overview {
+	struct status *status;
+	struct subjects subjects;
+	uint64_t *hashes; /* see overview_begin(), as is is_whole */
+	bool is_whole;
+	size_t next;                   /* of the subjects */
+	uint64_t accepted, open, held; /* of the proxies so far */
+	bool has_head;
+	bool has_proxy; /* one was told of: a comma comes before the next */
+};
+
+double overview_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* ---- the process ---- */
+
+/* Last, since it is added up on the way. */
+static void put_connections(struct evbuffer *out, const struct overview *overview)
+{
+	const struct process *process = overview->status->process;
+
+	json_put_name(out, ",", "connections");
+	json_put_number(out, "{", "open", overview->open);
+	json_put_number(out, ",", "held", overview->held);
+	json_put_number(out, ",", "max", atomic_load(&process->limit.max));
+	json_put_number(out, ",", "accepted", overview->accepted);
+	evbuffer_add(out, "}", 1);
+}
+
+static void put_health(struct evbuffer *out, const struct status *status)
+{
+	char reason[160];
+	bool is_healthy = healthz_is_healthy(status, reason, sizeof(reason));
+
+	json_put_text(out, ",", "state", status->is_draining ? "draining" : "running");
+	evbuffer_add_printf(out, ",\"healthy\":%s", is_healthy ? "true" : "false");
+	json_put_text(out, ",", "reason", is_healthy ? NULL : reason);
+}
+
+static void put_head(struct evbuffer *out, const struct overview *overview)
+{
+	struct self self;
+
+	self_look(&self);
+	json_put_number(out, "{", "schema", SCHEMA);
+	json_put_text(out, ",", "version", SOCKFRONT_VERSION);
+	json_put_number(out, ",", "pid", (unsigned long long)getpid());
+	json_put_seconds(out, ",", "now", overview_now());
+	json_put_seconds(out, ",", "started", self.started);
+	if (!overview->is_whole)
+		evbuffer_add_printf(out, ",\"partial\":true");
+	put_health(out, overview->status);
+	json_put_number(out, ",", "draining_processes", counters_look_after());
+	evbuffer_add_printf(out, ",\"proxies\":[");
+}
+
+/* ---- proxies ---- */
+
+static void put_bytes(struct evbuffer *out, const struct counters *counts, unsigned int up,
+		      unsigned int down)
+{
+	json_put_name(out, ",", "bytes");
+	json_put_number(out, "{", "up", counters_sum(counts, up));
+	json_put_number(out, ",", "down", counters_sum(counts, down));
+	evbuffer_add(out, "}", 1);
+}
+
+static uint64_t sum_range(const struct counters *counts, unsigned int from, unsigned int to)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = from; i < to; i++)
+		sum += counters_sum(counts, i);
+	return sum;
+}
+
+static void put_sockets(struct evbuffer *out, const struct subject *subject)
+{
+	const char *separator = "";
+
+	json_put_name(out, ",", "listeners");
+	evbuffer_add(out, "[", 1);
+	for (size_t i = 0; i < subject->proxy->n_sockets; i++) {
+		if (subject_repeats_socket(subject, i))
+			continue;
+		evbuffer_add_printf(out, "%s{", separator);
+		json_put_text(out, "", "address", proxy_socket_at(subject->proxy, i)->text);
+		json_put_number(out, ",", "accepted",
+				counters_sum(subject->proxy->sockets[i].counts, LISTENER_ACCEPTED));
+		evbuffer_add(out, "}", 1);
+		separator = ",";
+	}
+	evbuffer_add(out, "]", 1);
+}
+
+static void put_max(struct evbuffer *out, const struct server *server)
+{
+	unsigned int max = atomic_load(&server->state->max);
+
+	if (max == UINT32_MAX)
+		evbuffer_add_printf(out, ",\"max\":null");
+	else
+		json_put_number(out, ",", "max", max);
+}
+
+static void put_server(struct evbuffer *out, const struct server *server)
+{
+	json_put_text(out, "{", "address", server->text);
+	json_put_text(out, ",", "state", subject_server_state(server));
+	evbuffer_add_printf(out, ",\"backup\":%s", server->is_backup ? "true" : "false");
+	json_put_number(out, ",", "weight", server->weight);
+	json_put_number(out, ",", "open", server_active(server));
+	put_max(out, server);
+	json_put_number(out, ",", "connected", counters_sum(server->counts, SERVER_CONNECTED));
+	json_put_number(out, ",", "failures",
+			sum_range(server->counts, SERVER_FAILED_FIRST, SERVER_FAILED_LAST + 1));
+	put_bytes(out, server->counts, SERVER_UP, SERVER_DOWN);
+	evbuffer_add(out, "}", 1);
+}
+
+static void put_servers(struct evbuffer *out, const struct subject *subject)
+{
+	const char *separator = "";
+
+	json_put_name(out, ",", "servers");
+	evbuffer_add(out, "[", 1);
+	for (size_t i = 0; i < backend_n_servers(subject->backend); i++) {
+		if (subject_repeats_server(subject, i))
+			continue;
+		evbuffer_add(out, separator, strlen(separator));
+		put_server(out, backend_server(subject->backend, i));
+		separator = ",";
+	}
+	evbuffer_add(out, "]", 1);
+}
+
+static void put_unit(struct evbuffer *out, const struct subject *subject)
+{
+	const struct unit *unit = backend_unit(subject->backend);
+
+	json_put_name(out, ",", "unit");
+	if (!unit) {
+		evbuffer_add(out, "null", 4);
+		return;
+	}
+	json_put_text(out, "{", "name", unit_name(unit));
+	json_put_text(out, ",", "state", subject_unit_state(unit_state(unit)));
+	evbuffer_add(out, "}", 1);
+}
+
+static void put_proxy(struct evbuffer *out, const struct subject *subject)
+{
+	const struct counters *counts = subject->proxy->counts;
+	unsigned int refused = PROXY_ENDED + FIRST_REFUSED, end = PROXY_ENDED + N_ENDS;
+
+	json_put_text(out, "{", "name", subject->proxy->config.name);
+	put_sockets(out, subject);
+	json_put_number(out, ",", "open", subject_open(subject));
+	json_put_number(out, ",", "held", subject_held(subject));
+	json_put_number(out, ",", "accepted", counters_sum(counts, PROXY_ACCEPTED));
+	json_put_number(out, ",", "refused", sum_range(counts, refused, end));
+	json_put_number(out, ",", "ended", sum_range(counts, PROXY_ENDED, refused));
+	json_put_number(out, ",", "failed", counters_sum(counts, PROXY_ENDED + END_NO_BACKEND));
+	put_bytes(out, counts, PROXY_UP, PROXY_DOWN);
+	put_servers(out, subject);
+	put_unit(out, subject);
+	evbuffer_add(out, "}", 1);
+}
+
+/* ---- in pieces ---- */
+
+/* FNV-1a */
+static uint64_t hash_of(struct evbuffer *text)
+{
+	const unsigned char *bytes = evbuffer_pullup(text, -1);
+	size_t n = evbuffer_get_length(text);
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/* Whether it is to be told, or stands there already as it was told last. */
+static bool has_changed(struct overview *overview, struct evbuffer *text)
+{
+	uint64_t hash, *last;
+
+	if (!overview->hashes)
+		return true;
+	hash = hash_of(text);
+	last = &overview->hashes[overview->next];
+	if (*last == hash && !overview->is_whole)
+		return false;
+	*last = hash;
+	return true;
+}
+
+static void add_up(struct overview *overview, const struct subject *subject)
+{
+	overview->accepted += counters_sum(subject->proxy->counts, PROXY_ACCEPTED);
+	overview->open += subject_open(subject);
+	overview->held += subject_held(subject);
+}
+
+static void put_next(struct overview *overview, struct evbuffer *out)
+{
+	const struct subject *subject = &overview->subjects.of[overview->next];
+	struct evbuffer *text = evbuffer_new();
+
+	add_up(overview, subject);
+	if (!text)
+		return;
+	put_proxy(text, subject);
+	if (has_changed(overview, text)) {
+		if (overview->has_proxy)
+			evbuffer_add(out, ",", 1);
+		overview->has_proxy = true;
+		evbuffer_add_buffer(out, text);
+	}
+	evbuffer_free(text);
+}
+
+bool overview_more(void *data, struct evbuffer *out)
+{
+	struct overview *overview = data;
+	uint64_t began_us = clock_exact_us();
+
+	if (!overview->has_head)
+		put_head(out, overview);
+	overview->has_head = true;
+	for (; overview->next < overview->subjects.n; overview->next++) {
+		if (evbuffer_get_length(out) >= PIECE_BYTES ||
+		    clock_exact_us() - began_us >= PIECE_MAX_US)
+			return true;
+		put_next(overview, out);
+	}
+	evbuffer_add(out, "]", 1);
+	put_connections(out, overview);
+	evbuffer_add(out, "}", 1);
+	return false;
+}
+
+struct overview *overview_begin(struct status *status, uint64_t *hashes, bool is_whole)
+{
+	struct overview *overview = calloc(1, sizeof(*overview));
+
+	if (!overview)
+		return NULL;
+	if (subjects_take(&overview->subjects, status->process->generation) < 0) {
+		free(overview);
+		return NULL;
+	}
+	overview->status = status;
+	overview->hashes = hashes;
+	overview->is_whole = is_whole;
+	return overview;
+}
+
+void overview_end(void *data)
+{
+	struct overview *overview = data;
+
+	subjects_drop(&overview->subjects);
+	free(overview);
+}
+
+static void *begin(struct status *status, const struct answer_request *request, int *ret_code,
+		   const char **ret_type)
+{
+	(void)request;
+	(void)ret_code;
+	*ret_type = "application/json";
+	return overview_begin(status, NULL, true);
+}
+
+const struct answer_route overview_route = {
+	.path = "/status.json",
+	.begin = begin,
+	.more = overview_more,
+	.end = overview_end,
+};

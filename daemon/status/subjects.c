@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the status tells of: see subjects.h.
+ */
+#include "daemon/status/subjects.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/backend/backend.h"
+#include "daemon/base/counters.h"
+#include "daemon/proxy/generation.h"
+#include "daemon/proxy/proxy_counts.h"
+
+int subjects_take(struct subjects *subjects, const struct generation *generation)
+{
+	*subjects = (struct subjects){
+		.of = calloc(generation->n_proxies + 1, sizeof(*subjects->of)),
+	};
+	if (!subjects->of)
+		return -ENOMEM;
+	for (; subjects->n < generation->n_proxies; subjects->n++) {
+		struct proxy *proxy = generation->proxies[subjects->n];
+
+		subjects->of[subjects->n] = (struct subject){
+			.proxy = proxy_ref(proxy),
+			.backend = proxy_backend(proxy),
+		};
+	}
+	return 0;
+}
+
+void subjects_drop(struct subjects *subjects)
+{
+	for (size_t i = 0; i < subjects->n; i++) {
+		backend_unref(subjects->of[i].backend);
+		proxy_drop(subjects->of[i].proxy);
+	}
+	free(subjects->of);
+	*subjects = (struct subjects){ 0 };
+}
+
+bool subject_repeats_server(const struct subject *subject, size_t index)
+{
+	const char *text = backend_server(subject->backend, index)->text;
+
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(backend_server(subject->backend, i)->text, text) == 0)
+			return true;
+	return false;
+}
+
+bool subject_repeats_socket(const struct subject *subject, size_t index)
+{
+	const char *text = proxy_socket_at(subject->proxy, index)->text;
+
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(proxy_socket_at(subject->proxy, i)->text, text) == 0)
+			return true;
+	return false;
+}
+
+static uint64_t sum_draining(const struct counters *counts, unsigned int from, unsigned int n)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		sum += counters_sum_draining(counts, from + i);
+	return sum;
+}
+
+uint64_t subject_open(const struct subject *subject)
+{
+	const struct counters *counts = subject->proxy->counts;
+	uint64_t begun = counters_sum_draining(counts, PROXY_ACCEPTED);
+	uint64_t ended = sum_draining(counts, PROXY_ENDED, N_ENDS);
+
+	/* Two looks at what changes: more may have ended than had begun. */
+	return atomic_load(&subject->proxy->limit->connections.used) +
+	       (begun > ended ? begun - ended : 0);
+}
+
+uint64_t subject_held(const struct subject *subject)
+{
+	const struct counters *counts = subject->proxy->counts;
+	uint64_t no_more = counters_sum(counts, PROXY_HELD_NO_MORE);
+	uint64_t held = counters_sum(counts, PROXY_HELD);
+
+	return held > no_more ? held - no_more : 0;
+}
+
+const char *subject_server_state(const struct server *server)
+{
+	static const char *const words[] = {
+		[HEALTH_UP] = "up",
+		[HEALTH_SUSPECT] = "suspect",
+		[HEALTH_DOWN] = "down",
+		[HEALTH_UNKNOWN] = "unknown",
+	};
+
+	return words[health_state(&server->state->health)];
+}
+
+const char *subject_unit_state(enum unit_state state)
+{
+	static const char *const words[] = {
+		[UNIT_STOPPED] = "stopped",   [UNIT_LOOKING] = "looking",
+		[UNIT_STARTING] = "starting", [UNIT_UP] = "up",
+		[UNIT_STOPPING] = "stopping", [UNIT_FAILED] = "failed",
+	};
+
+	return words[state];
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the status tells of: the proxies and their backends as they are when an answer begins.
+ * They are kept until its end, whatever a reload does meanwhile.
+ */
+#ifndef DAEMON_STATUS_SUBJECTS_H
+#define DAEMON_STATUS_SUBJECTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/backend/unit.h"
+
+struct backend;
+struct generation;
+struct proxy;
+struct server;
+
+struct subject {
+	struct proxy *proxy;     /* a reference */
+	struct backend *backend; /* a reference: the one that clients get now */
+};
+
+struct subjects {
+	struct subject *of; /* owned array */
+	size_t n;
+};
+
+/* Returns 0 or -ENOMEM. */
+int subjects_take(struct subjects *subjects, const struct generation *generation);
+
+void subjects_drop(struct subjects *subjects);
+
+/*
+ * Whether the server, or the listening socket, has the same name as an earlier one of its
+ * proxy: what is told of that stands for both.
+ */
+bool subject_repeats_server(const struct subject *subject, size_t index);
+bool subject_repeats_socket(const struct subject *subject, size_t index);
+
+/* Connections now, and those that wait for a server; of processes that still drain, too. */
+uint64_t subject_open(const struct subject *subject);
+uint64_t subject_held(const struct subject *subject);
+
+/* "up", "suspect", "down", "unknown" */
+const char *subject_server_state(const struct server *server);
+
+/* "stopped", "looking", "starting", "up", "stopping", "failed" */
+const char *subject_unit_state(enum unit_state state);
+
+#endif
