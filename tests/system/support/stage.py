@@ -101,6 +101,14 @@ class Stage:
         sock.connect(where)
         return sock
 
+    def connect_from(self, source, address, within=10):
+        """By TCP over IPv4, from that address of this machine."""
+        sock = self.keep(socket.socket())
+        sock.settimeout(within)
+        sock.bind((source, 0))
+        sock.connect(endpoint(address)[1])
+        return sock
+
     def visit(self, address, within=30):
         """How a connection ends by itself, which may be as early as in connect()."""
         try:
