@@ -617,9 +617,9 @@ static bool step(struct answer *answer)
 	return answer->family < N_FAMILIES;
 }
 
-static bool is_enough(struct evbuffer *out, unsigned int n, uint64_t began_us)
+static bool is_enough(size_t bytes, unsigned int n, uint64_t began_us)
 {
-	return evbuffer_get_length(out) >= PIECE_BYTES ||
+	return bytes >= PIECE_BYTES ||
 	       (n % SAMPLES_A_LOOK == 0 && clock_exact_us() - began_us >= PIECE_MAX_US);
 }
 
@@ -627,10 +627,11 @@ static bool more(void *data, struct evbuffer *out)
 {
 	struct answer *answer = data;
 	uint64_t began_us = clock_exact_us();
+	size_t before = evbuffer_get_length(out);
 
 	answer->out = out;
 	for (unsigned int n = 1; step(answer); n++)
-		if (is_enough(out, n, began_us))
+		if (is_enough(evbuffer_get_length(out) - before, n, began_us))
 			return true;
 	if (answer->is_open_metrics)
 		evbuffer_add_printf(out, "# EOF\n");

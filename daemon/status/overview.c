@@ -261,12 +261,13 @@ bool overview_more(void *data, struct evbuffer *out)
 {
 	struct overview *overview = data;
 	uint64_t began_us = clock_exact_us();
+	size_t before = evbuffer_get_length(out);
 
 	if (!overview->has_head)
 		put_head(out, overview);
 	overview->has_head = true;
 	for (; overview->next < overview->subjects.n; overview->next++) {
-		if (evbuffer_get_length(out) >= PIECE_BYTES ||
+		if (evbuffer_get_length(out) - before >= PIECE_BYTES ||
 		    clock_exact_us() - began_us >= PIECE_MAX_US)
 			return true;
 		put_next(overview, out);

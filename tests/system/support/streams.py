@@ -144,6 +144,17 @@ def sip(sock, seed):
     return hash_.hexdigest()
 
 
+def both_ways(client, backend_connection, size):
+    """So many bytes at once in each direction; neither side ends."""
+    up, down = random_bytes("up", size), random_bytes("down", size)
+    sending = [send_in_background(client, up, then_end=False), send_in_background(backend_connection, down, then_end=False)]
+    receiving = Background(read_exactly, client, size, 60)
+    assert read_exactly(backend_connection, size, 60) == up
+    assert receiving.result() == down
+    for one in sending:
+        one.result()
+
+
 def exchange(client, backend_connection, seed=1, size=KB300):
     """
     Both sides send random bytes at once and half-close; the backend's end comes
