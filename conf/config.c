@@ -105,6 +105,18 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 	return &config->proxies[config->n_proxies++];
 }
 
+const char *check_key_name(enum check_key key)
+{
+	static const char *const names[CHECK_KEYS] = {
+		[CHECK_TIMEOUT] = "check-timeout",
+		[CHECK_RISE] = "check-rise",
+		[CHECK_FALL] = "check-fall",
+		[CHECK_SEND] = "check-send",
+	};
+
+	return names[key];
+}
+
 bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option)
 {
 	char value[sizeof("yes")];

@@ -21,6 +21,22 @@ static void listener_warned(void *data, const char *message)
 	log_line(LOG_WARNING, "%s", message);
 }
 
+static void effect_missing(void *data, const struct place *place, const char *message)
+{
+	(void)data;
+	if (place->file)
+		log_line(LOG_WARNING, "%s:%u: %s", place->file, place->line, message);
+	else
+		log_line(LOG_WARNING, "%s", message);
+}
+
+void generation_warn(const struct config *config)
+{
+	struct problems warnings = { .report = effect_missing };
+
+	config_check_effects(config, &warnings);
+}
+
 static int out_of_memory(struct sfront_error *err)
 {
 	snprintf(err->message, sizeof(err->message), "out of memory");
@@ -207,6 +223,7 @@ struct generation *generation_open(struct config *config, const char *file,
 {
 	struct generation *generation = generation_new(config, file);
 
+	generation_warn(config);
 	if (!generation) {
 		out_of_memory(err);
 	} else if (open_proxies(generation, config, source, err) < 0) {

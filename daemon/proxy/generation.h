@@ -48,6 +48,9 @@ struct generation *generation_open(struct config *config, const char *file,
 				   const struct generation_source *source,
 				   struct sfront_error *err);
 
+/* Says in the log which keys of a configuration have no effect; generation_open() does. */
+void generation_warn(const struct config *config);
+
 /*
  * Lets go of the inherited descriptors that no other generation has, for one that
  * will not be used: whoever had them before goes on with them.
