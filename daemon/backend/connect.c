@@ -769,6 +769,23 @@ static void move(struct attempt *attempt)
 	done(arg, &outcome);
 }
 
+static bool is_anybody_left(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (is_at_work(&attempt->candidates[i]) &&
+		    !atomic_load(&attempt->candidates[i].server->is_gone))
+			return true;
+	return false;
+}
+
+/* The queue is told one by one: see has_room(). */
+void attempt_follow(struct attempt *attempt)
+{
+	if (backend_is_replaced(attempt->backend) && attempt->state != CONNECT_QUEUED &&
+	    !is_anybody_left(attempt))
+		move(attempt);
+}
+
 /* Begins a round over all servers.  May free the attempt. */
 static void begin_round(struct attempt *attempt)
 {

@@ -234,7 +234,7 @@ static void use(struct expansion *expansion, struct backend *backend, struct pro
 	expansion->prober = prober;
 	if (prober)
 		prober_start(prober);
-	backend_be_replaced(last);
+	backend_be_replaced(last, backend);
 	backend_unref(last);
 	backend_unref(expansion->before);
 	expansion->before = NULL;

@@ -300,6 +300,12 @@ void generation_share(struct generation *next, const struct generation *before)
 	free(sorted);
 }
 
+void generation_be_replaced(struct generation *generation)
+{
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		proxy_be_replaced(generation->proxies[i]);
+}
+
 void generation_become_newest(struct generation *generation)
 {
 	for (size_t i = 0; i < generation->n_proxies; i++) {

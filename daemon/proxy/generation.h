@@ -80,6 +80,9 @@ size_t generation_each(struct generation *generation,
  */
 void generation_share(struct generation *next, const struct generation *before);
 
+/* Clients of its proxies that are held go on at the newest ones: see proxy_be_replaced(). */
+void generation_be_replaced(struct generation *generation);
+
 /*
  * From now on this is the newest generation that has those listeners, and its
  * options are the ones in force.

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "daemon/backend/down_watch.h"
+#include "daemon/backend/server_watch.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/slab.h"
 #include "daemon/relay/pipe_pool.h"
@@ -45,7 +45,7 @@ struct session_host {
 	struct session_counts counts;
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
-	struct down_watch down_watch;
+	struct server_watch server_watch;
 	struct event rescue; /* tries again with all that are stuck; it is set up in advance */
 	bool is_rescue_due;
 	bool draining; /* clients are not held for a backend for long any more */
