@@ -288,6 +288,12 @@ void upgrade_pass_reload(void)
 		tell(NOTE_RELOAD);
 }
 
+void upgrade_pass_unit(const char *name)
+{
+	if (upgrade.state != UPGRADE_NONE && !is_called_off())
+		note_write_text(upgrade.control, NOTE_UNIT, name, 0);
+}
+
 void upgrade_release(void)
 {
 	if (upgrade.state == UPGRADE_COMMITTED)

@@ -23,6 +23,7 @@ enum event_kind {
 	GO, /* notes of the old process */
 	STOP,
 	RELOAD,
+	UNIT,
 	YOURS,
 	CALLED_OFF,
 	ENDS,   /* what it does */
@@ -30,8 +31,8 @@ enum event_kind {
 	EVENTS
 };
 
-static const char *const event_names[EVENTS] = { "go",         "stop", "reload", "yours",
-						 "called off", "ends", "accept" };
+static const char *const event_names[EVENTS] = { "go",    "stop",       "reload", "unit",
+						 "yours", "called off", "ends",   "accept" };
 
 static const char *const state_names[] = { "NONE",      "OPENING",  "ALLOWED",
 					   "UNDECIDED", "FOLLOWED", "LOST" };
@@ -129,6 +130,12 @@ static void reload(void)
 	note_done("reload");
 }
 
+static void started(const char *name)
+{
+	assert_string_equal(name, "a.service");
+	note_done("unit");
+}
+
 static void yours(void)
 {
 	note_done("yours");
@@ -146,19 +153,16 @@ static void alone(void)
 
 /* ---- what happens ---- */
 
-static const struct takeover_handlers handlers = { go, stop, reload, yours, lost, alone };
+static const struct takeover_handlers handlers = { go, stop, reload, started, yours, lost, alone };
 
 static void happen(int kind)
 {
 	static const int notes[EVENTS] = {
-		[GO] = NOTE_GO,
-		[STOP] = NOTE_STOP,
-		[RELOAD] = NOTE_RELOAD,
-		[YOURS] = NOTE_YOURS,
-		[CALLED_OFF] = NOTE_CALLED_OFF,
+		[GO] = NOTE_GO,     [STOP] = NOTE_STOP,   [RELOAD] = NOTE_RELOAD,
+		[UNIT] = NOTE_UNIT, [YOURS] = NOTE_YOURS, [CALLED_OFF] = NOTE_CALLED_OFF,
 	};
 
-	world.note = (struct note){ notes[kind], 0 };
+	world.note = (struct note){ .kind = notes[kind], .text = "a.service" };
 	if (kind == ACCEPT)
 		takeover_report_accepting();
 	else
@@ -186,7 +190,7 @@ static void begin(void)
 /* Back to where every process starts. */
 static int clear(void **state)
 {
-	world.note = (struct note){ 0, 0 };
+	world.note = (struct note){ .kind = 0 };
 	simulated_ready(world.control, EV_READ);
 	simulated_reset();
 	return state ? descriptors_teardown(state) : 0;
@@ -214,20 +218,24 @@ static void reach(int state)
 }
 
 static const struct states_row rows[] = {
+	{ TAKEOVER_OPENING, UNIT, TAKEOVER_OPENING, "unit" },
 	{ TAKEOVER_OPENING, GO, TAKEOVER_ALLOWED, "go" },
 	{ TAKEOVER_OPENING, CALLED_OFF, TAKEOVER_LOST, "lost" },
 	{ TAKEOVER_OPENING, ENDS, TAKEOVER_LOST, "lost" },
 
+	{ TAKEOVER_ALLOWED, UNIT, TAKEOVER_ALLOWED, "unit" },
 	{ TAKEOVER_ALLOWED, ACCEPT, TAKEOVER_UNDECIDED, "say accepting" },
 	{ TAKEOVER_ALLOWED, CALLED_OFF, TAKEOVER_LOST, "lost" },
 	{ TAKEOVER_ALLOWED, ENDS, TAKEOVER_NONE, "unmute yours" },
 
+	{ TAKEOVER_UNDECIDED, UNIT, TAKEOVER_UNDECIDED, "unit" },
 	{ TAKEOVER_UNDECIDED, STOP, TAKEOVER_UNDECIDED, "stop" },
 	{ TAKEOVER_UNDECIDED, RELOAD, TAKEOVER_UNDECIDED, "reload" },
 	{ TAKEOVER_UNDECIDED, YOURS, TAKEOVER_FOLLOWED, "unmute yours" },
 	{ TAKEOVER_UNDECIDED, CALLED_OFF, TAKEOVER_LOST, "lost" },
 	{ TAKEOVER_UNDECIDED, ENDS, TAKEOVER_NONE, "unmute yours" },
 
+	{ TAKEOVER_FOLLOWED, UNIT, TAKEOVER_FOLLOWED, "unit" },
 	{ TAKEOVER_FOLLOWED, ENDS, TAKEOVER_NONE, "alone" },
 };
 
