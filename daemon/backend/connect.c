@@ -94,6 +94,7 @@ struct attempt {
 	bool is_full;               /* what was missing was room */
 	bool awaits_servers;        /* those of a service are about to be known */
 	bool is_told;               /* waiter.message is on its way */
+	bool stays;                 /* no newer backend takes its client */
 	bool is_awake;              /* it has come: there is room for this one */
 	int error;                  /* the last failure, a positive errno; 0: none yet */
 	unsigned int unit_failures; /* of the unit, before this attempt */
@@ -315,6 +316,12 @@ static void candidate_fail(struct candidate *candidate)
 }
 
 /* ---- the attempt ---- */
+
+/* Whether there is another backend now, with servers that may be better. */
+static bool has_to_move(const struct attempt *attempt)
+{
+	return backend_is_replaced(attempt->backend) && !attempt->stays && !attempt->is_probe;
+}
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -753,7 +760,6 @@ static void try_next(struct attempt *attempt, struct candidate *failed)
 		wait_for_those_at_work(attempt);
 }
 
-/* There is another backend now, with servers that may be better. */
 static void move(struct attempt *attempt)
 {
 	const struct outcome outcome = {
@@ -781,15 +787,14 @@ static bool is_anybody_left(const struct attempt *attempt)
 /* The queue is told one by one: see has_room(). */
 void attempt_follow(struct attempt *attempt)
 {
-	if (backend_is_replaced(attempt->backend) && attempt->state != CONNECT_QUEUED &&
-	    !is_anybody_left(attempt))
+	if (has_to_move(attempt) && attempt->state != CONNECT_QUEUED && !is_anybody_left(attempt))
 		move(attempt);
 }
 
 /* Begins a round over all servers.  May free the attempt. */
 static void begin_round(struct attempt *attempt)
 {
-	if (!attempt->is_probe && backend_is_replaced(attempt->backend)) {
+	if (has_to_move(attempt)) {
 		move(attempt);
 		return;
 	}
@@ -938,7 +943,7 @@ static bool has_room(void *data)
 {
 	const struct attempt *attempt = data;
 
-	return backend_is_replaced(attempt->backend) || backend_has_room(attempt->backend) ||
+	return has_to_move(attempt) || backend_has_room(attempt->backend) ||
 	       has_unit_failed(attempt);
 }
 
@@ -1186,6 +1191,7 @@ struct attempt *attempt_resume(struct loop *loop, struct backend *backend,
 	note_client(attempt, client, failures);
 	attempt->deadline_ms = outcome->moved.deadline_ms;
 	attempt->waiter.arrived = outcome->moved.arrived;
+	attempt->stays = backend_is_replaced(backend);
 	return attempt;
 }
 

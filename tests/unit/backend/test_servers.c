@@ -697,6 +697,19 @@ static void test_clients_of_servers_that_are_gone(void **state)
 	}
 }
 
+/* The section is gone, or sends another header: it is told to go on where it has been. */
+static void test_client_that_no_newer_backend_takes(void **state)
+{
+	(void)state;
+	begin(backend_of("10.0.0.1:80", true, 10000));
+	backend_be_replaced(backend, backend);
+	play("refused=@1 come wait=0 / wait=10 wait=0 wait=0");
+	assert_string_equal(scene.trace, "0-moves dial1");
+	play("follow=0 / up=@1 wait=10");
+	assert_string_equal(scene.trace, "dial1 1-answer 0=1");
+	finish();
+}
+
 /* ---- other threads ---- */
 
 static atomic_bool is_over;
@@ -948,6 +961,7 @@ int main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_one_server_with_a_limit),
 		cmocka_unit_test(test_clients_of_servers_that_are_gone),
+		cmocka_unit_test(test_client_that_no_newer_backend_takes),
 		cmocka_unit_test(test_room_while_a_name_is_slow),
 		cmocka_unit_test(test_generations_share_what_they_know),
 		cmocka_unit_test(test_limit_that_a_reload_brings),
