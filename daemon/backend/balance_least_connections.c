@@ -39,7 +39,7 @@ static size_t furthest_behind(struct balancer *balancer, const bool *among)
 size_t balance_least_connections(struct balancer *balancer, const bool *may, uint64_t source)
 {
 	const struct server *least = &balancer->servers[lightest(balancer, may)];
-	bool equal[SERVERS_MAX];
+	bool equal[SERVERS_MAX] = { false };
 	size_t at;
 
 	(void)source;

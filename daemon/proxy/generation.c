@@ -221,9 +221,10 @@ static struct generation *generation_new(const struct config *config, const char
 struct generation *generation_open(struct config *config, const char *file,
 				   const struct generation_source *source, struct sfront_error *err)
 {
-	struct generation *generation = generation_new(config, file);
+	struct generation *generation;
 
 	generation_warn(config);
+	generation = generation_new(config, file);
 	if (!generation) {
 		out_of_memory(err);
 	} else if (open_proxies(generation, config, source, err) < 0) {
