@@ -533,6 +533,44 @@ static void check_exit_idle(const struct config *config, struct problems *proble
 	}
 }
 
+/* ---- what has no effect ---- */
+
+static bool is_checked(const struct proxy_config *proxy)
+{
+	return proxy->check.expect.bytes.data || proxy->check.interval_ms != SFRONT_INFINITY_MS;
+}
+
+/* Where there are several servers, one that is not up is probed, whatever is checked. */
+static bool has_several_servers(const struct proxy_config *proxy)
+{
+	return proxy->n_servers > 1 || proxy->resolve_each || proxy->servers[0].is_srv;
+}
+
+static bool has_effect(const struct proxy_config *proxy, enum check_key key)
+{
+	bool is_of_probes = key == CHECK_TIMEOUT || key == CHECK_SEND;
+
+	return is_checked(proxy) || (is_of_probes && has_several_servers(proxy));
+}
+
+static void check_effects(const struct proxy_config *proxy, struct problems *warnings)
+{
+	for (enum check_key key = 0; key < CHECK_KEYS; key++)
+		if (proxy->check_keys[key].is_given && !has_effect(proxy, key))
+			problem(warnings, &proxy->check_keys[key].place,
+				"%s has no effect: nothing is checked without check-interval or "
+				"check-expect",
+				check_key_name(key));
+}
+
+void config_check_effects(const struct config *config, struct problems *warnings)
+{
+	for (size_t i = 0; i < config->n_proxies; i++)
+		check_effects(&config->proxies[i], warnings);
+}
+
+/* ---- all of it ---- */
+
 /* One more than the line above it with the same address has. */
 static unsigned int number_in(const struct listen_group *group, size_t at)
 {

@@ -73,6 +73,11 @@ struct check_config {
 	} expect;
 };
 
+/* The keys that have no effect where nothing is checked. */
+enum check_key { CHECK_TIMEOUT, CHECK_RISE, CHECK_FALL, CHECK_SEND, CHECK_KEYS };
+
+const char *check_key_name(enum check_key key);
+
 /* A section [proxy NAME], or the command line. */
 struct proxy_config {
 	char *name; /* owned */
@@ -89,6 +94,10 @@ struct proxy_config {
 	uint64_t unit_idle_ms; /* until it is stopped; SFRONT_INFINITY_MS: never */
 	struct place unit_idle_place;
 	struct check_config check;
+	struct given {
+		bool is_given;
+		struct place place;
+	} check_keys[CHECK_KEYS];
 	struct sfront_options *options;           /* owned; of the listeners */
 	struct source_list access;                /* owned: allow and deny, in their order */
 	unsigned int send_proxy_protocol;         /* version of the header, 1 or 2; 0: none */
@@ -266,5 +275,8 @@ void config_load(const char *path, struct config *config, struct problems *probl
  * another address, an unknown service.  Opens no socket, resolves no host.
  */
 void config_check(struct config *config, struct problems *problems);
+
+/* Reports what stops nothing: keys that have no effect. */
+void config_check_effects(const struct config *config, struct problems *warnings);
 
 #endif

@@ -106,6 +106,18 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 	return &config->proxies[config->n_proxies++];
 }
 
+const char *check_key_name(enum check_key key)
+{
+	static const char *const names[CHECK_KEYS] = {
+		[CHECK_TIMEOUT] = "check-timeout",
+		[CHECK_RISE] = "check-rise",
+		[CHECK_FALL] = "check-fall",
+		[CHECK_SEND] = "check-send",
+	};
+
+	return names[key];
+}
+
 struct status_config *config_add_status(struct config *config, const struct place *place)
 {
 	struct status_config *status = config->status;

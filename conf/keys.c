@@ -681,6 +681,14 @@ static char *settings_of(enum key_scope scope, struct config *config, struct pro
 	return (char *)proxy;
 }
 
+/* config_check_effects() wants to say where it stood. */
+static void note_given(const struct key *key, struct proxy_config *proxy, const struct place *place)
+{
+	for (enum check_key i = 0; i < CHECK_KEYS; i++)
+		if (strcmp(key->name, check_key_name(i)) == 0)
+			proxy->check_keys[i] = (struct given){ true, *place };
+}
+
 int key_set(const struct key *key, struct config *config, struct proxy_config *proxy,
 	    const char *value, const struct place *place, struct sfront_error *err)
 {
@@ -688,6 +696,8 @@ int key_set(const struct key *key, struct config *config, struct proxy_config *p
 
 	if (!value && !key->is_switch)
 		return refuse(err, -EINVAL, "a value is missing (%s)", key->argument);
+	if (key->scope == KEY_PROXY)
+		note_given(key, proxy, place);
 
 	return row->parse(
 		&(struct value){

@@ -191,6 +191,7 @@ static int run(struct process *process, struct config *config, const char *file)
 
 static int check_only(const struct config *config, const char *file)
 {
+	generation_warn(config);
 	printf("%s: valid, %zu prox%s\n", file ? file : "the command line", config->n_proxies,
 	       config->n_proxies == 1 ? "y" : "ies");
 	return EXIT_SUCCESS;

@@ -13,8 +13,8 @@
 
 #include "daemon/backend/balance.h"
 #include "daemon/backend/dial_source.h"
-#include "daemon/backend/down_watch.h"
 #include "daemon/backend/server_counts.h"
+#include "daemon/backend/server_watch.h"
 #include "daemon/backend/unit.h"
 #include "daemon/base/log.h"
 
@@ -208,10 +208,14 @@ void backend_share(struct backend *backend, const struct backend *before)
 	waitlist_wake(backend->waitlist);
 }
 
-void backend_be_replaced(struct backend *backend)
+void backend_be_replaced(struct backend *backend, const struct backend *next)
 {
+	for (size_t i = 0; i < backend->n; i++)
+		if (!find_server(next, &backend->servers[i]))
+			atomic_store(&backend->servers[i].is_gone, true);
 	atomic_store(&backend->is_replaced, true);
 	waitlist_wake(backend->waitlist);
+	server_watch_tell();
 }
 
 bool backend_is_replaced(const struct backend *backend)
@@ -500,7 +504,7 @@ static void state_changed(struct backend *backend, struct server *server, const 
 	else if (says_changes(backend))
 		log_line(LOG_NOTICE, "backend %s answers", server->text);
 	if (state == HEALTH_DOWN && backend->settings.closes_when_down)
-		down_watch_tell();
+		server_watch_tell();
 	waitlist_wake(backend->waitlist);
 	if (!server_is_up(server) && backend->tell)
 		backend->tell(backend, server, false, backend->tell_data);

@@ -60,10 +60,10 @@ void backend_set_unit(struct backend *backend, struct unit *unit);
 struct unit *backend_unit(const struct backend *backend);
 
 /*
- * Another backend of the same proxy has its place: clients that have no server yet go on there,
- * see connect.h.  Any thread.
+ * @next, another backend of the same proxy, has its place: clients that have no server yet go on
+ * there, see connect.h.  Those that wait for servers that are gone do so at once.  Any thread.
  */
-void backend_be_replaced(struct backend *backend);
+void backend_be_replaced(struct backend *backend, const struct backend *next);
 bool backend_is_replaced(const struct backend *backend);
 
 /* "127.0.0.1:80"; "127.0.0.1:80 and 2 more" */

@@ -58,18 +58,21 @@ int balancer_init(struct balancer *balancer, struct server *servers, size_t n)
 	if (n <= 1 || divisor == 0) /* nothing to be shared */
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		balancer->n_turns += servers[i].weight / divisor;
+		balancer->weight += servers[i].weight;
+	balancer->n_turns = balancer->weight / divisor;
 	balancer->turns = calloc(balancer->n_turns, sizeof(*balancer->turns));
+	balancer->shares = calloc(n, sizeof(*balancer->shares));
 	credit = calloc(n, sizeof(*credit));
 	if (balancer->turns && credit)
 		spread_turns(balancer, credit, divisor);
 	free(credit);
-	return balancer->turns && credit ? 0 : -ENOMEM;
+	return balancer->turns && balancer->shares && credit ? 0 : -ENOMEM;
 }
 
 void balancer_clear(struct balancer *balancer)
 {
 	free(balancer->turns);
+	free(balancer->shares);
 }
 
 size_t balance_choose(enum balance policy, struct balancer *balancer, const bool *may,
@@ -83,13 +86,45 @@ size_t balance_choose(enum balance policy, struct balancer *balancer, const bool
 		[BALANCE_SOURCE] = balance_source,
 	};
 
-	return policies[policy](balancer, may, source);
+	return balancer->n == 1 ? 0 : policies[policy](balancer, may, source);
 }
 
 bool balance_is_lighter(const struct server *a, const struct server *b)
 {
 	return ((uint64_t)server_active(a) + 1) * b->weight <=
 	       (uint64_t)server_active(b) * a->weight;
+}
+
+/*
+ * How many connections a server of the average weight may be behind.  Where connections are short,
+ * one that was passed over has its share a moment later; one that comes back after hours is not to
+ * have all clients for minutes.
+ */
+#define BEHIND_MAX 16
+
+static unsigned long long most_behind(const struct balancer *balancer)
+{
+	return (unsigned long long)BEHIND_MAX * SHARE_UNIT * balancer->n / balancer->weight;
+}
+
+unsigned long long balance_share(struct balancer *balancer, size_t at)
+{
+	return atomic_load_explicit(&balancer->shares[at], memory_order_relaxed);
+}
+
+/* Of two threads at once, one may read what the other is changing: the next turns make up for it.
+ */
+void balance_note_share(struct balancer *balancer, size_t at)
+{
+	unsigned long long had = balance_share(balancer, at);
+	unsigned long long last = atomic_load_explicit(&balancer->share, memory_order_relaxed);
+	unsigned long long least = had + most_behind(balancer);
+	unsigned long long forgiven = least < last ? last - least : 0;
+
+	atomic_store_explicit(&balancer->share, had + forgiven, memory_order_relaxed);
+	atomic_fetch_add_explicit(&balancer->shares[at],
+				  forgiven + SHARE_UNIT / balancer->servers[at].weight,
+				  memory_order_relaxed);
 }
 
 uint64_t balance_mix(uint64_t number)

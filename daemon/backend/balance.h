@@ -21,8 +21,14 @@ struct balancer {
 	size_t n;
 	atomic_uint turn;
 	unsigned int n_turns;
-	uint16_t *turns; /* owned: whose turn each is; a server is there as its weight says */
+	unsigned int weight;   /* of all servers */
+	uint16_t *turns;       /* owned: whose turn each is; a server is there as its weight says */
+	atomic_ullong *shares; /* owned: what each has had for its weight, in SHARE_UNITs */
+	atomic_ullong share;   /* that of the one that was picked last, before it was */
 };
+
+/* One connection of a server of weight 1. */
+#define SHARE_UNIT (1u << 20)
 
 /* Any thread. */
 typedef size_t balance_pick(struct balancer *balancer, const bool *may, uint64_t source);
@@ -49,6 +55,12 @@ size_t balance_choose(enum balance policy, struct balancer *balancer, const bool
  * always favour light servers, of which one connection is much.
  */
 bool balance_is_lighter(const struct server *a, const struct server *b);
+
+/* What the server at @at has had for its weight: of two, the one with less is behind. */
+unsigned long long balance_share(struct balancer *balancer, size_t at);
+
+/* It has had one more. */
+void balance_note_share(struct balancer *balancer, size_t at);
 
 /* Scrambles: numbers that are alike become ones that are not. */
 uint64_t balance_mix(uint64_t number);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * balance = least-connections: the one that has the fewest for its weight; in turns while
- * several have.
+ * balance = least-connections: the one that has the fewest for its weight; while several have,
+ * the one that has had the fewest.
  */
 #include "daemon/backend/balance.h"
 
@@ -25,13 +25,28 @@ static size_t lightest(const struct balancer *balancer, const bool *may)
 	return least;
 }
 
+static size_t furthest_behind(struct balancer *balancer, const bool *among)
+{
+	size_t behind = balancer->n;
+
+	for (size_t i = 0; i < balancer->n; i++)
+		if (among[i] && (behind == balancer->n ||
+				 balance_share(balancer, i) < balance_share(balancer, behind)))
+			behind = i;
+	return behind;
+}
+
 size_t balance_least_connections(struct balancer *balancer, const bool *may, uint64_t source)
 {
 	const struct server *least = &balancer->servers[lightest(balancer, may)];
-	bool equal[SERVERS_MAX];
+	bool equal[SERVERS_MAX] = { false };
+	size_t at;
 
+	(void)source;
 	for (size_t i = 0; i < balancer->n; i++)
 		equal[i] = may[i] && !balance_is_lighter(least, &balancer->servers[i]);
 	equal[least - balancer->servers] = true; /* whatever it has got since */
-	return balance_round_robin(balancer, equal, source);
+	at = furthest_behind(balancer, equal);
+	balance_note_share(balancer, at);
+	return at;
 }

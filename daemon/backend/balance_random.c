@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * balance = random: two at random, as their weights have it, and of these the one that has
- * less to do.
+ * less to do; if neither has, the one that has had less.
  */
 #include "daemon/backend/balance.h"
 
@@ -35,6 +35,18 @@ static size_t at_random(const struct balancer *balancer, const bool *may, uint64
 	return at;
 }
 
+static size_t better_of(struct balancer *balancer, size_t one, size_t other)
+{
+	const struct server *a = &balancer->servers[one], *b = &balancer->servers[other];
+
+	if (balance_is_lighter(a, b))
+		return one;
+	if (balance_is_lighter(b, a) ||
+	    balance_share(balancer, other) < balance_share(balancer, one))
+		return other;
+	return one;
+}
+
 size_t balance_random(struct balancer *balancer, const bool *may, uint64_t source)
 {
 	uint64_t total = 0;
@@ -45,5 +57,7 @@ size_t balance_random(struct balancer *balancer, const bool *may, uint64_t sourc
 		total += may[i] ? balancer->servers[i].weight : 0;
 	one = at_random(balancer, may, total);
 	other = at_random(balancer, may, total);
-	return balance_is_lighter(&balancer->servers[other], &balancer->servers[one]) ? other : one;
+	one = better_of(balancer, one, other);
+	balance_note_share(balancer, one);
+	return one;
 }

@@ -99,6 +99,7 @@ struct attempt {
 	bool is_full;               /* what was missing was room */
 	bool awaits_servers;        /* those of a service are about to be known */
 	bool is_told;               /* waiter.message is on its way */
+	bool stays;                 /* no newer backend takes its client */
 	bool is_awake;              /* it has come: there is room for this one */
 	int error;                  /* the last failure, a positive errno; 0: none yet */
 	unsigned int unit_failures; /* of the unit, before this attempt */
@@ -343,6 +344,12 @@ static void candidate_fail(struct candidate *candidate)
 }
 
 /* ---- the attempt ---- */
+
+/* Whether there is another backend now, with servers that may be better. */
+static bool has_to_move(const struct attempt *attempt)
+{
+	return backend_is_replaced(attempt->backend) && !attempt->stays && !attempt->is_probe;
+}
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -799,7 +806,6 @@ static void try_next(struct attempt *attempt, struct candidate *failed)
 		wait_for_those_at_work(attempt);
 }
 
-/* There is another backend now, with servers that may be better. */
 static void move(struct attempt *attempt)
 {
 	const struct outcome outcome = {
@@ -817,10 +823,26 @@ static void move(struct attempt *attempt)
 	done(arg, &outcome);
 }
 
+static bool is_anybody_left(const struct attempt *attempt)
+{
+	for (size_t i = 0; i < attempt->n; i++)
+		if (is_at_work(&attempt->candidates[i]) &&
+		    !atomic_load(&attempt->candidates[i].server->is_gone))
+			return true;
+	return false;
+}
+
+/* The queue is told one by one: see has_room(). */
+void attempt_follow(struct attempt *attempt)
+{
+	if (has_to_move(attempt) && attempt->state != CONNECT_QUEUED && !is_anybody_left(attempt))
+		move(attempt);
+}
+
 /* Begins a round over all servers.  May free the attempt. */
 static void begin_round(struct attempt *attempt)
 {
-	if (!attempt->is_probe && backend_is_replaced(attempt->backend)) {
+	if (has_to_move(attempt)) {
 		move(attempt);
 		return;
 	}
@@ -971,7 +993,7 @@ static bool has_room(void *data)
 {
 	const struct attempt *attempt = data;
 
-	return backend_is_replaced(attempt->backend) || backend_has_room(attempt->backend) ||
+	return has_to_move(attempt) || backend_has_room(attempt->backend) ||
 	       has_unit_failed(attempt);
 }
 
@@ -1230,6 +1252,7 @@ struct attempt *attempt_resume(struct loop *loop, struct backend *backend,
 	attempt->n_tries = outcome->moved.n_tries;
 	attempt->deadline_ms = outcome->moved.deadline_ms;
 	attempt->waiter.arrived = outcome->moved.arrived;
+	attempt->stays = backend_is_replaced(backend);
 	return attempt;
 }
 

@@ -119,6 +119,12 @@ struct attempt *attempt_resume(struct loop *loop, struct backend *backend,
 struct attempt *attempt_probe(struct loop *loop, struct backend *backend, struct server *server,
 			      uint64_t timeout_ms, attempt_done *done, void *arg);
 
+/*
+ * Ends with an outcome that is_moved where the backend was replaced, and no server is tried that
+ * the new one has as well.  May call @done.
+ */
+void attempt_follow(struct attempt *attempt);
+
 /* Gives up: @done will not be called.  NULL is allowed. */
 void attempt_cancel(struct attempt *attempt);
 

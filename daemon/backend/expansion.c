@@ -56,6 +56,7 @@ struct expansion {
 	struct loop_guard *guard;          /* a reference */
 	atomic_uint refs; /* whoever has made it, and messages that are on their way */
 	bool is_started, is_stopped;
+	bool leaves_out;        /* some servers, for lack of room: the log has heard */
 	struct event timer;     /* while started */
 	struct prober *prober;  /* NULL: there is one server */
 	struct backend *named;  /* a reference */
@@ -94,6 +95,7 @@ static void expansion_unref(struct expansion *expansion)
 struct server_list {
 	struct server_config servers[SERVERS_MAX];
 	size_t n;
+	size_t n_left_out; /* for which there was no room */
 };
 
 /* Two names may have an address in common: it is the first one's. */
@@ -101,14 +103,17 @@ static void add(struct server_list *list, const struct server_config *server)
 {
 	char text[SERVER_TEXT_SIZE], other[SERVER_TEXT_SIZE];
 
+	if (list->n == SERVERS_MAX) {
+		list->n_left_out++;
+		return;
+	}
 	server_format(server, text, sizeof(text));
 	for (size_t i = 0; i < list->n; i++) {
 		server_format(&list->servers[i], other, sizeof(other));
 		if (strcmp(text, other) == 0)
 			return;
 	}
-	if (list->n < SERVERS_MAX)
-		list->servers[list->n++] = *server;
+	list->servers[list->n++] = *server;
 }
 
 static void add_address(struct server_list *list, const struct server_config *line,
@@ -229,7 +234,7 @@ static void use(struct expansion *expansion, struct backend *backend, struct pro
 	expansion->prober = prober;
 	if (prober)
 		prober_start(prober);
-	backend_be_replaced(last);
+	backend_be_replaced(last, backend);
 	backend_unref(last);
 	backend_unref(expansion->before);
 	expansion->before = NULL;
@@ -260,6 +265,16 @@ static void change(struct expansion *expansion, struct server_list *list)
 	use(expansion, backend, prober);
 }
 
+/* Once, until there is room for all of them again. */
+static void note_left_out(struct expansion *expansion, const struct server_list *list)
+{
+	if (list->n_left_out > 0 && !expansion->leaves_out)
+		log_line(LOG_WARNING,
+			 "backend %s: %zu more are left out: a proxy has %d servers at most",
+			 backend_text(expansion->named), list->n_left_out, SERVERS_MAX);
+	expansion->leaves_out = list->n_left_out > 0;
+}
+
 static void update(struct expansion *expansion)
 {
 	struct server_list *list = calloc(1, sizeof(*list));
@@ -267,6 +282,7 @@ static void update(struct expansion *expansion)
 	if (!list)
 		return;
 	collect(expansion, list);
+	note_left_out(expansion, list);
 	if (!is_same(expansion->current, list))
 		change(expansion, list);
 	free(list);

@@ -40,6 +40,7 @@ struct server {
 	struct resolver *resolver;  /* a reference */
 	struct counters *counts;    /* NULL: not counted */
 	struct server_state *state; /* a reference */
+	atomic_bool is_gone;        /* its backend was replaced by one that lacks it */
 
 	pthread_mutex_t lock;            /* guards what follows */
 	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */

@@ -97,7 +97,7 @@ static int read_records(ns_msg *message, struct srv_answer *answer)
 {
 	int n = ns_msg_count(*message, ns_s_an);
 
-	for (int i = 0; i < n && answer->n < SERVERS_MAX; i++) {
+	for (int i = 0; i < n; i++) {
 		ns_rr record;
 
 		if (ns_parserr(message, ns_s_an, i, &record) < 0)
@@ -113,13 +113,16 @@ static int read_records(ns_msg *message, struct srv_answer *answer)
 
 int srv_parse(const unsigned char *packet, int size, struct srv_answer **ret)
 {
-	struct srv_answer *answer = answer_new(SERVERS_MAX);
+	struct srv_answer *answer;
 	ns_msg message;
 	int r = -EAGAIN;
 
+	if (ns_initparse(packet, size, &message) < 0)
+		return -EAGAIN;
+	answer = answer_new(ns_msg_count(message, ns_s_an));
 	if (!answer)
 		return -ENOMEM;
-	if (ns_initparse(packet, size, &message) == 0 && read_records(&message, answer) == 0)
+	if (read_records(&message, answer) == 0)
 		r = answer->n > 0 ? 0 : -ENOENT;
 	if (r < 0) {
 		srv_answer_unref(answer);

@@ -673,6 +673,7 @@ static void worker_polls(struct message *message)
 		.stop = stop_passed_on,
 		.reload = reload_passed_on,
 		.reopen = reopen_passed_on,
+		.unit = on_demand_note_started,
 		.yours = begin_service,
 		.lost = old_process_lost,
 		.alone = old_process_ended,

@@ -17,6 +17,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/control/manager_bus.h"
+#include "daemon/handover/upgrade.h"
 #include "daemon/proxy/generation.h"
 
 /* From a start that failed to the next one. */
@@ -215,12 +216,19 @@ static void is_up(struct demand *demand, const struct unit_report *report)
 	enter(demand, UNIT_UP, ORDER_NONE);
 }
 
+/* Whoever starts it now: that is another start. */
+static void be_stopped(struct demand *demand)
+{
+	demand->is_ours = false;
+	enter(demand, UNIT_STOPPED, ORDER_NONE);
+}
+
 static void is_inactive(struct demand *demand)
 {
 	if (demand->is_wanted || unit_is_awaited(demand->unit))
 		start(demand);
 	else
-		enter(demand, UNIT_STOPPED, ORDER_NONE);
+		be_stopped(demand);
 }
 
 /* As it is found, whoever has made it so. */
@@ -348,6 +356,8 @@ static void answered(void *owner, const char *error, bool is_denied)
 	struct demand *demand = owner;
 
 	if (!error) {
+		if (demand->order == ORDER_START)
+			upgrade_pass_unit(unit_name(demand->unit));
 		demand->is_answered = true;
 		on_demand.is_denial_said = false;
 		manager_look(demand->manager);
@@ -655,4 +665,12 @@ void on_demand_take_over(const char *text)
 			take_over(demand, invocation, quiet_since_ms);
 		text += length;
 	}
+}
+
+void on_demand_note_started(const char *name)
+{
+	struct demand *demand = find_by_name(name);
+
+	if (demand)
+		take_over(demand, NO_INVOCATION, NOT_QUIET);
 }

@@ -48,4 +48,7 @@ char *on_demand_format(void);
  */
 void on_demand_take_over(const char *text);
 
+/* The same of one unit that the process before has started since it wrote that.  At any time. */
+void on_demand_note_started(const char *name);
+
 #endif

@@ -439,6 +439,7 @@ static void go_over(struct generation *next)
 	generation_stop_probes(reload.process->generation);
 	generation_become_newest(next);
 	generation_start_probes(next);
+	generation_be_replaced(reload.process->generation);
 	acceptor->switched.deliver = switched;
 	acceptor_switch(acceptor, reload.roster);
 }

@@ -205,6 +205,8 @@ static void act_on(const struct note *note)
 {
 	bool is_undecided = takeover.state == TAKEOVER_UNDECIDED;
 
+	if (note->kind == NOTE_UNIT && takeover.state != TAKEOVER_LOST)
+		takeover.handlers.unit(note->text);
 	if (note->kind == NOTE_GO && takeover.state == TAKEOVER_OPENING) {
 		enter(TAKEOVER_ALLOWED);
 		takeover.handlers.go();

@@ -60,8 +60,9 @@ struct takeover_handlers {
 	void (*go)(void);   /* the old process lets it accept: takeover_report_accepting() */
 	void (*stop)(void); /* before yours: the service is to stop, or to reload */
 	void (*reload)(void);
-	void (*reopen)(void); /* the file of the access log; also before yours */
-	void (*yours)(void);  /* it is the service from now on */
+	void (*reopen)(void);           /* the file of the access log; also before yours */
+	void (*unit)(const char *name); /* at any time: the old one has started it for a client */
+	void (*yours)(void);            /* it is the service from now on */
 	void (*lost)(void);  /* instead of either: the old one thought better of it, or has ended */
 	void (*alone)(void); /* the old one has ended, after yours */
 };

@@ -312,6 +312,12 @@ void upgrade_pass_reopen(void)
 		tell(NOTE_REOPEN);
 }
 
+void upgrade_pass_unit(const char *name)
+{
+	if (upgrade.state != UPGRADE_NONE && !is_called_off())
+		note_write_text(upgrade.control, NOTE_UNIT, name, 0);
+}
+
 void upgrade_release(void)
 {
 	if (upgrade.state == UPGRADE_COMMITTED)

@@ -11,6 +11,7 @@
  *	 |  <-------------------- "accepting"  |  accepts, beside the old one
  *	 |  MAINPID=, READY=1 to systemd       |
  *	 |  what it is asked meanwhile  -----> |  stops, or will reload
+ *	 |  units it starts, at any time  ---> |  will stop them
  *	 |  accepts no more, closes            |
  *	 |  "yours"  ------------------------> |  speaks to systemd, reloads, from now on
  *	 |  drains                             |
@@ -97,6 +98,9 @@ void upgrade_release(void);
 void upgrade_pass_stop(void);
 void upgrade_pass_reload(void);
 void upgrade_pass_reopen(void);
+
+/* A unit was started here, and the new process is to know: nothing without one. */
+void upgrade_pass_unit(const char *name);
 
 /* Before upgrade_finish(): calls it off.  Nothing without an upgrade. */
 void upgrade_abort(void);

@@ -103,9 +103,9 @@ static void restore_signals(const sigset_t *mask)
 
 static void tell(int control, int kind, int value)
 {
-	const struct note note = { kind, value };
+	const struct note note = { .kind = kind, .value = value };
 
-	(void)!write(control, &note, sizeof(note));
+	(void)!write(control, &note, NOTE_SIZE);
 }
 
 static _Noreturn void become_new(const struct upgrade_plan *plan, int control, const sigset_t *mask)

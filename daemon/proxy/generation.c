@@ -23,6 +23,22 @@ static void listener_warned(void *data, const char *message)
 	log_line(LOG_WARNING, "%s", message);
 }
 
+static void effect_missing(void *data, const struct place *place, const char *message)
+{
+	(void)data;
+	if (place->file)
+		log_line(LOG_WARNING, "%s:%u: %s", place->file, place->line, message);
+	else
+		log_line(LOG_WARNING, "%s", message);
+}
+
+void generation_warn(const struct config *config)
+{
+	struct problems warnings = { .report = effect_missing };
+
+	config_check_effects(config, &warnings);
+}
+
 static int out_of_memory(struct sfront_error *err)
 {
 	snprintf(err->message, sizeof(err->message), "out of memory");
@@ -243,9 +259,11 @@ static void start_counters(const struct config *config, const struct generation_
 struct generation *generation_open(struct config *config, const char *file,
 				   const struct generation_source *source, struct sfront_error *err)
 {
-	struct generation *generation = generation_new(config, file);
+	struct generation *generation;
 
+	generation_warn(config);
 	start_counters(config, source);
+	generation = generation_new(config, file);
 	if (!generation) {
 		out_of_memory(err);
 	} else if (open_all(generation, config, source, err) < 0) {
@@ -345,6 +363,12 @@ static void note_newest(struct listener *listener, const struct generation *gene
 {
 	listener->newest = generation;
 	listener->options = options;
+}
+
+void generation_be_replaced(struct generation *generation)
+{
+	for (size_t i = 0; i < generation->n_proxies; i++)
+		proxy_be_replaced(generation->proxies[i]);
 }
 
 void generation_become_newest(struct generation *generation)

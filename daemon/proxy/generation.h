@@ -54,6 +54,9 @@ struct generation *generation_open(struct config *config, const char *file,
 				   const struct generation_source *source,
 				   struct sfront_error *err);
 
+/* Says in the log which keys of a configuration have no effect; generation_open() does. */
+void generation_warn(const struct config *config);
+
 /*
  * Lets go of the inherited descriptors that no other generation has, for one that
  * will not be used: whoever had them before goes on with them.
@@ -89,6 +92,9 @@ size_t generation_each_of_status(struct generation *generation, listener_visitor
  * @before, which is older; what is known of their servers is known to both.
  */
 void generation_share(struct generation *next, const struct generation *before);
+
+/* Clients of its proxies that are held go on at the newest ones: see proxy_be_replaced(). */
+void generation_be_replaced(struct generation *generation);
 
 /*
  * From now on this is the newest generation that has those listeners, and its

@@ -83,6 +83,7 @@ static struct proxy_limit *limit_new(void)
 	if (!limit)
 		return NULL;
 	atomic_init(&limit->refs, 1);
+	pthread_mutex_init(&limit->lock, NULL);
 	atomic_init(&limit->connections.max, UINT_MAX);
 	atomic_init(&limit->awaited.max, UINT_MAX);
 	atomic_init(&limit->held.max, UINT_MAX);
@@ -94,7 +95,15 @@ static void limit_unref(struct proxy_limit *limit)
 	if (!limit || atomic_fetch_sub(&limit->refs, 1) != 1)
 		return;
 	source_table_free(limit->sources);
+	pthread_mutex_destroy(&limit->lock);
 	free(limit);
+}
+
+static void limit_set_newest(struct proxy_limit *limit, struct proxy *proxy)
+{
+	pthread_mutex_lock(&limit->lock);
+	atomic_store(&limit->newest, proxy);
+	pthread_mutex_unlock(&limit->lock);
 }
 
 void proxy_share(struct proxy *proxy, const struct proxy *before)
@@ -107,6 +116,7 @@ void proxy_share(struct proxy *proxy, const struct proxy *before)
 	atomic_fetch_add(&before->limit->refs, 1);
 	limit_unref(proxy->limit);
 	proxy->limit = before->limit;
+	limit_set_newest(proxy->limit, proxy);
 	backend_share(proxy->backend, before->backend);
 	if (proxy->expansion && before->expansion)
 		expansion_share(proxy->expansion, before->expansion);
@@ -159,6 +169,7 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, listener_find
 	proxy->limit = limit_new();
 	if (!proxy->limit)
 		return out_of_memory(err);
+	atomic_init(&proxy->limit->newest, proxy);
 	if (proxy_config_limits_sources(&proxy->config)) {
 		proxy->limit->sources = source_table_new();
 		if (!proxy->limit->sources)
@@ -178,6 +189,8 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, listener_find
 static void proxy_free(struct proxy *proxy)
 {
 	put_counts(proxy);
+	if (proxy->limit && atomic_load(&proxy->limit->newest) == proxy)
+		limit_set_newest(proxy->limit, NULL);
 	listeners_free(proxy->listeners, proxy->n_listeners);
 	expansion_free(proxy->expansion);
 	prober_free(proxy->prober);
@@ -223,9 +236,54 @@ struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log
 	return proxy;
 }
 
-struct backend *proxy_backend(const struct proxy *proxy)
+/* Of this very proxy. */
+static struct backend *own_backend(const struct proxy *proxy)
 {
 	return proxy->expansion ? expansion_backend(proxy->expansion) : backend_ref(proxy->backend);
+}
+
+/* A client's header is made before it has a server, and not made anew. */
+static bool takes_clients_of(const struct proxy *newest, const struct proxy *proxy)
+{
+	return newest && newest->config.send_proxy_protocol == proxy->config.send_proxy_protocol;
+}
+
+static struct backend *newest_backend(const struct proxy *proxy)
+{
+	struct proxy_limit *limit = proxy->limit;
+	struct backend *backend = NULL;
+	const struct proxy *newest;
+
+	pthread_mutex_lock(&limit->lock); /* it lives that long */
+	newest = atomic_load(&limit->newest);
+	if (takes_clients_of(newest, proxy))
+		backend = own_backend(newest);
+	pthread_mutex_unlock(&limit->lock);
+	return backend;
+}
+
+struct backend *proxy_backend(const struct proxy *proxy)
+{
+	struct backend *backend = NULL;
+
+	if (atomic_load(&proxy->limit->newest) != proxy)
+		backend = newest_backend(proxy);
+	return backend ? backend : own_backend(proxy);
+}
+
+void proxy_be_replaced(struct proxy *proxy)
+{
+	struct backend *before, *next;
+
+	if (atomic_load(&proxy->limit->newest) == proxy)
+		return;
+	next = newest_backend(proxy);
+	if (!next)
+		return;
+	before = own_backend(proxy);
+	backend_be_replaced(before, next);
+	backend_unref(before);
+	backend_unref(next);
 }
 
 void proxy_start_probes(struct proxy *proxy)

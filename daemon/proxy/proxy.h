@@ -7,6 +7,7 @@
 #ifndef DAEMON_PROXY_PROXY_H
 #define DAEMON_PROXY_PROXY_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,8 @@ struct proxy_socket {
 /* What the same section has in common over all generations that have it. */
 struct proxy_limit {
 	atomic_uint refs; /* a proxy each */
+	pthread_mutex_t lock;
+	_Atomic(struct proxy *) newest; /* of those; NULL: it is gone; changed under the lock */
 	struct connection_limit connections;
 	struct bucket bucket;            /* of connection-rate; the acceptor's */
 	struct source_table *sources;    /* NULL while nothing is limited per source */
@@ -95,7 +98,16 @@ void proxy_share(struct proxy *proxy, const struct proxy *before);
 /* Any thread. */
 struct proxy *proxy_ref(struct proxy *proxy);
 
-/* The backend for a client that comes now, a reference of the caller's.  Any thread. */
+/*
+ * The clients of @proxy that have no server yet go on at the newest one of its section, if there
+ * is one that tells its servers who the client is in the same way.  Main thread.
+ */
+void proxy_be_replaced(struct proxy *proxy);
+
+/*
+ * The backend for a client that is to have a server now, that of the newest proxy: see
+ * proxy_be_replaced().  A reference of the caller's.  Any thread.
+ */
 struct backend *proxy_backend(const struct proxy *proxy);
 
 /* Begins to look after the servers; the main thread's loop is there. */

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "daemon/backend/down_watch.h"
+#include "daemon/backend/server_watch.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/slab.h"
 #include "daemon/relay/pipe_pool.h"
@@ -46,7 +46,7 @@ struct session_host {
 	struct session_counts counts;
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
-	struct down_watch down_watch;
+	struct server_watch server_watch;
 	struct event rescue;     /* tries again with all that are stuck; it is set up in advance */
 	struct view_list *ended; /* while somebody looks: what has ended since; else NULL */
 	bool is_rescue_due;

@@ -865,11 +865,10 @@ static void rescue_fired(evutil_socket_t fd, short what, void *arg)
 	slab_each(&host->sessions, rescue_if_stuck);
 }
 
-/* ---- a server went down ---- */
+/* ---- servers went down, or away ---- */
 
-static void close_if_server_is_down(void *object)
+static void close_if_server_is_down(struct session *session)
 {
-	struct session *session = object;
 	const struct server *server = session->server;
 
 	if (session->proxy->config.closes_when_down && server &&
@@ -877,12 +876,23 @@ static void close_if_server_is_down(void *object)
 		session_close(session, true, END_BACKEND_DOWN, "the backend is down");
 }
 
-static void server_down_delivered(struct message *message)
+static void look_at_server(void *object)
 {
-	struct session_host *host = message_owner(message, struct session_host, down_watch.message);
+	struct session *session = object;
 
-	down_watch_heard(&host->down_watch);
-	slab_each(&host->sessions, close_if_server_is_down);
+	if (session->state != SESSION_CONNECTING)
+		close_if_server_is_down(session);
+	else if (session->attempt)
+		attempt_follow(session->attempt);
+}
+
+static void servers_changed(struct message *message)
+{
+	struct session_host *host =
+		message_owner(message, struct session_host, server_watch.message);
+
+	server_watch_heard(&host->server_watch);
+	slab_each(&host->sessions, look_at_server);
 }
 
 /* ---- whoever runs it ---- */
@@ -948,13 +958,13 @@ int session_host_init(struct session_host *host, const struct session_host_ops *
 	event_assign(&host->rescue, host->loop.base, -1, 0, rescue_fired, host);
 	if (!prepare_rescue(host))
 		return -ENOMEM;
-	down_watch_begin(&host->down_watch, &host->loop.mailbox, server_down_delivered);
+	server_watch_begin(&host->server_watch, &host->loop.mailbox, servers_changed);
 	return 0;
 }
 
 void session_host_clear(struct session_host *host)
 {
-	down_watch_end(&host->down_watch);
+	server_watch_end(&host->server_watch);
 	event_del(&host->rescue);
 	pipe_pool_clear(&host->pipes);
 	slab_clear(&host->sessions);

@@ -119,8 +119,8 @@ static void send_ended(struct watcher *watcher)
 static void tell(struct watcher *watcher)
 {
 	watcher->is_told = true;
-	watcher->has_all =
-		(watcher->has_all || !events.is_partial) && send_event(watcher, "status", events.text);
+	watcher->has_all = (watcher->has_all || !events.is_partial) &&
+			   send_event(watcher, "status", events.text);
 	send_connections(watcher);
 	send_ended(watcher);
 }

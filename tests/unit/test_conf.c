@@ -736,6 +736,48 @@ static void test_checks(void **state)
 	run_cases(checks, ARRAY_SIZE(checks));
 }
 
+/* ---- what has no effect ---- */
+
+#define ONE "[proxy a]\nlisten = :80\nbackend = 10.0.0.1:80\n"
+
+#define NO_EFFECT " has no effect: nothing is checked without check-interval or check-expect\n"
+
+static const struct case_of_file effects[] = {
+	{ ONE, "" },
+	{ ONE "check-send = PING\n", "4: check-send" NO_EFFECT },
+	{ ONE "check-rise = 1\n\ncheck-fall = 2\n",
+	  "4: check-rise" NO_EFFECT "6: check-fall" NO_EFFECT },
+	{ ONE "check-timeout = 1s\n", "4: check-timeout" NO_EFFECT },
+	/* Several servers are probed, and each probe is sent that; it counts by itself. */
+	{ ONE "backend = 10.0.0.2:80\ncheck-send = PING\ncheck-timeout = 1s\n", "" },
+	{ ONE "resolve-each = yes\ncheck-send = PING\n", "" },
+	{ "[proxy a]\nlisten = :80\nbackend = srv:_a._tcp.b\ncheck-send = PING\n", "" },
+	{ ONE "backend = 10.0.0.2:80\ncheck-fall = 2\n", "5: check-fall" NO_EFFECT },
+	{ ONE "check-rise = 2\ncheck-interval = 5s\n", "" },
+	{ ONE "check-send = PING\ncheck-expect = PONG\n", "" },
+};
+
+static void test_effects(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(effects); i++) {
+		struct report report = { .in_order = true };
+		struct problems warnings = { .report = add_to_report, .data = &report };
+		struct config config;
+		char *errors = load_text(effects[i].text, &config);
+
+		assert_string_equal(errors, "");
+		report.stream = open_memstream(&report.text, &report.size);
+		assert_non_null(report.stream);
+		config_check_effects(&config, &warnings);
+		assert_int_equal(fclose(report.stream), 0);
+		assert_reported(effects[i].text, report.text, effects[i].reported);
+		free(report.text);
+		free(errors);
+		config_clear(&config);
+	}
+}
+
 /* ---- the sample ---- */
 
 static void test_sample(void **state)
@@ -934,19 +976,13 @@ static void test_long_lists_are_prepared(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_defaults),
-		TEST(test_every_key),
-		TEST(test_formats),
-		TEST(test_bad_files),
-		TEST(test_long_lines),
-		TEST(test_nul_bytes),
-		TEST(test_unreadable),
-		TEST(test_permission_denied),
-		TEST(test_checks),
-		TEST(test_sample),
-		TEST(test_sample_examples),
-		TEST(test_mutations),
-		cmocka_unit_test(test_long_lists_are_prepared),
+		TEST(test_defaults),   TEST(test_every_key),
+		TEST(test_formats),    TEST(test_bad_files),
+		TEST(test_long_lines), TEST(test_nul_bytes),
+		TEST(test_unreadable), TEST(test_permission_denied),
+		TEST(test_checks),     TEST(test_effects),
+		TEST(test_sample),     TEST(test_sample_examples),
+		TEST(test_mutations),  cmocka_unit_test(test_long_lists_are_prepared),
 	};
 
 	return cmocka_run_group_tests(tests, before_all, after_all);

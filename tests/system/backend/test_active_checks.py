@@ -13,6 +13,7 @@ import pytest
 
 from support.backend import Reserved, echo
 from support.proc import wait_until
+from support.proxy import run
 from support.streams import Background, outcome, read_exactly, reset, round_trip
 
 
@@ -400,3 +401,33 @@ def test_reload_that_brings_and_takes_the_checks(stage):
     checks = service.checks
     proxy.assert_rests(1)
     assert service.checks == checks
+
+
+# ---- keys without effect ----
+
+NO_EFFECT = "has no effect: nothing is checked without check-interval or check-expect"
+
+
+def test_keys_without_effect(stage):
+    """The log says so, with the line; --check does too, and finds the file valid."""
+    service = Service(stage)
+    file = configuration(stage, [service.address], "check-rise = 2", "check-send = PING")
+    status, out, said = run("--check", "-c", file)
+    assert status == 0 and "valid" in out
+    assert [line.split(": ", 2)[2] for line in said.splitlines()] == [
+        f"{file}:4: check-rise {NO_EFFECT}",
+        f"{file}:5: check-send {NO_EFFECT}",
+    ]
+    proxy = stage.proxy("-c", file)
+    assert len(proxy.grep(f"^<4>.*{NO_EFFECT}|warning: .*{NO_EFFECT}")) == 2
+    configuration(stage, [service.address], "check-rise = 2", "check-interval = 1h")
+    proxy.reload()
+    configuration(stage, [service.address], "check-fall = 2")
+    proxy.reload()
+    proxy.wait_log(f"{re.escape(file)}:4: check-fall {NO_EFFECT}")
+    assert len(proxy.grep(NO_EFFECT)) == 3
+
+
+def test_keys_without_effect_on_the_command_line(stage):
+    _, _, said = run("--check", "--check-fall=2", ":0", "127.0.0.1:1")
+    assert said == f"sockfront: warning: check-fall {NO_EFFECT}\n"

@@ -47,6 +47,14 @@ def test_each_has_its_share(stage):
     proxy.wait_log(f"backend=127.0.0.3:{one.port} ")
 
 
+def test_more_addresses_than_there_is_room_for(stage):
+    """The log says how many get no client."""
+    entries = "".join(f"127.1.{number // 100}.{number % 100 + 1} many.test\n" for number in range(260))
+    proxy = proxy_of(stage, Hosts(stage, entries), "--backend=many.test:9")
+    proxy.wait_log(r"backend many\.test:9: 4 more are left out: a proxy has 256 servers at most")
+    proxy.wait_log(r"256 server\(s\) now")
+
+
 def test_one_of_them_is_down(stage):
     """The others have its clients, as of any server."""
     one = at(stage, 2)

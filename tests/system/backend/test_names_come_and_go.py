@@ -145,3 +145,53 @@ def test_reload_while_the_name_server_fails(stage):
     stage.file("sockfront.conf", text + "idle-timeout = 1h\n")
     proxy.reload()
     assert visit(stage, proxy) == b"1"
+
+
+# ---- clients that are held over a reload ----
+
+
+def configuration(stage, backend, *keys):
+    lines = "".join(f"{key}\n" for key in ("connect-timeout = 1h", *keys))
+    return stage.file("sockfront.conf", f"[proxy a]\nlisten = {stage.path('front')}\nbackend = {backend}\n{lines}")
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("held, each", [
+    ("no answer", "no"), ("no such name", "no"), ("no such name", "yes"), ("refused", "no"), ("refused", "yes"),
+])
+def test_held_clients_go_on_to_the_new_servers(stage, held, each, workers):
+    """Whatever keeps them from the old one, which the configuration has no more."""
+    server, port, backend = NameServer(stage), Reserved(stage), stage.backend()
+    server.holding = held == "no answer"
+    server.failure = NXDOMAIN if held == "no such name" else 0
+    file = configuration(stage, f"vanishing.test:{port.port}", f"resolve-each = {each}")
+    proxy = stage.proxy(f"--workers={workers}", "-c", file, handover=server.handover)
+    proxy.settle()  # a look-up at the start is a descriptor, too
+    clients = [stage.connect(stage.path("front"), 60) for _ in range(8)]
+    wait_until(lambda: server.asked, "the name is asked for")
+    if held != "no answer":
+        proxy.wait_log("cannot be reached")
+    configuration(stage, backend.address)
+    proxy.reload()
+    for client in clients:
+        client.sendall(b"x")
+    connections = [backend.accept(30) for _ in clients]
+    assert [read_exactly(connection, 1) for connection in connections] == [b"x"] * 8
+    server.let_go()
+    server.holding = False
+
+
+def test_held_clients_stay_where_the_header_is_another_one(stage):
+    """Theirs is made already; they are served if their own server comes."""
+    port, other = Reserved(stage), stage.backend()
+    proxy = stage.proxy("-c", configuration(stage, port.address))
+    client = stage.connect(stage.path("front"), 60)
+    proxy.wait_log("cannot be reached")
+    configuration(stage, other.address, "send-proxy-protocol = v1")
+    proxy.reload()
+    later = stage.connect(stage.path("front"), 60)
+    assert read_exactly(other.accept(30), 6) == b"PROXY "
+    port.open()
+    exchange(client, port.accept(stage, 30), seed=stage.seed, size=1000)
+    assert len(other.connections) == 1
+    later.close()

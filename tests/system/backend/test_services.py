@@ -87,6 +87,25 @@ def test_priorities(stage, names):
     wait_until(lambda: ask(stage, proxy) == "b", "the first priority is back", 20)
 
 
+def test_more_targets_than_there_is_room_for(stage, names):
+    """The first ones by priority are used; the log says once how many are not."""
+    (a,) = servers(stage, 1)
+    others = [(9, 1, 10000 + number, "host.test") for number in range(300)]
+    names.targets = [*others, target(a)]
+    proxy = proxy_of(stage, names)
+    known(proxy, 256)
+    said = rf"backend {re.escape(SERVICE)}.*: 45 more are left out: a proxy has 256 servers at most"
+    assert proxy.grep(said)
+    assert shares(stage, proxy, 5) == {"a": 5}
+    asked = names.asked
+    wait_until(lambda: ask(stage, proxy) and names.asked >= asked + 4, "it is looked up again", 30)
+    assert len(proxy.grep("left out")) == 1
+    names.targets = [target(a)]
+    wait_until(lambda: ask(stage, proxy) and proxy.grep(r": 1 server\(s\) now"), "there are fewer", 30)
+    names.targets = [*others, target(a)]
+    wait_until(lambda: ask(stage, proxy) and len(proxy.grep(said)) == 2, "they are too many again", 30)
+
+
 def test_targets_come_and_go(stage, names):
     """Without a reload, after as long as the records say; connections to one that has gone live on."""
     a, b, c = servers(stage, 3)

@@ -2,11 +2,13 @@
 """backend-unit: a unit is started for its first client and stopped when it has none; nobody is lost."""
 
 import os
+import signal
 import time
 
 import pytest
 
 from support.backend import echo
+from support.faults import Faults
 from support.proc import holds_for
 from support.proxy import run
 from support.stage import address_of
@@ -339,6 +341,26 @@ def test_an_upgrade_while_it_starts(stage, units):
     round_trip(client)
     client.close()
     units.wait(f"inactive {WIKI}")
+
+
+@pytest.mark.plain_only("a sanitizer's library must be the first one loaded")
+def test_a_start_in_the_middle_of_an_upgrade(stage, units):
+    """By the old process, once the new one has been told what there is: that one stops it all the same."""
+    path, faults = units.add(WIKI), Faults(stage)
+    units.environment.update(faults.environment)
+    proxy = units.proxy("-c", stage.file("f.conf", configured(path, "500ms")))
+    faults.begin("exec")
+    proxy.signal(signal.SIGUSR2)
+    proxy.wait_log("upgrade: starting")
+    client = stage.connect(proxy.listening[0])
+    round_trip(client)
+    faults.end("exec")
+    proxy.followed(proxy.wait_log("takes over")[0])
+    round_trip(client)
+    client.close()
+    units.wait(f"inactive {WIKI}")
+    assert units.count(f"StopUnit {WIKI}") == 1
+    proxy.before = None
 
 
 @pytest.mark.parametrize("options, said", [

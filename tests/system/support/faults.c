@@ -177,7 +177,7 @@ ssize_t write(int fd, const void *data, size_t size)
 	ssize_t (*real)(int, const void *, size_t) =
 		(ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
 
-	while (size == sizeof(struct note) && ((const struct note *)data)->kind == NOTE_ACCEPTING &&
+	while (size == NOTE_SIZE && ((const struct note *)data)->kind == NOTE_ACCEPTING &&
 	       is_on("mute"))
 		usleep(10000);
 	return real(fd, data, size);

@@ -76,6 +76,62 @@ static void test_shares_are_as_the_weights(void **state)
 	}
 }
 
+/* Of clients that stay for a moment, as many at once as there are clients. */
+static void share_among(enum balance policy, size_t n_clients)
+{
+	size_t at[16];
+
+	memset(shares, 0, sizeof(shares));
+	for (unsigned int i = 0; i < N_CLIENTS; i++) {
+		size_t client = i < n_clients ? i : balance_mix(i) % n_clients;
+
+		if (i >= n_clients)
+			atomic_fetch_sub(&states[at[client]].active, 1);
+		at[client] = choose(policy, i);
+		atomic_fetch_add(&states[at[client]].active, 1);
+		shares[at[client]]++;
+	}
+}
+
+/* Within 3 % of all, whatever the load is at that moment. */
+static void test_shares_of_short_connections(void **state)
+{
+	static const enum balance policies[] = { BALANCE_LEAST_CONNECTIONS, BALANCE_RANDOM };
+	static const unsigned int weights[][3] = { { 1, 1, 1 }, { 1, 2, 3 }, { 1, 2, 5 } };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * 3 * 16; i++) {
+		const unsigned int *weight = weights[i / 2 % 3];
+
+		begin_with(weight, 3);
+		share_among(policies[i % 2], 1 + i / 6);
+		for (size_t j = 0; j < 3; j++) {
+			double wanted = (double)weight[j] / (weight[0] + weight[1] + weight[2]);
+			double share = (double)shares[j] / N_CLIENTS;
+
+			if (share < wanted - 0.03 || share > wanted + 0.03)
+				fail_msg("%zu clients, weight %u: %.3f instead of %.3f", 1 + i / 6,
+					 weight[j], share, wanted);
+		}
+	}
+}
+
+/* One that was full or slow for long has its share again, and not what it has missed. */
+static void test_nobody_makes_up_for_hours(void **state)
+{
+	static const unsigned int weights[] = { 1, 1 };
+
+	(void)state;
+	begin_with(weights, 2);
+	may[0] = false;
+	share(BALANCE_LEAST_CONNECTIONS);
+	may[0] = true;
+	memset(shares, 0, sizeof(shares));
+	for (unsigned int i = 0; i < 100; i++)
+		shares[choose(BALANCE_LEAST_CONNECTIONS, i)]++;
+	assert_in_range(shares[0], 50, 60);
+}
+
 /* These are drawn by lot: four times what 3 % are for the lightest, at its worst. */
 static void test_shares_by_lot(void **state)
 {
@@ -186,7 +242,7 @@ static int end(void **state)
 {
 	(void)state;
 	balancer_clear(&balancer);
-	balancer.turns = NULL;
+	balancer = (struct balancer){ .n = 0 };
 	return 0;
 }
 
@@ -195,9 +251,10 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_shares_are_as_the_weights), TEST(test_shares_by_lot),
-		TEST(test_round_robin_takes_turns),   TEST(test_first_is_first),
-		TEST(test_least_connections),         TEST(test_random_avoids_who_is_busy),
+		TEST(test_shares_are_as_the_weights),   TEST(test_shares_by_lot),
+		TEST(test_shares_of_short_connections), TEST(test_nobody_makes_up_for_hours),
+		TEST(test_round_robin_takes_turns),     TEST(test_first_is_first),
+		TEST(test_least_connections),           TEST(test_random_avoids_who_is_busy),
 		TEST(test_source_moves_no_others),
 	};
 

@@ -305,6 +305,8 @@ static void step(const char *word, const char *value)
 		simulated_advance(number);
 	else if (strcmp(word, "deliver") == 0)
 		simulated_deliver();
+	else if (strcmp(word, "follow") == 0)
+		attempt_follow(scene.clients[number].attempt);
 	else if (strcmp(word, "/") == 0)
 		scene.trace[0] = '\0';
 	else
@@ -628,7 +630,7 @@ static void test_clients_follow(void **state)
 	after = backend_of("10.0.0.1:80 max=1,10.0.0.2:80 max=1", true, 10000);
 	backend_share(after, before);
 	backend = after;
-	backend_be_replaced(before);
+	backend_be_replaced(before, after);
 	play("deliver wait=0 deliver");
 	assert_string_equal(scene.trace, "1-moves 2-moves dial2 1=2");
 	play("/ wait=999");
@@ -648,12 +650,63 @@ static void test_clients_follow(void **state)
 	after = backend_of("10.0.0.2:80", true, 10000);
 	backend_share(after, before);
 	backend = after;
-	backend_be_replaced(before);
+	backend_be_replaced(before, after);
 	play("wait=10");
 	assert_string_equal(scene.trace, "0-moves dial2 0=2");
 	prober_free(prober);
 	backend_unref(before);
 	prober = prober_new(&loop, backend);
+	finish();
+}
+
+/* They do so at once, unless a server is being tried that is still one. */
+static void test_clients_of_servers_that_are_gone(void **state)
+{
+	static const struct {
+		const char *before, *after, *script, *trace;
+	} rows[] = {
+		/* the name never gets its answer */
+		{ "one.example:80", "10.0.0.2:80", "come wait=0", "unask 0-moves dial2 0=2" },
+		/* the handshake hangs */
+		{ "10.0.0.1:80", "10.0.0.2:80", "pending=@1 come", "close1 0-moves dial2 0=2" },
+		{ TWO, "10.0.0.2:80", "pending=@1 come", "close1 0-moves dial2 0=2" },
+		{ TWO, "10.0.0.1:80", "pending=@1 come", "" },
+		{ TWO, "10.0.0.1:80", "pending=@1 pending=@2 come wait=250", "" },
+		/* between two rounds nothing is at work */
+		{ "10.0.0.1:80", "10.0.0.1:80 max=5", "refused=@1 come wait=0",
+		  "0-moves dial1 1-cannot" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct backend *before;
+
+		begin(backend_of(rows[i].before, true, 10000));
+		play(rows[i].script);
+		before = backend;
+		backend = backend_of(rows[i].after, true, 10000);
+		backend_share(backend, before);
+		play("follow=0 /");
+		backend_be_replaced(before, backend);
+		play("follow=0 wait=0");
+		assert_string_equal(scene.trace, rows[i].trace);
+		prober_free(prober);
+		backend_unref(before);
+		prober = prober_new(&loop, backend);
+		finish();
+	}
+}
+
+/* The section is gone, or sends another header: it is told to go on where it has been. */
+static void test_client_that_no_newer_backend_takes(void **state)
+{
+	(void)state;
+	begin(backend_of("10.0.0.1:80", true, 10000));
+	backend_be_replaced(backend, backend);
+	play("refused=@1 come wait=0 / wait=10 wait=0 wait=0");
+	assert_string_equal(scene.trace, "0-moves dial1");
+	play("follow=0 / up=@1 wait=10");
+	assert_string_equal(scene.trace, "dial1 1-answer 0=1");
 	finish();
 }
 
@@ -907,6 +960,8 @@ int main(void)
 		cmocka_unit_test(test_slow_look_up),
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_one_server_with_a_limit),
+		cmocka_unit_test(test_clients_of_servers_that_are_gone),
+		cmocka_unit_test(test_client_that_no_newer_backend_takes),
 		cmocka_unit_test(test_room_while_a_name_is_slow),
 		cmocka_unit_test(test_generations_share_what_they_know),
 		cmocka_unit_test(test_limit_that_a_reload_brings),

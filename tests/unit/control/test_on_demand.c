@@ -22,6 +22,7 @@ static struct {
 	struct manager_handlers handlers;
 	void *owner;
 	bool is_open;
+	unsigned int n_passed; /* to the new process of an upgrade */
 	char trace[1024];
 } scene;
 
@@ -52,6 +53,13 @@ void __wrap_manager_bus_start(struct event_base *base, const struct manager_hand
 void __wrap_manager_bus_stop(void);
 void __wrap_manager_bus_stop(void)
 {
+}
+
+void __wrap_upgrade_pass_unit(const char *name);
+void __wrap_upgrade_pass_unit(const char *name)
+{
+	assert_string_equal(name, "wiki.service");
+	scene.n_passed++;
 }
 
 bool __wrap_manager_is_open(void);
@@ -167,6 +175,8 @@ static void act(const char *word, const char *value)
 		on_demand_allow_stops(*word == 'a');
 	else if (strcmp(word, "alone") == 0)
 		on_demand_note_alone();
+	else if (strcmp(word, "told") == 0)
+		on_demand_note_started("wiki.service");
 	else if (strcmp(word, "upgrade") == 0)
 		upgrade();
 	else if (strcmp(word, "/") == 0)
@@ -261,6 +271,41 @@ static void test_a_client_has_it_started(void **state)
 
 	(void)state;
 	CHECK(rows);
+}
+
+/* The process before tells of what it starts while the new one is being started, or later. */
+static void test_it_was_started_meanwhile(void **state)
+{
+	static const struct row rows[] = {
+		{ "told active=a alone / wait=9999", "", UNIT_UP },
+		{ "told active=a alone / wait=10020", "look", UNIT_STOPPING },
+		{ "told activating active=a alone / wait=10020", "look", UNIT_STOPPING },
+		{ "told active=a alone / come wait=60000", "", UNIT_UP },
+		/* Its start came to nothing, and somebody else starts it. */
+		{ "told inactive active=x alone / wait=60000", "", UNIT_UP },
+		{ "come inactive go upgrade inactive active=x alone / wait=60000", "", UNIT_UP },
+	};
+
+	(void)state;
+	CHECK(rows);
+}
+
+static void test_starts_are_passed(void **state)
+{
+	(void)state;
+	begin();
+	act("come", "");
+	act("inactive", "");
+	assert_int_equal(scene.n_passed, 0); /* the other one would find nothing yet */
+	act("yes", "");
+	assert_int_equal(scene.n_passed, 1);
+	act("active", "a");
+	act("go", "");
+	act("wait", "10020");
+	act("active", "a");
+	act("yes", "");
+	assert_int_equal(scene.n_passed, 1); /* that was a stop */
+	end();
 }
 
 static void test_it_fails(void **state)
@@ -424,6 +469,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_client_has_it_started),
+		cmocka_unit_test(test_it_was_started_meanwhile),
+		cmocka_unit_test(test_starts_are_passed),
 		cmocka_unit_test(test_it_fails),
 		cmocka_unit_test(test_it_is_stopped),
 		cmocka_unit_test(test_it_may_not_be_stopped),

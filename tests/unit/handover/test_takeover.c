@@ -24,6 +24,7 @@ enum event_kind {
 	STOP,
 	RELOAD,
 	REOPEN,
+	UNIT,
 	YOURS,
 	CALLED_OFF,
 	ENDS,   /* what it does */
@@ -32,9 +33,9 @@ enum event_kind {
 	EVENTS
 };
 
-static const char *const event_names[EVENTS] = { "go",     "stop",   "reload",
-						 "reopen", "yours",  "called off",
-						 "ends",   "accept", "pass reopen" };
+static const char *const event_names[EVENTS] = { "go",     "stop",       "reload",     "reopen",
+						 "unit",   "yours",      "called off", "ends",
+						 "accept", "pass reopen" };
 
 static const char *const state_names[] = { "NONE",      "OPENING",  "ALLOWED",
 					   "UNDECIDED", "FOLLOWED", "LOST" };
@@ -139,6 +140,12 @@ static void reopen(void)
 	note_done("reopen");
 }
 
+static void started(const char *name)
+{
+	assert_string_equal(name, "a.service");
+	note_done("unit");
+}
+
 static void yours(void)
 {
 	note_done("yours");
@@ -156,16 +163,22 @@ static void alone(void)
 
 /* ---- what happens ---- */
 
-static const struct takeover_handlers handlers = { go, stop, reload, reopen, yours, lost, alone };
+static const struct takeover_handlers handlers = { go,      stop,  reload, reopen,
+						   started, yours, lost,   alone };
 
 static void happen(int kind)
 {
 	static const int notes[EVENTS] = {
-		[GO] = NOTE_GO,         [STOP] = NOTE_STOP,   [RELOAD] = NOTE_RELOAD,
-		[REOPEN] = NOTE_REOPEN, [YOURS] = NOTE_YOURS, [CALLED_OFF] = NOTE_CALLED_OFF,
+		[GO] = NOTE_GO,
+		[STOP] = NOTE_STOP,
+		[RELOAD] = NOTE_RELOAD,
+		[REOPEN] = NOTE_REOPEN,
+		[UNIT] = NOTE_UNIT,
+		[YOURS] = NOTE_YOURS,
+		[CALLED_OFF] = NOTE_CALLED_OFF,
 	};
 
-	world.note = (struct note){ notes[kind], 0 };
+	world.note = (struct note){ .kind = notes[kind], .text = "a.service" };
 	if (kind == ACCEPT)
 		takeover_report_accepting();
 	else if (kind == PASS_REOPEN)
@@ -195,7 +208,7 @@ static void begin(void)
 /* Back to where every process starts. */
 static int clear(void **state)
 {
-	world.note = (struct note){ 0, 0 };
+	world.note = (struct note){ .kind = 0 };
 	simulated_ready(world.control, EV_READ);
 	simulated_reset();
 	return state ? descriptors_teardown(state) : 0;
@@ -223,14 +236,17 @@ static void reach(int state)
 }
 
 static const struct states_row rows[] = {
+	{ TAKEOVER_OPENING, UNIT, TAKEOVER_OPENING, "unit" },
 	{ TAKEOVER_OPENING, GO, TAKEOVER_ALLOWED, "go" },
 	{ TAKEOVER_OPENING, CALLED_OFF, TAKEOVER_LOST, "lost" },
 	{ TAKEOVER_OPENING, ENDS, TAKEOVER_LOST, "lost" },
 
+	{ TAKEOVER_ALLOWED, UNIT, TAKEOVER_ALLOWED, "unit" },
 	{ TAKEOVER_ALLOWED, ACCEPT, TAKEOVER_UNDECIDED, "say accepting" },
 	{ TAKEOVER_ALLOWED, CALLED_OFF, TAKEOVER_LOST, "lost" },
 	{ TAKEOVER_ALLOWED, ENDS, TAKEOVER_NONE, "unmute yours" },
 
+	{ TAKEOVER_UNDECIDED, UNIT, TAKEOVER_UNDECIDED, "unit" },
 	{ TAKEOVER_UNDECIDED, STOP, TAKEOVER_UNDECIDED, "stop" },
 	{ TAKEOVER_UNDECIDED, RELOAD, TAKEOVER_UNDECIDED, "reload" },
 	{ TAKEOVER_UNDECIDED, REOPEN, TAKEOVER_UNDECIDED, "reopen" },
@@ -239,6 +255,7 @@ static const struct states_row rows[] = {
 	{ TAKEOVER_UNDECIDED, ENDS, TAKEOVER_NONE, "unmute yours" },
 
 	{ TAKEOVER_FOLLOWED, PASS_REOPEN, TAKEOVER_FOLLOWED, "say reopen" },
+	{ TAKEOVER_FOLLOWED, UNIT, TAKEOVER_FOLLOWED, "unit" },
 	{ TAKEOVER_FOLLOWED, ENDS, TAKEOVER_NONE, "alone" },
 };
 

@@ -173,7 +173,7 @@ static const struct upgrade_handlers handlers = { accepting, failed, gone, reope
 
 static void hear(int kind, int value)
 {
-	world.note = (struct note){ kind, value };
+	world.note = (struct note){ .kind = kind, .value = value };
 	simulated_ready(world.control, EV_READ);
 }
 

@@ -130,6 +130,13 @@ void __wrap_attempt_cancel(struct attempt *attempt)
 		note("cancel");
 }
 
+void __wrap_attempt_follow(struct attempt *attempt);
+void __wrap_attempt_follow(struct attempt *attempt)
+{
+	assert_non_null(attempt);
+	note("follow");
+}
+
 const char *__wrap_backend_text(const struct backend *backend);
 const char *__wrap_backend_text(const struct backend *backend)
 {
@@ -1308,12 +1315,43 @@ static void test_sessions_of_a_server_that_is_down(void **state)
 			rig.proxy.config.closes_when_down = closes;
 			answered();
 			atomic_store(&rig.server_state.health.state, (unsigned int)state_of_it);
-			rig.host.down_watch.message.deliver(&rig.host.down_watch.message);
+			rig.host.server_watch.message.deliver(&rig.host.server_watch.message);
 			assert_session(ends ? "closed" : "relaying client=r backend=r");
 			if (!ends)
 				session_cut(rig.session);
 		}
 	}
+}
+
+static void servers_change(void)
+{
+	rig.done[0] = '\0';
+	rig.host.server_watch.message.deliver(&rig.host.server_watch.message);
+}
+
+/* Whoever has one already, or may not have any yet, has nothing to follow. */
+static void test_client_without_a_server_follows(void **state)
+{
+	(void)state;
+	rig.proxy.config.closes_when_down = false;
+	connecting();
+	servers_change();
+	assert_string_equal(rig.done, "follow ");
+	answered();
+	servers_change();
+	assert_string_equal(rig.done, "");
+	session_cut(rig.session);
+
+	awaiting();
+	servers_change();
+	assert_string_equal(rig.done, "");
+	session_cut(rig.session);
+
+	unprepared(); /* it waits for memory */
+	servers_change();
+	assert_string_equal(rig.done, "");
+	session_cut(rig.session);
+	rig.done[0] = '\0';
 }
 
 /* What is reset before a byte has moved is the server's fault; later, it may be the client's. */
@@ -1580,6 +1618,7 @@ int main(void)
 		test(test_held_client_bounds_a_drain),
 		test(test_client_is_held),
 		test(test_sessions_of_a_server_that_is_down),
+		test(test_client_without_a_server_follows),
 		test(test_server_is_told_of_early_resets),
 		test(test_drain_leaves_who_is_served_alone),
 		test(test_pipes_are_asked_while_the_backend_is_awaited),

@@ -4,6 +4,7 @@ backend-unit, with a real systemd, a real D-Bus and a real polkit: the first cli
 unit, nobody loses anything when it is stopped, and who may not start it hears why.
 """
 
+import random
 import socket
 import time
 
@@ -107,18 +108,27 @@ def test_clients_at_the_instant_of_the_stop(units):
     units.configuration("vm-instant", text)
     one = units.proxy("-c", "/etc/sockfront/vm-instant.conf", listening=len(names))
 
-    def come_again_and_again(address):
-        lost = 0
-        for number in range(40):
-            lost += not has_answer(send(units, address))
-            time.sleep(0.3 + number % 20 / 100)
+    def stops(name=""):
+        return len(one.grep(f"unit {name}.*: stopping it"))
+
+    def come_again_and_again(name, address):
+        """Around the instant, which comes later on a slow machine: one in four or so finds the unit stopped."""
+        lost, spread, stopped = 0, 0.2, 0
+        for number in range(1, 41):
+            client = send(units, address)
+            client.settimeout(150)  # as long as it is held: the machine may start nothing for a minute
+            lost += not has_answer(client)
+            if number % 4 == 0:
+                spread *= 1.5 if stops(name) == stopped else 0.9
+                stopped = stops(name)
+            time.sleep(0.3 + random.uniform(0, spread))
         return lost
 
-    coming = [Background(come_again_and_again, address) for address in one.listening]
-    assert [each.result(400) for each in coming] == [0] * len(names), one.log
+    coming = [Background(come_again_and_again, *each) for each in zip(names, one.listening)]
+    assert [each.result(500) for each in coming] == [0] * len(names), one.log
     for name in names:
         units.wait_state(name, "inactive")
-    assert len(one.grep("stopping it")) >= 5  # fewer, the slower the machine is
+    assert stops() >= 30, f"it was stopped {stops()} times: few races were run"
     released(one)
 
 

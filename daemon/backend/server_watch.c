@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells of servers that go down: see down_watch.h.
+ * Tells of servers that go down or are replaced: see server_watch.h.
  */
-#include "daemon/backend/down_watch.h"
+#include "daemon/backend/server_watch.h"
 
 #include <pthread.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list */
-static LIST_HEAD(, down_watch) watches = LIST_HEAD_INITIALIZER(watches);
+static LIST_HEAD(, server_watch) watches = LIST_HEAD_INITIALIZER(watches);
 
-void down_watch_begin(struct down_watch *watch, struct mailbox *mailbox,
-		      void (*deliver)(struct message *message))
+void server_watch_begin(struct server_watch *watch, struct mailbox *mailbox,
+			void (*deliver)(struct message *message))
 {
 	watch->mailbox = mailbox;
 	watch->message.deliver = deliver;
@@ -20,21 +20,21 @@ void down_watch_begin(struct down_watch *watch, struct mailbox *mailbox,
 	pthread_mutex_unlock(&lock);
 }
 
-void down_watch_end(struct down_watch *watch)
+void server_watch_end(struct server_watch *watch)
 {
 	pthread_mutex_lock(&lock);
 	LIST_REMOVE(watch, link);
 	pthread_mutex_unlock(&lock);
 }
 
-void down_watch_heard(struct down_watch *watch)
+void server_watch_heard(struct server_watch *watch)
 {
 	atomic_store(&watch->is_told, false);
 }
 
-void down_watch_tell(void)
+void server_watch_tell(void)
 {
-	struct down_watch *watch;
+	struct server_watch *watch;
 
 	pthread_mutex_lock(&lock);
 	LIST_FOREACH (watch, &watches, link)
