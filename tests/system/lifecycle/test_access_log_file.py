@@ -353,7 +353,7 @@ def test_a_full_disk(stage):
     """What it loses is counted exactly, and said once there is room again; nobody waits."""
     proxy, where, path = on_a_small_disk(stage, "--workers=2")
     n = 0
-    for round_number in range(3):
+    for _ in range(3):
         fill(f"{path}.filler")
         for _ in range(70):
             visit(stage, where)
@@ -363,9 +363,8 @@ def test_a_full_disk(stage):
         for _ in range(5):
             visit(stage, where)
         n += 5
-        wait_until(lambda: whole(path) + lost(proxy) == n, f"{n} connections: {whole(path)} {lost(proxy)}")
-    assert lost(proxy) > 0 and len(proxy.grep("were lost")) == 3
-    assert len(proxy.grep("lines are lost: No space")) == 3
+        wait_until(lambda: whole(path) + lost(proxy) == n, f"each of {n} connections is there or counted:\n{proxy.log}")
+    assert lost(proxy) > 0 and 3 <= len(proxy.grep("were lost")) <= len(proxy.grep("lines are lost: No space")) < 10
 
 
 def test_a_disk_that_stays_full(stage):
