@@ -186,11 +186,15 @@ static bool is_excess_value(const struct option *options, const char *word)
 	return false;
 }
 
-/* "--access-log no": the word is meant for the switch before it. */
+/* "--access-log no": the word is meant for the switch before it, of which one takes others too. */
 static bool is_switch_value(const char *word)
 {
+	static const char *const others[] = { "logfmt", "json", "journal" };
 	bool value;
 
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (strcmp(word, others[i]) == 0)
+			return true;
 	return sfront_parse_switch(word, &value, NULL) == 0;
 }
 

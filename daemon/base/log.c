@@ -21,7 +21,8 @@
 /* A reader that does not read is waited for no longer. */
 #define FLUSH_MS 1000
 
-static struct log_sink sink = { LOG_SINK_INIT, .fd = STDERR_FILENO };
+static char backlog[LOG_BACKLOG_SIZE];
+static struct log_sink sink = { LOG_SINK_INIT, .fd = STDERR_FILENO, .backlog = backlog };
 
 static struct {
 	atomic_int level; /* a reload may change it */

@@ -371,7 +371,10 @@ static bool may_write(const struct log_sink *sink)
 	return sink->used == 0 && !sink->writing && sink->kind != LOG_SINK_SLOW;
 }
 
-/* A disk that is full may stay so: nothing is kept for it. */
+/*
+ * A disk that is full may stay so: nothing is kept for it.  A line that lacks nothing but its
+ * newline is none that is lost: that comes before the next one.
+ */
 static bool write_to_file(struct log_sink *sink, const char *line, size_t len)
 {
 	size_t done = 0;
@@ -381,7 +384,7 @@ static bool write_to_file(struct log_sink *sink, const char *line, size_t len)
 
 		if (n <= 0) {
 			sink->torn = done > 0;
-			return false;
+			return done + 1 == len;
 		}
 		done += (size_t)n;
 	}
@@ -407,7 +410,8 @@ static bool write_now(struct log_sink *sink, const char *line, struct kept kept)
 		done = n > 0 ? (size_t)n : 0;
 	}
 	if (done == kept.len) {
-		say_lost_elsewhere(sink);
+		if (!sink->torn)
+			say_lost_elsewhere(sink);
 		return true;
 	}
 	kept.len -= (unsigned int)done;

@@ -29,7 +29,7 @@ enum log_sink_kind {
 	LOG_SINK_DATAGRAM /* one for each line, to the socket at .path */
 };
 
-/* Static, made by one of the macros below. */
+/* Static, and begun with LOG_SINK_INIT. */
 struct log_sink {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -50,8 +50,8 @@ struct log_sink {
 	bool deaf;         /* whoever waited for room did so in vain, and nothing was read since */
 	bool is_listed;    /* for log_sink_flush_all() */
 	struct log_sink *next;
+	char *backlog; /* of LOG_BACKLOG_SIZE; a file needs none */
 	size_t used;
-	char backlog[LOG_BACKLOG_SIZE];
 };
 
 #define LOG_SINK_INIT .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER

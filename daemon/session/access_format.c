@@ -27,6 +27,12 @@ struct text {
 
 /* ---- text ---- */
 
+static struct text begin(char *buf)
+{
+	buf[0] = '\0';
+	return (struct text){ .buf = buf };
+}
+
 static void put(struct text *text, const char *bytes, size_t n)
 {
 	if (n >= ACCESS_TEXT_SIZE - text->used)
@@ -192,7 +198,7 @@ static void put_logfmt(struct text *text, const struct access_record *record)
 size_t access_format_logfmt(const struct access_record *record, const char *time,
 			    char buf[ACCESS_TEXT_SIZE])
 {
-	struct text text = { .buf = buf };
+	struct text text = begin(buf);
 
 	if (time)
 		put_format(&text, "time=%s ", time);
@@ -220,7 +226,7 @@ static void put_time_or_null(struct text *text, const char *key, uint64_t us)
 size_t access_format_json(const struct access_record *record, const char *time,
 			  char buf[ACCESS_TEXT_SIZE])
 {
-	struct text text = { .buf = buf };
+	struct text text = begin(buf);
 
 	put_words(&text, "{");
 	if (time)
@@ -280,7 +286,7 @@ static void put_message(struct text *text, const struct access_record *record)
 
 size_t access_format_journal(const struct access_record *record, char buf[ACCESS_TEXT_SIZE])
 {
-	struct text text = { .buf = buf };
+	struct text text = begin(buf);
 
 	put_message(&text, record);
 	put_field(&text, "SOCKFRONT_ID", record->id);

@@ -21,8 +21,10 @@ static void say_lost(unsigned int lost)
 		 lost);
 }
 
+static char backlog[LOG_BACKLOG_SIZE];
 static struct log_sink sink = {
-	LOG_SINK_INIT, .kind = LOG_SINK_DATAGRAM, .path = JOURNAL, .fd = -1, .say_lost = say_lost,
+	LOG_SINK_INIT, .kind = LOG_SINK_DATAGRAM, .path = JOURNAL,
+	.fd = -1,      .backlog = backlog,        .say_lost = say_lost,
 };
 
 static int next = -1;

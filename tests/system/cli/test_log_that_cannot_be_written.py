@@ -2,6 +2,7 @@
 """Wherever the log and stdout go, and whether they can: connections are served all the same."""
 
 import os
+import re
 import resource
 
 import pytest
@@ -33,21 +34,39 @@ def test_full_device(stage):
 
 
 def test_full_disk(stage):
-    """As soon as there is room again, the log says how many lines it has lost."""
-    script = 'mount -t tmpfs -o size=16k none "$0" && exec "$@" 2>>"$0/log"'
+    """As soon as there is room again, the log says how many lines it has lost, exactly, each time."""
+    script = 'mount -t tmpfs -o size=128k none "$0" && exec "$@" 2>>"$0/log"'
     directory = stage.path("disk")
     os.mkdir(directory)
     prefix = [need("unshare"), "-m", "sh", "-c", script, directory]
     proxy, backend, path = logging_elsewhere(stage, prefix=prefix)
     log = f"/proc/{proxy.pid}/root{directory}/log"
-    with open(f"{log}.filler", "wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
+    n = 0
+    for _ in range(4):
+        fill(f"{log}.filler")
+        serve_some(stage, backend, path, 60)
+        assert whole(log) < n + 60
+        os.unlink(f"{log}.filler")
+        serve_some(stage, backend, path)
+        n += 65
+        wait_until(lambda: whole(log) + lost(log) == n, f"each of {n} is written or counted: {whole(log)}, {lost(log)}")
+
+
+def fill(path):
+    with open(path, "wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
         while True:
             filler.write(bytes(4096))
-    serve_some(stage, backend, path, 60)
-    assert len(lines(log)) < 60
-    os.unlink(f"{log}.filler")
-    serve_some(stage, backend, path)
-    wait_until(lambda: any(b"line(s) were lost" in line for line in lines(log)), "the loss is told")
+
+
+def whole(log):
+    """Lines of the access log; one that was written in part is one that was lost."""
+    return sum(b" id=" in line and line.endswith(b'reason="closed"') for line in lines(log))
+
+
+def lost(log):
+    """What is told in a whole line."""
+    told = [re.search(rb"warning: (\d+) log line\(s\) were lost: .* for them$", line) for line in lines(log)]
+    return sum(int(match[1]) for match in told if match)
 
 
 def lines(path):

@@ -153,9 +153,10 @@ def test_user_template_is_that_of_the_system_without_what_needs_rights():
     assert not names(user) & NEEDS_RIGHTS
     assert names(drop_in) <= NEEDS_RIGHTS
     assert names(system) - names(user) - names(drop_in) == {
-        "DynamicUser", "DevicePolicy", "PrivateMounts", "RemoveIPC"}
+        "DynamicUser", "DevicePolicy", "PrivateMounts", "RemoveIPC",
+        "LogsDirectory", "LogsDirectoryMode"}, "a user has a directory for logs, or makes one"
     own = [(name, value.replace("/etc/", "%E/")) for name, value in system
-           if name not in NEEDS_RIGHTS | {"After"}]
+           if name not in NEEDS_RIGHTS | {"After", "LogsDirectory", "LogsDirectoryMode"}]
     assert own == [line for line in user if line[0] != "After"]
 
 
@@ -188,7 +189,8 @@ def test_promises_of_a_service(service):
     assert "PrivateUsers" not in settings, "peers' uids would turn into nobody"
     assert settings["Type"] == "notify", "systemd 252 ignores notify-reload"
     assert settings["StartLimitIntervalSec"] == "0"
-    assert settings["RuntimeDirectory"]
+    assert settings["RuntimeDirectory"] == settings["LogsDirectory"], "each instance has a user of its own"
+    assert settings["LogsDirectoryMode"] == "0750"
     drain_timeout_s = 30
     assert int(settings["TimeoutStopSec"].removesuffix("s")) > drain_timeout_s
     assert settings["Restart"] == "on-failure", "a process that the watchdog ended is to be replaced"
@@ -218,7 +220,7 @@ def test_no_directory_of_sockets_is_private(path):
 
 
 # Listening, watching paths, and an upgrade: a second process is started, which says who it is.
-NEEDED = """accept4 bind clone connect dup execve exit_group fchownat fcntl getrandom getsockopt inotify_add_watch
+NEEDED = """accept4 bind clone connect dup execve exit_group fchmod fchownat fcntl getrandom getsockopt inotify_add_watch
     inotify_init1 kill listen lstat mmap openat pipe2 prlimit64 read recvmsg rt_sigaction rt_sigprocmask
     sendmsg setsockopt shutdown socket socketpair splice umask unlink wait4 write""".split()
 

@@ -67,6 +67,26 @@ def test_more_time_while_connections_finish(stage):
     assert proxy.wait(5) == 0
 
 
+def test_a_reload_that_failed(stage):
+    """When and why, until one succeeds; whatever was the first thing wrong."""
+    manager, backend, path = Manager(stage), stage.backend(), stage.path("app.sock")
+    text = f"[proxy a]\nlisten = {path}\nbackend = {backend.address}\n"
+    file = stage.file("sockfront.conf", text)
+    proxy = stage.proxy("-c", file, environment=manager.environment)
+    wait_until(lambda: statuses(manager), "the first status")
+    for wrong, why in (
+        ("lisen = x\nbalance = y\n", rf"{re.escape(file)}:4: .*lisen.*"),
+        ("listen = /proc/no/such\n", r".*/proc/no/such.*"),
+    ):
+        stage.file("sockfront.conf", text + wrong)
+        assert "reload failed" in proxy.reload()
+        told = rf"0 connection\(s\), 1 proxy; the reload at \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d failed: {why}"
+        wait_until(lambda told=told: re.fullmatch(told, statuses(manager)[-1]), f"{told}: {statuses(manager)}", 10)
+    stage.file("sockfront.conf", text)
+    assert "reloaded" in proxy.reload()
+    wait_until(lambda: statuses(manager)[-1] == "0 connection(s), 1 proxy", "it is forgotten", 10)
+
+
 @pytest.fixture
 def deaf(stage):
     """A manager whose socket is full from the beginning; nobody reads it."""

@@ -388,11 +388,12 @@ static void file_that_is_full_again_and_again(void)
 	signal(SIGXFSZ, SIG_IGN);
 	HOLDS(file && dup2(fileno(file), STDERR_FILENO) == STDERR_FILENO);
 	log_open(LOG_INFO, false);
-	for (rlim_t room = 0; room < 40000; room += 37) {
+	for (rlim_t room = 0, step = 1; room < 40000; room += step) {
 		const struct rlimit limit = { room, RLIM_INFINITY };
 
 		HOLDS(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 		log_lines(2);
+		step = step % 173 + 1;
 	}
 	HOLDS(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }) == 0);
 	log_lines(1);

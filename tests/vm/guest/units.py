@@ -86,7 +86,7 @@ class Units:
     def service(self, name, configuration, more=""):
         """sockfront.service as it is installed, under a name and with a file of its own."""
         text = contents(f"{SHIPPED}/{ONLY}").replace("sockfront.conf", f"{name}.conf")
-        text = text.replace("RuntimeDirectory=sockfront", f"RuntimeDirectory={name}")
+        text = re.sub("(Runtime|Logs)Directory=sockfront", rf"\1Directory={name}", text)
         self.configuration(name, configuration)
         self.unit(f"{name}.service", f"{text}\n[Service]\n{more}")
         self.start(f"{name}.service")
