@@ -89,8 +89,8 @@ static void *begin_nothing(struct status *status, const struct answer_request *r
 {
 	(void)status;
 	(void)request;
-	(void)ret_code;
 	(void)ret_type;
+	*ret_code = 200; /* which counts for nothing then */
 	return NULL;
 }
 
@@ -326,7 +326,7 @@ static void test_events(void **state)
 	TURN_UNTIL(world.n_streams == 1);
 	TURN_UNTIL(has_come(fd, &reply, "203"));
 	for (int i = 0; i < 3; i++) {
-		char text[16];
+		char text[32];
 
 		snprintf(text, sizeof(text), "event %d", i);
 		evbuffer_add(event, text, strlen(text));
