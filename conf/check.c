@@ -246,7 +246,7 @@ static const struct listen_config *find_other_kind(const struct config *config,
 	for (size_t i = 0; config_listen_section(config, i, &section); i++)
 		for (size_t j = 0; j < section.n; j++)
 			if (section.lines[j].address.kind != kind)
-				return &section.lines[j];
+				return section.lines + j;
 	return NULL;
 }
 

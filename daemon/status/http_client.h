@@ -48,8 +48,8 @@ struct http_client {
 struct http_client *http_client_new(struct http_site *site, const void *server,
 				    struct evhttp_connection *connection);
 
-/* Answers what evhttp has read: its generic callback, with the site for its data. */
-void http_client_asks(struct evhttp_request *request, void *site);
+/* Answers what evhttp has read: its generic callback.  @arg: the site */
+void http_client_asks(struct evhttp_request *request, void *arg);
 
 /* Ends the answer of a client that stays; others are let finish. */
 void http_client_end_stream(struct http_client *client);

@@ -10,6 +10,7 @@ from support.proxy import REPOSITORY, run
 
 PROCESS = ("workers", "log-level", "access-log", "drain-timeout", "exit-idle-time", "max-connections",
            "pipe-size")
+STATUS = ("status-host",)
 TEXTS = ("check-send", "check-expect")  # of any bytes
 
 
@@ -25,8 +26,13 @@ def test_key(stage, name):
     bad = "\\q" if name in TEXTS else "!" * 64  # too long for a name that only the kernel knows
     line = f"{name} = {bad}\n"
     proxy = "[proxy a]\nlisten = ./app.sock\nbackend = 127.0.0.1:9\n"
-    path = stage.file("sockfront.conf", f"[sockfront]\n{line}{proxy}" if name in PROCESS else proxy + line)
+    text, number = proxy + line, 4
+    if name in PROCESS:
+        text, number = f"[sockfront]\n{line}{proxy}", 2
+    elif name in STATUS:
+        text, number = f"[status]\nlisten = @a\n{line}{proxy}", 3
+    path = stage.file("sockfront.conf", text)
     status, _, log = run("--check", "-c", path)
     assert status == 2
-    assert f"{path}:{2 if name in PROCESS else 4}: " in log
+    assert f"{path}:{number}: " in log
     assert "did you mean" not in log and "unknown" not in log

@@ -12,6 +12,8 @@ TOP = Path(__file__).resolve().parents[3]
 SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
 # What is no key of the configuration file.
 COMMAND_ONLY = {"check", "config", "help", "version"}
+# What is a key by another name, of which [proxy] has one too.
+OF_STATUS = {"status-listen": "listen", "status-allow": "allow", "status-deny": "deny"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,10 @@ def test_sockfront_8_describes_every_option(options):
 def test_sockfront_conf_5_describes_every_key(options):
     page = (TOP / "conf/sockfront.conf.5").read_text()
     described = set(re.findall(r"^\.It Ic ([a-z0-9-]+)", page, re.MULTILINE))
-    assert described == options - COMMAND_ONLY
+    assert described == options - COMMAND_ONLY - set(OF_STATUS)
+    section = page[page.index(".Sh STATUS KEYS"):page.index(".Sh LISTENER OPTIONS")]
+    of_status = set(re.findall(r"^\.It Ic ([a-z0-9-]+)", section, re.MULTILINE))
+    assert of_status == {*OF_STATUS.values(), "status-host"}
 
 
 def test_the_sample_configuration_is_valid():

@@ -11,7 +11,7 @@ from support.manager import Manager
 from support.proc import free_address, listener_inodes, wait_until
 from support.proxy import SANITIZE
 from support.stage import address_of, refuses
-from support.status import ask, request, status_section, with_status
+from support.status import ask, request, status_section
 from support.streams import exchange
 
 GRACE = 4 if SANITIZE else 1

@@ -10,7 +10,6 @@ import pytest
 from support.configuration import section
 from support.proc import free_address, wait_until
 from support.proxy import run
-from support.stage import address_of
 from support.status import ask, ask_with, request, status_section, with_status
 
 POLICY = "default-src 'none'; frame-ancestors 'none'"
