@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Text that others have chosen may be any bytes; whoever reads what is made of it wants UTF-8.
+ */
+#ifndef DAEMON_BASE_UTF8_H
+#define DAEMON_BASE_UTF8_H
+
+#include <stddef.h>
+
+/*
+ * The length of the character that @text begins with, 1 to 4; 0: these bytes are no UTF-8, or
+ * it is at its end.
+ */
+size_t utf8_length(const char *text);
+
+#endif
