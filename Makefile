@@ -102,7 +102,7 @@ whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULT
 
 # The rooms of the daemon, from right to left: a room uses those behind it, and so
 # the linker wants them.  $(call from,ROOM,$(rooms)) is a room with all that it may use.
-rooms      := control handover worker session proxy backend relay base
+rooms      := control handover status worker session proxy backend relay base
 from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filter-out $(firstword $(2)),$(2))))
 archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
 daemon     := $(BUILD)/daemon/main.o $(BUILD)/daemon/help.o $(rooms:%=$(BUILD)/daemon/%.a)
@@ -171,6 +171,16 @@ $$(filter $$(BUILD)/tests/$(1)/%,$$(unit_tests)): $$(BUILD)/tests/$(1)/%: \
 	$$(link_test)
 endef
 $(foreach r,$(rooms),$(eval $(call room,$(r))))
+
+# The status page is a part of the program.
+$(BUILD)/daemon/status.a: $(BUILD)/daemon/status/page_file.o
+$(BUILD)/daemon/status/page_file.o: $(BUILD)/daemon/status/page_file.c
+	$(call say,CC,$<)
+	$(Q)$(compile) -c -o $@ $<
+$(BUILD)/daemon/status/page_file.c: daemon/status/page.html daemon/status/embed.sh
+	$(call say,EMBED,$<)
+	@mkdir -p $(@D)
+	$(Q)sh daemon/status/embed.sh $< >$@.new && mv $@.new $@
 
 $(BUILD)/sockfront: $(daemon) $(archives)
 	$(call say,LINK,$@)
@@ -260,7 +270,7 @@ sanitize tsan valgrind: deps
 
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
-shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
+shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash daemon/status/embed.sh
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
 man_pages    := $(wildcard daemon/*.8 conf/*.5) $(lib_pages)

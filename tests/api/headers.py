@@ -8,7 +8,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BUILD", TOP / "build"))
 # The rooms of daemon/, from left to right: each includes those before it, and no other.
-ROOMS = ["base", "relay", "backend", "proxy", "session", "worker", "handover", "control"]
+ROOMS = ["base", "relay", "backend", "proxy", "session", "worker", "status", "handover", "control"]
 HEADERS = sorted((TOP / "lib/include/sockfront").glob("*.h"))
 LIBRARIES = {
     "libsockfront": [path for path in HEADERS if path.name != "event.h"],
