@@ -6,6 +6,7 @@
 #include "daemon/status/page.h"
 
 #include <event2/buffer.h>
+#include <event2/http.h>
 #include <stdlib.h>
 
 #include "daemon/backend/backend.h"
@@ -153,7 +154,7 @@ static void *page_begin(struct status *status, const struct answer_request *requ
 	struct page *page = calloc(1, sizeof(*page));
 
 	(void)request;
-	(void)ret_code;
+	*ret_code = HTTP_OK;
 	*ret_type = "text/html; charset=utf-8";
 	if (page)
 		page->process = status->process;
