@@ -132,7 +132,8 @@ class Browser:
 
     def happened(self, method):
         self.ask("1")  # what was before that has arrived with the answer
-        return [event["params"] for event in self.events if event.get("method") == method]
+        return [event["params"] for event in self.events
+                if event.get("method") == method and event.get("sessionId") == self.session]
 
     def complaints(self):
         """Of the console, of scripts, of the policy."""
