@@ -172,6 +172,16 @@ $$(filter $$(BUILD)/tests/$(1)/%,$$(unit_tests)): $$(BUILD)/tests/$(1)/%: \
 endef
 $(foreach r,$(rooms),$(eval $(call room,$(r))))
 
+# The status page is a part of the program.
+$(BUILD)/daemon/status.a: $(BUILD)/daemon/status/page_file.o
+$(BUILD)/daemon/status/page_file.o: $(BUILD)/daemon/status/page_file.c
+	$(call say,CC,$<)
+	$(Q)$(compile) -c -o $@ $<
+$(BUILD)/daemon/status/page_file.c: daemon/status/page.html daemon/status/embed.sh
+	$(call say,EMBED,$<)
+	@mkdir -p $(@D)
+	$(Q)sh daemon/status/embed.sh $< >$@.new && mv $@.new $@
+
 $(BUILD)/sockfront: $(daemon) $(archives)
 	$(call say,LINK,$@)
 	$(Q)$(link) -o $@ $^ $(daemon_libs)
@@ -260,7 +270,7 @@ sanitize tsan valgrind: deps
 
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
-shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
+shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash daemon/status/embed.sh
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
 man_pages    := $(wildcard daemon/*.8 conf/*.5) $(lib_pages)

@@ -171,8 +171,10 @@ static int run(struct process *process, struct config *config, const char *file)
 		config_clear(config);
 		return status;
 	}
-	if (open_generation(process, config, file) < 0)
+	if (open_generation(process, config, file) < 0) {
+		process_stop_counting(process);
 		return status;
+	}
 	if (open_base(process) == 0) {
 		generation_start_probes(process->generation);
 		status = lifecycle_run(process);

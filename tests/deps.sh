@@ -22,7 +22,7 @@ check=(
 	gdb socat strace iproute2 netbase procps
 	musl-tools libglib2.0-dev pkg-config
 	redis-server redis-tools postgresql nginx-light haproxy openssh-server openssh-client
-	varnish dovecot-imapd dbus dnsmasq-base logrotate
+	varnish dovecot-imapd dbus dnsmasq-base logrotate prometheus chromium
 )
 
 # For a build of 32 bits; other machines have none beside their own.

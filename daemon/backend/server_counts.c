@@ -5,8 +5,6 @@
 #include "daemon/backend/server_counts.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 static const uint64_t connect_bounds_us[CONNECT_BOUNDS] = {
 	1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000, 2500000, 5000000, 30000000,
@@ -16,15 +14,7 @@ const struct histogram connect_histogram = { connect_bounds_us, CONNECT_BOUNDS }
 
 struct counters *server_counts_get(const char *proxy, const char *text)
 {
-	struct counters *set = NULL;
-	char *name;
-
-	/* No name of a proxy has a newline in it. */
-	if (asprintf(&name, "server %s\n%s", proxy, text) < 0)
-		return NULL;
-	set = counters_get(name, N_SERVER_COUNTS);
-	free(name);
-	return set;
+	return counters_get("server", proxy, text, N_SERVER_COUNTS);
 }
 
 enum server_count server_count_of(int error)

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,7 +41,8 @@ struct record {
 	uint32_t size; /* of all of it */
 	uint32_t n, stride;
 	atomic_uint is_free;
-	char name[]; /* NUL at its end; the rows begin at a cache line */
+	uint64_t next_free; /* where the next one lies that is; 0: this is the last */
+	char name[];        /* NUL at its end; the rows begin at a cache line */
 };
 
 /* One that this process reads, or its own. */
@@ -61,7 +63,6 @@ struct other {
 struct kept {
 	struct counters set;
 	struct record *record;
-	struct kept *next_free;
 };
 
 _Thread_local unsigned int counters_row = ROW_MAIN;
@@ -69,9 +70,9 @@ _Thread_local unsigned int counters_row = ROW_MAIN;
 static struct {
 	pthread_mutex_t lock; /* guards what follows, but for the files of others */
 	struct file own;
-	void *sets;        /* tsearch's, of struct kept, by name */
-	struct kept *free; /* whose records are used again for as many counters */
-	bool is_passed;    /* somebody else reads it: no record gets another name */
+	void *sets;          /* tsearch's, of struct kept, by name */
+	uint64_t first_free; /* a record that another set of its size may have; 0: there is none */
+	bool is_passed;      /* somebody else reads it: no record gets another name */
 	/* The main thread's: */
 	struct other others[COUNTERS_FILES_MAX];
 	unsigned int n_others;
@@ -195,15 +196,10 @@ int counters_open(unsigned int n_workers)
 
 void counters_close(void)
 {
-	while (all.free) {
-		struct kept *next = all.free->next_free;
-
-		free(all.free);
-		all.free = next;
-	}
 	while (all.n_others > 0)
 		other_close(&all.others[--all.n_others]);
 	file_close(&all.own);
+	all.first_free = 0;
 	all.is_passed = false;
 }
 
@@ -245,23 +241,29 @@ static struct record *record_append(const char *name, unsigned int n, unsigned i
 }
 
 /* One of the same size, whose name another one may take. */
-static struct kept *take_free(size_t size)
+static struct record *take_free(size_t size)
 {
-	for (struct kept **at = &all.free; *at; at = &(*at)->next_free) {
-		struct kept *found = *at;
+	for (uint64_t *at = &all.first_free; *at > 0;) {
+		struct record *found = record_at(&all.own, *at);
 
-		if (found->record->size != size)
-			continue;
-		*at = found->next_free;
-		return found;
+		if (found->size == size) {
+			*at = found->next_free;
+			return found;
+		}
+		at = &found->next_free;
 	}
 	return NULL;
 }
 
-static void reuse(struct kept *kept, const char *name, unsigned int n, unsigned int stride)
+static void leave_free(struct record *record)
 {
-	struct record *record = kept->record;
+	atomic_store(&record->is_free, 1);
+	record->next_free = all.first_free;
+	all.first_free = (uint64_t)((char *)record - all.own.bytes);
+}
 
+static void reuse(struct record *record, const char *name, unsigned int n, unsigned int stride)
+{
 	memset(record->name, 0, record->size - offsetof(struct record, name));
 	record->n = n;
 	record->stride = stride;
@@ -269,22 +271,27 @@ static void reuse(struct kept *kept, const char *name, unsigned int n, unsigned 
 	atomic_store(&record->is_free, 0);
 }
 
+static struct record *record_new(const char *name, unsigned int n, unsigned int stride)
+{
+	struct record *record = all.is_passed ? NULL : take_free(record_size(name, stride));
+
+	if (!record)
+		return record_append(name, n, stride);
+	reuse(record, name, n, stride);
+	return record;
+}
+
 static struct kept *kept_new(const char *name, unsigned int n)
 {
 	unsigned int stride = (unsigned int)(round_up(n * sizeof(uint64_t)) / sizeof(uint64_t));
-	struct kept *kept = all.is_passed ? NULL : take_free(record_size(name, stride));
+	struct kept *kept = calloc(1, sizeof(*kept));
 
-	if (kept) {
-		reuse(kept, name, n, stride);
-	} else {
-		kept = calloc(1, sizeof(*kept));
-		if (!kept)
-			return NULL;
-		kept->record = record_append(name, n, stride);
-		if (!kept->record) {
-			free(kept);
-			return NULL;
-		}
+	if (!kept)
+		return NULL;
+	kept->record = record_new(name, n, stride);
+	if (!kept->record) {
+		free(kept);
+		return NULL;
 	}
 	kept->set = (struct counters){
 		.name = kept->record->name,
@@ -293,6 +300,12 @@ static struct kept *kept_new(const char *name, unsigned int n)
 		.rows = rows_of(kept->record),
 	};
 	return kept;
+}
+
+static void kept_free(struct kept *kept)
+{
+	leave_free(kept->record);
+	free(kept);
 }
 
 /* ---- sets by their names ---- */
@@ -316,24 +329,38 @@ static struct counters *find_or_make(const char *name, unsigned int n)
 	if (!kept)
 		return NULL;
 	if (!tsearch(&kept->set, &all.sets, compare)) {
-		kept->next_free = all.free;
-		all.free = kept;
+		kept_free(kept);
 		return NULL;
 	}
 	return &kept->set;
 }
 
-struct counters *counters_get(const char *name, unsigned int n)
+static struct counters *take(const char *name, unsigned int n)
 {
 	struct counters *set;
 
-	if (!all.own.bytes)
-		return NULL;
 	pthread_mutex_lock(&all.lock);
 	set = find_or_make(name, n);
 	if (set)
 		set->refs++;
 	pthread_mutex_unlock(&all.lock);
+	return set;
+}
+
+struct counters *counters_get(const char *kind, const char *of, const char *part, unsigned int n)
+{
+	size_t size = strlen(kind) + strlen(of) + strlen(part) + 3;
+	struct counters *set;
+	char *name;
+
+	if (!all.own.bytes)
+		return NULL;
+	name = malloc(size);
+	if (!name)
+		return NULL;
+	snprintf(name, size, "%s %s %s", kind, of, part);
+	set = take(name, n);
+	free(name);
 	return set;
 }
 
@@ -346,9 +373,7 @@ void counters_put(struct counters *set)
 	pthread_mutex_lock(&all.lock);
 	if (--set->refs == 0) {
 		tdelete(set, &all.sets, compare);
-		atomic_store(&kept->record->is_free, 1);
-		kept->next_free = all.free;
-		all.free = kept;
+		kept_free(kept);
 	}
 	pthread_mutex_unlock(&all.lock);
 }

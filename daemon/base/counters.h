@@ -45,11 +45,14 @@ void counters_use_row(unsigned int index);
 /*
  * The set of that name, made if need be; the caller's until counters_put().  Any thread.
  *
- * @n: counters in it, the same in each call with that name
+ * @kind: what it is of: "proxy"
+ * @of:   and which one; it has no blank in it where there is a part
+ * @part: of that; "": all of it
+ * @n:    counters in it, the same in each call for that kind
  *
  * Returns NULL when nothing is counted (counters_open() was not called), or without memory.
  */
-struct counters *counters_get(const char *name, unsigned int n);
+struct counters *counters_get(const char *kind, const char *of, const char *part, unsigned int n);
 
 /* The last one forgets what was counted.  NULL is allowed. */
 void counters_put(struct counters *set);

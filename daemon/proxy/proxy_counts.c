@@ -4,9 +4,6 @@
  */
 #include "daemon/proxy/proxy_counts.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #define SECONDS(n) ((uint64_t)(n)*1000000)
 
 static const uint64_t duration_bounds_us[DURATION_BOUNDS] = {
@@ -38,24 +35,12 @@ const char *connection_end_word(enum connection_end end)
 	return words[end];
 }
 
-static struct counters *get(const char *kind, const char *of, unsigned int n)
-{
-	struct counters *set;
-	char *name;
-
-	if (asprintf(&name, "%s %s", kind, of) < 0)
-		return NULL;
-	set = counters_get(name, n);
-	free(name);
-	return set;
-}
-
 struct counters *proxy_counts_get(const char *name)
 {
-	return get("proxy", name, N_PROXY_COUNTS);
+	return counters_get("proxy", name, "", N_PROXY_COUNTS);
 }
 
 struct counters *listener_counts_get(const char *text)
 {
-	return get("listener", text, N_LISTENER_COUNTS);
+	return counters_get("listener", "", text, N_LISTENER_COUNTS);
 }

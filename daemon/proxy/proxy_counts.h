@@ -47,7 +47,7 @@ enum proxy_count {
 	N_PROXY_COUNTS = PROXY_DURATION + HISTOGRAM_SIZE(DURATION_BOUNDS)
 };
 
-enum listener_count { LISTENER_ACCEPTED, N_LISTENER_COUNTS };
+enum listener_count { LISTENER_ACCEPTED, LISTENER_UP, LISTENER_DOWN, N_LISTENER_COUNTS };
 
 extern const struct histogram duration_histogram;
 

@@ -437,6 +437,8 @@ static void count_bytes(const struct session *session, const struct endpoint *fr
 	if (!proxy->counts || n == 0)
 		return;
 	counters_add(proxy->counts, from->is_backend ? PROXY_DOWN : PROXY_UP, n);
+	counters_add(proxy->sockets[session->socket].counts,
+		     from->is_backend ? LISTENER_DOWN : LISTENER_UP, n);
 	counters_add(session->server->counts, from->is_backend ? SERVER_DOWN : SERVER_UP, n);
 }
 

@@ -25,6 +25,7 @@
 #include "daemon/status/self.h"
 #include "daemon/status/status.h"
 #include "daemon/status/subjects.h"
+#include "daemon/status/word.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/process_counts.h"
 #include "daemon/worker/totals.h"
@@ -376,11 +377,13 @@ static void write_proxy_overflows(const struct answer *answer, const struct fami
 static void write_proxy_unit(const struct answer *answer, const struct family *family,
 			     const struct of *of)
 {
+	static const enum unit_state told[] = { UNIT_STOPPED, UNIT_STARTING, UNIT_UP, UNIT_STOPPING,
+						UNIT_FAILED };
 	const struct unit *unit = backend_unit(of->subject->backend);
 
-	for (enum unit_state state = UNIT_STOPPED; unit && state <= UNIT_FAILED; state++)
-		put_labelled(answer, family, of, "state", subject_unit_state(state),
-			     unit_state(unit) == state);
+	for (size_t i = 0; unit && i < sizeof(told) / sizeof(*told); i++)
+		put_labelled(answer, family, of, "state", word_of_unit(told[i]),
+			     strcmp(word_of_unit(unit_state(unit)), word_of_unit(told[i])) == 0);
 }
 
 /* ---- listeners ---- */
@@ -390,6 +393,15 @@ static void write_socket_accepted(const struct answer *answer, const struct fami
 {
 	put(answer, family, of,
 	    counters_sum(of->subject->proxy->sockets[of->socket].counts, LISTENER_ACCEPTED));
+}
+
+static void write_socket_bytes(const struct answer *answer, const struct family *family,
+			       const struct of *of)
+{
+	const struct counters *counts = of->subject->proxy->sockets[of->socket].counts;
+
+	put_labelled(answer, family, of, "direction", "up", counters_sum(counts, LISTENER_UP));
+	put_labelled(answer, family, of, "direction", "down", counters_sum(counts, LISTENER_DOWN));
 }
 
 /* ---- servers ---- */
@@ -503,6 +515,8 @@ static const struct family families[] = {
 
 	{ "sockfront_listener_accepted", COUNTER, OF_SOCKET,
 	  "Clients that were accepted, refused ones included.", write_socket_accepted },
+	{ "sockfront_listener_bytes", COUNTER, OF_SOCKET,
+	  "Bytes relayed, up to the backend and down to the client.", write_socket_bytes },
 
 	{ "sockfront_server_up", GAUGE, OF_SERVER, "Whether the server is known to answer.",
 	  write_server_up },

@@ -22,6 +22,7 @@
 #include "daemon/status/self.h"
 #include "daemon/status/status.h"
 #include "daemon/status/subjects.h"
+#include "daemon/status/word.h"
 #include "daemon/worker/process.h"
 
 #define SCHEMA 1
@@ -123,6 +124,7 @@ static void put_sockets(struct evbuffer *out, const struct subject *subject)
 		json_put_text(out, "", "address", proxy_socket_at(subject->proxy, i)->text);
 		json_put_number(out, ",", "accepted",
 				counters_sum(subject->proxy->sockets[i].counts, LISTENER_ACCEPTED));
+		put_bytes(out, subject->proxy->sockets[i].counts, LISTENER_UP, LISTENER_DOWN);
 		evbuffer_add(out, "}", 1);
 		separator = ",";
 	}
@@ -142,7 +144,7 @@ static void put_max(struct evbuffer *out, const struct server *server)
 static void put_server(struct evbuffer *out, const struct server *server)
 {
 	json_put_text(out, "{", "address", server->text);
-	json_put_text(out, ",", "state", subject_server_state(server));
+	json_put_text(out, ",", "state", word_of_health(health_state(&server->state->health)));
 	evbuffer_add_printf(out, ",\"backup\":%s", server->is_backup ? "true" : "false");
 	json_put_number(out, ",", "weight", server->weight);
 	json_put_number(out, ",", "open", server_active(server));
@@ -180,7 +182,7 @@ static void put_unit(struct evbuffer *out, const struct subject *subject)
 		return;
 	}
 	json_put_text(out, "{", "name", unit_name(unit));
-	json_put_text(out, ",", "state", subject_unit_state(unit_state(unit)));
+	json_put_text(out, ",", "state", word_of_unit(unit_state(unit)));
 	evbuffer_add(out, "}", 1);
 }
 

@@ -14,6 +14,7 @@
 #include "daemon/status/http.h"
 #include "daemon/status/metrics.h"
 #include "daemon/status/overview.h"
+#include "daemon/status/page.h"
 #include "daemon/worker/process.h"
 
 static const struct answer_route *const routes[] = {

@@ -89,26 +89,3 @@ uint64_t subject_held(const struct subject *subject)
 
 	return held > no_more ? held - no_more : 0;
 }
-
-const char *subject_server_state(const struct server *server)
-{
-	static const char *const words[] = {
-		[HEALTH_UP] = "up",
-		[HEALTH_SUSPECT] = "suspect",
-		[HEALTH_DOWN] = "down",
-		[HEALTH_UNKNOWN] = "unknown",
-	};
-
-	return words[health_state(&server->state->health)];
-}
-
-const char *subject_unit_state(enum unit_state state)
-{
-	static const char *const words[] = {
-		[UNIT_STOPPED] = "stopped",   [UNIT_LOOKING] = "looking",
-		[UNIT_STARTING] = "starting", [UNIT_UP] = "up",
-		[UNIT_STOPPING] = "stopping", [UNIT_FAILED] = "failed",
-	};
-
-	return words[state];
-}

@@ -10,12 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/backend/unit.h"
-
 struct backend;
 struct generation;
 struct proxy;
-struct server;
 
 struct subject {
 	struct proxy *proxy;     /* a reference */
@@ -42,11 +39,5 @@ bool subject_repeats_socket(const struct subject *subject, size_t index);
 /* Connections now, and those that wait for a server; of processes that still drain, too. */
 uint64_t subject_open(const struct subject *subject);
 uint64_t subject_held(const struct subject *subject);
-
-/* "up", "suspect", "down", "unknown" */
-const char *subject_server_state(const struct server *server);
-
-/* "stopped", "looking", "starting", "up", "stopping", "failed" */
-const char *subject_unit_state(enum unit_state state);
 
 #endif

@@ -125,7 +125,7 @@ void process_count(struct process *process, unsigned int which)
 void process_start_counting(struct process *process)
 {
 	if (!atomic_load(&process->counts))
-		atomic_store(&process->counts, counters_get("process", N_PROCESS_COUNTS));
+		atomic_store(&process->counts, counters_get("process", "", "", N_PROCESS_COUNTS));
 }
 
 void process_stop_counting(struct process *process)

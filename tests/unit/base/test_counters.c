@@ -21,7 +21,7 @@
 static void is_nothing_until_opened(void **state)
 {
 	(void)state;
-	assert_null(counters_get("proxy web", 3));
+	assert_null(counters_get("proxy", "web", "", 3));
 	counters_add(NULL, 2, 1);
 	assert_int_equal(counters_sum(NULL, 2), 0);
 	counters_put(NULL);
@@ -30,7 +30,7 @@ static void is_nothing_until_opened(void **state)
 
 static void *count(void *arg)
 {
-	struct counters *set = counters_get("shared", 9);
+	struct counters *set = counters_get("set", "shared", "", 9);
 
 	counters_use_row((unsigned int)(size_t)arg);
 	for (int i = 0; i < TIMES; i++)
@@ -46,7 +46,7 @@ static void loses_no_count_of_any_thread(void **state)
 
 	(void)state;
 	assert_int_equal(counters_open(WORKERS), 0);
-	set = counters_get("shared", 9);
+	set = counters_get("set", "shared", "", 9);
 	for (size_t i = 0; i < WORKERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, count, (void *)i), 0);
 	for (size_t i = 0; i < WORKERS; i++)
@@ -65,11 +65,11 @@ static void finds_a_set_by_its_name(void **state)
 
 	(void)state;
 	assert_int_equal(counters_open(1), 0);
-	a = counters_get("a", 5);
-	b = counters_get("b", 5);
+	a = counters_get("set", "a", "", 5);
+	b = counters_get("set", "b", "", 5);
 	assert_ptr_not_equal(a, b);
 	counters_add(a, 4, 7);
-	again = counters_get("a", 5);
+	again = counters_get("set", "a", "", 5);
 	assert_ptr_equal(a, again);
 	counters_put(again);
 	assert_int_equal(counters_sum(a, 4), 7);
@@ -90,7 +90,7 @@ static void forgets_what_nobody_has(void **state)
 		struct counters *set;
 
 		snprintf(name, sizeof(name), "server %06d", i);
-		set = counters_get(name, 20);
+		set = counters_get("set", name, "", 20);
 		assert_non_null(set);
 		assert_int_equal(counters_sum(set, 19), 0);
 		counters_add(set, 19, 1);
@@ -110,7 +110,7 @@ static void says_when_there_is_no_room(void **state)
 	assert_int_equal(counters_open(64), 0);
 	for (; n < MANY; n++) {
 		snprintf(name, sizeof(name), "%d", n);
-		sets[n] = counters_get(name, 64);
+		sets[n] = counters_get("set", name, "", 64);
 		if (!sets[n])
 			break;
 	}
@@ -148,7 +148,7 @@ static void be_old(int go, int done)
 
 	if (counters_open(2) < 0)
 		_exit(1);
-	web = counters_get("web", 4);
+	web = counters_get("set", "web", "", 4);
 	counters_use_row(1);
 	counters_add(web, 3, 5);
 	if (counters_files(fds) != 1)
@@ -156,7 +156,7 @@ static void be_old(int go, int done)
 	say(done);
 	hear(go);
 	counters_add(web, 3, 3);
-	late = counters_get("late", 4);
+	late = counters_get("set", "late", "", 4);
 	counters_add(late, 0, 9);
 	say(done);
 	hear(go);
@@ -219,9 +219,9 @@ static void goes_on_with_what_was_counted_before(void **state)
 	(void)state;
 	assert_int_equal(counters_open(3), 0);
 	assert_true(counters_follow(borrow_file(&old)));
-	web = counters_get("web", 4);
-	late = counters_get("late", 4);
-	other = counters_get("other", 4);
+	web = counters_get("set", "web", "", 4);
+	late = counters_get("set", "late", "", 4);
+	other = counters_get("set", "other", "", 4);
 	counters_add(web, 3, 100);
 	assert_int_equal(counters_sum(web, 3), 105);
 	assert_int_equal(counters_sum(late, 0), 0);

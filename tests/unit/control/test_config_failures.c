@@ -140,7 +140,11 @@ static struct listener *nothing_is_open(void *data, const struct listen_config *
 /* As main() does.  False: the log has the reason. */
 static bool open_configuration(void)
 {
-	const struct generation_source source = { .find = nothing_is_open, .home = &process.loop };
+	const struct generation_source source = {
+		.find = nothing_is_open,
+		.home = &process.loop,
+		.n_workers = 1,
+	};
 	struct problems problems = { .report = problem_reported };
 	struct sfront_error err = { "" };
 	struct config config;
@@ -150,6 +154,10 @@ static bool open_configuration(void)
 	if (problems.count == 0) {
 		process.settings = config.process;
 		process.generation = generation_open(&config, file, &source, &err);
+		if (process.generation)
+			process_start_counting(&process);
+		else
+			process_stop_counting(&process);
 		if (!process.generation)
 			log_line(LOG_ERR, "%s", err.message);
 	}
@@ -242,6 +250,7 @@ static void opening(void)
 	failing.on = true;
 	generation_free(process.generation);
 	failing.on = false;
+	process_stop_counting(&process);
 	close_loop();
 	report();
 }
@@ -309,6 +318,7 @@ static void stop_serving(void)
 	reload_clear(&process);
 	free(process.roster);
 	generation_free(process.generation);
+	process_stop_counting(&process);
 }
 
 /* A client gets through to the backend, and the connection ends with it. */
@@ -435,13 +445,15 @@ static const struct tolerance opening_tolerates[] = {
 	{ CALL_getsockopt, 4 }, /* which network namespace a socket is in */
 	{ CALL_socket, 1 },     /* ... and we are */
 	{ CALL_setsockopt, 6 }, /* SO_OOBINLINE, SO_PASSRIGHTS, tcp-nodelay by default */
-	{ CALLS, 0 },
+	{ CALL_malloc, 5 },     /* nothing is counted for the status then */
+	{ CALL_calloc, 5 },     { CALL_fcntl, 1 }, { CALLS, 0 },
 };
 
 static const struct tolerance reloading_tolerates[] = {
 	{ CALL_getsockopt, 12 }, /* network namespaces; whether a kept listener still is one */
 	{ CALL_socket, 1 },
-	{ CALL_calloc, 1 }, /* limits are counted apart then */
+	{ CALL_calloc, 5 }, /* limits are counted apart then, or nothing for the status */
+	{ CALL_malloc, 7 },
 	{ CALL_setsockopt, 16 },
 	{ CALL_accept4, 1 },  /* the last look at the queue of a listener that goes */
 	{ CALL_shutdown, 1 }, /* tells those in that queue before it is closed */
