@@ -468,6 +468,13 @@ unsigned int counters_files(int fds[COUNTERS_FILES_MAX])
 	return n;
 }
 
+void counters_take_back(void)
+{
+	pthread_mutex_lock(&all.lock);
+	all.is_passed = false;
+	pthread_mutex_unlock(&all.lock);
+}
+
 static bool is_one_of_ours(const struct file *file)
 {
 	const struct header *header = header_of(file);
@@ -531,7 +538,8 @@ unsigned int counters_look_after(void)
 		bool lives = is_held(all.others[i].file.fd);
 
 		other_index(&all.others[i]);
-		if (!lives)
+		/* Two that add the same to what they have counted would have it twice. */
+		if (!lives && !all.is_passed)
 			other_ended(i);
 	}
 	return all.n_others;

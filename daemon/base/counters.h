@@ -86,9 +86,12 @@ unsigned int counters_files(int fds[COUNTERS_FILES_MAX]);
 /* Takes the descriptor of such a file: its counts are added to ours.  False: it is none. */
 bool counters_follow(int fd);
 
+/* The process that they were passed to does not go on with them: this one does. */
+void counters_take_back(void);
+
 /*
- * Looks which of those processes have ended: what they have counted stays ours.  Returns how
- * many there still are.
+ * Looks which of those processes have ended: what they have counted stays ours, unless it was
+ * passed on with their files.  Returns how many there still are.
  */
 unsigned int counters_look_after(void);
 

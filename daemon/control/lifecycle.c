@@ -17,6 +17,7 @@
 
 #include "daemon/backend/resolver.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/counters.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
 #include "daemon/control/fd_limit.h"
@@ -508,6 +509,7 @@ static void other_accepts(pid_t pid)
 
 static void upgrade_failed(void)
 {
+	counters_take_back();
 	process_count(lifecycle.process, PROCESS_UPGRADES_FAILED);
 	end_operation();
 }
@@ -657,6 +659,8 @@ static void reload_passed_on(void)
 
 static void old_process_ended(void)
 {
+	/* What it has counted is added up now, and its file closed. */
+	(void)counters_look_after();
 	on_demand_note_alone();
 	if (is_running() && lifecycle.operations.current == OPERATION_NONE) {
 		on_demand_allow_stops(true);

@@ -119,12 +119,9 @@ static const struct column {
 	column_writer *write;
 	bool is_number;
 } columns[] = {
-	{ "Proxy", write_name, false },
-	{ "Listens on", write_listeners, false },
-	{ "Servers", write_servers, false },
-	{ "Open", write_open, true },
-	{ "Accepted", write_accepted, true },
-	{ "Bytes up", write_up, true },
+	{ "Proxy", write_name, false },       { "Listens on", write_listeners, false },
+	{ "Servers", write_servers, false },  { "Open", write_open, true },
+	{ "Accepted", write_accepted, true }, { "Bytes up", write_up, true },
 	{ "Bytes down", write_down, true },
 };
 #define N_COLUMNS (sizeof(columns) / sizeof(*columns))

@@ -18,7 +18,8 @@
 #include "daemon/worker/process.h"
 
 static const struct answer_route *const routes[] = {
-	&metrics_route, &overview_route, &events_route, &healthz_route, NULL,
+	&page_route,   &metrics_route, &overview_route,
+	&events_route, &healthz_route, NULL,
 };
 
 unsigned int status_server_descriptors(const struct generation *generation)

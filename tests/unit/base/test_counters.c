@@ -233,6 +233,10 @@ static void goes_on_with_what_was_counted_before(void **state)
 	assert_int_equal(counters_sum_draining(web, 3), 8);
 	assert_int_equal(counters_sum(late, 0), 9);
 	end(&old);
+	/* The next process adds that up. */
+	assert_int_equal(counters_look_after(), 1);
+	assert_int_equal(counters_sum(web, 3), 108);
+	counters_take_back();
 	assert_int_equal(counters_look_after(), 0);
 	assert_int_equal(counters_sum(web, 3), 108);
 	assert_int_equal(counters_sum_draining(web, 3), 0);
