@@ -105,7 +105,7 @@ whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULT
 rooms      := control handover status worker session proxy backend relay base
 from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filter-out $(firstword $(2)),$(2))))
 archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
-daemon     := $(BUILD)/daemon/main.o $(BUILD)/daemon/help.o $(rooms:%=$(BUILD)/daemon/%.a)
+daemon     := $(patsubst %,$(BUILD)/daemon/%.o,main help ask_status http_get) $(rooms:%=$(BUILD)/daemon/%.a)
 archives   := $(BUILD)/conf.a $(BUILD)/libsockfront-event.a $(BUILD)/libsockfront.a
 examples   := $(patsubst lib/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))

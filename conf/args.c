@@ -14,17 +14,18 @@
 #include "conf/suggest.h"
 
 /* Keys get values from KEY_VALUE on: their index in conf's table. */
-enum { CHECK_VALUE = 256, KEY_VALUE = 512 };
+enum { CHECK_VALUE = 256, STATUS_VALUE, WATCH_VALUE, JSON_VALUE, KEY_VALUE = 512 };
 
 struct command_line {
 	struct config *config;
 	struct problems *problems;
 	struct proxy_config *proxy; /* made of the words and the proxy options */
 	struct place place;
-	const char *file;
+	struct args args;
 	bool misread;             /* what stands behind an unknown option may be its value */
 	const char *proxy_option; /* one was given, for the complaint about -c */
-	bool check;
+	const char *option;       /* any key was given, for the complaint about --status */
+	enum args_action mode;    /* ARGS_RUN, or what was asked for instead */
 };
 
 /*
@@ -50,6 +51,9 @@ static struct option *make_options(void)
 	static const struct option fixed[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, CHECK_VALUE },
+		{ "status", no_argument, NULL, STATUS_VALUE },
+		{ "watch", no_argument, NULL, WATCH_VALUE },
+		{ "json", no_argument, NULL, JSON_VALUE },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 	};
@@ -113,7 +117,8 @@ static void set_late_keys(struct command_line *line, const struct late_option *g
 /* The name nearest to @name, of keys and of what the command line alone has; NULL: none is near. */
 static const char *nearest_option(const char *name)
 {
-	static const char *const of_its_own[] = { "check", "config", "help", "version" };
+	static const char *const of_its_own[] = { "check",  "config",  "help", "json",
+						  "status", "version", "watch" };
 	const char *nearest = NULL;
 	unsigned int best = NOT_NEAR;
 	const struct key *key;
@@ -242,7 +247,7 @@ static void check_file_line(struct command_line *line, char **words, int n)
 		problem(line->problems, &line->place,
 			"--%s: with -c, only the options of the process and of [status] may stand "
 			"on the command line; this one goes into a [proxy NAME] section of %s",
-			line->proxy_option, line->file);
+			line->proxy_option, line->args.file);
 }
 
 static void load_file(struct command_line *line, char **words, int n)
@@ -250,7 +255,7 @@ static void load_file(struct command_line *line, char **words, int n)
 	check_file_line(line, words, n);
 	/* What stood on the command line beside the process's options was complained about. */
 	config_drop_proxies(line->config);
-	config_load(line->file, line->config, line->problems);
+	config_load(line->args.file, line->config, line->problems);
 }
 
 static void note_option(struct command_line *line, int value, struct late_option *given,
@@ -258,6 +263,7 @@ static void note_option(struct command_line *line, int value, struct late_option
 {
 	const struct key *key = key_at((size_t)(value - KEY_VALUE));
 
+	line->option = key->option;
 	if (key->scope == KEY_PROXY)
 		set_proxy_key(line, key, optarg);
 	else
@@ -275,6 +281,78 @@ static bool is_abbreviated(const char *word, const struct option *option)
 
 	return strncmp(word + 2, option->name, length) != 0 ||
 	       (word[2 + length] && word[2 + length] != '=');
+}
+
+static const char *mode_name(enum args_action mode)
+{
+	return mode == ARGS_CHECK ? "--check" : "--status";
+}
+
+/* One that does something else than to serve. */
+static void set_mode(struct command_line *line, enum args_action mode)
+{
+	if (line->mode == ARGS_RUN)
+		line->mode = mode;
+	else if (line->mode != mode)
+		problem(line->problems, &line->place, "%s and %s: one at a time",
+			mode_name(line->mode), mode_name(mode));
+}
+
+/* ---- --status ---- */
+
+/* Whether it says where to connect to. */
+static bool is_somewhere(const struct sfront_address *address)
+{
+	return address->kind == SFRONT_TCP || address->kind == SFRONT_UNIX ||
+	       address->kind == SFRONT_ABSTRACT || address->kind == SFRONT_VSOCK;
+}
+
+static void take_status_address(struct command_line *line, const char *word)
+{
+	struct status_args *status = &line->args.status;
+	struct sfront_error err;
+
+	if (line->args.file)
+		problem(line->problems, &line->place,
+			"--status: \"%s\", or an address of %s: one of them", word,
+			line->args.file);
+	else if (sfront_address_parse(word, &status->address, &err) < 0 ||
+		 sfront_address_check(&status->address, &err) < 0)
+		problem(line->problems, &line->place, "--status: %s", err.message);
+	else if (!is_somewhere(&status->address))
+		problem(line->problems, &line->place,
+			"--status: \"%s\": wanted is HOST:PORT, a UNIX path, @NAME or "
+			"vsock:CID:PORT",
+			word);
+	status->has_address = true;
+}
+
+static void check_status_words(struct command_line *line, char **words, int n)
+{
+	if (line->option)
+		problem(line->problems, &line->place,
+			"--%s: not with --status, which serves nobody", line->option);
+	if (line->args.status.watch && line->args.status.json)
+		problem(line->problems, &line->place, "--watch and --json: one at a time");
+	if (n > 1)
+		problem(line->problems, &line->place, "\"%s\": --status asks at one address",
+			words[1]);
+	else if (n == 1)
+		take_status_address(line, words[0]);
+}
+
+/* What is for --status alone, or not for it.  False: there is a problem with that. */
+static bool check_status(struct command_line *line, char **words, int n)
+{
+	const struct status_args *status = &line->args.status;
+	unsigned int before = line->problems->count;
+
+	if (line->mode == ARGS_STATUS)
+		check_status_words(line, words, n);
+	else if (status->watch || status->json)
+		problem(line->problems, &line->place, "%s is for --status alone",
+			status->watch ? "--watch" : "--json");
+	return line->problems->count == before;
 }
 
 /* Reads all options.  Returns ARGS_HELP or ARGS_VERSION as soon as one asks for it. */
@@ -303,10 +381,19 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 		case 'V':
 			return ARGS_VERSION;
 		case 'c':
-			line->file = optarg;
+			line->args.file = optarg;
 			break;
 		case CHECK_VALUE:
-			line->check = true;
+			set_mode(line, ARGS_CHECK);
+			break;
+		case STATUS_VALUE:
+			set_mode(line, ARGS_STATUS);
+			break;
+		case WATCH_VALUE:
+			line->args.status.watch = true;
+			break;
+		case JSON_VALUE:
+			line->args.status.json = true;
 			break;
 		case ':':
 			missing_value(line, word);
@@ -321,7 +408,7 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 			note_option(line, value, given, n_given);
 		}
 	}
-	return line->check ? ARGS_CHECK : ARGS_RUN;
+	return line->mode;
 }
 
 static enum args_action parse(struct command_line *line, int argc, char **argv,
@@ -334,24 +421,29 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 
 	if (action == ARGS_HELP || action == ARGS_VERSION)
 		return action;
-	if (line->file)
+	if (!check_status(line, words, line->misread ? 0 : n))
+		return action;
+	if (line->mode == ARGS_STATUS && !line->args.file)
+		return action;
+	if (line->args.file)
 		load_file(line, words, n);
 	else if (!line->misread && !lacks_backend(line, words, n))
 		take_words(line, words, n);
 	set_late_keys(line, given, n_given);
 	/* What was said of single words would be said again of the whole. */
-	if (line->file || line->problems->count == 0)
+	if (line->args.file || line->problems->count == 0)
 		config_check(line->config, line->problems);
 	return action;
 }
 
 enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
-			    const char **ret_file)
+			    struct args *ret_args)
 {
 	struct command_line line = {
 		.config = config,
 		.problems = problems,
 		.place = { .line = 1 },
+		.mode = ARGS_RUN,
 	};
 	struct option *options = make_options();
 	struct late_option *given = calloc((size_t)argc, sizeof(*given));
@@ -367,6 +459,6 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 		action = parse(&line, argc, argv, options, given);
 	free(options);
 	free(given);
-	*ret_file = line.file;
+	*ret_args = line.args;
 	return action;
 }

@@ -10,17 +10,28 @@
 
 #include "conf/conf.h"
 
-enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
+enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_STATUS, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
+
+/* What --status is to ask, and how. */
+struct status_args {
+	struct sfront_address address;
+	bool has_address; /* or else the configuration says where, or nothing does */
+	bool watch, json;
+};
+
+/* What no configuration says; borrowed from the command line. */
+struct args {
+	const char *file; /* the configuration; NULL: there is none */
+	struct status_args status;
+};
 
 /*
  * Fills @config from the command line and, with -c, from the file; checks it
  * and reports everything that is wrong.
  *
- * @ret_file: the configuration file, borrowed from @argv; NULL without one
- *
  * ARGS_USAGE: there were no arguments at all.
  */
 enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
-			    const char **ret_file);
+			    struct args *ret_args);
 
 #endif

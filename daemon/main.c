@@ -17,6 +17,7 @@
 
 #include "conf/args.h"
 #include "conf/conf.h"
+#include "daemon/ask_status.h"
 #include "daemon/base/log.h"
 #include "daemon/control/fd_limit.h"
 #include "daemon/control/lifecycle.h"
@@ -204,7 +205,7 @@ int main(int argc, char **argv)
 	static struct process process; /* a resolver's thread may outlive main() by a moment */
 	struct problems problems = { .report = problem_reported };
 	struct config config;
-	const char *file;
+	struct args args;
 	enum args_action action;
 	int status;
 
@@ -212,7 +213,7 @@ int main(int argc, char **argv)
 	signal(SIGCHLD, SIG_DFL); /* an upgrade waits for its child */
 	signal(SIGXFSZ, SIG_IGN); /* a log that may not grow loses lines, and nothing else */
 	log_open(LOG_INFO, stderr_is_stdin());
-	action = args_parse(argc, argv, &config, &problems, &file);
+	action = args_parse(argc, argv, &config, &problems, &args);
 	if (problems.count > 0) {
 		status = EXIT_USAGE;
 	} else if (action == ARGS_HELP) {
@@ -225,11 +226,13 @@ int main(int argc, char **argv)
 		help_print_usage();
 		status = EXIT_USAGE;
 	} else if (action == ARGS_CHECK) {
-		status = check_only(&config, file);
+		status = check_only(&config, args.file);
+	} else if (action == ARGS_STATUS) {
+		status = ask_status(&args, &config) < 0 ? EXIT_REFUSED : EXIT_SUCCESS;
 	} else {
 		upgrade_exec_remember(argv);
 		reload_remember(argc, argv);
-		status = run(&process, &config, file);
+		status = run(&process, &config, args.file);
 	}
 	config_clear(&config);
 	if (fflush(stdout) != 0 && status == EXIT_SUCCESS) {

@@ -5,6 +5,7 @@
 #ifndef DAEMON_BASE_UTF8_H
 #define DAEMON_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -12,5 +13,11 @@
  * it is at its end.
  */
 size_t utf8_length(const char *text);
+
+/*
+ * Whether a terminal shows the character that @text begins with, and does nothing else: no
+ * control character, and none that turns or hides what is beside it.
+ */
+bool utf8_is_harmless(const char *text);
 
 #endif

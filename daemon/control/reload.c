@@ -94,11 +94,11 @@ static void fail(const char *message)
 	log_line(LOG_ERR, "%s", message);
 }
 
-static bool read_config(struct config *config, const char **ret_file)
+static bool read_config(struct config *config, struct args *ret_args)
 {
 	struct problems problems = { .report = problem_reported };
 
-	(void)args_parse(reload.argc, reload.argv, config, &problems, ret_file);
+	(void)args_parse(reload.argc, reload.argv, config, &problems, ret_args);
 	inherited_fds_check(config, &problems);
 	if (problems.count == 0)
 		return true;
@@ -226,9 +226,9 @@ static struct generation *open_next(struct generation *running)
 	struct listen_index index;
 	struct generation *next;
 	struct config config;
-	const char *file;
+	struct args args;
 
-	if (!read_config(&config, &file))
+	if (!read_config(&config, &args))
 		return NULL;
 	if (access_log_prepare(&config.process, &err) < 0) {
 		config_clear(&config);
@@ -243,7 +243,7 @@ static struct generation *open_next(struct generation *running)
 	}
 	(void)generation_each(running, lend_if_dropped, &index);
 	listen_index_clear(&index);
-	next = generation_open(&config, file, &source, &err);
+	next = generation_open(&config, args.file, &source, &err);
 	if (next && change_options(next, false, &err) < 0) {
 		(void)change_options(next, true, &ignored);
 		generation_give_back(next);

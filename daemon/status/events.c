@@ -31,6 +31,7 @@
 #include "daemon/status/connection_table.h"
 #include "daemon/status/http_stream.h"
 #include "daemon/status/overview.h"
+#include "daemon/status/query.h"
 #include "daemon/status/status.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/survey.h"
@@ -284,22 +285,6 @@ static bool prepare(struct status *status)
 	return true;
 }
 
-/* Of a parameter: a number that is no larger than @max, or else @otherwise. */
-static size_t number_of(const struct evkeyvalq *query, const char *name, size_t otherwise,
-			size_t max)
-{
-	const char *text = evhttp_find_header(query, name);
-	unsigned long long number;
-	char *end;
-
-	if (!text || *text < '0' || *text > '9')
-		return otherwise;
-	number = strtoull(text, &end, 10);
-	if (*end)
-		return otherwise;
-	return number < max ? (size_t)number : max;
-}
-
 static void read_window(const struct evkeyvalq *query, struct table_window *window)
 {
 	const char *key = evhttp_find_header(query, "sort");
@@ -309,8 +294,8 @@ static void read_window(const struct evkeyvalq *query, struct table_window *wind
 	if (key)
 		(void)table_key_parse(key, &window->key);
 	window->is_descending = !order || strcmp(order, "asc") != 0;
-	window->first = number_of(query, "first", 0, UINT32_MAX);
-	window->rows = number_of(query, "rows", ROWS, TABLE_ROWS_MAX);
+	window->first = query_number(query, "first", 0, UINT32_MAX);
+	window->rows = query_number(query, "rows", ROWS, TABLE_ROWS_MAX);
 }
 
 static void *watcher_begin(struct status *status, const struct answer_request *request,

@@ -102,15 +102,6 @@ static void put_bytes(struct evbuffer *out, const struct counters *counts, unsig
 	evbuffer_add(out, "}", 1);
 }
 
-static uint64_t sum_range(const struct counters *counts, unsigned int from, unsigned int to)
-{
-	uint64_t sum = 0;
-
-	for (unsigned int i = from; i < to; i++)
-		sum += counters_sum(counts, i);
-	return sum;
-}
-
 static void put_sockets(struct evbuffer *out, const struct subject *subject)
 {
 	const char *separator = "";
@@ -150,8 +141,7 @@ static void put_server(struct evbuffer *out, const struct server *server)
 	json_put_number(out, ",", "open", server_active(server));
 	put_max(out, server);
 	json_put_number(out, ",", "connected", counters_sum(server->counts, SERVER_CONNECTED));
-	json_put_number(out, ",", "failures",
-			sum_range(server->counts, SERVER_FAILED_FIRST, SERVER_FAILED_LAST + 1));
+	json_put_number(out, ",", "failures", subject_server_failures(server));
 	put_bytes(out, server->counts, SERVER_UP, SERVER_DOWN);
 	evbuffer_add(out, "}", 1);
 }
@@ -189,15 +179,14 @@ static void put_unit(struct evbuffer *out, const struct subject *subject)
 static void put_proxy(struct evbuffer *out, const struct subject *subject)
 {
 	const struct counters *counts = subject->proxy->counts;
-	unsigned int refused = PROXY_ENDED + FIRST_REFUSED, end = PROXY_ENDED + N_ENDS;
 
 	json_put_text(out, "{", "name", subject->proxy->config.name);
 	put_sockets(out, subject);
 	json_put_number(out, ",", "open", subject_open(subject));
 	json_put_number(out, ",", "held", subject_held(subject));
 	json_put_number(out, ",", "accepted", counters_sum(counts, PROXY_ACCEPTED));
-	json_put_number(out, ",", "refused", sum_range(counts, refused, end));
-	json_put_number(out, ",", "ended", sum_range(counts, PROXY_ENDED, refused));
+	json_put_number(out, ",", "refused", subject_refused(subject));
+	json_put_number(out, ",", "ended", subject_ended(subject));
 	json_put_number(out, ",", "failed", counters_sum(counts, PROXY_ENDED + END_NO_BACKEND));
 	put_bytes(out, counts, PROXY_UP, PROXY_DOWN);
 	put_servers(out, subject);

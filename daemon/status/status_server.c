@@ -15,11 +15,12 @@
 #include "daemon/status/metrics.h"
 #include "daemon/status/overview.h"
 #include "daemon/status/page.h"
+#include "daemon/status/terminal.h"
 #include "daemon/worker/process.h"
 
 static const struct answer_route *const routes[] = {
-	&page_route,   &metrics_route, &overview_route,
-	&events_route, &healthz_route, NULL,
+	&page_route,    &metrics_route, &overview_route, &terminal_route, &events_route,
+	&healthz_route, NULL,
 };
 
 unsigned int status_server_descriptors(const struct generation *generation)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/backend/backend.h"
+#include "daemon/backend/server_counts.h"
 #include "daemon/base/counters.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/proxy/proxy_counts.h"
@@ -88,4 +89,28 @@ uint64_t subject_held(const struct subject *subject)
 	uint64_t held = counters_sum(counts, PROXY_HELD);
 
 	return held > no_more ? held - no_more : 0;
+}
+
+static uint64_t sum_range(const struct counters *counts, unsigned int from, unsigned int to)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = from; i < to; i++)
+		sum += counters_sum(counts, i);
+	return sum;
+}
+
+uint64_t subject_refused(const struct subject *subject)
+{
+	return sum_range(subject->proxy->counts, PROXY_ENDED + FIRST_REFUSED, PROXY_ENDED + N_ENDS);
+}
+
+uint64_t subject_ended(const struct subject *subject)
+{
+	return sum_range(subject->proxy->counts, PROXY_ENDED, PROXY_ENDED + FIRST_REFUSED);
+}
+
+uint64_t subject_server_failures(const struct server *server)
+{
+	return sum_range(server->counts, SERVER_FAILED_FIRST, SERVER_FAILED_LAST + 1);
 }

@@ -13,6 +13,7 @@
 struct backend;
 struct generation;
 struct proxy;
+struct server;
 
 struct subject {
 	struct proxy *proxy;     /* a reference */
@@ -39,5 +40,12 @@ bool subject_repeats_socket(const struct subject *subject, size_t index);
 /* Connections now, and those that wait for a server; of processes that still drain, too. */
 uint64_t subject_open(const struct subject *subject);
 uint64_t subject_held(const struct subject *subject);
+
+/* Clients that were refused, and connections that have ended, so far. */
+uint64_t subject_refused(const struct subject *subject);
+uint64_t subject_ended(const struct subject *subject);
+
+/* Connections to it that failed, so far. */
+uint64_t subject_server_failures(const struct server *server);
 
 #endif

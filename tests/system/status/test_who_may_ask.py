@@ -155,8 +155,8 @@ def test_page_of_another_site(stage, site, code):
 ])
 def test_allow_and_deny(stage, rules, source, code):
     proxy, (address,) = started(stage, "127.0.0.1:0", options="\n".join(rules))
-    client = stage.connect_from(source, address)
     try:
+        client = stage.connect_from(source, address)
         client.sendall(request())
         data = client.recv(100)
     except (ConnectionResetError, BrokenPipeError):

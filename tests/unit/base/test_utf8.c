@@ -58,9 +58,46 @@ static void test_rows(void **state)
 				 rows[i].length);
 }
 
+static void test_harmless(void **state)
+{
+	static const char *const harmless[] = {
+		" ", "~", "\xc2\xa0", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x92\xa9"
+	};
+	static const char *const harmful[] = {
+		"",
+		"\033",
+		"\n",
+		"\x1f",
+		"\x7f",
+		"\xc2\x80",
+		"\xc2\x9b",
+		"\xc2\x9f",
+		"\xe2\x80\x8b",
+		"\xe2\x80\x8f",
+		"\xe2\x80\xa8",
+		"\xe2\x80\xae",
+		"\xd8\x9c",
+		"\xe2\x81\xa6",
+		"\xef\xbb\xbf",
+		"\xff",
+		"\xc3",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (!utf8_is_harmless(harmless[i]))
+			fail_msg("harmless %zu is not", i);
+	for (size_t i = 0; i < sizeof(harmful) / sizeof(harmful[0]); i++)
+		if (utf8_is_harmless(harmful[i]))
+			fail_msg("harmful %zu is not", i);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_harmless),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
