@@ -13,7 +13,8 @@ SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
 SHIPPED = sorted(path.name for path in (TOP / "systemd").glob("*.*"))
 SERVICES = [name for name in SHIPPED if name.endswith(".service")]
 USER_UNITS = sorted(path.name for path in (TOP / "systemd/user").iterdir())
-EXAMPLES = sorted(path.name for path in (TOP / "systemd/examples").iterdir() if path.is_dir())
+# What is there for others than systemd has no units.
+EXAMPLES = sorted({path.parent.name for path in (TOP / "systemd/examples").glob("*/*.service")})
 OF_A_USER = [name for name in EXAMPLES if name.startswith("user-")]
 BY_KEYS = "units-on-demand"  # its proxy starts its backends by itself
 OF_THE_SYSTEM = {"ssh.service", "sshd.service"}  # what an example wakes and does not ship
