@@ -121,7 +121,7 @@ static int file_map(struct file *file, int protection)
 	void *bytes = mmap(NULL, file->size, protection, MAP_SHARED | MAP_NORESERVE, file->fd, 0);
 
 	if (bytes == MAP_FAILED)
-		return -errno;
+		return -ENOMEM;
 	file->bytes = bytes;
 	return 0;
 }
@@ -183,12 +183,12 @@ int counters_open(unsigned int n_workers)
 	r = file_make(&all.own);
 	if (r == 0)
 		r = hold_lock(all.own.fd);
-	if (r < 0) {
+	header = header_of(&all.own);
+	if (r < 0 || !header) {
 		file_close(&all.own);
 		return r;
 	}
-	header = header_of(&all.own);
-	strcpy(header->magic, MAGIC);
+	memcpy(header->magic, MAGIC, sizeof(MAGIC));
 	header->n_rows = ROW_MAIN + 1 + n_workers;
 	atomic_init(&header->used, round_up(sizeof(*header)));
 	return 0;

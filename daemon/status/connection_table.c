@@ -57,19 +57,29 @@ static void compare_with(struct connection_table *table, const struct connection
 	}
 }
 
+/* False: out of memory. */
+static bool sort_by_id(struct connection_table *table)
+{
+	size_t n = table->list.n;
+
+	table->rows = calloc(n + 1, sizeof(*table->rows));
+	if (!table->rows)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		table->rows[i].view = &table->list.views[i];
+	qsort_r(table->rows, n, sizeof(*table->rows), compare_ids, &table->list);
+	return true;
+}
+
 void connection_table_set(struct connection_table *table, struct view_list *list)
 {
 	struct connection_table next = { .list = *list };
 
 	*list = (struct view_list){ 0 };
-	next.rows = calloc(next.list.n + 1, sizeof(*next.rows));
-	if (!next.rows)
+	if (sort_by_id(&next))
+		compare_with(&next, table);
+	else
 		view_list_clear(&next.list);
-	for (size_t i = 0; i < next.list.n; i++)
-		next.rows[i].view = &next.list.views[i];
-	if (next.list.n > 0)
-		qsort_r(next.rows, next.list.n, sizeof(*next.rows), compare_ids, &next.list);
-	compare_with(&next, table);
 	connection_table_clear(table);
 	*table = next;
 }
@@ -184,13 +194,13 @@ static void put_rows(const struct connection_table *table, const struct table_wi
 {
 	const struct order order = { .list = &table->list, .window = window };
 	size_t n = table->list.n, last = window->first + window->rows;
-	const struct table_row **sorted = calloc(n + 1, sizeof(*sorted));
+	const struct table_row **sorted = calloc(n + 1, sizeof(struct table_row *));
 
 	if (!sorted)
 		return;
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = &table->rows[i];
-	qsort_r(sorted, n, sizeof(*sorted), compare_rows, (void *)&order);
+	qsort_r(sorted, n, sizeof(struct table_row *), compare_rows, (void *)&order);
 	for (size_t i = window->first; i < n && i < last; i++)
 		put_row(out, i > window->first ? "," : "", &table->list, sorted[i]);
 	free(sorted);

@@ -93,6 +93,19 @@ static void put_label(struct evbuffer *out, const char **separator, const char *
 	*separator = ",";
 }
 
+static void put_subject(const struct answer *answer, const struct family *family,
+			const struct of *of, const char **separator)
+{
+	const struct proxy *proxy = of->subject->proxy;
+
+	put_label(answer->out, separator, "proxy", proxy->config.name);
+	if (family->scope == OF_SOCKET)
+		put_label(answer->out, separator, "listener",
+			  proxy_socket_at(proxy, of->socket)->text);
+	if (family->scope == OF_SERVER)
+		put_label(answer->out, separator, "server", of->server->text);
+}
+
 /*
  * One line.
  *
@@ -107,12 +120,7 @@ static void put_sample(const struct answer *answer, const struct family *family,
 
 	evbuffer_add_printf(answer->out, "%s%s", family->name, suffix);
 	if (of->subject)
-		put_label(answer->out, &separator, "proxy", of->subject->proxy->config.name);
-	if (family->scope == OF_SOCKET)
-		put_label(answer->out, &separator, "listener",
-			  proxy_socket_at(of->subject->proxy, of->socket)->text);
-	if (family->scope == OF_SERVER)
-		put_label(answer->out, &separator, "server", of->server->text);
+		put_subject(answer, family, of, &separator);
 	if (label)
 		put_label(answer->out, &separator, label, label_value);
 	evbuffer_add_printf(answer->out, "%s %s\n", *separator == ',' ? "}" : "", value);

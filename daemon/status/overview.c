@@ -297,7 +297,7 @@ static void *begin(struct status *status, const struct answer_request *request, 
 		   const char **ret_type)
 {
 	(void)request;
-	(void)ret_code;
+	*ret_code = 200;
 	*ret_type = "application/json";
 	return overview_begin(status, NULL, true);
 }

@@ -25,9 +25,9 @@ struct status;
 struct overview *overview_begin(struct status *status, uint64_t *hashes, bool is_whole);
 
 /* Appends a piece.  Returns whether there is more. */
-bool overview_more(void *overview, struct evbuffer *out);
+bool overview_more(void *data, struct evbuffer *out);
 
-void overview_end(void *overview);
+void overview_end(void *data);
 
 /* The time of the wall clock, in seconds of the epoch. */
 double overview_now(void);

@@ -102,7 +102,7 @@ static void forgets_what_nobody_has(void **state)
 static void says_when_there_is_no_room(void **state)
 {
 	enum { MANY = 200000 };
-	struct counters **sets = calloc(MANY, sizeof(*sets));
+	struct counters **sets = calloc(MANY, sizeof(struct counters *));
 	char name[32];
 	int n = 0;
 

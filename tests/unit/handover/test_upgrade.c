@@ -180,9 +180,12 @@ static void hear(int kind, int value)
 static void happen(int kind)
 {
 	static const struct note notes[EVENTS] = {
-		[STARTED] = { NOTE_STARTED, NEW_PID }, [EXEC_FAILED] = { NOTE_EXEC_FAILED, ENOENT },
-		[TAKEN] = { NOTE_TAKEN, 0 },           [READY] = { NOTE_READY, 0 },
-		[ACCEPTING] = { NOTE_ACCEPTING, 0 },   [REOPEN] = { NOTE_REOPEN, 0 },
+		[STARTED] = { .kind = NOTE_STARTED, .value = NEW_PID },
+		[EXEC_FAILED] = { .kind = NOTE_EXEC_FAILED, .value = ENOENT },
+		[TAKEN] = { .kind = NOTE_TAKEN, .value = 0 },
+		[READY] = { .kind = NOTE_READY, .value = 0 },
+		[ACCEPTING] = { .kind = NOTE_ACCEPTING, .value = 0 },
+		[REOPEN] = { .kind = NOTE_REOPEN, .value = 0 },
 	};
 
 	if (notes[kind].kind != 0)
