@@ -74,6 +74,19 @@ def test_rules_and_dashboard_name_metrics_that_there_are(stage):
         assert used and used <= names, used - names
 
 
+def test_the_manual_names_each(stage):
+    _, _, front, status = served(stage)
+    text = scrape(stage, status)
+    told = re.findall(r"^# TYPE (\S+)", text, re.M)
+    with open(os.path.join(REPOSITORY, "conf/sockfront.conf.5")) as file:
+        manual = file.read()
+    words = " ".join(manual.split())
+    listed = re.findall(r"^\.It Li ((?:sockfront|process)_\w+)$", manual, re.M)
+    assert listed == told
+    for line in re.findall(r"^# HELP \S+ (.*)", text, re.M):
+        assert line in words, line
+
+
 # ---- what is counted ----
 
 
