@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "conf/foreign.h"
 #include "conf/suggest.h"
 
 #define FILE_BYTES_MAX (UINT64_C(16) << 20) /* an endless device ends here */
@@ -344,6 +345,38 @@ static void note_unread(struct loader *l, const struct key *key)
 		key_note_line(key, &l->config->proxies[l->config->n_proxies - 1]);
 }
 
+/* Whether @text begins with another program's name for something, which is then explained. */
+static bool explain_foreign(struct loader *l, const char *text, enum key_scope scope)
+{
+	const struct foreign_option *foreign = foreign_option_find(text);
+	const struct key *key;
+
+	if (!foreign)
+		return false;
+	if (!foreign->key) {
+		problem(l->problems, &l->place, "unknown key \"%s\": %s", text, foreign->remark);
+		return true;
+	}
+	key = key_find(foreign->key, scope);
+	if (!key)
+		key = key_find_anywhere(foreign->key);
+	problem(l->problems, &l->place, "unknown key \"%s\"; here it is \"%s = %s\"%s%s%s%s", text,
+		key->name, key->argument,
+		key->scope == scope       ? ""
+		: key->scope == KEY_PROXY ? " in a [proxy NAME] section"
+					  : " in [sockfront]",
+		foreign->remark ? " (" : "", foreign->remark ? foreign->remark : "",
+		foreign->remark ? ")" : "");
+	note_unread(l, key);
+	return true;
+}
+
+/* What the section that is read may hold. */
+static enum key_scope scope_of(const struct loader *l)
+{
+	return l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
+}
+
 /* Whether the colon at @at belongs to the value, behind a key that ends at @end. */
 static bool is_of_value(const char *text, size_t end, size_t at)
 {
@@ -369,7 +402,7 @@ static bool is_key_line(struct loader *l, const char *text)
 
 	if (key)
 		problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
-	else if (!text[n_name])
+	else if (!text[n_name] && !explain_foreign(l, text, scope_of(l)))
 		problem(l->problems, &l->place,
 			"\"%s\" is neither KEY = VALUE nor [SECTION] nor a comment (# or ;)", text);
 	return !key && text[n_name];
@@ -419,6 +452,8 @@ static void report_unknown_key(struct loader *l, const char *name, enum key_scop
 			elsewhere->scope == KEY_PROXY ? "a [proxy NAME] section" : "[sockfront]");
 		return;
 	}
+	if (explain_foreign(l, name, scope))
+		return;
 	if (nearest) {
 		problem(l->problems, &l->place, "unknown key \"%s\" (did you mean \"%s\"?)", name,
 			nearest);
@@ -463,7 +498,7 @@ static const char *hint_for(const struct key *key, const char *value)
 
 static void read_key(struct loader *l, const char *name, const char *value)
 {
-	enum key_scope scope = l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
+	enum key_scope scope = scope_of(l);
 	const struct key *key = key_find(name, scope);
 	struct proxy_config *proxy = NULL;
 	struct sfront_error err;

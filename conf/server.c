@@ -135,23 +135,51 @@ static int check_kind(const char *text, const struct sfront_address *address,
 	return refuse(err, -EINVAL, "\"%s\" is an inherited descriptor; " KINDS, text);
 }
 
-/* What an address that cannot be read may be meant for; NULL: what is wrong was said already. */
-static const char *mistaken_for(const char *text)
+/* Nobody connects to every address: the service is on this machine. */
+static void name_host(char *text, size_t size)
 {
-	if (strstr(text, "://"))
-		return "a URL";
-	return strchr(text, ':') || strchr("./@", *text) ? NULL : "no address with a port";
+	char rest[SFRONT_ADDRESS_TEXT_SIZE];
+
+	if (*text != ':')
+		return;
+	strcpy(rest, text);
+	snprintf(text, size, "127.0.0.1%s", rest);
+}
+
+/* @address: as others write it, but for its notation.  Returns whether it can be a backend. */
+static bool make_backend(char *address, size_t size, struct server_config *server)
+{
+	*server = (struct server_config){ .weight = 1 };
+	name_host(address, size);
+	return sfront_address_parse(address, &server->address, NULL) == 0 &&
+	       check_kind(address, &server->address, NULL) == 0;
+}
+
+/* What cannot be read at all.  @r, @err: what was said of it as an address to listen on */
+static int refuse_text(const char *text, int r, struct sfront_error *err)
+{
+	char address[SFRONT_ADDRESS_TEXT_SIZE], better[SERVER_TEXT_SIZE];
+	struct server_config server;
+	bool is_foreign = sfront_address_suggest(text, address, sizeof(address)) > 0;
+
+	if (is_foreign && make_backend(address, sizeof(address), &server)) {
+		server_format(&server, better, sizeof(better));
+		return refuse(err, r,
+			      "\"%.160s\" is not how a backend is written here: write \"%.300s\"",
+			      text, better);
+	}
+	if (is_foreign)
+		return refuse(err, r, "\"%.200s\" is no backend; " KINDS, text);
+	if (!strchr(text, ':') && !strchr("./@", *text))
+		return refuse(err, r, "\"%.200s\" is no address with a port; " KINDS, text);
+	return r;
 }
 
 static int parse_address(const char *text, struct server_config *server, struct sfront_error *err)
 {
 	int r = sfront_address_parse(text, &server->address, err);
 
-	if (r == 0)
-		return check_kind(text, &server->address, err);
-	if (mistaken_for(text))
-		return refuse(err, r, "\"%.200s\" is %s; " KINDS, text, mistaken_for(text));
-	return r;
+	return r < 0 ? refuse_text(text, r, err) : check_kind(text, &server->address, err);
 }
 
 #define MUX "vsock-mux:"

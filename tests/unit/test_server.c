@@ -67,7 +67,10 @@ static const struct {
 	{ "", "the address is missing" },
 	{ " h:1", "the address is missing" }, /* whoever reads lines has taken that off */
 	{ "h", "no address with a port" },
-	{ "http://h:1/", "a URL" },
+	{ "http://h:1/", "write \"h:1\"" },
+	{ "tcp:80", "write \"127.0.0.1:80\"" },
+	{ "vsock-listen:80", "is no backend" },
+	{ "redis://h", "HOST:PORT" },
 	{ "h:0", "port 0" },
 	{ "*:80", "names no host" },
 	{ "@", "needs a name" },

@@ -32,7 +32,7 @@ USAGE = [
     (["-x", ":0", BACKEND], "x"),
     (["--no-such-option", "--version"], "no-such-option"),
     (["--help", "--no-such-option"][::-1], "no-such-option"),
-    (["a.conf"], "sockfront -c FILE"),
+    (["a.conf"], "sockfront -c a.conf"),
     ([":0", "127.0.0.1:80", ":80"], "names no host"),
     ([":80", "0.0.0.0:80", BACKEND], "overlaps"),
     (["--access-log", "-xy", ":0", BACKEND], "unknown option -x"),
