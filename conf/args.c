@@ -234,7 +234,7 @@ static void take_words(struct command_line *line, char **words, int n)
 					       : "listening address",
 				err.message,
 				is_switch_value(words[i])
-					? " (a switch takes its value behind \"=\": --access-log=no)"
+					? " (a switch takes its value after \"=\": --access-log=no)"
 					: "");
 	}
 }

@@ -401,7 +401,7 @@ static bool is_key_line(struct loader *l, const char *text)
 		return true;
 
 	if (key)
-		problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
+		problem(l->problems, &l->place, "\"=\" is missing after \"%s\"", key->name);
 	else if (!text[n_name] && !explain_foreign(l, text, scope_of(l)))
 		problem(l->problems, &l->place,
 			"\"%s\" is neither KEY = VALUE nor [SECTION] nor a comment (# or ;)", text);
@@ -492,8 +492,8 @@ static const char *hint_for(const struct key *key, const char *value)
 	if (*value == '"' || *value == '\'')
 		return " (quotation marks are not taken off)";
 	if (strstr(value, " #"))
-		return " (a comment behind a value begins with \";\")";
-	return key->is_list && strchr(value, ',') ? " (each stands in a line of its own)" : "";
+		return " (a comment after a value begins with \";\")";
+	return key->is_list && strchr(value, ',') ? " (each belongs on a line of its own)" : "";
 }
 
 static void read_key(struct loader *l, const char *name, const char *value)
@@ -525,7 +525,7 @@ static int inih_found(void *user, const char *section, const char *name, const c
 
 	if (l->section == SECTION_NONE)
 		problem(l->problems, &l->place,
-			"key \"%s\" stands before any section ([sockfront] or [proxy NAME])", name);
+			"key \"%s\" comes before any section ([sockfront] or [proxy NAME])", name);
 	else if (l->section != SECTION_UNKNOWN)
 		read_key(l, name, value);
 	return 1;

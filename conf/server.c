@@ -53,11 +53,10 @@ static int unescape(char *word, const char *text, struct sfront_error *err)
 		int byte = *from == '\\' ? unescape_one(from, &length) : (unsigned char)*from;
 
 		if (byte < 0)
-			return refuse(
-				err, -EINVAL,
-				"\"%.200s\": behind a backslash there is another one, or x and "
-				"the two digits of a byte (\\x20 is a blank)",
-				text);
+			return refuse(err, -EINVAL,
+				      "\"%.200s\": a backslash is followed by another one, or by x "
+				      "and the two digits of a byte (\\x20 is a blank)",
+				      text);
 		*to++ = (char)byte;
 		from += length;
 	}
@@ -270,7 +269,7 @@ static int parse_word(const char *word, const char *text, struct server_config *
 		return parse_max(word + 4, server, err);
 	if (strcmp(word, "backup") != 0)
 		return refuse(err, -EINVAL,
-			      "\"%.200s\": unknown word \"%.100s\"; behind the address there "
+			      "\"%.200s\": unknown word \"%.100s\"; after the address there "
 			      "may be " WORDS " (a blank in a path is \\x20)",
 			      text, word);
 	server->is_backup = true;

@@ -82,7 +82,7 @@ static const struct {
 	{ "/a\\x0g", "backslash" },
 	{ "/a\\x00", "backslash" },
 	{ "/a b",
-	  "\"/a b\": unknown word \"b\"; behind the address there may be weight=N, max=N and backup" },
+	  "\"/a b\": unknown word \"b\"; after the address there may be weight=N, max=N and backup" },
 	{ "/a b", "(a blank in a path is \\x20)" },
 	{ "h:1 weight=0", "\"weight=0\": a weight is a number from 1 to 256" },
 	{ "h:1 weight=257", "a number from 1 to 256" },

@@ -39,7 +39,7 @@ USAGE = [
     (["127.0.0.1:http", "127.0.0.1:80", BACKEND], "listened on already"),
     (["--connect-timeout"], "connect-timeout"),
     (["--max-connections"], "max-connections"),
-    (["-", ":0", BACKEND], "stands alone"),
+    (["-", ":0", BACKEND], "no other address may be given"),
     (["inetd", "127.0.0.1:0", BACKEND], "127.0.0.1:0"),
     (["stdio", "stdio", BACKEND], ""),
 ]
