@@ -122,7 +122,7 @@ static bool explain_foreign(struct command_line *line, const char *name)
 {
 	const struct foreign_option *foreign = foreign_option_find(name);
 	const struct key *key;
-	char form[96];
+	char form[96], remark[FOREIGN_REMARK_SIZE];
 
 	if (!foreign)
 		return false;
@@ -136,9 +136,9 @@ static bool explain_foreign(struct command_line *line, const char *name)
 		snprintf(form, sizeof(form), "--%s[=no]", key->option);
 	else
 		snprintf(form, sizeof(form), "--%s %s", key->option, key->argument);
-	problem(line->problems, &line->place, "unknown option --%s; here it is %s%s%s%s", name,
-		form, foreign->remark ? " (" : "", foreign->remark ? foreign->remark : "",
-		foreign->remark ? ")" : "");
+	foreign_option_remark(foreign, remark, sizeof(remark));
+	problem(line->problems, &line->place, "unknown option --%s; here it is %s%s", name, form,
+		remark);
 	return true;
 }
 
@@ -305,12 +305,14 @@ static void check_file_line(struct command_line *line, char **words, int n)
 /* systemd-socket-proxyd has a number there. */
 static bool is_number_of_connections(struct command_line *line)
 {
-	if (line->file[strspn(line->file, "0123456789")] || access(line->file, F_OK) == 0)
+	const char *file = line->file;
+
+	if (!*file || file[strspn(file, "0123456789")] || access(file, F_OK) == 0)
 		return false;
 	problem(line->problems, &line->place,
 		"-c %s: -c is for a configuration file; the number of connections is "
 		"--max-connections %s",
-		line->file, line->file);
+		file, file);
 	return true;
 }
 

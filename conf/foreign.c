@@ -5,7 +5,7 @@
 #include "conf/foreign.h"
 
 #include <ctype.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NO_TLS  "there is no TLS here: bytes are passed on as they are"
@@ -163,6 +163,14 @@ const struct foreign_option *foreign_option_find(const char *text)
 		found = option;
 	}
 	return found;
+}
+
+void foreign_option_remark(const struct foreign_option *option, char *buf, size_t size)
+{
+	if (option->remark)
+		snprintf(buf, size, " (%s)", option->remark);
+	else
+		*buf = '\0';
 }
 
 const struct foreign_option *foreign_option_at(size_t index)

@@ -21,6 +21,11 @@ struct foreign_option {
  */
 const struct foreign_option *foreign_option_find(const char *text);
 
+#define FOREIGN_REMARK_SIZE 128
+
+/* Writes what is to be said after a key of ours: the remark in brackets, or nothing. */
+void foreign_option_remark(const struct foreign_option *option, char *buf, size_t size);
+
 /* Number @index, or NULL past the last. */
 const struct foreign_option *foreign_option_at(size_t index);
 

@@ -345,10 +345,25 @@ static void note_unread(struct loader *l, const struct key *key)
 		key_note_line(key, &l->config->proxies[l->config->n_proxies - 1]);
 }
 
+/* What the section that is read may hold. */
+static enum key_scope scope_of(const struct loader *l)
+{
+	return l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
+}
+
+/* Where a key belongs that is looked for in @scope; "": there. */
+static const char *elsewhere(const struct key *key, enum key_scope scope)
+{
+	if (key->scope == scope)
+		return "";
+	return key->scope == KEY_PROXY ? " in a [proxy NAME] section" : " in [sockfront]";
+}
+
 /* Whether @text begins with another program's name for something, which is then explained. */
 static bool explain_foreign(struct loader *l, const char *text, enum key_scope scope)
 {
 	const struct foreign_option *foreign = foreign_option_find(text);
+	char remark[FOREIGN_REMARK_SIZE];
 	const struct key *key;
 
 	if (!foreign)
@@ -360,21 +375,11 @@ static bool explain_foreign(struct loader *l, const char *text, enum key_scope s
 	key = key_find(foreign->key, scope);
 	if (!key)
 		key = key_find_anywhere(foreign->key);
-	problem(l->problems, &l->place, "unknown key \"%s\"; here it is \"%s = %s\"%s%s%s%s", text,
-		key->name, key->argument,
-		key->scope == scope       ? ""
-		: key->scope == KEY_PROXY ? " in a [proxy NAME] section"
-					  : " in [sockfront]",
-		foreign->remark ? " (" : "", foreign->remark ? foreign->remark : "",
-		foreign->remark ? ")" : "");
+	foreign_option_remark(foreign, remark, sizeof(remark));
+	problem(l->problems, &l->place, "unknown key \"%s\"; here it is \"%s = %s\"%s%s", text,
+		key->name, key->argument, elsewhere(key, scope), remark);
 	note_unread(l, key);
 	return true;
-}
-
-/* What the section that is read may hold. */
-static enum key_scope scope_of(const struct loader *l)
-{
-	return l->section == SECTION_PROXY ? KEY_PROXY : KEY_PROCESS;
 }
 
 /* Whether the colon at @at belongs to the value, behind a key that ends at @end. */
@@ -444,12 +449,12 @@ static char *inih_reads(char *buf, int size, void *stream)
 
 static void report_unknown_key(struct loader *l, const char *name, enum key_scope scope)
 {
-	const struct key *elsewhere = key_find_anywhere(name);
+	const struct key *known = key_find_anywhere(name);
 	const char *nearest = key_nearest(name, scope);
 
-	if (elsewhere) {
+	if (known) {
 		problem(l->problems, &l->place, "key \"%s\" belongs in %s", name,
-			elsewhere->scope == KEY_PROXY ? "a [proxy NAME] section" : "[sockfront]");
+			known->scope == KEY_PROXY ? "a [proxy NAME] section" : "[sockfront]");
 		return;
 	}
 	if (explain_foreign(l, name, scope))

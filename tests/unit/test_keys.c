@@ -452,6 +452,7 @@ static void test_foreign_options(void **state)
 		assert_null(key_find_anywhere(option->name));
 		assert_ptr_equal(foreign_option_find(option->name), option);
 		assert_true(option->key || option->remark);
+		assert_true(!option->remark || strlen(option->remark) < FOREIGN_REMARK_SIZE - 4);
 		if (option->key && !key_find_anywhere(option->key))
 			fail_msg("%s: %s is no key", option->name, option->key);
 	}
