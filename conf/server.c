@@ -137,12 +137,13 @@ static int check_kind(const char *text, const struct sfront_address *address,
 /* Nobody connects to every address: the service is on this machine. */
 static void name_host(char *text, size_t size)
 {
-	char rest[SFRONT_ADDRESS_TEXT_SIZE];
+	static const char host[] = "127.0.0.1";
+	size_t length = strlen(text), added = strlen(host);
 
-	if (*text != ':')
+	if (*text != ':' || length + added >= size)
 		return;
-	strcpy(rest, text);
-	snprintf(text, size, "127.0.0.1%s", rest);
+	memmove(text + added, text, length + 1);
+	memcpy(text, host, added);
 }
 
 /* @address: as others write it, but for its notation.  Returns whether it can be a backend. */
