@@ -134,25 +134,16 @@ static int check_kind(const char *text, const struct sfront_address *address,
 	return refuse(err, -EINVAL, "\"%s\" is an inherited descriptor; " KINDS, text);
 }
 
-/* Nobody connects to every address: the service is on this machine. */
-static void name_host(char *text, size_t size)
-{
-	static const char host[] = "127.0.0.1";
-	size_t length = strlen(text), added = strlen(host);
-
-	if (*text != ':' || length + added >= size)
-		return;
-	memmove(text + added, text, length + 1);
-	memcpy(text, host, added);
-}
-
 /* @address: as others write it, but for its notation.  Returns whether it can be a backend. */
-static bool make_backend(char *address, size_t size, struct server_config *server)
+static bool make_backend(const char *address, struct server_config *server)
 {
+	char text[SFRONT_ADDRESS_TEXT_SIZE + sizeof("127.0.0.1")];
+
 	*server = (struct server_config){ .weight = 1 };
-	name_host(address, size);
-	return sfront_address_parse(address, &server->address, NULL) == 0 &&
-	       check_kind(address, &server->address, NULL) == 0;
+	/* Nobody connects to every address: the service is on this machine. */
+	snprintf(text, sizeof(text), "%s%s", *address == ':' ? "127.0.0.1" : "", address);
+	return sfront_address_parse(text, &server->address, NULL) == 0 &&
+	       check_kind(text, &server->address, NULL) == 0;
 }
 
 /* What cannot be read at all.  @r, @err: what was said of it as an address to listen on */
@@ -162,7 +153,7 @@ static int refuse_text(const char *text, int r, struct sfront_error *err)
 	struct server_config server;
 	bool is_foreign = sfront_address_suggest(text, address, sizeof(address)) > 0;
 
-	if (is_foreign && make_backend(address, sizeof(address), &server)) {
+	if (is_foreign && make_backend(address, &server)) {
 		server_format(&server, better, sizeof(better));
 		return refuse(err, r,
 			      "\"%.160s\" is not how a backend is written here: write \"%.300s\"",
