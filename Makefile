@@ -273,7 +273,8 @@ c_sources    := $(filter %.c,$(c_files))
 shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash daemon/status/embed.sh
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
-man_pages    := $(wildcard daemon/*.8 conf/*.5) $(lib_pages)
+daemon_pages := $(sort $(wildcard daemon/*.[78] conf/*.5))
+man_pages    := $(daemon_pages) $(lib_pages)
 lint_targets := lint-format lint-tidy lint-cppcheck lint-shell lint-man lint-python
 
 lint: $(lint_targets)
@@ -352,8 +353,9 @@ install-lib: $(libraries)
 install-daemon: $(BUILD)/sockfront
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(BUILD)/sockfront '$(DESTDIR)$(BINDIR)/sockfront'
-	$(Q)install -D -m 644 daemon/sockfront.8 '$(DESTDIR)$(MANDIR)/man8/sockfront.8'
-	$(Q)install -D -m 644 conf/sockfront.conf.5 '$(DESTDIR)$(MANDIR)/man5/sockfront.conf.5'
+	$(Q)for page in $(daemon_pages); do \
+		install -D -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/} || exit 1; \
+	done
 	$(Q)install -D -m 644 daemon/sockfront.bash '$(DESTDIR)$(BASHDIR)/sockfront'
 	$(Q)install -d '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERUNITDIR)' '$(DESTDIR)$(DOCDIR)'
 	$(Q)for file in $(units) $(user_units); do \
@@ -369,8 +371,7 @@ install-daemon: $(BUILD)/sockfront
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/sockfront' '$(DESTDIR)$(BASHDIR)/sockfront' \
-		'$(DESTDIR)$(MANDIR)/man8/sockfront.8' '$(DESTDIR)$(MANDIR)/man5/sockfront.conf.5' \
-		$(foreach p,$(lib_pages),'$(DESTDIR)$(call page_dir,$(p))/$(notdir $(p))') \
+		$(foreach p,$(man_pages),'$(DESTDIR)$(call page_dir,$(p))/$(notdir $(p))') \
 		$(foreach l,$(lib_names),$(foreach f,.a .so .so.$(ABI) .so.$(VERSION), \
 			'$(DESTDIR)$(LIBDIR)/$(l)$(f)') '$(DESTDIR)$(LIBDIR)/pkgconfig/$(l).pc') \
 		$(patsubst systemd/%,'$(DESTDIR)$(UNITDIR)/%',$(units)) \

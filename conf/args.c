@@ -10,18 +10,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "conf/foreign.h"
 #include "conf/suggest.h"
 
 /* Keys get values from KEY_VALUE on: their index in conf's table. */
 enum { CHECK_VALUE = 256, STATUS_VALUE, WATCH_VALUE, JSON_VALUE, KEY_VALUE = 512 };
 
 struct command_line {
+	int argc;
+	char **argv;
 	struct config *config;
 	struct problems *problems;
 	struct proxy_config *proxy; /* made of the words and the proxy options */
 	struct place place;
 	struct args args;
+	const char **values;      /* by number of the key: its value; NULL: not given */
 	bool misread;             /* what stands behind an unknown option may be its value */
 	const char *proxy_option; /* one was given, for the complaint about -c */
 	const char *option;       /* any key was given, for the complaint about --status */
@@ -142,6 +147,37 @@ static const char *nearest_option(const char *name)
 	return nearest;
 }
 
+/* Whether it is another program's option, which is then explained. */
+static bool explain_foreign(struct command_line *line, const char *name)
+{
+	const struct foreign_option *foreign = foreign_option_find(name);
+	const struct key *key;
+	char form[96], remark[FOREIGN_REMARK_SIZE];
+
+	if (!foreign)
+		return false;
+	if (!foreign->key) {
+		problem(line->problems, &line->place, "unknown option --%s: %s", name,
+			foreign->remark);
+		return true;
+	}
+	key = key_find_anywhere(foreign->key);
+	if (key->is_switch)
+		snprintf(form, sizeof(form), "--%s[=no]", key->option);
+	else
+		snprintf(form, sizeof(form), "--%s %s", key->option, key->argument);
+	foreign_option_remark(foreign, remark, sizeof(remark));
+	problem(line->problems, &line->place, "unknown option --%s; here it is %s%s", name, form,
+		remark);
+	return true;
+}
+
+/* The name of a long option, without dashes and value. */
+static void copy_name(const char *word, char *buf, size_t size)
+{
+	snprintf(buf, size, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+}
+
 /* getopt says neither which word it choked on nor what it might have meant. */
 static void unknown_option(struct command_line *line, const char *word)
 {
@@ -157,11 +193,24 @@ static void unknown_option(struct command_line *line, const char *word)
 			optopt);
 		return;
 	}
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+	copy_name(word, name, sizeof(name));
+	if (explain_foreign(line, name))
+		return;
 	nearest = nearest_option(name);
 	problem(line->problems, &line->place, "unknown option --%s%s%s%s", name,
 		nearest ? " (did you mean --" : " (see sockfront --help)", nearest ? nearest : "",
 		nearest ? "?)" : "");
+}
+
+/* A new option must not change what such a name stands for. */
+static void abbreviated_option(struct command_line *line, const char *word, const char *full)
+{
+	char name[64];
+
+	copy_name(word, name, sizeof(name));
+	if (!explain_foreign(line, name))
+		problem(line->problems, &line->place,
+			"--%s: the name of an option is written in full: --%s", name, full);
 }
 
 static void missing_value(struct command_line *line, const char *word)
@@ -219,22 +268,59 @@ static void take_words(struct command_line *line, char **words, int n)
 					       : "listening address",
 				err.message,
 				is_switch_value(words[i])
-					? " (a switch takes its value behind \"=\": --access-log=no)"
+					? " (a switch takes its value after \"=\": --access-log=no)"
 					: "");
 	}
+}
+
+/* The port of an example must not be that of @address. */
+static const char *example_backend(const struct sfront_address *address)
+{
+	uint16_t port;
+
+	if (sfront_address_port(address, &port, NULL) == 0 && port == 8080)
+		return "127.0.0.1:80";
+	return "127.0.0.1:8080";
+}
+
+/* The command as it was given.  Returns whether all of it has room. */
+static bool format_command(const struct command_line *line, char *buf, size_t size)
+{
+	size_t length = 0;
+
+	for (int i = 1; i < line->argc && length < size; i++)
+		length += (size_t)snprintf(buf + length, size - length, " %s", line->argv[i]);
+	return length < size;
+}
+
+static bool is_configuration(const char *word)
+{
+	const char *suffix = strrchr(word, '.');
+
+	return suffix && (strcmp(suffix, ".conf") == 0 || strcmp(suffix, ".ini") == 0);
 }
 
 /* One word is most often a proxy whose backend was forgotten. */
 static bool lacks_backend(struct command_line *line, char **words, int n)
 {
 	const struct proxy_config *proxy = line->proxy;
+	struct sfront_address address;
+	char command[256];
 
 	if (n != 1 || proxy->n_listen > 0 || proxy->listen_given || proxy->backend_given)
 		return false;
+	if (is_configuration(words[0])) {
+		problem(line->problems, &line->place,
+			"\"%s\" is no address; a configuration file is read with: sockfront -c %s",
+			words[0], words[0]);
+		return true;
+	}
+	if (sfront_address_parse(words[0], &address, NULL) < 0 ||
+	    !format_command(line, command, sizeof(command)))
+		return false;
 	problem(line->problems, &line->place,
-		"\"%s\" stands alone; wanted: sockfront LISTEN... BACKEND, such as sockfront :8080 "
-		"127.0.0.1:80, or sockfront -c FILE",
-		words[0]);
+		"only one address given (\"%s\"); the backend is missing, as in: sockfront%s %s",
+		words[0], command, example_backend(&address));
 	return true;
 }
 
@@ -242,12 +328,26 @@ static void check_file_line(struct command_line *line, char **words, int n)
 {
 	if (n > 0 && !line->misread)
 		problem(line->problems, &line->place,
-			"\"%s\": with -c, addresses stand in the file alone", words[0]);
+			"\"%s\": with -c, addresses belong in the file", words[0]);
 	if (line->proxy_option)
 		problem(line->problems, &line->place,
 			"--%s: with -c, only the options of the process and of [status] may stand "
 			"on the command line; this one goes into a [proxy NAME] section of %s",
 			line->proxy_option, line->args.file);
+}
+
+/* systemd-socket-proxyd has a number there. */
+static bool is_number_of_connections(struct command_line *line)
+{
+	const char *file = line->args.file;
+
+	if (!*file || file[strspn(file, "0123456789")] || access(file, F_OK) == 0)
+		return false;
+	problem(line->problems, &line->place,
+		"-c %s: -c is for a configuration file; the number of connections is "
+		"--max-connections %s",
+		file, file);
+	return true;
 }
 
 static void load_file(struct command_line *line, char **words, int n)
@@ -258,16 +358,44 @@ static void load_file(struct command_line *line, char **words, int n)
 	config_load(line->args.file, line->config, line->problems);
 }
 
+/* Whether it may be given: for the first time, or as one of a list. */
+static bool may_be_given(struct command_line *line, size_t index)
+{
+	const struct key *key = key_at(index);
+	const char *value = optarg ? optarg : "yes", *earlier = line->values[index];
+
+	line->values[index] = value;
+	if (!earlier || key->is_list)
+		return true;
+	problem(line->problems, &line->place,
+		"--%s is given twice, \"%s\" and \"%s\"; it has one value", key->option, earlier,
+		value);
+	return false;
+}
+
 static void note_option(struct command_line *line, int value, struct late_option *given,
 			size_t *n_given)
 {
-	const struct key *key = key_at((size_t)(value - KEY_VALUE));
+	size_t index = (size_t)(value - KEY_VALUE);
+	const struct key *key = key_at(index);
 
 	line->option = key->option;
+	if (!may_be_given(line, index))
+		return;
 	if (key->scope == KEY_PROXY)
 		set_proxy_key(line, key, optarg);
 	else
 		given[(*n_given)++] = (struct late_option){ key, optarg };
+}
+
+static void note_file(struct command_line *line)
+{
+	if (line->args.file)
+		problem(line->problems, &line->place,
+			"-c is given twice, \"%s\" and \"%s\"; one file can hold any number of "
+			"proxies",
+			line->args.file, optarg);
+	line->args.file = optarg;
 }
 
 /*
@@ -370,9 +498,7 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 
 		if (which >= 0 && value != '?' && value != ':' &&
 		    is_abbreviated(word, &options[which])) {
-			problem(line->problems, &line->place,
-				"%.*s: the name of an option is written in full: --%s",
-				(int)strcspn(word, "="), word, options[which].name);
+			abbreviated_option(line, word, options[which].name);
 			continue;
 		}
 		switch (value) {
@@ -381,7 +507,7 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 		case 'V':
 			return ARGS_VERSION;
 		case 'c':
-			line->args.file = optarg;
+			note_file(line);
 			break;
 		case CHECK_VALUE:
 			set_mode(line, ARGS_CHECK);
@@ -425,6 +551,8 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 		return action;
 	if (line->mode == ARGS_STATUS && !line->args.file)
 		return action;
+	if (line->args.file && is_number_of_connections(line))
+		return action;
 	if (line->args.file)
 		load_file(line, words, n);
 	else if (!line->misread && !lacks_backend(line, words, n))
@@ -440,9 +568,12 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 			    struct args *ret_args)
 {
 	struct command_line line = {
+		.argc = argc,
+		.argv = argv,
 		.config = config,
 		.problems = problems,
 		.place = { .line = 1 },
+		.values = calloc(count_keys(), sizeof(*line.values)),
 		.mode = ARGS_RUN,
 	};
 	struct option *options = make_options();
@@ -451,7 +582,7 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 
 	config_init(config);
 	line.proxy = config_add_proxy(config, "command line", &line.place);
-	if (!options || !given || !line.proxy)
+	if (!options || !given || !line.values || !line.proxy)
 		problem(problems, &line.place, "out of memory");
 	else if (argc < 2)
 		action = ARGS_USAGE;
@@ -459,6 +590,7 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 		action = parse(&line, argc, argv, options, given);
 	free(options);
 	free(given);
+	free(line.values);
 	*ret_args = line.args;
 	return action;
 }

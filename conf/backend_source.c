@@ -80,7 +80,7 @@ static int add_word(struct backend_source *source, const char *word, struct sfro
 	bool is_client = strcmp(word, "client") == 0;
 
 	if (source->is_client || (is_client && source->n > 0))
-		return refuse(err, -EINVAL, "\"client\" stands alone");
+		return refuse(err, -EINVAL, "\"client\" cannot be combined with an address");
 	source->is_client = is_client;
 	return is_client ? 0 : add_address(source, word, err);
 }

@@ -61,7 +61,7 @@ static int fill(const char *text, char *data, size_t *ret_n, struct sfront_error
 			byte = unescape(from, &length);
 		if (byte < 0)
 			return refuse(err, -EINVAL,
-				      "\"%.200s\": \"%.4s\" stands for nothing; what begins with a "
+				      "\"%.200s\": \"%.4s\" means nothing; what begins with a "
 				      "backslash is \\r, \\n, \\t, \\0, \\\\ or \\x and the two "
 				      "digits of a byte",
 				      text, from);

@@ -276,8 +276,8 @@ static void check_listen(const struct config *config, const struct listen_index 
 	other = find_other_kind(config, SFRONT_INETD);
 	if (other)
 		problem(problems, &listen->place,
-			"listen: \"%s\" is one connection and stands alone, but there is \"%s\" "
-			"too (%s)",
+			"listen: \"%s\" is one connection; no other address may be given with it, "
+			"but there is \"%s\" (%s)",
 			text_of(&listen->address).s, text_of(&other->address).s,
 			place_format(&other->place, where, sizeof(where)));
 }
@@ -383,7 +383,7 @@ static void check_loop(const struct listen_index *index, const struct server_con
 		return;
 	server_format(server, text, sizeof(text));
 	problem(problems, &server->place,
-		"backend: \"%s\" is our own listener \"%s\" (%s), not a service behind it", text,
+		"backend: \"%s\" is our own listener \"%s\" (%s), not another service", text,
 		text_of(&listen->address).s, place_format(&listen->place, where, sizeof(where)));
 }
 

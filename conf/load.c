@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "conf/foreign.h"
 #include "conf/suggest.h"
 
 #define FILE_BYTES_MAX (UINT64_C(16) << 20) /* an endless device ends here */
@@ -387,6 +388,43 @@ static void note_unread(struct loader *l, const struct key *key)
 		key_note_line(key, l->config, current_proxy(l));
 }
 
+static const char *section_of(enum key_scope scope)
+{
+	switch (scope) {
+	case KEY_PROCESS:
+		return "[sockfront]";
+	case KEY_PROXY:
+		return "a [proxy NAME] section";
+	case KEY_STATUS:
+		break;
+	}
+	return "[status]";
+}
+
+/* Whether @text begins with another program's name for something, which is then explained. */
+static bool explain_foreign(struct loader *l, const char *text, enum key_scope scope)
+{
+	const struct foreign_option *foreign = foreign_option_find(text);
+	char remark[FOREIGN_REMARK_SIZE];
+	const struct key *key;
+
+	if (!foreign)
+		return false;
+	if (!foreign->key) {
+		problem(l->problems, &l->place, "unknown key \"%s\": %s", text, foreign->remark);
+		return true;
+	}
+	key = key_find(foreign->key, scope);
+	if (!key)
+		key = key_find_anywhere(foreign->key);
+	foreign_option_remark(foreign, remark, sizeof(remark));
+	problem(l->problems, &l->place, "unknown key \"%s\"; here it is \"%s = %s\"%s%s%s", text,
+		key->name, key->argument, key->scope == scope ? "" : " in ",
+		key->scope == scope ? "" : section_of(key->scope), remark);
+	note_unread(l, key);
+	return true;
+}
+
 /* Whether the colon at @at belongs to the value, behind a key that ends at @end. */
 static bool is_of_value(const char *text, size_t end, size_t at)
 {
@@ -411,8 +449,8 @@ static bool is_key_line(struct loader *l, const char *text)
 		return true;
 
 	if (key)
-		problem(l->problems, &l->place, "\"=\" is missing behind \"%s\"", key->name);
-	else if (!text[n_name])
+		problem(l->problems, &l->place, "\"=\" is missing after \"%s\"", key->name);
+	else if (!text[n_name] && !explain_foreign(l, text, scope_of(l)))
 		problem(l->problems, &l->place,
 			"\"%s\" is neither KEY = VALUE nor [SECTION] nor a comment (# or ;)", text);
 	return !key && text[n_name];
@@ -452,19 +490,6 @@ static char *inih_reads(char *buf, int size, void *stream)
 
 /* ---- keys ---- */
 
-static const char *section_of(enum key_scope scope)
-{
-	switch (scope) {
-	case KEY_PROCESS:
-		return "[sockfront]";
-	case KEY_PROXY:
-		return "a [proxy NAME] section";
-	case KEY_STATUS:
-		break;
-	}
-	return "[status]";
-}
-
 /* The name nearest to @name of what other sections have, and of which; NULL: none is near. */
 static const char *nearest_elsewhere(const char *name, enum key_scope scope,
 				     enum key_scope *ret_scope)
@@ -481,15 +506,17 @@ static const char *nearest_elsewhere(const char *name, enum key_scope scope,
 
 static void report_unknown_key(struct loader *l, const char *name, enum key_scope scope)
 {
-	const struct key *elsewhere = key_find_anywhere(name);
+	const struct key *known = key_find_anywhere(name);
 	const char *nearest = key_nearest(name, scope);
 	enum key_scope other;
 
-	if (elsewhere) {
+	if (known) {
 		problem(l->problems, &l->place, "key \"%s\" belongs in %s", name,
-			section_of(elsewhere->scope));
+			section_of(known->scope));
 		return;
 	}
+	if (explain_foreign(l, name, scope))
+		return;
 	if (nearest) {
 		problem(l->problems, &l->place, "unknown key \"%s\" (did you mean \"%s\"?)", name,
 			nearest);
@@ -528,8 +555,8 @@ static const char *hint_for(const struct key *key, const char *value)
 	if (*value == '"' || *value == '\'')
 		return " (quotation marks are not taken off)";
 	if (strstr(value, " #"))
-		return " (a comment behind a value begins with \";\")";
-	return key->is_list && strchr(value, ',') ? " (each stands in a line of its own)" : "";
+		return " (a comment after a value begins with \";\")";
+	return key->is_list && strchr(value, ',') ? " (each belongs on a line of its own)" : "";
 }
 
 static void read_key(struct loader *l, const char *name, const char *value)
@@ -558,7 +585,7 @@ static int inih_found(void *user, const char *section, const char *name, const c
 
 	if (l->section == SECTION_NONE)
 		problem(l->problems, &l->place,
-			"key \"%s\" stands before any section ([sockfront], [proxy NAME] or [status])",
+			"key \"%s\" comes before any section ([sockfront], [proxy NAME] or [status])",
 			name);
 	else if (l->section != SECTION_UNKNOWN)
 		read_key(l, name, value);

@@ -62,11 +62,10 @@ int rate_parse(const char *text, struct rate *ret, struct sfront_error *err)
 	if (r == 0 && *burst)
 		r = parse_number(burst, strlen(burst), &rate.burst);
 	if (r < 0)
-		return refuse(
-			err, r,
-			"\"%.100s\" is not a rate: wanted is N/s or N/min, and behind a blank "
-			"how many may come at once, such as 20/s or 600/min 50 (1 to %d)",
-			text, COUNT_MAX);
+		return refuse(err, r,
+			      "\"%.100s\" is not a rate: wanted is N/s or N/min, and after a blank "
+			      "how many may come at once, such as 20/s or 600/min 50 (1 to %d)",
+			      text, COUNT_MAX);
 	*ret = rate;
 	return 0;
 }

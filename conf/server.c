@@ -53,11 +53,10 @@ static int unescape(char *word, const char *text, struct sfront_error *err)
 		int byte = *from == '\\' ? unescape_one(from, &length) : (unsigned char)*from;
 
 		if (byte < 0)
-			return refuse(
-				err, -EINVAL,
-				"\"%.200s\": behind a backslash there is another one, or x and "
-				"the two digits of a byte (\\x20 is a blank)",
-				text);
+			return refuse(err, -EINVAL,
+				      "\"%.200s\": a backslash is followed by another one, or by x "
+				      "and the two digits of a byte (\\x20 is a blank)",
+				      text);
 		*to++ = (char)byte;
 		from += length;
 	}
@@ -135,23 +134,43 @@ static int check_kind(const char *text, const struct sfront_address *address,
 	return refuse(err, -EINVAL, "\"%s\" is an inherited descriptor; " KINDS, text);
 }
 
-/* What an address that cannot be read may be meant for; NULL: what is wrong was said already. */
-static const char *mistaken_for(const char *text)
+/* @address: as others write it, but for its notation.  Returns whether it can be a backend. */
+static bool make_backend(const char *address, struct server_config *server)
 {
-	if (strstr(text, "://"))
-		return "a URL";
-	return strchr(text, ':') || strchr("./@", *text) ? NULL : "no address with a port";
+	char text[SFRONT_ADDRESS_TEXT_SIZE + sizeof("127.0.0.1")];
+
+	*server = (struct server_config){ .weight = 1 };
+	/* Nobody connects to every address: the service is on this machine. */
+	snprintf(text, sizeof(text), "%s%s", *address == ':' ? "127.0.0.1" : "", address);
+	return sfront_address_parse(text, &server->address, NULL) == 0 &&
+	       check_kind(text, &server->address, NULL) == 0;
+}
+
+/* What cannot be read at all.  @r, @err: what was said of it as an address to listen on */
+static int refuse_text(const char *text, int r, struct sfront_error *err)
+{
+	char address[SFRONT_ADDRESS_TEXT_SIZE], better[SERVER_TEXT_SIZE];
+	struct server_config server;
+	bool is_foreign = sfront_address_suggest(text, address, sizeof(address)) > 0;
+
+	if (is_foreign && make_backend(address, &server)) {
+		server_format(&server, better, sizeof(better));
+		return refuse(err, r,
+			      "\"%.160s\" is not how a backend is written here: write \"%.300s\"",
+			      text, better);
+	}
+	if (is_foreign)
+		return refuse(err, r, "\"%.200s\" is no backend; " KINDS, text);
+	if (!strchr(text, ':') && !strchr("./@", *text))
+		return refuse(err, r, "\"%.200s\" is no address with a port; " KINDS, text);
+	return r;
 }
 
 static int parse_address(const char *text, struct server_config *server, struct sfront_error *err)
 {
 	int r = sfront_address_parse(text, &server->address, err);
 
-	if (r == 0)
-		return check_kind(text, &server->address, err);
-	if (mistaken_for(text))
-		return refuse(err, r, "\"%.200s\" is %s; " KINDS, text, mistaken_for(text));
-	return r;
+	return r < 0 ? refuse_text(text, r, err) : check_kind(text, &server->address, err);
 }
 
 #define MUX "vsock-mux:"
@@ -242,7 +261,7 @@ static int parse_word(const char *word, const char *text, struct server_config *
 		return parse_max(word + 4, server, err);
 	if (strcmp(word, "backup") != 0)
 		return refuse(err, -EINVAL,
-			      "\"%.200s\": unknown word \"%.100s\"; behind the address there "
+			      "\"%.200s\": unknown word \"%.100s\"; after the address there "
 			      "may be " WORDS " (a blank in a path is \\x20)",
 			      text, word);
 	server->is_backup = true;

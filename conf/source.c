@@ -159,7 +159,7 @@ static int parse_id(const char *word, bool is_user, struct source *source, struc
 			      strerror(-r));
 	if (source->id == SOURCE_OVERFLOW_ID)
 		return refuse(err, -EINVAL,
-			      "\"%.100s\": %d stands for every %s that has no number here, and "
+			      "\"%.100s\": %d is every %s that has no number here, and "
 			      "matches none",
 			      word, SOURCE_OVERFLOW_ID, what);
 	return 0;

@@ -135,7 +135,7 @@ static int open_base(struct process *process)
 		event_base_priority_init(process->loop.base, LOOP_PRIORITIES);
 	if (process->loop.base && mailbox_open(&process->loop.mailbox, process->loop.base) == 0)
 		return 0;
-	log_line(LOG_ERR, "cannot start: memory or descriptors are out");
+	log_line(LOG_ERR, "cannot start: out of memory or descriptors");
 	return -ENOMEM;
 }
 
@@ -146,8 +146,8 @@ static int run(struct process *process, struct config *config, const char *file)
 	int status = EXIT_REFUSED, r;
 
 	if (takeover_receive() < 0) {
-		log_line(LOG_ERR, "what SOCKFRONT_UPGRADE says cannot be made out, or memory is "
-				  "out: only an upgrade sets it");
+		log_line(LOG_ERR, "SOCKFRONT_UPGRADE cannot be understood, or there "
+				  "is no memory for it: only an upgrade sets it");
 		config_clear(config);
 		return status;
 	}

@@ -417,8 +417,8 @@ static int parse_tcp(const char *text, struct sfront_address *ret, struct sfront
 	return parse_service(text, colon + 1, ret, err);
 }
 
-int sfront_address_parse(const char *text, struct sfront_address *ret_address,
-			 struct sfront_error *err)
+int sfront_address_read(const char *text, struct sfront_address *ret_address,
+			struct sfront_error *err)
 {
 	static int (*const parsers[])(const char *, struct sfront_address *,
 				      struct sfront_error *) = {
@@ -430,6 +430,20 @@ int sfront_address_parse(const char *text, struct sfront_address *ret_address,
 
 	for (size_t i = 0; i < sizeof(parsers) / sizeof(parsers[0]) && r == NOT_MINE; i++)
 		r = parsers[i](text, &address, err);
+	if (r == 0)
+		*ret_address = address;
+	return r;
+}
+
+int sfront_address_parse(const char *text, struct sfront_address *ret_address,
+			 struct sfront_error *err)
+{
+	struct sfront_address address;
+	int r = sfront_address_read(text, &address, err);
+	int foreign = sfront_foreign_explain(text, r < 0, err);
+
+	if (foreign < 0)
+		return foreign;
 	if (r == 0)
 		*ret_address = address;
 	return r;

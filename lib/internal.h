@@ -278,6 +278,22 @@ int sfront_parse_digits(const char *text, size_t len, uint64_t *ret);
 /* Whether the host of a TCP address stands for every address of the machine. */
 bool sfront_address_is_every(const struct sfront_address *address);
 
+/* sfront_address_parse(), but what only looks like an address passes. */
+int sfront_address_read(const char *text, struct sfront_address *ret_address,
+			struct sfront_error *err);
+
+/* foreign.c */
+
+/*
+ * Says how @text, which is an address for other programs, is written here.
+ *
+ * @is_refused: it is no address; otherwise only that is explained which can
+ *              hardly be a host and its port
+ *
+ * Returns 0 if there is nothing to explain, or -EINVAL with @err filled.
+ */
+int sfront_foreign_explain(const char *text, bool is_refused, struct sfront_error *err);
+
 /* options.c */
 
 extern const struct sfront_options sfront_default_options;

@@ -142,7 +142,7 @@ static void ended_by_itself(void)
 	}
 	if (!is_called_off())
 		log_line(LOG_ERR, "upgrade: the new process ended before it took over (if it "
-				  "said why, that stands above); this one goes on");
+				  "said why, that is above); this one goes on");
 	ended();
 }
 

@@ -62,8 +62,8 @@ static int check_loop(const struct generation *generation, const struct proxy *p
 	if (!listener)
 		return 0;
 	snprintf(err->message, sizeof(err->message),
-		 "backend %s is our own listener %s: connections would go round for ever; name the "
-		 "service behind the proxy",
+		 "backend %s is our own listener %s: connections would go round for ever; name "
+		 "another service",
 		 server->text, listener);
 	return -ELOOP;
 }

@@ -164,6 +164,73 @@ static const struct {
 	{ "--", -EINVAL, "port is missing" },
 };
 
+/* As other programs write it, and here; NULL: nothing can be suggested. */
+static const struct {
+	const char *text;
+	const char *suggestion;
+} foreign[] = {
+	{ "unix:/run/x", "/run/x" },
+	{ "unix:///run/x", "/run/x" },
+	{ "UNIX-CONNECT:/run/x,a=b", "/run/x" },
+	{ "unix:run/x", "./run/x" },
+	{ "abstract:x", "@x" },
+	{ "abns@@x", "@x" },
+	{ "tcp:8080", ":8080" },
+	{ "tcp://:80", ":80" },
+	{ "tcp4:8080", "0.0.0.0:8080" },
+	{ "tcp6://[::1]:80", "[::1]:80" },
+	{ "http://localhost/a:b", "localhost:80" },
+	{ "http://[::1]", "[::1]:80" },
+	{ "https://u:p@[::1]:8443?x", "[::1]:8443" },
+	{ "a+b-c://x:1", "x:1" },
+	{ "vsock-listen:5", "vsock:any:5" },
+	{ "fd@7", "accept-from-fd:7" },
+	{ "fd://", "sd-listen" },
+	{ "tcp:", NULL },
+	{ "tcp://localhost", NULL },
+	{ "tcp:tcp:80", NULL },
+	{ "redis://x", NULL },
+	{ "unix:/" A100 "1234567", NULL },
+	{ "tcp:" A100 A100 A100 A100 A100 ":80", NULL },
+	{ "udp://x:1", NULL },
+	{ "127.0.0.1:80", NULL },
+	{ "./a://b", NULL },
+	{ "/a://b", NULL },
+	{ "@a://b", NULL },
+	{ "", NULL },
+};
+
+static void test_suggest(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+		const char *text = foreign[i].text, *suggestion = foreign[i].suggestion;
+		char buf[SFRONT_ADDRESS_TEXT_SIZE] = "untouched";
+		struct sfront_address address;
+		struct sfront_error err;
+		size_t length = sfront_address_suggest(text, buf, sizeof(buf));
+
+		if (strcmp(buf, suggestion ? suggestion : "untouched") != 0)
+			fail_msg("\"%s\": \"%s\"", text, buf);
+		assert_int_equal(length, suggestion ? strlen(suggestion) : 0);
+		if (!suggestion)
+			continue;
+		assert_int_equal(sfront_address_parse(text, &address, &err), -EINVAL);
+		assert_contains(err.message, suggestion);
+		assert_int_equal(sfront_address_parse(suggestion, &address, NULL), 0);
+	}
+}
+
+static void test_suggestion_cut_off(void **state)
+{
+	char buf[4];
+
+	(void)state;
+	assert_int_equal(sfront_address_suggest("unix:/run/x", buf, sizeof(buf)), 6);
+	assert_string_equal(buf, "/ru");
+	assert_int_equal(sfront_address_suggest("unix:/run/x", NULL, 0), 6);
+}
+
 static void test_good(void **state)
 {
 	(void)state;
@@ -493,6 +560,8 @@ int main(void)
 		counted(test_message_of_long_text),
 		counted(test_random_bytes),
 		counted(test_equal),
+		counted(test_suggest),
+		counted(test_suggestion_cut_off),
 		counted(test_format_cut_off),
 		counted(test_literal),
 		counted(test_check),

@@ -36,9 +36,9 @@ static const struct {
 	{ "10.0.0", NULL, "is no address" },
 	{ "localhost", NULL, "is no address" },
 	{ "Client", NULL, "is no address" },
-	{ "client 10.0.0.1", NULL, "stands alone" },
-	{ "10.0.0.1 client", NULL, "stands alone" },
-	{ "client client", NULL, "stands alone" },
+	{ "client 10.0.0.1", NULL, "cannot be combined" },
+	{ "10.0.0.1 client", NULL, "cannot be combined" },
+	{ "client client", NULL, "cannot be combined" },
 };
 
 static void format(const struct backend_source *source, char *buf, size_t size)

@@ -347,8 +347,8 @@ static const struct case_of_file bad_files[] = {
 	  "1: the section's name is longer than 49 bytes (it begins "
 	  "\"proxy 0123456789012345678901234567890123456789012\")\n" },
 	{ "workers = 1\nx = y\n" GOOD,
-	  "1: key \"workers\" stands before any section ([sockfront], [proxy NAME] or [status])\n"
-	  "2: key \"x\" stands before any section ([sockfront], [proxy NAME] or [status])\n" },
+	  "1: key \"workers\" comes before any section ([sockfront], [proxy NAME] or [status])\n"
+	  "2: key \"x\" comes before any section ([sockfront], [proxy NAME] or [status])\n" },
 
 	/* lines */
 	{ GOOD "nonsense\n\nmore nonsense\n",
@@ -359,12 +359,12 @@ static const struct case_of_file bad_files[] = {
 	{ GOOD "= 5\n: 6\n",
 	  "4: a key is missing in front of \"=\"\n5: a key is missing in front of \":\"\n" },
 	{ GOOD "listen 127.0.0.1:80\nidle-timeout\n",
-	  "4: \"=\" is missing behind \"listen\"\n5: \"=\" is missing behind \"idle-timeout\"\n" },
+	  "4: \"=\" is missing after \"listen\"\n5: \"=\" is missing after \"idle-timeout\"\n" },
 	/* what they were to give is not missing as well */
 	{ "[proxy w]\nlisten :80\nbackend h:1\n",
-	  "2: \"=\" is missing behind \"listen\"\n3: \"=\" is missing behind \"backend\"\n" },
+	  "2: \"=\" is missing after \"listen\"\n3: \"=\" is missing after \"backend\"\n" },
 	{ "[proxy w]\nlisten : :80\nbackend: h:1\nidle-timeout :1\n",
-	  "4: \"=\" is missing behind \"idle-timeout\"\n" },
+	  "4: \"=\" is missing after \"idle-timeout\"\n" },
 	{ "[proxy w]\nlisen = :80\nbackned = h:1\n",
 	  "2: unknown key \"lisen\" (did you mean \"listen\"?)\n"
 	  "3: unknown key \"backned\" (did you mean \"backend\"?)\n" },
@@ -444,12 +444,12 @@ static const struct case_of_file bad_files[] = {
 	{ "[proxy w]\nlisten = /a\nbackend = h:0\n",
 	  "3: backend: \"h:0\": nothing can be reached on port 0; " BACKEND_KINDS "\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = /b c\n",
-	  "3: backend: \"/b c\": unknown word \"c\"; behind the address there may be weight=N, max=N and "
+	  "3: backend: \"/b c\": unknown word \"c\"; after the address there may be weight=N, max=N and "
 	  "backup (a blank in a path is \\x20)\n" },
 	/* backends that are our own listeners */
 	{ "[proxy w]\nlisten = /a\nbackend = /b\n[proxy v]\nlisten = /b\nbackend = @a\n",
 	  "3: backend: \"/b\" is our own listener \"/b\" (" FILE_NAME
-	  ":5), not a service behind it\n" },
+	  ":5), not another service\n" },
 	{ "[proxy w]\nlisten = @a\nbackend = @a\n", "3: backend: \"@a\" is our own listener *\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = vsock-mux:/a:80\n",
 	  "3: backend: \"vsock-mux:/a:80\" is our own listener *\n" },
@@ -627,17 +627,17 @@ static const struct case_of_file checks[] = {
 	{ "[proxy w]\nlisten = -\nlisten = stdio\nbackend = h:1\n",
 	  "3: listen: \"-\" is listened on already (t.conf:2)\n" },
 	{ GOOD "[proxy v]\nlisten = inetd\nbackend = h:1\n",
-	  "5: listen: \"-\" is one connection and stands alone, but there is \"/a\" too "
-	  "(t.conf:2)\n" },
+	  "5: listen: \"-\" is one connection; no other address may be given with it, but "
+	  "there is \"/a\" (t.conf:2)\n" },
 	{ "[proxy w]\nlisten = -\nlisten = :80\nlisten = :81\nbackend = h:1\n",
-	  "2: listen: \"-\" is one connection and stands alone, but there is \"*:80\" too "
-	  "(t.conf:3)\n" },
+	  "2: listen: \"-\" is one connection; no other address may be given with it, but "
+	  "there is \"*:80\" (t.conf:3)\n" },
 
 	{ "[proxy w]\nlisten = 127.0.0.1:http\nlisten = 127.0.0.1:080\nbackend = h:1\n",
 	  "3: listen: \"127.0.0.1:80\" is listened on already (t.conf:2)\n" },
 	{ "[proxy w]\nlisten = 127.0.0.1:http\nlisten = 127.0.0.1:https\nbackend = h:1\n", "" },
 
-	{ GOOD "[status]\nlisten = -\n", "5: listen: \"-\" is one connection and stands alone*" },
+	{ GOOD "[status]\nlisten = -\n", "5: listen: \"-\" is one connection; no other*" },
 
 	/* parts of each other */
 	{ "[proxy w]\nlisten = 127.0.0.1:80\nbackend = h:1\n[status]\nlisten = :80\nallow = any\n",
@@ -702,11 +702,11 @@ static const struct case_of_file checks[] = {
 
 	/* a backend that is a listener */
 	{ "[proxy w]\nlisten = 127.0.0.1:80\nbackend = 127.0.0.1:80\n",
-	  "3: backend: \"127.0.0.1:80\" is our own listener \"127.0.0.1:80\" (t.conf:2), not a "
-	  "service behind it\n" },
+	  "3: backend: \"127.0.0.1:80\" is our own listener \"127.0.0.1:80\" (t.conf:2), not another "
+	  "service\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = h:80\n[proxy v]\nlisten = h:80\nbackend = h:1\n",
-	  "3: backend: \"h:80\" is our own listener \"h:80\" (t.conf:5), not a service behind "
-	  "it\n" },
+	  "3: backend: \"h:80\" is our own listener \"h:80\" (t.conf:5), not another "
+	  "service\n" },
 	{ "[proxy w]\nlisten = :80\nbackend = localhost:080\n", "3: backend: \"localhost:*" },
 	{ "[proxy w]\nlisten = :80\nbackend = 127.9.9.9:80\n", "3: backend: \"127.9.9.9:80*" },
 	{ "[proxy w]\nlisten = *:80\nbackend = [::1]:80\n", "3: backend: \"[::1]:80*" },

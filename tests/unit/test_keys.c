@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "conf/conf.h"
+#include "conf/foreign.h"
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -463,13 +464,39 @@ static void test_nearest(void **state)
 	}
 }
 
+/* Nothing of ours, or it would never be looked for; and what it is here is a key. */
+static void test_foreign_options(void **state)
+{
+	const struct foreign_option *option;
+
+	(void)state;
+	for (size_t i = 0; (option = foreign_option_at(i)); i++) {
+		assert_null(key_find_anywhere(option->name));
+		assert_ptr_equal(foreign_option_find(option->name), option);
+		assert_true(option->key || option->remark);
+		assert_true(!option->remark || strlen(option->remark) < FOREIGN_REMARK_SIZE - 4);
+		if (option->key && !key_find_anywhere(option->key))
+			fail_msg("%s: %s is no key", option->name, option->key);
+	}
+	assert_string_equal(foreign_option_find("TIMEOUT client-fin 3s")->key,
+			    "half-close-timeout");
+	assert_null(foreign_option_find("binding"));
+	assert_null(foreign_option_find("bin"));
+	assert_null(foreign_option_find(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),  cmocka_unit_test(test_order),
-		cmocka_unit_test(test_values), cmocka_unit_test(test_workers_auto),
-		cmocka_unit_test(test_list),   cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_place),  cmocka_unit_test(test_defaults_are_as_the_help_says),
+		cmocka_unit_test(test_foreign_options),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_workers_auto),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_place),
+		cmocka_unit_test(test_defaults_are_as_the_help_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,20 @@ int sfront_address_parse(const char *text, struct sfront_address *ret_address,
 			 struct sfront_error *err);
 
 /*
+ * What @text, an address as other programs write it, is here: of a URL or of an
+ * address with its kind in front, such as "tcp://127.0.0.1:80", "unix:/run/x" or
+ * "TCP-LISTEN:80,fork".  sfront_address_parse() refuses these, and has the
+ * suggestion in its message.
+ *
+ * @buf: at least SFRONT_ADDRESS_TEXT_SIZE bytes to be sure; cut off at @size,
+ *       NUL-terminated if there is a suggestion and @size is not 0
+ *
+ * Returns the length of the whole text, which is an address, or 0: nothing can
+ * be suggested.
+ */
+size_t sfront_address_suggest(const char *text, char *buf, size_t size);
+
+/*
  * Writes the canonical text of @address: IP literals in their shortest form,
  * ports without leading zeros, "*" for every address, words in lower case.
  * Parsing it gives an equal address.

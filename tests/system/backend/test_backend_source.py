@@ -105,8 +105,8 @@ def test_address_that_this_machine_does_not_have(stage):
     (["--backend-source=10.0.0.1"], "[::1]:80", "has an IPv6 address, and none of these has"),
     (["--backend-source=::1"], "127.0.0.1:80", "has an IPv4 address, and none of these has"),
     (["--backend-source=10.0.0.1:80"], "127.0.0.1:80", "without a port"),
-    (["--backend-source=client", "--backend-source=::1"], "127.0.0.1:80", '"client" stands alone'),
-    (["--backend-source=client 10.0.0.1"], "127.0.0.1:80", '"client" stands alone'),
+    (["--backend-source=client", "--backend-source=::1"], "127.0.0.1:80", '"client" cannot be combined'),
+    (["--backend-source=client 10.0.0.1"], "127.0.0.1:80", '"client" cannot be combined'),
 ])
 def test_what_cannot_be(options, backend, said):
     status, _, log = run(*options, "127.0.0.1:0", backend)

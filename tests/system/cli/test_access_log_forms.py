@@ -242,7 +242,7 @@ def test_a_journal_that_is_restarted(stage):
     (["--access-log=xml"], '"xml" is none of yes, no, logfmt, json and journal'),
     (["--access-log=journal", "--access-log-file=/dev/null"], "access-log = journal writes into no file"),
     (["--access-log-file="], "access-log-file: the path is missing"),
-    (["--access-log", "json"], 'a switch takes its value behind "="'),
+    (["--access-log", "json"], 'a switch takes its value after "="'),
 ])
 def test_what_is_wrong(words, wrong):
     status, _, err = run("--check", *words, "127.0.0.1:1", "127.0.0.1:9")

@@ -40,6 +40,14 @@ def test_sockfront_conf_5_describes_every_key(options):
     assert of_status == {*OF_STATUS.values(), "status-host"}
 
 
+def test_sockfront_migrate_7_names_keys_that_are_there(options):
+    page = (TOP / "daemon/sockfront-migrate.7").read_text()
+    lines = re.findall(r"^\.Ic (.*)$", page, re.MULTILINE)
+    named = {word for line in lines for word in re.findall("[a-z][a-z0-9-]*", re.split(" No | Ns ", line)[0])}
+    assert len(named) > 40
+    assert named <= options - COMMAND_ONLY
+
+
 def test_the_sample_configuration_is_valid():
     done = subprocess.run([SOCKFRONT, "--check", "-c", TOP / "conf/sockfront.conf"],
                           capture_output=True, text=True, timeout=10)

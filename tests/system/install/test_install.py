@@ -55,6 +55,7 @@ def test_install_into_a_destdir(place):
     make("install", place / "bin", f"DESTDIR={root}", "PREFIX=/opt/front")
     there = files(root)
     for wanted in ["bin/sockfront", "share/man/man8/sockfront.8", "share/man/man5/sockfront.conf.5",
+                   "share/man/man7/sockfront-migrate.7",
                    "lib/systemd/system/sockfront.service", "lib/systemd/system/sockfront@.service",
                    "lib/systemd/system/sockfront@.socket", "share/doc/sockfront/sockfront.conf",
                    "include/sockfront/listener.h", "lib/libsockfront.a", "lib/libsockfront.so",

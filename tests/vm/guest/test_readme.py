@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What the README shows of units, as it stands there but for the backend's port."""
 
+import grp
+import os
 import re
+import shlex
 import socket
+import stat
 import subprocess
 
+from support.backend import speak_first
 from support.streams import exchange
-from units import ONLY, commented, contents
+from units import ONLY, commented, contents, output
 
 README = contents("/usr/share/doc/sockfront/README.md")
 PORT = 4801  # 8080 is that of an example, whose test may run at the same time
@@ -30,7 +35,7 @@ def test_configuration_file(units):
     """Under sockfront.service, which makes a directory for the sockets."""
     units.alone()
     backend = units.backend(port=PORT)
-    text = shown("[proxy web]")
+    text = shown("access-log = yes")
     units.configuration("sockfront", text)
     units.start(ONLY)
     listens = re.findall("^listen = (.*)$", text, re.MULTILINE)
@@ -39,6 +44,38 @@ def test_configuration_file(units):
         units.wait_log(ONLY, f"listening on {re.escape(listen)}")
     exchange(connect(units, "/run/sockfront/web.sock", socket.AF_UNIX), units.accept(backend))
     exchange(connect(units, ("::1", 8443), socket.AF_INET6), units.accept(backend))
+
+
+def written(command):
+    """What "printf TEXT | sudo tee PATH" writes, and where."""
+    text, _, path = command.partition(" | sudo tee ")
+    return path, output("sh", "-c", text + "; echo .").removesuffix(".")
+
+
+ASKS_AS_WWW_DATA = ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups",
+                   "socat", "-t", "60", "-"]
+
+
+def test_step_by_step(units):
+    """With another name and port, and socat where there is no curl."""
+    backend = units.backend(speak_first(b"served"), port=PORT)
+    steps = shown("systemctl enable --now").replace("web", "vm-steps").replace("|\n", "|")
+    _, make, *files, check, reload, enable, client = re.sub(" +", " ", steps).splitlines()
+    assert make.startswith("sudo mkdir -p /etc/sockfront ") and client.startswith("sudo -u www-data curl ")
+    for path, text in map(written, files):
+        units.file(path, text)
+    output(*shlex.split(check))
+    units.used("sockfront@vm-steps.service", "sockfront@vm-steps.socket")
+    for command in reload, enable:
+        output(*shlex.split(command.removeprefix("sudo ")))
+    path = "/run/sockfront@vm-steps.sock"
+    assert path in client
+    status = os.stat(path)
+    assert (stat.S_IMODE(status.st_mode), grp.getgrgid(status.st_gid).gr_name) == (0o660, "www-data")
+    assert output(*ASKS_AS_WWW_DATA, f"UNIX-CONNECT:{path}") == "served"
+    assert backend.connections
+    output("setpriv", "--reuid=nobody", "--clear-groups", "socat", "-", f"UNIX-CONNECT:{path}", status=1)
+    output("systemctl", "disable", "sockfront@vm-steps.socket")
 
 
 def test_commands_are_those_of_the_unit(_):
