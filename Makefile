@@ -89,7 +89,7 @@ lib_sources := $(filter-out $(optional:%=lib/%.c),$(sort $(wildcard lib/*.c))) \
                $(sort $(wildcard lib/proxy_protocol/*.c)) \
                lib/kind/tcp.c lib/adapter/getopt.c lib/adapter/inih.c \
                $(call part,UNIX,kind/unix kind/place,unix) $(call part,VSOCK,kind/vsock,vsock) \
-               $(call part,SYSTEMD,kind/sd_listen kind/fd kind/inherited kind/former,systemd) \
+               $(call part,SYSTEMD,kind/sd_listen kind/fd kind/inherited kind/bound kind/former,systemd) \
                $(call part,INETD,kind/inetd,inetd) $(call part,MULTI,multi,multi) \
                $(call part,OPTIONS,option_table socket_options,option_table) \
                $(if $(filter 1,$(SYSTEMD) $(INETD)),lib/kind/single.c) \
