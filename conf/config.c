@@ -105,6 +105,19 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 	return &config->proxies[config->n_proxies++];
 }
 
+bool address_is_own(const struct sfront_address *address)
+{
+	switch (address->kind) {
+	case SFRONT_TCP:
+	case SFRONT_UNIX:
+	case SFRONT_ABSTRACT:
+	case SFRONT_VSOCK:
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool proxy_config_is_yes(const struct proxy_config *proxy, const char *option)
 {
 	char value[sizeof("yes")];

@@ -24,6 +24,7 @@
 #include "daemon/control/signals.h"
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/received.h"
+#include "daemon/handover/spare_sockets.h"
 #include "daemon/handover/takeover.h"
 #include "daemon/handover/untaken.h"
 #include "daemon/handover/upgrade_exec.h"
@@ -72,15 +73,33 @@ static bool stderr_is_stdin(void)
 	       S_ISSOCK(in.st_mode) && in.st_dev == err.st_dev && in.st_ino == err.st_ino;
 }
 
+static struct listener *find_waiting(void *data, const struct proxy *proxy, size_t line)
+{
+	struct listener *found = received_find(NULL, proxy, line);
+
+	return found ? found : spare_sockets_open(data, proxy, line);
+}
+
 static int open_generation(struct process *process, struct config *config, const char *file)
 {
-	const struct generation_source source = { .find = received_find, .home = &process->loop };
+	struct spare_sockets spare;
+	const struct generation_source source = {
+		.find = find_waiting,
+		.data = &spare,
+		.home = &process->loop,
+	};
 	struct sfront_error err;
 
 	process->settings = config->process;
 	received_add_kept();
 	received_close_strangers(config);
+	if (spare_sockets_list(&spare, config) < 0) {
+		config_clear(config);
+		log_line(LOG_ERR, "out of memory");
+		return -ENOMEM;
+	}
 	process->generation = generation_open(config, file, &source, &err);
+	spare_sockets_clear(&spare);
 	received_close_rest();
 	if (!process->generation) {
 		log_line(LOG_ERR, "%s", err.message);

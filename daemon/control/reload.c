@@ -26,6 +26,7 @@
 #include "daemon/control/path_watch.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
+#include "daemon/handover/spare_sockets.h"
 #include "daemon/handover/untaken.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/acceptor.h"
@@ -101,14 +102,21 @@ static bool is_kept(const struct listener *listener)
 	return is_kept;
 }
 
-static struct listener *find_running(void *data, const struct proxy *proxy, size_t line)
+/* Where a new generation finds sockets that it need not open. */
+struct finding {
+	const struct generation *running;
+	struct spare_sockets spare;
+};
+
+static struct listener *find_running(const struct generation *running, const struct proxy *proxy,
+				     size_t line)
 {
 	const struct listen_config *listen = &proxy->config.listen[line];
-	struct listener *listener = generation_listener(data, &listen->address, listen->nth);
+	struct listener *listener = generation_listener(running, &listen->address, listen->nth);
 
 	/* One that was dropped, and is back before its last clients were accepted. */
-	for (const struct generation *older = ((struct generation *)data)->older;
-	     older && !listener; older = older->older) {
+	for (const struct generation *older = running->older; older && !listener;
+	     older = older->older) {
 		listener = generation_listener(older, &listen->address, listen->nth);
 		if (listener && !listener_is_own(listener))
 			listener = NULL;
@@ -116,6 +124,14 @@ static struct listener *find_running(void *data, const struct proxy *proxy, size
 	if (!listener || !is_kept(listener))
 		return NULL;
 	return listener_ref(listener);
+}
+
+static struct listener *find(void *data, const struct proxy *proxy, size_t line)
+{
+	const struct finding *finding = data;
+	struct listener *found = find_running(finding->running, proxy, line);
+
+	return found ? found : spare_sockets_open(&finding->spare, proxy, line);
 }
 
 static bool has_line(const struct listen_index *index, const struct listener *listener)
@@ -169,29 +185,46 @@ static int change_options(struct generation *next, bool back, struct sfront_erro
 	return 0;
 }
 
+/* Lends what no line names any more, and lists what nobody had before.  Returns 0 or -ENOMEM. */
+static int begin_finding(struct finding *finding, struct generation *running,
+			 const struct config *config)
+{
+	struct listen_index index;
+
+	finding->running = running;
+	if (spare_sockets_list(&finding->spare, config) < 0)
+		return -ENOMEM;
+	if (listen_index_make(&index, config) < 0) {
+		spare_sockets_clear(&finding->spare);
+		return -ENOMEM;
+	}
+	(void)generation_each(running, lend_if_dropped, &index);
+	listen_index_clear(&index);
+	return 0;
+}
+
 static struct generation *open_next(struct generation *running)
 {
+	struct finding finding;
 	const struct generation_source source = {
-		.find = find_running,
-		.data = running,
+		.find = find,
+		.data = &finding,
 		.home = &reload.process->loop,
 	};
 	struct sfront_error err, ignored;
-	struct listen_index index;
 	struct generation *next;
 	struct config config;
 	const char *file;
 
 	if (!read_config(&config, &file))
 		return NULL;
-	if (listen_index_make(&index, &config) < 0) {
+	if (begin_finding(&finding, running, &config) < 0) {
 		config_clear(&config);
 		log_line(LOG_ERR, "out of memory");
 		return NULL;
 	}
-	(void)generation_each(running, lend_if_dropped, &index);
-	listen_index_clear(&index);
 	next = generation_open(&config, file, &source, &err);
+	spare_sockets_clear(&finding.spare);
 	if (next && change_options(next, false, &err) < 0) {
 		(void)change_options(next, true, &ignored);
 		generation_give_back(next);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf/listen_stream.h"
 #include "daemon/backend/backend.h"
 #include "daemon/backend/expansion.h"
 #include "daemon/backend/loop_guard.h"
@@ -44,6 +45,39 @@ static void find_open(struct proxy *proxy, struct opening *opening, proxy_finder
 	}
 }
 
+static int refuse_idle_exit(const struct listen_config *listen, struct sfront_error *err)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE], stream[LISTEN_STREAM_SIZE], line[32] = "";
+	struct sfront_error why;
+	bool can = listen_stream_format(&listen->address, stream, &why) == 0;
+
+	sfront_address_format(&listen->address, text, sizeof(text));
+	if (listen->place.file)
+		snprintf(line, sizeof(line), " (line %u)", listen->place.line);
+	snprintf(
+		err->message, sizeof(err->message),
+		"exit-idle-time: no .socket unit has passed a socket that listens on \"%.200s\"%s, "
+		"and one of our own would be gone once we have ended; %s%.200s",
+		text, line,
+		can ? "it takes ListenStream=" : "none can: ", can ? stream : why.message);
+	return -EINVAL;
+}
+
+/* What a process that ends when it is quiet listens on has to outlive it. */
+static int check_idle_exit(const struct proxy *proxy, struct sfront_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < proxy->n_listeners && r == 0; i++) {
+		const struct listen_config *listen = &proxy->config.listen[i];
+
+		if (proxy->listeners[i] ? listener_is_own(proxy->listeners[i])
+					: address_is_own(&listen->address))
+			r = refuse_idle_exit(listen, err);
+	}
+	return r;
+}
+
 static int note_opened(struct proxy *proxy, struct opening *opening, struct sfront_error *err)
 {
 	int r = 0;
@@ -63,7 +97,7 @@ static int note_opened(struct proxy *proxy, struct opening *opening, struct sfro
 	return r;
 }
 
-static int open_listeners(struct proxy *proxy, proxy_finder *find, void *data,
+static int open_listeners(struct proxy *proxy, bool exits_idle, proxy_finder *find, void *data,
 			  struct sfront_error *err)
 {
 	const struct proxy_config *config = &proxy->config;
@@ -79,8 +113,10 @@ static int open_listeners(struct proxy *proxy, proxy_finder *find, void *data,
 	} else {
 		proxy->n_listeners = config->n_listen;
 		find_open(proxy, &opening, find, data);
-		r = sfront_listener_open_each(opening.addresses, config->n_listen, config->options,
-					      opening.listeners, err);
+		r = exits_idle ? check_idle_exit(proxy, err) : 0;
+		if (r == 0)
+			r = sfront_listener_open_each(opening.addresses, config->n_listen,
+						      config->options, opening.listeners, err);
 		if (r == 0)
 			r = note_opened(proxy, &opening, err);
 	}
@@ -180,8 +216,8 @@ static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sf
 	return proxy->prober ? 0 : out_of_memory(err);
 }
 
-static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder *find, void *data,
-		    struct sfront_error *err)
+static int open_all(struct proxy *proxy, bool exits_idle, struct loop_guard *guard,
+		    proxy_finder *find, void *data, struct sfront_error *err)
 {
 	int r;
 
@@ -196,7 +232,7 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, proxy_finder 
 	r = open_backend(proxy, guard, err);
 	if (r < 0)
 		return r;
-	r = open_listeners(proxy, find, data, err);
+	r = open_listeners(proxy, exits_idle, find, data, err);
 	return r < 0 ? r : list_sockets(proxy, err);
 }
 
@@ -236,10 +272,11 @@ static void unused_delivered(struct message *message)
 	proxy_free(message_owner(message, struct proxy, unused));
 }
 
-struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct loop_guard *guard,
-			 proxy_finder *find, void *data, struct loop *home,
-			 struct sfront_error *err)
+struct proxy *proxy_open(struct proxy_config *config, const struct process_config *process,
+			 struct loop_guard *guard, proxy_finder *find, void *data,
+			 struct loop *home, struct sfront_error *err)
 {
+	bool exits_idle = process->exit_idle_ms != SFRONT_INFINITY_MS;
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
 
 	if (!proxy) {
@@ -247,11 +284,11 @@ struct proxy *proxy_open(struct proxy_config *config, bool access_log, struct lo
 		return NULL;
 	}
 	proxy->config = *config;
-	proxy->access_log = access_log;
+	proxy->access_log = process->access_log;
 	proxy->home = home;
 	proxy->unused.deliver = unused_delivered;
 	atomic_init(&proxy->refs, 1);
-	if (open_all(proxy, guard, find, data, err) < 0) {
+	if (open_all(proxy, exits_idle, guard, find, data, err) < 0) {
 		proxy->config = (struct proxy_config){ 0 }; /* the caller's still */
 		proxy_give_back(proxy);
 		proxy_free(proxy);
