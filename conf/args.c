@@ -14,17 +14,17 @@
 #include "conf/suggest.h"
 
 /* Keys get values from KEY_VALUE on: their index in conf's table. */
-enum { CHECK_VALUE = 256, KEY_VALUE = 512 };
+enum { CHECK_VALUE = 256, UNITS_VALUE, OUTPUT_VALUE, KEY_VALUE = 512 };
 
 struct command_line {
 	struct config *config;
 	struct problems *problems;
 	struct proxy_config *proxy; /* made of the words and the proxy options */
 	struct place place;
-	const char *file;
+	struct args args;
 	bool misread;             /* what stands behind an unknown option may be its value */
 	const char *proxy_option; /* one was given, for the complaint about -c */
-	bool check;
+	enum args_action mode;    /* ARGS_RUN, or what was asked for instead */
 };
 
 /* The process's settings are read from the file first and then from here, so that these win. */
@@ -47,6 +47,8 @@ static struct option *make_options(void)
 	static const struct option fixed[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, CHECK_VALUE },
+		{ "units", no_argument, NULL, UNITS_VALUE },
+		{ "output", required_argument, NULL, OUTPUT_VALUE },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 	};
@@ -94,7 +96,8 @@ static void set_process_keys(struct command_line *line, const struct process_opt
 /* The name nearest to @name, of keys and of what the command line alone has; NULL: none is near. */
 static const char *nearest_option(const char *name)
 {
-	static const char *const of_its_own[] = { "check", "config", "help", "version" };
+	static const char *const of_its_own[] = { "check",  "config", "help",
+						  "output", "units",  "version" };
 	const char *nearest = key_nearest(name, KEY_PROXY);
 	unsigned int best;
 
@@ -141,6 +144,8 @@ static void missing_value(struct command_line *line, const char *word)
 	if (key)
 		problem(line->problems, &line->place, "--%s wants a value: --%s %s", key->option,
 			key->option, key->argument);
+	else if (optopt == OUTPUT_VALUE)
+		problem(line->problems, &line->place, "%s wants a value: --output DIR", word);
 	else
 		problem(line->problems, &line->place, "%s wants a value: -c FILE", word);
 }
@@ -213,7 +218,7 @@ static void check_file_line(struct command_line *line, char **words, int n)
 		problem(line->problems, &line->place,
 			"--%s: with -c, only the process's options may stand on the command line; "
 			"this one goes into a [proxy NAME] section of %s",
-			line->proxy_option, line->file);
+			line->proxy_option, line->args.file);
 }
 
 static void load_file(struct command_line *line, char **words, int n)
@@ -221,7 +226,7 @@ static void load_file(struct command_line *line, char **words, int n)
 	check_file_line(line, words, n);
 	/* What stood on the command line beside the process's options was complained about. */
 	config_drop_proxies(line->config);
-	config_load(line->file, line->config, line->problems);
+	config_load(line->args.file, line->config, line->problems);
 }
 
 static void note_option(struct command_line *line, int value, struct process_option *given,
@@ -246,6 +251,29 @@ static bool is_abbreviated(const char *word, const struct option *option)
 
 	return strncmp(word + 2, option->name, length) != 0 ||
 	       (word[2 + length] && word[2 + length] != '=');
+}
+
+static const char *mode_name(enum args_action mode)
+{
+	return mode == ARGS_CHECK ? "--check" : "--units";
+}
+
+/* One that does something else than to serve. */
+static void set_mode(struct command_line *line, enum args_action mode)
+{
+	if (line->mode != ARGS_RUN && line->mode != mode)
+		problem(line->problems, &line->place, "%s and %s: one at a time",
+			mode_name(line->mode), mode_name(mode));
+	line->mode = mode;
+}
+
+static void check_mode(struct command_line *line)
+{
+	if (line->mode == ARGS_UNITS && !line->args.file)
+		problem(line->problems, &line->place,
+			"--units: the units are made of a configuration file: -c FILE is missing");
+	if (line->args.output && line->mode != ARGS_UNITS)
+		problem(line->problems, &line->place, "--output is for --units alone");
 }
 
 /* Reads all options.  Returns ARGS_HELP or ARGS_VERSION as soon as one asks for it. */
@@ -274,10 +302,16 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 		case 'V':
 			return ARGS_VERSION;
 		case 'c':
-			line->file = optarg;
+			line->args.file = optarg;
 			break;
 		case CHECK_VALUE:
-			line->check = true;
+			set_mode(line, ARGS_CHECK);
+			break;
+		case UNITS_VALUE:
+			set_mode(line, ARGS_UNITS);
+			break;
+		case OUTPUT_VALUE:
+			line->args.output = optarg;
 			break;
 		case ':':
 			missing_value(line, word);
@@ -292,7 +326,7 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 			note_option(line, value, given, n_given);
 		}
 	}
-	return line->check ? ARGS_CHECK : ARGS_RUN;
+	return line->mode;
 }
 
 static enum args_action parse(struct command_line *line, int argc, char **argv,
@@ -305,24 +339,26 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 
 	if (action == ARGS_HELP || action == ARGS_VERSION)
 		return action;
-	if (line->file)
+	check_mode(line);
+	if (line->args.file)
 		load_file(line, words, n);
-	else if (!line->misread && !lacks_backend(line, words, n))
+	else if (line->mode != ARGS_UNITS && !line->misread && !lacks_backend(line, words, n))
 		take_words(line, words, n);
 	set_process_keys(line, given, n_given);
 	/* What was said of single words would be said again of the whole. */
-	if (line->file || line->problems->count == 0)
+	if (line->args.file || line->problems->count == 0)
 		config_check(line->config, line->problems);
 	return action;
 }
 
 enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
-			    const char **ret_file)
+			    struct args *ret_args)
 {
 	struct command_line line = {
 		.config = config,
 		.problems = problems,
 		.place = { .line = 1 },
+		.mode = ARGS_RUN,
 	};
 	struct option *options = make_options();
 	struct process_option *given = calloc((size_t)argc, sizeof(*given));
@@ -338,6 +374,6 @@ enum args_action args_parse(int argc, char **argv, struct config *config, struct
 		action = parse(&line, argc, argv, options, given);
 	free(options);
 	free(given);
-	*ret_file = line.file;
+	*ret_args = line.args;
 	return action;
 }

@@ -10,17 +10,21 @@
 
 #include "conf/conf.h"
 
-enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
+enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_UNITS, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
+
+/* What no configuration says; borrowed from the command line. */
+struct args {
+	const char *file;   /* the configuration; NULL: there is none */
+	const char *output; /* the directory for units; NULL: stdout */
+};
 
 /*
  * Fills @config from the command line and, with -c, from the file; checks it
  * and reports everything that is wrong.
  *
- * @ret_file: the configuration file, borrowed from @argv; NULL without one
- *
  * ARGS_USAGE: there were no arguments at all.
  */
 enum args_action args_parse(int argc, char **argv, struct config *config, struct problems *problems,
-			    const char **ret_file);
+			    struct args *ret_args);
 
 #endif

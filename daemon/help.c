@@ -16,6 +16,7 @@
 static const char usage[] = "usage: sockfront [OPTIONS] LISTEN... BACKEND\n"
 			    "       sockfront [OPTIONS] -c FILE\n"
 			    "       sockfront --check -c FILE | LISTEN... BACKEND\n"
+			    "       sockfront --units -c FILE [--output DIR]\n"
 			    "       sockfront --version | --help\n";
 
 void help_print_usage(void)
@@ -88,6 +89,8 @@ void help_print(void)
 	       usage);
 	print_option("  -c, --config FILE", "read everything from an INI file");
 	print_option("      --check", "say what is wrong, and touch nothing");
+	print_option("      --units", "print the systemd units of the file");
+	print_option("      --output DIR", "write them there instead");
 	print_option("  -h, --help", "this text");
 	print_option("  -V, --version", "the version");
 	print_keys("The process", KEY_PROCESS, false);

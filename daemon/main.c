@@ -29,6 +29,7 @@
 #include "daemon/handover/untaken.h"
 #include "daemon/handover/upgrade_exec.h"
 #include "daemon/help.h"
+#include "daemon/modes.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/worker/process.h"
 
@@ -181,11 +182,13 @@ static int run(struct process *process, struct config *config, const char *file)
 	return status;
 }
 
-static int check_only(const struct config *config, const char *file)
+static int make_units(const struct config *config, const struct args *args)
 {
-	printf("%s: valid, %zu prox%s\n", file ? file : "the command line", config->n_proxies,
-	       config->n_proxies == 1 ? "y" : "ies");
-	return EXIT_SUCCESS;
+	int r = mode_units(config, args, upgrade_exec_program());
+
+	if (r == -EINVAL)
+		return EXIT_USAGE;
+	return r < 0 ? EXIT_REFUSED : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -193,7 +196,7 @@ int main(int argc, char **argv)
 	static struct process process; /* a resolver's thread may outlive main() by a moment */
 	struct problems problems = { .report = problem_reported };
 	struct config config;
-	const char *file;
+	struct args args;
 	enum args_action action;
 	int status;
 
@@ -201,7 +204,8 @@ int main(int argc, char **argv)
 	signal(SIGCHLD, SIG_DFL); /* an upgrade waits for its child */
 	signal(SIGXFSZ, SIG_IGN); /* a log that may not grow loses lines, and nothing else */
 	log_open(LOG_INFO, stderr_is_stdin());
-	action = args_parse(argc, argv, &config, &problems, &file);
+	upgrade_exec_remember(argv);
+	action = args_parse(argc, argv, &config, &problems, &args);
 	if (problems.count > 0) {
 		status = EXIT_USAGE;
 	} else if (action == ARGS_HELP) {
@@ -214,11 +218,13 @@ int main(int argc, char **argv)
 		help_print_usage();
 		status = EXIT_USAGE;
 	} else if (action == ARGS_CHECK) {
-		status = check_only(&config, file);
+		mode_check(&config, &args);
+		status = EXIT_SUCCESS;
+	} else if (action == ARGS_UNITS) {
+		status = make_units(&config, &args);
 	} else {
-		upgrade_exec_remember(argv);
 		reload_remember(argc, argv);
-		status = run(&process, &config, file);
+		status = run(&process, &config, args.file);
 	}
 	config_clear(&config);
 	if (fflush(stdout) != 0 && status == EXIT_SUCCESS) {

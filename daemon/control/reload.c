@@ -64,11 +64,11 @@ static void problem_reported(void *data, const struct place *place, const char *
 	log_problem(place->file, place->line, message);
 }
 
-static bool read_config(struct config *config, const char **ret_file)
+static bool read_config(struct config *config, struct args *ret_args)
 {
 	struct problems problems = { .report = problem_reported };
 
-	(void)args_parse(reload.argc, reload.argv, config, &problems, ret_file);
+	(void)args_parse(reload.argc, reload.argv, config, &problems, ret_args);
 	inherited_fds_check(config, &problems);
 	if (problems.count == 0)
 		return true;
@@ -214,16 +214,16 @@ static struct generation *open_next(struct generation *running)
 	struct sfront_error err, ignored;
 	struct generation *next;
 	struct config config;
-	const char *file;
+	struct args args;
 
-	if (!read_config(&config, &file))
+	if (!read_config(&config, &args))
 		return NULL;
 	if (begin_finding(&finding, running, &config) < 0) {
 		config_clear(&config);
 		log_line(LOG_ERR, "out of memory");
 		return NULL;
 	}
-	next = generation_open(&config, file, &source, &err);
+	next = generation_open(&config, args.file, &source, &err);
 	spare_sockets_clear(&finding.spare);
 	if (next && change_options(next, false, &err) < 0) {
 		(void)change_options(next, true, &ignored);

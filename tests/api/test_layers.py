@@ -162,7 +162,8 @@ def test_every_file_of_the_daemon_is_in_a_room():
     assert rooms == set(ROOMS)
     for room in ROOMS:
         assert list((TOP / "daemon" / room).glob("*.c")), room
-    assert {path.name for path in (TOP / "daemon").glob("*.[ch]")} <= {"main.c", "help.c", "help.h"}
+    assert {path.name for path in (TOP / "daemon").glob("*.[ch]")} <= {"main.c", "help.c", "help.h",
+                                                                     "modes.c", "modes.h"}
 
 
 def test_no_room_includes_one_to_its_right():

@@ -28,6 +28,7 @@ USAGE = [
     (["--hepl"], "did you mean --help?"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["--check=yes", ":0", BACKEND], "--check takes no value"),
+    (["--check", "--units", "-c", "x"], "one at a time"),
     (["--version=1"], "--version takes no value"),
     (["-x", ":0", BACKEND], "x"),
     (["--no-such-option", "--version"], "no-such-option"),

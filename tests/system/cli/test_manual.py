@@ -11,7 +11,7 @@ import pytest
 TOP = Path(__file__).resolve().parents[3]
 SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
 # What is no key of the configuration file.
-COMMAND_ONLY = {"check", "config", "help", "version"}
+COMMAND_ONLY = {"check", "config", "help", "output", "units", "version"}
 
 
 @pytest.fixture(scope="module")

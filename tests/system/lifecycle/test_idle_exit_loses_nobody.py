@@ -15,7 +15,7 @@ import pytest
 from support.backend import Reserved, echo
 from support.configuration import process, section
 from support.manager import Manager
-from support.proxy import SANITIZE, SOCKFRONT, Proxy, run
+from support.proxy import SANITIZE, SOCKFRONT, Proxy
 from support.stage import address_of, endpoint
 from support.streams import exchange, is_silent, read_exactly, reset, round_trip
 

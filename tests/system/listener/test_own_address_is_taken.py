@@ -12,6 +12,7 @@ import pytest
 
 from support.configuration import process, section
 from support.network import Network
+from support.proxy import run
 from support.stage import address_of
 from support.streams import exchange
 
@@ -319,3 +320,23 @@ def test_idle_exit_that_a_reload_begins(stage):
     assert "reloaded" in proxy.reload()
     assert proxy.wait() == 0
 
+
+# ---- --check -----------------------------------------------------------------------------------
+
+
+def test_check_says_what_a_unit_can_pass(stage):
+    file = stage.file("sockfront.conf", "[proxy a]\nlisten = :8443\nlisten = /run/a%b.sock\nlisten = sd-listen:web\n"
+                      "listen = localhost:80\nlisten = vsock::5\nbackend = 127.0.0.1:9\n")
+    status, out, _ = run("--check", "-c", file)
+    assert status == 0
+    assert out.splitlines() == [
+        f'{file}:2: "*:8443" is taken from a .socket unit that has ListenStream=8443',
+        f'{file}:3: "/run/a%b.sock" is taken from a .socket unit that has ListenStream=/run/a%%b.sock',
+        f'{file}:5: "localhost:80" is for no .socket unit: systemd resolves no host name; write the address itself, '
+        "such as 127.0.0.1",
+        f'{file}:6: "vsock:any:5" is taken from a .socket unit that has ListenStream=vsock::5',
+        f"{file}: valid, 1 proxy",
+    ]
+    status, out, _ = run("--check", "@app", "127.0.0.1:9")
+    assert out.splitlines() == ['"@app" is taken from a .socket unit that has ListenStream=@app',
+                                "the command line: valid, 1 proxy"]

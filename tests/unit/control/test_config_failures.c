@@ -140,12 +140,12 @@ static bool open_configuration(void)
 	struct problems problems = { .report = problem_reported };
 	struct sfront_error err = { "" };
 	struct config config;
-	const char *file;
+	struct args args;
 
-	(void)args_parse(ARGUMENTS, arguments, &config, &problems, &file);
+	(void)args_parse(ARGUMENTS, arguments, &config, &problems, &args);
 	if (problems.count == 0) {
 		process.settings = config.process;
-		process.generation = generation_open(&config, file, &source, &err);
+		process.generation = generation_open(&config, args.file, &source, &err);
 		if (!process.generation)
 			log_line(LOG_ERR, "%s", err.message);
 	}
