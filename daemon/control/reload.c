@@ -128,7 +128,7 @@ static struct listener *find_running(const struct generation *running, const str
 
 static struct listener *find(void *data, const struct proxy *proxy, size_t line)
 {
-	const struct finding *finding = data;
+	struct finding *finding = data;
 	struct listener *found = find_running(finding->running, proxy, line);
 
 	return found ? found : spare_sockets_open(&finding->spare, proxy, line);

@@ -80,8 +80,10 @@ int spare_sockets_list(struct spare_sockets *spare, const struct config *config)
 	for (size_t i = 0; i < n; i++) {
 		struct sfront_inherited *inherited = &spare->all[spare->n];
 
-		if (sfront_inherited_at(i, inherited) == 0 && is_spare(inherited, config))
-			spare->n++;
+		if (sfront_inherited_at(i, inherited) < 0 || !is_spare(inherited, config))
+			continue;
+		inherited->taken = false; /* who has it may lend it by the time it is opened */
+		spare->n++;
 	}
 	return 0;
 }
@@ -110,7 +112,7 @@ static struct listener *make_listener(const struct listen_config *listen,
 	return listener;
 }
 
-struct listener *spare_sockets_open(const struct spare_sockets *spare, const struct proxy *proxy,
+struct listener *spare_sockets_open(struct spare_sockets *spare, const struct proxy *proxy,
 				    size_t line)
 {
 	const struct listen_config *listen = &proxy->config.listen[line];
@@ -121,10 +123,13 @@ struct listener *spare_sockets_open(const struct spare_sockets *spare, const str
 	if (!address_is_own(&listen->address))
 		return NULL;
 	for (size_t i = 0; i < spare->n; i++) {
-		const struct sfront_inherited *inherited = &spare->all[i];
-		int r = sfront_listener_open_inherited(&listen->address, inherited->fd, options,
-						       &open, &err);
+		struct sfront_inherited *inherited = &spare->all[i];
+		int r = inherited->taken
+				? -EBUSY
+				: sfront_listener_open_inherited(&listen->address, inherited->fd,
+								 options, &open, &err);
 
+		inherited->taken |= r == 0;
 		if (r == 0)
 			return make_listener(listen, options, inherited, open);
 		if (r != -EADDRNOTAVAIL && r != -EBUSY)

@@ -15,7 +15,7 @@ struct listener;
 struct proxy;
 
 struct spare_sockets {
-	struct sfront_inherited *all; /* owned array */
+	struct sfront_inherited *all; /* owned array; taken: by spare_sockets_open() */
 	size_t n;
 };
 
@@ -30,7 +30,7 @@ void spare_sockets_clear(struct spare_sockets *spare);
  * Opens the one that is bound to the address of a listen line, if no listener has it, and
  * says so in the log.  Returns it with a reference for the caller, or NULL.
  */
-struct listener *spare_sockets_open(const struct spare_sockets *spare, const struct proxy *proxy,
+struct listener *spare_sockets_open(struct spare_sockets *spare, const struct proxy *proxy,
 				    size_t line);
 
 #endif
