@@ -89,7 +89,7 @@ lib_sources := $(filter-out $(optional:%=lib/%.c),$(sort $(wildcard lib/*.c))) \
                $(sort $(wildcard lib/proxy_protocol/*.c)) \
                lib/kind/tcp.c lib/adapter/getopt.c lib/adapter/inih.c \
                $(call part,UNIX,kind/unix kind/place,unix) $(call part,VSOCK,kind/vsock,vsock) \
-               $(call part,SYSTEMD,kind/sd_listen kind/fd kind/inherited kind/former,systemd) \
+               $(call part,SYSTEMD,kind/sd_listen kind/fd kind/inherited kind/bound kind/former,systemd) \
                $(call part,INETD,kind/inetd,inetd) $(call part,MULTI,multi,multi) \
                $(call part,OPTIONS,option_table socket_options,option_table) \
                $(if $(filter 1,$(SYSTEMD) $(INETD)),lib/kind/single.c) \
@@ -105,7 +105,7 @@ whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULT
 rooms      := control handover status worker session proxy backend relay base
 from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filter-out $(firstword $(2)),$(2))))
 archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
-daemon     := $(patsubst %,$(BUILD)/daemon/%.o,main help ask_status http_get) $(rooms:%=$(BUILD)/daemon/%.a)
+daemon     := $(patsubst %,$(BUILD)/daemon/%.o,main help modes ask_status http_get) $(rooms:%=$(BUILD)/daemon/%.a)
 archives   := $(BUILD)/conf.a $(BUILD)/libsockfront-event.a $(BUILD)/libsockfront.a
 examples   := $(patsubst lib/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -161,7 +161,13 @@ $(BUILD)/%.so.$(ABI): $(BUILD)/%.so.$(VERSION)
 $(BUILD)/%.so: $(BUILD)/%.so.$(ABI)
 	$(Q)ln -sf $(<F) $@
 
-$(BUILD)/conf.a: $(call objects,conf/*.c)
+$(BUILD)/conf.a: $(call objects,conf/*.c) $(BUILD)/conf/service_template.o
+
+# Has the shipped service in it.
+$(BUILD)/conf/service_template.o: conf/service_template.S systemd/sockfront@.service Makefile
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
 # A room is an archive, and its tests link with nothing to its right.
 define room

@@ -16,7 +16,15 @@
 #include "conf/suggest.h"
 
 /* Keys get values from KEY_VALUE on: their index in conf's table. */
-enum { CHECK_VALUE = 256, STATUS_VALUE, WATCH_VALUE, JSON_VALUE, KEY_VALUE = 512 };
+enum {
+	CHECK_VALUE = 256,
+	UNITS_VALUE,
+	OUTPUT_VALUE,
+	STATUS_VALUE,
+	WATCH_VALUE,
+	JSON_VALUE,
+	KEY_VALUE = 512
+};
 
 struct command_line {
 	int argc;
@@ -56,6 +64,8 @@ static struct option *make_options(void)
 	static const struct option fixed[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, CHECK_VALUE },
+		{ "units", no_argument, NULL, UNITS_VALUE },
+		{ "output", required_argument, NULL, OUTPUT_VALUE },
 		{ "status", no_argument, NULL, STATUS_VALUE },
 		{ "watch", no_argument, NULL, WATCH_VALUE },
 		{ "json", no_argument, NULL, JSON_VALUE },
@@ -122,8 +132,8 @@ static void set_late_keys(struct command_line *line, const struct late_option *g
 /* The name nearest to @name, of keys and of what the command line alone has; NULL: none is near. */
 static const char *nearest_option(const char *name)
 {
-	static const char *const of_its_own[] = { "check",  "config",  "help", "json",
-						  "status", "version", "watch" };
+	static const char *const of_its_own[] = { "check",  "config", "help",    "json", "output",
+						  "status", "units",  "version", "watch" };
 	const char *nearest = NULL;
 	unsigned int best = NOT_NEAR;
 	const struct key *key;
@@ -220,6 +230,8 @@ static void missing_value(struct command_line *line, const char *word)
 	if (key)
 		problem(line->problems, &line->place, "--%s wants a value: --%s %s", key->option,
 			key->option, key->argument);
+	else if (optopt == OUTPUT_VALUE)
+		problem(line->problems, &line->place, "%s wants a value: --output DIR", word);
 	else
 		problem(line->problems, &line->place, "%s wants a value: -c FILE", word);
 }
@@ -398,6 +410,15 @@ static void note_file(struct command_line *line)
 	line->args.file = optarg;
 }
 
+static void note_output(struct command_line *line)
+{
+	if (line->args.output)
+		problem(line->problems, &line->place,
+			"--output is given twice, \"%s\" and \"%s\"; it has one value",
+			line->args.output, optarg);
+	line->args.output = optarg;
+}
+
 /*
  * getopt takes the beginning of a name for the name: what a new option would change.
  *
@@ -413,6 +434,8 @@ static bool is_abbreviated(const char *word, const struct option *option)
 
 static const char *mode_name(enum args_action mode)
 {
+	if (mode == ARGS_UNITS)
+		return "--units";
 	return mode == ARGS_CHECK ? "--check" : "--status";
 }
 
@@ -424,6 +447,17 @@ static void set_mode(struct command_line *line, enum args_action mode)
 	else if (line->mode != mode)
 		problem(line->problems, &line->place, "%s and %s: one at a time",
 			mode_name(line->mode), mode_name(mode));
+}
+
+/* ---- --units ---- */
+
+static void check_units(struct command_line *line)
+{
+	if (line->mode == ARGS_UNITS && !line->args.file)
+		problem(line->problems, &line->place,
+			"--units: the units are made of a configuration file: -c FILE is missing");
+	if (line->args.output && line->mode != ARGS_UNITS)
+		problem(line->problems, &line->place, "--output is for --units alone");
 }
 
 /* ---- --status ---- */
@@ -512,6 +546,12 @@ static enum args_action take_options(struct command_line *line, int argc, char *
 		case CHECK_VALUE:
 			set_mode(line, ARGS_CHECK);
 			break;
+		case UNITS_VALUE:
+			set_mode(line, ARGS_UNITS);
+			break;
+		case OUTPUT_VALUE:
+			note_output(line);
+			break;
 		case STATUS_VALUE:
 			set_mode(line, ARGS_STATUS);
 			break;
@@ -547,6 +587,7 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 
 	if (action == ARGS_HELP || action == ARGS_VERSION)
 		return action;
+	check_units(line);
 	if (!check_status(line, words, line->misread ? 0 : n))
 		return action;
 	if (line->mode == ARGS_STATUS && !line->args.file)
@@ -555,7 +596,7 @@ static enum args_action parse(struct command_line *line, int argc, char **argv,
 		return action;
 	if (line->args.file)
 		load_file(line, words, n);
-	else if (!line->misread && !lacks_backend(line, words, n))
+	else if (line->mode != ARGS_UNITS && !line->misread && !lacks_backend(line, words, n))
 		take_words(line, words, n);
 	set_late_keys(line, given, n_given);
 	/* What was said of single words would be said again of the whole. */

@@ -10,7 +10,15 @@
 
 #include "conf/conf.h"
 
-enum args_action { ARGS_RUN, ARGS_CHECK, ARGS_STATUS, ARGS_HELP, ARGS_VERSION, ARGS_USAGE };
+enum args_action {
+	ARGS_RUN,
+	ARGS_CHECK,
+	ARGS_UNITS,
+	ARGS_STATUS,
+	ARGS_HELP,
+	ARGS_VERSION,
+	ARGS_USAGE
+};
 
 /* What --status is to ask, and how. */
 struct status_args {
@@ -21,7 +29,8 @@ struct status_args {
 
 /* What no configuration says; borrowed from the command line. */
 struct args {
-	const char *file; /* the configuration; NULL: there is none */
+	const char *file;   /* the configuration; NULL: there is none */
+	const char *output; /* the directory for units; NULL: stdout */
 	struct status_args status;
 };
 

@@ -502,37 +502,6 @@ static void check_access_log(const struct process_config *process, struct proble
 			"json do)");
 }
 
-/* Whether somebody else holds the socket, and keeps its clients when we are gone. */
-static bool is_inherited(const struct sfront_address *address)
-{
-	return address->kind == SFRONT_SD_LISTEN || address->kind == SFRONT_FD ||
-	       address->kind == SFRONT_INETD;
-}
-
-static void check_exit_idle(const struct config *config, struct problems *problems)
-{
-	char where[PLACE_TEXT_SIZE];
-
-	if (config->process.exit_idle_ms == SFRONT_INFINITY_MS)
-		return;
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
-
-		for (size_t j = 0; j < proxy->n_listen; j++) {
-			const struct listen_config *listen = &proxy->listen[j];
-
-			if (is_inherited(&listen->address))
-				continue;
-			problem(problems, &config->process.exit_idle_place,
-				"exit-idle-time: \"%s\" (%s) is a listener of our own, so that "
-				"clients would be refused once we have ended; use a .socket unit "
-				"and sd-listen",
-				text_of(&listen->address).s,
-				place_format(&listen->place, where, sizeof(where)));
-		}
-	}
-}
-
 /* ---- what has no effect ---- */
 
 static bool is_checked(const struct proxy_config *proxy)
@@ -604,7 +573,6 @@ void config_check(struct config *config, struct problems *problems)
 	}
 	number_lines(&index);
 	check_access_log(&config->process, problems);
-	check_exit_idle(config, problems);
 
 	check_listeners(config, &index, problems);
 

@@ -42,9 +42,8 @@ struct process_config {
 	struct place access_log_file_place;
 	uint64_t drain_timeout_ms; /* SFRONT_INFINITY_MS: without end */
 	uint64_t exit_idle_ms;     /* SFRONT_INFINITY_MS: never */
-	struct place exit_idle_place;
-	uint64_t max_connections; /* 0: as many as there are descriptors for */
-	uint64_t pipe_size;       /* bytes; 0: never splice */
+	uint64_t max_connections;  /* 0: as many as there are descriptors for */
+	uint64_t pipe_size;        /* bytes; 0: never splice */
 };
 
 /* An address that a section listens on, and where that was said. */
@@ -186,6 +185,12 @@ static inline bool proxy_config_limits_sources(const struct proxy_config *proxy)
 {
 	return proxy->max_connections_per_source > 0 || proxy->connection_rate_per_source.count > 0;
 }
+
+/*
+ * Whether it is to be bound, by this process or by a .socket unit: no descriptor that
+ * somebody hands over.
+ */
+bool address_is_own(const struct sfront_address *address);
 
 /* Whether a yes/no option of listeners was set to yes. */
 bool options_are_yes(const struct sfront_options *options, const char *name);

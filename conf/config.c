@@ -173,6 +173,19 @@ bool config_listen_section(const struct config *config, size_t index, struct lis
 	return true;
 }
 
+bool address_is_own(const struct sfront_address *address)
+{
+	switch (address->kind) {
+	case SFRONT_TCP:
+	case SFRONT_UNIX:
+	case SFRONT_ABSTRACT:
+	case SFRONT_VSOCK:
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool options_are_yes(const struct sfront_options *options, const char *name)
 {
 	char value[sizeof("yes")];

@@ -145,17 +145,6 @@ static int parse_log_level(const struct value *value, struct sfront_error *err)
 		      value->text);
 }
 
-/* Takes the whole process for its field: config_check() wants to say where it stood. */
-static int parse_exit_idle(const struct value *value, struct sfront_error *err)
-{
-	struct process_config *process = value->field;
-	struct value time = *value;
-
-	process->exit_idle_place = *value->place;
-	time.field = &process->exit_idle_ms;
-	return parse_duration(&time, err);
-}
-
 static int parse_max_connections(const struct value *value, struct sfront_error *err)
 {
 	return sfront_parse_count(value->text, 1, CONNECTIONS_MAX, value->field, err);
@@ -468,8 +457,8 @@ static const struct row rows[] = {
 	    KEY_PROCESS, false, false }, parse_access_log_file, 0 },
 	PROCESS("drain-timeout", "TIME", "how long connections may last after a stop (default 30s)",
 		parse_any_duration, drain_timeout_ms),
-	{ { "exit-idle-time", "exit-idle-time", "TIME", "end after so long without a connection (default infinity)",
-	    KEY_PROCESS, false, false }, parse_exit_idle, 0 },
+	PROCESS("exit-idle-time", "TIME", "end after so long without a connection (default infinity)",
+		parse_duration, exit_idle_ms),
 	PROCESS("max-connections", "N",
 		"connections at once; others wait unaccepted (default: what descriptors allow)",
 		parse_max_connections, max_connections),

@@ -16,6 +16,7 @@
 static const char usage[] = "usage: sockfront [OPTIONS] LISTEN... BACKEND\n"
 			    "       sockfront [OPTIONS] -c FILE\n"
 			    "       sockfront --check -c FILE | LISTEN... BACKEND\n"
+			    "       sockfront --units -c FILE [--output DIR]\n"
 			    "       sockfront --status [--watch | --json] [ADDRESS | -c FILE]\n"
 			    "       sockfront --version | --help\n";
 
@@ -90,6 +91,8 @@ void help_print(void)
 	       usage);
 	print_option("  -c, --config FILE", "read everything from an INI file");
 	print_option("      --check", "say what is wrong, and touch nothing");
+	print_option("      --units", "print the systemd units of the file");
+	print_option("      --output DIR", "with --units: write them there instead");
 	print_option("      --status", "ask a running process how it is, at its [status] address");
 	print_option("      --watch", "with --status: again every second");
 	print_option("      --json", "with --status: for programs");

@@ -25,10 +25,12 @@
 #include "daemon/control/signals.h"
 #include "daemon/handover/inherited_fds.h"
 #include "daemon/handover/received.h"
+#include "daemon/handover/spare_sockets.h"
 #include "daemon/handover/takeover.h"
 #include "daemon/handover/untaken.h"
 #include "daemon/handover/upgrade_exec.h"
 #include "daemon/help.h"
+#include "daemon/modes.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/session/access_log.h"
 #include "daemon/worker/process.h"
@@ -75,10 +77,20 @@ static bool stderr_is_stdin(void)
 	       S_ISSOCK(in.st_mode) && in.st_dev == err.st_dev && in.st_ino == err.st_ino;
 }
 
+static struct listener *find_waiting(void *data, const struct listen_config *listen,
+				     const struct sfront_options *options)
+{
+	struct listener *found = received_find(NULL, listen, options);
+
+	return found ? found : spare_sockets_open(data, listen, options);
+}
+
 static int open_generation(struct process *process, struct config *config, const char *file)
 {
+	struct spare_sockets spare;
 	const struct generation_source source = {
-		.find = received_find,
+		.find = find_waiting,
+		.data = &spare,
 		.home = &process->loop,
 		.n_workers = config->process.workers,
 	};
@@ -87,7 +99,13 @@ static int open_generation(struct process *process, struct config *config, const
 	process->settings = config->process;
 	received_add_kept();
 	received_close_strangers(config);
+	if (spare_sockets_list(&spare, config) < 0) {
+		config_clear(config);
+		log_line(LOG_ERR, "out of memory");
+		return -ENOMEM;
+	}
 	process->generation = generation_open(config, file, &source, &err);
+	spare_sockets_clear(&spare);
 	received_close_rest();
 	if (!process->generation) {
 		log_line(LOG_ERR, "%s", err.message);
@@ -192,12 +210,13 @@ static int run(struct process *process, struct config *config, const char *file)
 	return status;
 }
 
-static int check_only(const struct config *config, const char *file)
+static int make_units(const struct config *config, const struct args *args)
 {
-	generation_warn(config);
-	printf("%s: valid, %zu prox%s\n", file ? file : "the command line", config->n_proxies,
-	       config->n_proxies == 1 ? "y" : "ies");
-	return EXIT_SUCCESS;
+	int r = mode_units(config, args, upgrade_exec_program());
+
+	if (r == -EINVAL)
+		return EXIT_USAGE;
+	return r < 0 ? EXIT_REFUSED : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -213,6 +232,7 @@ int main(int argc, char **argv)
 	signal(SIGCHLD, SIG_DFL); /* an upgrade waits for its child */
 	signal(SIGXFSZ, SIG_IGN); /* a log that may not grow loses lines, and nothing else */
 	log_open(LOG_INFO, stderr_is_stdin());
+	upgrade_exec_remember(argv);
 	action = args_parse(argc, argv, &config, &problems, &args);
 	if (problems.count > 0) {
 		status = EXIT_USAGE;
@@ -226,11 +246,13 @@ int main(int argc, char **argv)
 		help_print_usage();
 		status = EXIT_USAGE;
 	} else if (action == ARGS_CHECK) {
-		status = check_only(&config, args.file);
+		mode_check(&config, &args);
+		status = EXIT_SUCCESS;
+	} else if (action == ARGS_UNITS) {
+		status = make_units(&config, &args);
 	} else if (action == ARGS_STATUS) {
 		status = ask_status(&args, &config) < 0 ? EXIT_REFUSED : EXIT_SUCCESS;
 	} else {
-		upgrade_exec_remember(argv);
 		reload_remember(argc, argv);
 		status = run(&process, &config, args.file);
 	}

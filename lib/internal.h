@@ -229,6 +229,18 @@ struct sfront_class {
 		     const struct sfront_options *options, struct sfront_error *err);
 
 	/*
+	 * Whether a listening socket that somebody else bound is bound to exactly what
+	 * open() of @address with @options would bind; fd, local and target of @socket
+	 * are filled.  NULL: no such address is anybody's to bind.
+	 */
+	bool (*fits)(const struct sfront_socket *socket, const struct sfront_address *address,
+		     const struct sfront_options *options);
+
+	/* As sfront_inherited_is_wanted().  NULL: it wants none. */
+	bool (*wants)(const struct sfront_address *address, const struct sfront_options *options,
+		      int fd);
+
+	/*
 	 * Changes what options set on something else than the descriptor.  Returns
 	 * 0, or a negative errno with @err.  NULL: there is nothing.
 	 */
@@ -439,7 +451,10 @@ void sfront_socket_note(int fd, unsigned int target, const struct sfront_options
 int sfront_socket_change(struct sfront_socket *socket, const struct sfront_options *from,
 			 const struct sfront_options *to, struct sfront_error *err);
 
-/* Warns of each switch that was given, differs on @fd and cannot be set any more. */
+/*
+ * Warns of each switch that was given, differs on @fd and cannot be set any more, or
+ * not by a process that has not bound it.
+ */
 void sfront_socket_compare(int fd, unsigned int target, const char *text,
 			   const struct sfront_options *options);
 

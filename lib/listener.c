@@ -61,12 +61,21 @@ void sfront_listener_undo(struct sfront_listener *listener, size_t count)
 	}
 }
 
+/* What an own address says of its socket counts, too, where somebody else has bound that. */
+static unsigned int targets_of(const struct sfront_socket *socket)
+{
+	const struct sfront_class *class = sfront_class_of(socket->kind);
+	bool is_stand_in = socket->inherited && class && class->fits;
+
+	return socket->target | (is_stand_in ? OWN(KINDS_OF(socket->target)) : 0);
+}
+
 unsigned int sfront_listener_targets(const struct sfront_listener *listener)
 {
 	unsigned int targets = 0;
 
 	for (size_t i = 0; i < listener->n_sockets; i++)
-		targets |= listener->sockets[i].target;
+		targets |= targets_of(&listener->sockets[i]);
 	return targets;
 }
 
@@ -439,6 +448,15 @@ int sfront_listener_remove_path(struct sfront_listener *listener, size_t index)
 	if (!socket)
 		return -EINVAL;
 	return socket->class->remove_path ? socket->class->remove_path(socket) : -ENOENT;
+}
+
+bool sfront_inherited_is_wanted(const struct sfront_address *address,
+				const struct sfront_options *options, int fd)
+{
+	const struct sfront_class *class = sfront_class_of(address->kind);
+
+	return class && class->wants &&
+	       class->wants(address, options ? options : &sfront_default_options, fd);
 }
 
 bool sfront_accept_is_forbidden(int error)

@@ -60,6 +60,22 @@ static int refuse_option(const char *text, enum sfront_option_id option, int err
 			   sfront_option_name(option), strerror(-error), hint);
 }
 
+static bool get_int(int fd, int level, int name, int *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(fd, level, name, ret, &len) == 0;
+}
+
+/* Whether whoever made the socket has set it already, who may have had a right that we lack. */
+static bool has_number(int fd, size_t row, const struct sfront_options *options)
+{
+	int is;
+
+	return get_int(fd, integers[row].level, integers[row].name, &is) &&
+	       is == sfront_option_number(options, integers[row].option);
+}
+
 static int apply_integers(int fd, unsigned int target, const char *text,
 			  const struct sfront_options *options, struct sfront_error *err)
 {
@@ -75,7 +91,7 @@ static int apply_integers(int fd, unsigned int target, const char *text,
 			continue;
 		r = set_int(fd, integers[i].level, integers[i].name,
 			    sfront_option_number(options, integers[i].option));
-		if (r < 0 && given)
+		if (r < 0 && given && !has_number(fd, i, options))
 			return refuse_option(text, integers[i].option, r, err);
 	}
 	if (sfront_option_given(options, OPTION_FAST_OPEN) && options->fast_open > 0 &&
@@ -285,13 +301,6 @@ static enum fate fate_of(enum sfront_option_id option, const struct sfront_socke
 	return buffer && (target & EVERY(KIND_UNIX)) ? FATE_NONE : FATE_KEPT;
 }
 
-static bool get_int(int fd, int level, int name, int *ret)
-{
-	socklen_t len = sizeof(*ret);
-
-	return getsockopt(fd, level, name, ret, &len) == 0;
-}
-
 static bool note_keepalive(int fd, struct sfront_keepalive *ret)
 {
 	int on;
@@ -473,15 +482,38 @@ int sfront_socket_change(struct sfront_socket *socket, const struct sfront_optio
 	return 0;
 }
 
+/* Whether it is Multipath TCP, as far as that can be told. */
+static bool is_multipath(int fd)
+{
+	int protocol;
+
+	return !get_int(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) || protocol == IPPROTO_MPTCP;
+}
+
+static void warn_of_binder(const char *text, enum sfront_option_id option,
+			   const struct sfront_options *options)
+{
+	sfront_warn(options,
+		    "%s: %s has no effect on this inherited socket: whoever binds it sets that",
+		    text, sfront_option_name(option));
+}
+
 void sfront_socket_compare(int fd, unsigned int target, const char *text,
 			   const struct sfront_options *options)
 {
+	void (*warn)(const char *, enum sfront_option_id, const struct sfront_options *) =
+		is_own(target) ? warn_of_fixed : warn_of_binder;
+
 	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
 		enum sfront_option_id option = integers[i].option;
 
-		if (sfront_option_given(options, option) && (OWN(integers[i].kinds) & target) &&
+		if (sfront_option_given(options, option) &&
+		    (integers[i].kinds & KINDS_OF(target)) &&
 		    !sfront_option_applies(option, open_target(target)) &&
 		    !has_it(fd, option, options))
-			warn_of_fixed(text, option, options);
+			warn(text, option, options);
 	}
+	if (!is_own(target) && (target & INHERITED(KIND_TCP)) && options->mptcp &&
+	    !is_multipath(fd))
+		warn(text, OPTION_MPTCP, options);
 }

@@ -28,6 +28,7 @@
 #include "daemon/control/path_watch.h"
 #include "daemon/handover/fdstore.h"
 #include "daemon/handover/inherited_fds.h"
+#include "daemon/handover/spare_sockets.h"
 #include "daemon/handover/untaken.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/proxy/status_section.h"
@@ -132,15 +133,20 @@ static bool is_kept(const struct listener *listener)
 	return is_kept;
 }
 
-static struct listener *find_running(void *data, const struct listen_config *listen,
-				     const struct sfront_options *options)
-{
-	struct listener *listener = generation_listener(data, &listen->address, listen->nth);
+/* Where a new generation finds sockets that it need not open. */
+struct finding {
+	const struct generation *running;
+	struct spare_sockets spare;
+};
 
-	(void)options; /* see change_options() */
+static struct listener *find_running(const struct generation *running,
+				     const struct listen_config *listen)
+{
+	struct listener *listener = generation_listener(running, &listen->address, listen->nth);
+
 	/* One that was dropped, and is back before its last clients were accepted. */
-	for (const struct generation *older = ((struct generation *)data)->older;
-	     older && !listener; older = older->older) {
+	for (const struct generation *older = running->older; older && !listener;
+	     older = older->older) {
 		listener = generation_listener(older, &listen->address, listen->nth);
 		if (listener && !listener_is_own(listener))
 			listener = NULL;
@@ -148,6 +154,16 @@ static struct listener *find_running(void *data, const struct listen_config *lis
 	if (!listener || !is_kept(listener))
 		return NULL;
 	return listener_ref(listener);
+}
+
+/* Those that stay have their own options so far: see change_options(). */
+static struct listener *find(void *data, const struct listen_config *listen,
+			     const struct sfront_options *options)
+{
+	struct finding *finding = data;
+	struct listener *found = find_running(finding->running, listen);
+
+	return found ? found : spare_sockets_open(&finding->spare, listen, options);
 }
 
 static bool has_line(const struct listen_index *index, const struct listener *listener)
@@ -214,16 +230,34 @@ static int change_options(struct generation *next, bool back, struct sfront_erro
 			      err);
 }
 
+/* Lends what no line names any more, and lists what nobody had before.  Returns 0 or -ENOMEM. */
+static int begin_finding(struct finding *finding, struct generation *running,
+			 const struct config *config)
+{
+	struct listen_index index;
+
+	finding->running = running;
+	if (spare_sockets_list(&finding->spare, config) < 0)
+		return -ENOMEM;
+	if (listen_index_make(&index, config) < 0) {
+		spare_sockets_clear(&finding->spare);
+		return -ENOMEM;
+	}
+	(void)generation_each(running, lend_if_dropped, &index);
+	listen_index_clear(&index);
+	return 0;
+}
+
 static struct generation *open_next(struct generation *running)
 {
+	struct finding finding;
 	const struct generation_source source = {
-		.find = find_running,
-		.data = running,
+		.find = find,
+		.data = &finding,
 		.home = &reload.process->loop,
 		.n_workers = reload.process->n_workers,
 	};
 	struct sfront_error err, ignored;
-	struct listen_index index;
 	struct generation *next;
 	struct config config;
 	struct args args;
@@ -235,15 +269,14 @@ static struct generation *open_next(struct generation *running)
 		fail(err.message);
 		return NULL;
 	}
-	if (listen_index_make(&index, &config) < 0) {
+	if (begin_finding(&finding, running, &config) < 0) {
 		access_log_discard();
 		config_clear(&config);
 		fail("out of memory");
 		return NULL;
 	}
-	(void)generation_each(running, lend_if_dropped, &index);
-	listen_index_clear(&index);
 	next = generation_open(&config, args.file, &source, &err);
+	spare_sockets_clear(&finding.spare);
 	if (next && change_options(next, false, &err) < 0) {
 		(void)change_options(next, true, &ignored);
 		generation_give_back(next);

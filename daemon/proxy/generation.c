@@ -110,7 +110,7 @@ static int open_proxy(struct generation *generation, struct proxy_config *config
 	struct proxy *proxy;
 
 	sfront_options_on_warning(config->options, listener_warned, NULL);
-	proxy = proxy_open(config, generation->process.access_log, generation->guard, source->find,
+	proxy = proxy_open(config, &generation->process, generation->guard, source->find,
 			   source->data, source->home, err);
 	if (!proxy)
 		return failed_in(config, -EIO, err);

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conf/conf.h"
 #include "daemon/base/log.h"
 #include "daemon/base/netns.h"
 
@@ -78,6 +79,7 @@ struct listener *listener_new(const struct sfront_address *address, unsigned int
 	listener->nth = nth;
 	listener->options = options;
 	listener->open = open;
+	listener->is_inherited = sfront_listener_is_inherited(open, 0);
 	if (note_sockets(listener) == 0)
 		return listener;
 	free(listener);
@@ -155,13 +157,5 @@ void listener_refuse(const struct listener *listener)
 
 bool listener_is_own(const struct listener *listener)
 {
-	switch (listener->address.kind) {
-	case SFRONT_TCP:
-	case SFRONT_UNIX:
-	case SFRONT_ABSTRACT:
-	case SFRONT_VSOCK:
-		return true;
-	default:
-		return false;
-	}
+	return !listener->is_inherited && address_is_own(&listener->address);
 }

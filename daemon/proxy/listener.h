@@ -45,6 +45,7 @@ struct listener {
 	 * not set back.
 	 */
 	atomic_bool is_shared;
+	bool is_inherited;  /* whoever bound it holds it, whatever the address says */
 	bool is_taken_over; /* by the process of an upgrade, which has them too */
 	bool is_adopted;    /* with the options that it had: see listener_settle() */
 	bool path_lost;     /* it was said in the log that the path is gone */

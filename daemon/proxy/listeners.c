@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "conf/conf.h"
+#include "conf/listen_stream.h"
 #include "daemon/proxy/listener.h"
 
 static int out_of_memory(struct sfront_error *err)
@@ -39,6 +40,39 @@ static void find_open(struct opening *opening, listener_finder *find, void *data
 	}
 }
 
+static int refuse_idle_exit(const struct listen_config *listen, struct sfront_error *err)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE], stream[LISTEN_STREAM_SIZE], line[32] = "";
+	struct sfront_error why;
+	bool can = listen_stream_format(&listen->address, stream, &why) == 0;
+
+	sfront_address_format(&listen->address, text, sizeof(text));
+	if (listen->place.file)
+		snprintf(line, sizeof(line), " (line %u)", listen->place.line);
+	snprintf(
+		err->message, sizeof(err->message),
+		"exit-idle-time: no .socket unit has passed a socket that listens on \"%.200s\"%s, "
+		"and one of our own would be gone once we have ended; %s%.200s",
+		text, line,
+		can ? "it takes ListenStream=" : "none can: ", can ? stream : why.message);
+	return -EINVAL;
+}
+
+/* What a process that ends when it is quiet listens on has to outlive it. */
+static int check_idle_exit(const struct opening *opening, struct sfront_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < opening->section->n && r == 0; i++) {
+		const struct listener *found = opening->listeners[i];
+		const struct listen_config *listen = &opening->section->lines[i];
+
+		if (found ? listener_is_own(found) : address_is_own(&listen->address))
+			r = refuse_idle_exit(listen, err);
+	}
+	return r;
+}
+
 static int note_opened(struct opening *opening, struct sfront_error *err)
 {
 	const struct listen_section *section = opening->section;
@@ -58,8 +92,8 @@ static int note_opened(struct opening *opening, struct sfront_error *err)
 	return r;
 }
 
-int listeners_open(const struct listen_section *section, listener_finder *find, void *data,
-		   struct listener **listeners, struct sfront_error *err)
+int listeners_open(const struct listen_section *section, bool exits_idle, listener_finder *find,
+		   void *data, struct listener **listeners, struct sfront_error *err)
 {
 	struct opening opening = {
 		.section = section,
@@ -73,8 +107,10 @@ int listeners_open(const struct listen_section *section, listener_finder *find, 
 		r = out_of_memory(err);
 	} else {
 		find_open(&opening, find, data);
-		r = sfront_listener_open_each(opening.addresses, section->n, section->options,
-					      opening.open, err);
+		r = exits_idle ? check_idle_exit(&opening, err) : 0;
+		if (r == 0)
+			r = sfront_listener_open_each(opening.addresses, section->n,
+						      section->options, opening.open, err);
 		if (r == 0)
 			r = note_opened(&opening, err);
 	}

@@ -6,6 +6,7 @@
 #ifndef DAEMON_PROXY_LISTENERS_H
 #define DAEMON_PROXY_LISTENERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct listen_config;
@@ -24,13 +25,15 @@ typedef struct listener *listener_finder(void *data, const struct listen_config 
 /*
  * Opens every line that @find does not know.
  *
- * @listeners: zeroed, as many as there are lines.  Filled with a reference each; on failure,
- *             some of them may be, too
+ * @exits_idle: what the process listens on has to outlive it: a listener of our own is an
+ *              error
+ * @listeners:  zeroed, as many as there are lines.  Filled with a reference each; on failure,
+ *              some of them may be, too
  *
  * Returns 0, or -errno with @err saying why.
  */
-int listeners_open(const struct listen_section *section, listener_finder *find, void *data,
-		   struct listener **listeners, struct sfront_error *err);
+int listeners_open(const struct listen_section *section, bool exits_idle, listener_finder *find,
+		   void *data, struct listener **listeners, struct sfront_error *err);
 
 /*
  * Lets go of the inherited descriptors that nobody else has, with the options that they had,

@@ -26,7 +26,7 @@ static int out_of_memory(struct sfront_error *err)
 	return -ENOMEM;
 }
 
-static int open_listeners(struct proxy *proxy, listener_finder *find, void *data,
+static int open_listeners(struct proxy *proxy, bool exits_idle, listener_finder *find, void *data,
 			  struct sfront_error *err)
 {
 	const struct proxy_config *config = &proxy->config;
@@ -40,7 +40,7 @@ static int open_listeners(struct proxy *proxy, listener_finder *find, void *data
 	if (!proxy->listeners)
 		return out_of_memory(err);
 	proxy->n_listeners = config->n_listen;
-	return listeners_open(&lines, find, data, proxy->listeners, err);
+	return listeners_open(&lines, exits_idle, find, data, proxy->listeners, err);
 }
 
 static int list_sockets(struct proxy *proxy, struct sfront_error *err)
@@ -161,8 +161,8 @@ static int open_backend(struct proxy *proxy, struct loop_guard *guard, struct sf
 	return proxy->prober ? 0 : out_of_memory(err);
 }
 
-static int open_all(struct proxy *proxy, struct loop_guard *guard, listener_finder *find,
-		    void *data, struct sfront_error *err)
+static int open_all(struct proxy *proxy, bool exits_idle, struct loop_guard *guard,
+		    listener_finder *find, void *data, struct sfront_error *err)
 {
 	int r;
 
@@ -178,7 +178,7 @@ static int open_all(struct proxy *proxy, struct loop_guard *guard, listener_find
 	r = open_backend(proxy, guard, err);
 	if (r < 0)
 		return r;
-	r = open_listeners(proxy, find, data, err);
+	r = open_listeners(proxy, exits_idle, find, data, err);
 	if (r == 0)
 		r = list_sockets(proxy, err);
 	if (r == 0)
@@ -211,10 +211,11 @@ static void unused_delivered(struct message *message)
 	proxy_free(message_owner(message, struct proxy, unused));
 }
 
-struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log,
+struct proxy *proxy_open(struct proxy_config *config, const struct process_config *process,
 			 struct loop_guard *guard, listener_finder *find, void *data,
 			 struct loop *home, struct sfront_error *err)
 {
+	bool exits_idle = process->exit_idle_ms != SFRONT_INFINITY_MS;
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
 
 	if (!proxy) {
@@ -222,11 +223,11 @@ struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log
 		return NULL;
 	}
 	proxy->config = *config;
-	proxy->access_log = access_log;
+	proxy->access_log = process->access_log;
 	proxy->home = home;
 	proxy->unused.deliver = unused_delivered;
 	atomic_init(&proxy->refs, 1);
-	if (open_all(proxy, guard, find, data, err) < 0) {
+	if (open_all(proxy, exits_idle, guard, find, data, err) < 0) {
 		proxy->config = (struct proxy_config){ 0 }; /* the caller's still */
 		proxy_give_back(proxy);
 		proxy_free(proxy);

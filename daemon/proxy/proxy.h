@@ -69,16 +69,18 @@ struct proxy {
 
 /*
  * Opens every listen line that @find does not know and, for a literal one,
- * knows the backend's address.
+ * knows the backend's address.  In a process that is to end when it is quiet, a listener
+ * of our own is an error instead.
  *
- * @config: its contents are taken on success
- * @guard:  for the backend; the caller adds the addresses
- * @home:   the main thread's loop, by which it is freed, and on which servers are probed; it
- *          may begin to run later
+ * @config:  its contents are taken on success
+ * @process: borrowed for the call
+ * @guard:   for the backend; the caller adds the addresses
+ * @home:    the main thread's loop, by which it is freed, and on which servers are probed; it
+ *           may begin to run later
  *
  * Returns it with one reference, or NULL with @err saying why.
  */
-struct proxy *proxy_open(struct proxy_config *config, enum access_log access_log,
+struct proxy *proxy_open(struct proxy_config *config, const struct process_config *process,
 			 struct loop_guard *guard, listener_finder *find, void *data,
 			 struct loop *home, struct sfront_error *err);
 

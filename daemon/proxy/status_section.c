@@ -35,7 +35,8 @@ static int open_all(struct status_section *section, listener_finder *find, void 
 		.options = config->options,
 		.is_status = true,
 	};
-	int r = listeners_open(&lines, find, data, section->listeners, err);
+	/* Those who ask are nobody whom a process that has ended would have to serve. */
+	int r = listeners_open(&lines, false, find, data, section->listeners, err);
 
 	for (size_t i = 0; r == 0 && !config->access.allows_some && i < section->n_listeners; i++)
 		r = check_reach(section->listeners[i], err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In the place of sd_listen.c, fd.c, inherited.c and former.c where they were left out of the
- * build (make SYSTEMD=0): the addresses parse all the same, and are refused when they are to be
+ * In the place of sd_listen.c, fd.c, inherited.c, bound.c and former.c where they were left out of
+ * the build (make SYSTEMD=0): the addresses parse all the same, and are refused when they are to be
  * opened.
  */
 #include <errno.h>
@@ -48,6 +48,16 @@ int sfront_inherited_at(size_t index, struct sfront_inherited *ret)
 	(void)index;
 	(void)ret;
 	return -ENOENT;
+}
+
+int sfront_listener_open_inherited(const struct sfront_address *address, int fd,
+				   const struct sfront_options *options,
+				   struct sfront_listener **ret_listener, struct sfront_error *err)
+{
+	(void)fd;
+	(void)options;
+	(void)ret_listener;
+	return sfront_refuse_absent(address, "inherited sockets", err);
 }
 
 size_t sfront_former_format(int fd, char *buf, size_t size)

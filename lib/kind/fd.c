@@ -25,10 +25,18 @@ static int fd_open(struct sfront_listener *listener, const struct sfront_address
 				     0, options, err);
 }
 
+static bool fd_wants(const struct sfront_address *address, const struct sfront_options *options,
+		     int fd)
+{
+	(void)options;
+	return address->u.fd.number == fd;
+}
+
 const struct sfront_class sfront_fd_class = {
 	.name = "fd",
 	.find = fd_find,
 	.open = fd_open,
+	.wants = fd_wants,
 	.accept = sfront_inherited_accept,
 	.close = sfront_inherited_close,
 	.release = sfront_inherited_release,

@@ -369,10 +369,20 @@ static int sd_listen_open(struct sfront_listener *listener, const struct sfront_
 	return open_wanted(listener, &choice, text, options, err);
 }
 
+static bool sd_listen_wants(const struct sfront_address *address,
+			    const struct sfront_options *options, int fd)
+{
+	const struct choice choice = choose(address, options);
+	int index = fd - SD_LISTEN_FDS_START;
+
+	return index >= 0 && index < choice.count && is_wanted(&choice, index);
+}
+
 const struct sfront_class sfront_sd_listen_class = {
 	.name = "sd-listen",
 	.find = sd_listen_find,
 	.open = sd_listen_open,
+	.wants = sd_listen_wants,
 	.accept = sfront_inherited_accept,
 	.close = sfront_inherited_close,
 	.release = sfront_inherited_release,

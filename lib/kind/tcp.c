@@ -278,7 +278,7 @@ static int tcp_open(struct sfront_listener *listener, const struct sfront_addres
 }
 
 /* Whether a socket bound to @local is one that the host of @address, a literal, asks for. */
-static int fits_host(const struct sfront_address *address, struct sfront_sockaddr *local,
+static int fits_host(const struct sfront_address *address, const struct sfront_sockaddr *local,
 		     struct sfront_error *err)
 {
 	struct sfront_sockaddr wanted;
@@ -290,7 +290,8 @@ static int fits_host(const struct sfront_address *address, struct sfront_sockadd
 	n = sfront_address_resolve(address, &wanted, 1, err);
 	if (n < 0)
 		return n;
-	*port_of(&wanted) = *port_of(local);
+	*port_of(&wanted) = local->sa.any.sa_family == AF_INET ? local->sa.in.sin_port
+							       : local->sa.in6.sin6_port;
 	return sfront_sockaddr_equal(&wanted, local) ? 0 : -EINVAL;
 }
 
@@ -315,6 +316,48 @@ static int tcp_adopt(struct sfront_socket *socket, const struct sfront_address *
 	show(socket,
 	     sfront_address_is_every(address) && sfront_socket_is_dual(socket->fd, &socket->local));
 	return 0;
+}
+
+static bool machine_has_ipv6(void)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Whether IPv4 clients reach the socket, or not, as open() would have it. */
+static bool fits_families(const struct sfront_socket *socket, const struct sfront_address *address,
+			  const struct sfront_options *options)
+{
+	const struct sockaddr_in6 *in6 = &socket->local.sa.in6;
+
+	if (in6->sin6_family == AF_INET)
+		return !sfront_address_is_every(address) ||
+		       (!options->only_v6 && !machine_has_ipv6());
+	/* What [::] stands for is the system's, or that of whoever bound it, to say. */
+	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) ||
+	    (!sfront_address_is_every(address) && !sfront_option_given(options, OPTION_ONLY_V6)))
+		return true;
+	return sfront_socket_is_dual(socket->fd, &socket->local) == !options->only_v6;
+}
+
+/* A name stands for whatever it resolves to, and port 0 for any: nothing is exactly that. */
+static bool tcp_fits(const struct sfront_socket *socket, const struct sfront_address *address,
+		     const struct sfront_options *options)
+{
+	struct sfront_sockaddr local = socket->local;
+	uint16_t port;
+
+	if (!(KINDS_OF(socket->target) & KIND_TCP) || !sfront_address_is_literal(address) ||
+	    sfront_address_port(address, &port, NULL) < 0 || port == 0 ||
+	    *port_of(&local) != htons(port) || fits_host(address, &local, NULL) < 0)
+		return false;
+	if (sfront_option_given(options, OPTION_DEVICE) &&
+	    sfront_socket_verify_device(socket, options->device, NULL) < 0)
+		return false;
+	return fits_families(socket, address, options);
 }
 
 /* Whether the interface in the address is the one that the socket was bound to. */
@@ -352,5 +395,6 @@ const struct sfront_class sfront_tcp_class = {
 	.close = sfront_socket_close,
 	.release = sfront_socket_release,
 	.adopt = tcp_adopt,
+	.fits = tcp_fits,
 	.verify = tcp_verify,
 };

@@ -450,6 +450,26 @@ static int unix_adopt(struct sfront_socket *socket, const struct sfront_address 
 	return 0;
 }
 
+/* What a path leads to can be another file in every mount namespace: it is the name that counts. */
+static bool unix_fits(const struct sfront_socket *socket, const struct sfront_address *address,
+		      const struct sfront_options *options)
+{
+	const char *path = address->u.local.name, *bound = socket->local.sa.un.sun_path;
+	struct sfront_place place;
+	bool is_there;
+
+	if (!(KINDS_OF(socket->target) & KIND_PATH) || bound[0] != '/' ||
+	    strcmp(sfront_place_leaf(bound), sfront_place_leaf(path)) != 0)
+		return false;
+	if (strcmp(bound, path) == 0)
+		return true;
+	if (sfront_place_open(&place, path, options, NULL) < 0)
+		return false;
+	is_there = sfront_place_is(&place, bound);
+	sfront_place_close(&place);
+	return is_there;
+}
+
 /* What an option that differs asks for; what was made, where it asks no more. */
 static uint32_t wanted(const struct sfront_socket *socket, enum sfront_option_id option,
 		       uint32_t asked, uint32_t made, const struct sfront_options *from,
@@ -523,6 +543,7 @@ const struct sfront_class sfront_unix_class = {
 	.close = unix_close,
 	.release = unix_release,
 	.adopt = unix_adopt,
+	.fits = unix_fits,
 	.update = unix_update,
 	.check = unix_check,
 	.verify = unix_verify,
@@ -584,15 +605,21 @@ static int abstract_open(struct sfront_listener *listener, const struct sfront_a
 	return r;
 }
 
-static int abstract_adopt(struct sfront_socket *socket, const struct sfront_address *address,
-			  const struct sfront_options *options, struct sfront_error *err)
+static bool abstract_fits(const struct sfront_socket *socket, const struct sfront_address *address,
+			  const struct sfront_options *options)
 {
 	struct sfront_sockaddr wanted_name;
 
 	(void)options;
-	(void)err;
 	fill_abstract(address, &wanted_name);
-	if (!sfront_sockaddr_equal(&wanted_name, &socket->local))
+	return sfront_sockaddr_equal(&wanted_name, &socket->local);
+}
+
+static int abstract_adopt(struct sfront_socket *socket, const struct sfront_address *address,
+			  const struct sfront_options *options, struct sfront_error *err)
+{
+	(void)err;
+	if (!abstract_fits(socket, address, options))
 		return -EINVAL;
 	sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
 	return 0;
@@ -605,4 +632,5 @@ const struct sfront_class sfront_abstract_class = {
 	.close = sfront_socket_close,
 	.release = sfront_socket_release,
 	.adopt = abstract_adopt,
+	.fits = abstract_fits,
 };

@@ -93,6 +93,16 @@ fail:
 	return r;
 }
 
+static bool vsock_fits(const struct sfront_socket *socket, const struct sfront_address *address,
+		       const struct sfront_options *options)
+{
+	struct sfront_sockaddr wanted;
+
+	(void)options;
+	fill(address, &wanted);
+	return address->u.vsock.port != 0 && sfront_sockaddr_equal(&wanted, &socket->local);
+}
+
 static int vsock_adopt(struct sfront_socket *socket, const struct sfront_address *address,
 		       const struct sfront_options *options, struct sfront_error *err)
 {
@@ -119,4 +129,5 @@ const struct sfront_class sfront_vsock_class = {
 	.close = sfront_socket_close,
 	.release = sfront_socket_release,
 	.adopt = vsock_adopt,
+	.fits = vsock_fits,
 };

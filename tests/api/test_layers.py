@@ -163,7 +163,7 @@ def test_every_file_of_the_daemon_is_in_a_room():
     for room in ROOMS:
         assert list((TOP / "daemon" / room).glob("*.c")), room
     assert {path.name for path in (TOP / "daemon").glob("*.[ch]")} <= {
-        f"{name}.{end}" for name in ("main", "help", "ask_status", "http_get") for end in "ch"}
+        f"{name}.{end}" for name in ("main", "help", "modes", "ask_status", "http_get") for end in "ch"}
 
 
 def test_no_room_includes_one_to_its_right():

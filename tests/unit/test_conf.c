@@ -667,20 +667,6 @@ static const struct case_of_file checks[] = {
 	  "2: listen: *\n3: backend: *\n" },
 	{ "[proxy w]\nlisten = :https\nbackend = h:http\n", "" },
 
-	/* the end of a process whose clients nobody would hold */
-	{ "[sockfront]\nexit-idle-time = 1h\n[proxy w]\nlisten = sd-listen\nlisten = sd-listen:w\n"
-	  "listen = sd-listen:*\nlisten = accept-from-fd:3\nbackend = h:1\n",
-	  "" },
-	{ "[sockfront]\nexit-idle-time = 1h\n[proxy w]\nlisten = -\nbackend = h:1\n", "" },
-	{ "[sockfront]\nexit-idle-time = infinity\n" GOOD, "" },
-	{ GOOD "[proxy v]\nlisten = sd-listen\nlisten = vsock:any:1\nbackend = h:1\n"
-	       "[sockfront]\nexit-idle-time = 1h\n",
-	  "9: exit-idle-time: \"/a\" (t.conf:2) is a listener of our own, so that clients would be "
-	  "refused once we have ended; use a .socket unit and sd-listen\n"
-	  "9: exit-idle-time: \"vsock:any:1\" (t.conf:6) is a listener of our own*" },
-	{ "[sockfront]\nexit-idle-time = 1h\n[proxy w]\nlisten = @a\nbackend = h:1\n",
-	  "2: exit-idle-time: \"@a\" (t.conf:4) is*" },
-
 	/* the status address, which keeps nobody waiting for a backend */
 	{ "[sockfront]\nexit-idle-time = 1h\n[proxy w]\nlisten = sd-listen\nbackend = h:1\n" STATUS,
 	  "" },

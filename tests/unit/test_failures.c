@@ -38,6 +38,7 @@ struct scenario {
 	void (*prepare)(void);             /* NULL: nothing */
 	const struct tolerance *tolerated; /* beside those of every kind; up to call CALLS */
 	bool adopts;                       /* what is prepared as HANDED, for the one address */
+	bool inherits;                     /* the same, as somebody else's */
 	/* NULL: opens the addresses with the options. */
 	int (*open)(struct sfront_listener **ret, struct sfront_error *err);
 };
@@ -142,6 +143,8 @@ static int open_or_adopt(const struct sfront_address *addresses, size_t n,
 {
 	const int handed = HANDED;
 
+	if (scenario->inherits)
+		return sfront_listener_open_inherited(addresses, HANDED, options, ret, err);
 	return scenario->adopts ? sfront_listener_adopt(addresses, &handed, 1, options, ret, err)
 				: sfront_listener_open(addresses, n, options, ret, err);
 }
@@ -1042,6 +1045,14 @@ static const struct scenario scenarios[] = {
 		.options = "recv-buffer-size=64K",
 		.prepare = pass_on_vsock,
 		.adopts = true,
+	},
+	{
+		.name = "bound by others",
+		.addresses = { "vsock:any:5000" },
+		.options = "recv-buffer-size=64K",
+		.prepare = pass_on_vsock,
+		.inherits = true,
+		.tolerated = inherited_tolerates,
 	},
 	{
 		.name = "updated",

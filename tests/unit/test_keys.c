@@ -410,22 +410,6 @@ static void test_list(void **state)
 	config_clear(&config);
 }
 
-/* Of exit-idle-time the place is kept, too: the listeners tell whether it is right. */
-static void test_place(void **state)
-{
-	const struct place place = { .file = "a.conf", .line = 7 };
-	struct config config;
-
-	(void)state;
-	config_init(&config);
-	assert_int_equal(
-		key_set(key_find("exit-idle-time", KEY_PROCESS), &config, NULL, "1s", &place, NULL),
-		0);
-	assert_string_equal(config.process.exit_idle_place.file, "a.conf");
-	assert_int_equal(config.process.exit_idle_place.line, 7);
-	config_clear(&config);
-}
-
 static const struct {
 	const char *word;
 	enum key_scope scope;
@@ -495,7 +479,6 @@ int main(void)
 		cmocka_unit_test(test_workers_auto),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_place),
 		cmocka_unit_test(test_defaults_are_as_the_help_says),
 	};
 

@@ -27,6 +27,7 @@
  *	                    pidfd, close
  *	Other transports    struct sfront_listener_ops, new
  *	Passed descriptors  sfront_inherited_at, sfront_inherited_reserve,
+ *	                    sfront_inherited_is_wanted, open_inherited,
  *	                    sfront_former_format, sfront_former_parse
  *
  * Who owns a listening descriptor, and closes it in the end:
@@ -274,7 +275,7 @@ int sfront_listener_local(const struct sfront_listener *listener, size_t index,
 
 /*
  * The kind of the address that descriptor @index was opened for: SFRONT_SD_LISTEN
- * for all that came through LISTEN_FDS, whatever they are.  SFRONT_KINDS for a
+ * for all that an sd-listen address took, whatever they are.  SFRONT_KINDS for a
  * listener of sfront_listener_new(), and past the last.
  */
 enum sfront_kind sfront_listener_kind(const struct sfront_listener *listener, size_t index);
@@ -543,6 +544,41 @@ int sfront_inherited_at(size_t index, struct sfront_inherited *ret);
  *   other -errno if the variables are malformed
  */
 int sfront_inherited_reserve(const char *prefix);
+
+/*
+ * Whether opening @address would take descriptor @fd: an sd-listen address one of
+ * those that it stands for, accept-from-fd the one of that number, taken or not.
+ *
+ * @options: NULL: the defaults
+ */
+bool sfront_inherited_is_wanted(const struct sfront_address *address,
+				const struct sfront_options *options, int fd);
+
+/*
+ * Opens an address of the program's own on a listening socket that it inherited,
+ * where that is bound to exactly this address: so that one program, with one
+ * configuration, serves with a service manager that holds its sockets and without.
+ * From then on the listener is as one of an sd-listen address.  Network namespaces
+ * are not looked at.
+ *
+ * @address: host and port, UNIX path, abstract name or vsock.  A host name, or a
+ *           port that is 0, is never exactly what a socket is bound to; ":PORT" is
+ *           a socket for IPv6 and IPv4, or for IPv6 with tcp-only-v6
+ * @fd:      inherited; which one, sfront_inherited_at() tells
+ * @options: borrowed for the call; NULL: the defaults.  What counts before a socket
+ *           is bound alone is warned of where the socket has it otherwise;
+ *           bind-to-device has to be what the socket is bound to
+ *
+ * Returns 0, or
+ *   -EADDRNOTAVAIL  the descriptor listens on another address, or not at all
+ *   -EBUSY          a listener has it
+ *   -EINVAL         an address of another kind
+ *   other -errno    it cannot be taken
+ * with @err naming the address and the descriptor.
+ */
+int sfront_listener_open_inherited(const struct sfront_address *address, int fd,
+				   const struct sfront_options *options,
+				   struct sfront_listener **ret_listener, struct sfront_error *err);
 
 /*
  * Writes what the inherited descriptor @fd had before listeners set anything on

@@ -28,6 +28,7 @@ USAGE = [
     (["--hepl"], "did you mean --help?"),
     (["--connect-timeot", "5s", ":0", BACKEND], "connect-timeout"),  # did you mean
     (["--check=yes", ":0", BACKEND], "--check takes no value"),
+    (["--check", "--units", "-c", "x"], "one at a time"),
     (["--version=1"], "--version takes no value"),
     (["-x", ":0", BACKEND], "x"),
     (["--no-such-option", "--version"], "no-such-option"),
@@ -196,15 +197,6 @@ def test_backend(untouched, address):
 def test_value(untouched, option, value):
     lines = refused(untouched, [f"--{option}={value}", "./new.sock", BACKEND], option)
     assert any(value in line for line in lines), lines
-
-
-@pytest.mark.parametrize("address", ["./other.sock", "127.0.0.1:0", "@sockfront-test", "vsock:any:5000"])
-def test_idle_exit_of_a_listener_of_our_own(untouched, address):
-    """Nobody would listen there afterwards; a socket that was inherited stays with who passed it."""
-    lines = refused(untouched, ["--exit-idle-time=1min", address, BACKEND], "exit-idle-time")
-    assert address in lines[0] and "sd-listen" in lines[0], lines
-    lines = refused(untouched, ["--exit-idle-time=1min", "sd-listen", address, "./new.sock", BACKEND], "./new.sock")
-    assert len(lines) == 2 and not any('"sd-listen"' in line for line in lines), lines
 
 
 def test_one_address_twice(untouched):

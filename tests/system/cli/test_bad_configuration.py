@@ -52,14 +52,6 @@ FILES = {
         "[proxy b]\nlisten = ./b.sock\nbackend = 127.0.0.1:8\n",
         [(6, "127.0.0.1:8")],
     ),
-    "idle exit beside a listener of our own": (
-        "[sockfront]\nexit-idle-time = 1min\n" + PROXY, [(2, "./app.sock")],
-    ),
-    "idle exit beside several": (
-        "[proxy a]\nlisten = sd-listen:a\nlisten = 127.0.0.1:8\nbackend = 127.0.0.1:9\n"
-        "[proxy b]\nlisten = @b\nlisten = vsock:any:5\nbackend = 127.0.0.1:9\n[sockfront]\nexit-idle-time = 5s\n",
-        [(10, "127.0.0.1:8"), (10, "@b"), (10, "vsock:any:5")],
-    ),
     "idle exit at once": ("[sockfront]\nexit-idle-time = 0\n" + PROXY.replace("./app.sock", "sd-listen"),
                           [(2, "leaves no time")]),
     "idle exit some time": ("[sockfront]\nexit-idle-time = soon\n" + PROXY, [(2, "soon")]),
@@ -159,9 +151,10 @@ backend=[::1]:8080 ; with a comment
     assert os.listdir(stage.directory) == ["sockfront.conf"]
 
 
-@pytest.mark.parametrize("listen", ["sd-listen", "sd-listen:web", "sd-listen:*", "accept-from-fd:3", "inetd"])
+@pytest.mark.parametrize("listen", ["sd-listen", "sd-listen:web", "sd-listen:*", "accept-from-fd:3", "inetd",
+                                    ":8443", "./app.sock"])
 @pytest.mark.parametrize("time", ["1ms", "2s", "5min", "infinity"])
-def test_idle_exit_is_for_inherited_listeners(stage, listen, time):
+def test_idle_exit_is_for_what_may_be_inherited(stage, listen, time):
     path = stage.file("sockfront.conf", f"[sockfront]\nexit-idle-time = {time}\n[proxy a]\nlisten = {listen}\n"
                       "backend = 127.0.0.1:9\n")
     status, _, log = run("--check", "-c", path)
@@ -171,17 +164,6 @@ def test_idle_exit_is_for_inherited_listeners(stage, listen, time):
 def test_idle_exit_that_never_comes_is_for_all(stage):
     path = stage.file("sockfront.conf", "[sockfront]\nexit-idle-time = infinity\n" + PROXY)
     status, _, log = run("--check", "-c", path)
-    assert status == 0, log
-
-
-def test_idle_exit_of_the_command_line_beside_a_file(stage):
-    """It wins over the file, and is held against what the file listens on."""
-    path = stage.file("sockfront.conf", PROXY)
-    status, _, log = run("--check", "--exit-idle-time=1min", "-c", path)
-    assert status == 2, log
-    assert re.search(rf"exit-idle-time: .*{re.escape('./app.sock')}.*{re.escape(path)}:2", log), log
-    path = stage.file("other.conf", "[sockfront]\nexit-idle-time = 1min\n" + PROXY)
-    status, _, log = run("--check", "--exit-idle-time=infinity", "-c", path)
     assert status == 0, log
 
 

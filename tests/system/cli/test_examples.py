@@ -93,13 +93,18 @@ def words_of(arguments):
     return words
 
 
+def replace_value(arguments, option, value):
+    if option in arguments:
+        arguments[arguments.index(option) + 1] = value
+
+
 @pytest.mark.parametrize("example, words", COMMANDS, ids=str)
 def test_command(stage, example, words):
     arguments = words[1:]
-    if "-c" in arguments:
-        at = arguments.index("-c") + 1
-        arguments[at] = os.path.join(REPOSITORY, "conf/sockfront.conf")
-    status, _, log = run("--check", *(word for word in arguments if word != "--check"))
+    replace_value(arguments, "-c", os.path.join(REPOSITORY, "conf/sockfront.conf"))
+    replace_value(arguments, "--output", stage.directory)
+    mode = "--units" if "--units" in arguments else "--check"
+    status, _, log = run(mode, *(word for word in arguments if word != mode))
     assert (status, log) == (0, ""), arguments
     if "-c" in arguments:
         return

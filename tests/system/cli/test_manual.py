@@ -11,7 +11,7 @@ import pytest
 TOP = Path(__file__).resolve().parents[3]
 SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
 # What is no key of the configuration file.
-COMMAND_ONLY = {"check", "config", "help", "json", "status", "version", "watch"}
+COMMAND_ONLY = {"check", "config", "help", "json", "output", "status", "units", "version", "watch"}
 # What is a key by another name, of which [proxy] has one too.
 OF_STATUS = {"status-listen": "listen", "status-allow": "allow", "status-deny": "deny"}
 

@@ -3,7 +3,6 @@
 
 import os
 import random
-import re
 import select
 import shutil
 import signal
@@ -16,7 +15,7 @@ import pytest
 from support.backend import Reserved, echo
 from support.configuration import process, section
 from support.manager import Manager
-from support.proxy import SANITIZE, SOCKFRONT, Proxy, run
+from support.proxy import SANITIZE, SOCKFRONT, Proxy
 from support.stage import address_of, endpoint
 from support.streams import exchange, is_silent, read_exactly, reset, round_trip
 
@@ -113,24 +112,6 @@ def test_short_times_are_warned_of(stage, idle, warned):
     else:
         time.sleep(0.3)
     assert bool(proxy.grep("warning: .*exit-idle-time.*StartLimitIntervalSec=0")) is warned
-
-
-OWN = ["127.0.0.1:0", "./app.sock", "@app", "[::1]:0"]
-
-
-@pytest.mark.parametrize("address", OWN)
-def test_refused_for_listeners_of_our_own(stage, address):
-    """Nobody would start the process again when a client comes."""
-    status, _, stderr = run("--exit-idle-time=5s", address, "127.0.0.1:9", cwd=stage.directory)
-    assert status == 2 and "exit-idle-time" in stderr, stderr
-    file = stage.file(
-        "sockfront.conf",
-        f"[sockfront]\nexit-idle-time = 5s\n[proxy a]\nlisten = sd-listen\nlisten = {address}\nbackend = 127.0.0.1:9\n",
-    )
-    for words in (["-c", file], ["--check", "-c", file]):
-        status, _, stderr = run(*words, cwd=stage.directory)
-        assert status == 2, stderr
-        assert re.search(re.escape(file) + r":[245]: .*exit-idle-time", stderr), stderr
 
 
 class Supervisor:
