@@ -24,10 +24,11 @@
 # call.  ARGP=0 is for a C library without argp.  The daemon can do without
 # vsock alone: without any other, only the library is built.
 #
-# Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; V=1 shows the commands,
-# WERROR=1 turns warnings into errors.
+# Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; HOSTCC, where CC builds for
+# another machine; V=1 shows the commands, WERROR=1 turns warnings into errors.
 
 CC         ?= cc
+HOSTCC     ?= $(CC)
 AR         ?= ar
 CFLAGS     ?= -O2 -g
 BUILD      ?= build
@@ -43,6 +44,8 @@ DOCDIR     ?= $(PREFIX)/share/doc/sockfront
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
 
 VERSION    := 0.1.0
 ABI        := $(firstword $(subst ., ,$(VERSION)))
@@ -107,6 +110,7 @@ from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filt
 archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
 daemon     := $(BUILD)/daemon/main.o $(BUILD)/daemon/help.o $(rooms:%=$(BUILD)/daemon/%.a)
 archives   := $(BUILD)/conf.a $(BUILD)/libsockfront.a
+completions := $(foreach s,bash zsh fish,$(BUILD)/completion/sockfront.$(s))
 examples   := $(patsubst lib/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c tests/unit/*/test_*.c)))
@@ -117,7 +121,7 @@ lib_libs    := $(if $(filter 1,$(SYSTEMD)),-lsystemd)
 event_libs  := -levent_extra -levent_core
 daemon_libs := -levent_core -linih $(lib_libs) -lresolv -lm
 
-all: $(if $(whole),$(BUILD)/sockfront) lib $(if $(whole),$(filter %/http-server,$(examples)))
+all: $(if $(whole),$(BUILD)/sockfront $(completions)) lib $(if $(whole),$(filter %/http-server,$(examples)))
 lib: $(libraries)
 examples: $(examples)
 unit: $(unit_tests)
@@ -175,6 +179,26 @@ $(foreach r,$(rooms),$(eval $(call room,$(r))))
 $(BUILD)/sockfront: $(daemon) $(archives)
 	$(call say,LINK,$@)
 	$(Q)$(link) -o $@ $^ $(daemon_libs)
+
+# The completions: the table of options, as a program of this machine writes it down for a
+# shell, and functions for that shell.
+host     := $(BUILD)$(if $(filter-out $(CC),$(HOSTCC)),/host)
+generate := $(host)/generate
+
+$(BUILD)/completion/sockfront.%: conf/completion/sockfront.% $(generate)
+	$(call say,WRITE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(generate) $* >$@.new && cat $< >>$@.new && mv $@.new $@
+
+$(BUILD)/generate: $(call objects,conf/completion/*.c) $(archives)
+	$(call say,LINK,$@)
+	$(Q)$(link) -o $@ $^ -linih $(lib_libs)
+
+ifneq ($(host),$(BUILD))
+$(generate): FORCE
+	$(Q)$(MAKE) --no-print-directory BUILD='$(host)' OBJ='$(host)' CC='$(HOSTCC)' CFLAGS=-O1 \
+		CPPFLAGS= LDFLAGS= $@
+endif
 
 # What an example needs beside the library.
 $(BUILD)/examples/http-server: $(BUILD)/libsockfront-event.a
@@ -260,7 +284,7 @@ sanitize tsan valgrind: deps
 
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
-shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash
+shell_files  := .ci/run $(wildcard tests/*.sh) conf/completion/sockfront.bash
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
 man_pages    := $(wildcard daemon/*.8 conf/*.5) $(lib_pages)
@@ -339,12 +363,14 @@ install-lib: $(libraries)
 		install -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.} || exit 1; \
 	done
 
-install-daemon: $(BUILD)/sockfront
+install-daemon: $(BUILD)/sockfront $(completions)
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(BUILD)/sockfront '$(DESTDIR)$(BINDIR)/sockfront'
 	$(Q)install -D -m 644 daemon/sockfront.8 '$(DESTDIR)$(MANDIR)/man8/sockfront.8'
 	$(Q)install -D -m 644 conf/sockfront.conf.5 '$(DESTDIR)$(MANDIR)/man5/sockfront.conf.5'
-	$(Q)install -D -m 644 daemon/sockfront.bash '$(DESTDIR)$(BASHDIR)/sockfront'
+	$(Q)install -D -m 644 $(BUILD)/completion/sockfront.bash '$(DESTDIR)$(BASHDIR)/sockfront'
+	$(Q)install -D -m 644 $(BUILD)/completion/sockfront.zsh '$(DESTDIR)$(ZSHDIR)/_sockfront'
+	$(Q)install -D -m 644 $(BUILD)/completion/sockfront.fish '$(DESTDIR)$(FISHDIR)/sockfront.fish'
 	$(Q)install -d '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERUNITDIR)' '$(DESTDIR)$(DOCDIR)'
 	$(Q)for file in $(units) $(user_units); do \
 		case $$file in systemd/user/*) to='$(USERUNITDIR)' ;; *) to='$(UNITDIR)' ;; esac; \
@@ -359,6 +385,7 @@ install-daemon: $(BUILD)/sockfront
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/sockfront' '$(DESTDIR)$(BASHDIR)/sockfront' \
+		'$(DESTDIR)$(ZSHDIR)/_sockfront' '$(DESTDIR)$(FISHDIR)/sockfront.fish' \
 		'$(DESTDIR)$(MANDIR)/man8/sockfront.8' '$(DESTDIR)$(MANDIR)/man5/sockfront.conf.5' \
 		$(foreach p,$(lib_pages),'$(DESTDIR)$(call page_dir,$(p))/$(notdir $(p))') \
 		$(foreach l,$(lib_names),$(foreach f,.a .so .so.$(ABI) .so.$(VERSION), \

@@ -29,7 +29,7 @@ def run(*command, **environment):
 def make_install(*variables):
     """Installs what was built; nothing is built again."""
     kept = [f"{BUILD}/{name}{suffix}" for name in LIBRARIES for suffix in (".a", ".so")]
-    kept.append(f"{BUILD}/sockfront")
+    kept += [f"{BUILD}/sockfront", *(f"{BUILD}/completion/sockfront.{shell}" for shell in ("bash", "zsh", "fish"))]
     run("make", "-C", TOP, "install", f"BUILD={BUILD}", *variables,
         *[word for path in kept for word in ("-o", path)])
 
