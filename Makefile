@@ -127,7 +127,19 @@ examples: $(examples)
 unit: $(unit_tests)
 fuzzers: $(fuzzers)
 
-$(OBJ)/%.o: %.c Makefile
+# Objects of another compiler, or made with other flags, are made anew: what they were made
+# with is written beside them.  "cc" may be the same as "gcc".
+compiler  := $(or $(realpath $(shell command -v $(firstword $(CC)))),$(firstword $(CC)))
+made_with := $(strip $(compiler) $(wordlist 2,9,$(CC)) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
+
+ifneq ($(made_with),$(strip $(file <$(OBJ)/made-with.txt)))
+$(OBJ)/made-with.txt: FORCE
+endif
+$(OBJ)/made-with.txt:
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(made_with))' >$@
+
+$(OBJ)/%.o: %.c Makefile $(OBJ)/made-with.txt
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(compile) $(pic) -c -o $@ $<
