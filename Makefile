@@ -34,8 +34,10 @@ CFLAGS     ?= -O2 -g
 BUILD      ?= build
 
 PREFIX     ?= /usr/local
-# It stands in the units and in the .pc files, which are read from elsewhere.
-override PREFIX := $(abspath $(PREFIX))
+# It stands in the units and in the .pc files, which are read from elsewhere.  With a blank
+# in it, it is several words to make.
+absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
+override PREFIX := $(if $(word 2,$(PREFIX)),$(call absolute,$(PREFIX)),$(abspath $(PREFIX)))
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -347,11 +349,14 @@ units    := $(wildcard systemd/*.service systemd/*.socket)
 user_units := $(wildcard systemd/user/*)
 samples  := README.md NEWS.md LICENSE tests/FAULTS.md $(wildcard conf/*.conf)
 unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
-with_bindir    = sed 's|/usr/bin/sockfront|$(BINDIR)/sockfront|g'
+blank := $() $()
+# In a unit and in a .pc file, a blank is written otherwise than it is.
+with_bindir    = sed 's|/usr/bin/sockfront|$(subst $(blank),\\x20,$(BINDIR))/sockfront|g'
 
 headers   := $(filter-out $(if $(filter 1,$(ARGP)),,%/argp.h),$(wildcard lib/include/sockfront/*.h))
 page_dir   = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))
-under_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+escaped    = $(subst $(blank),\\ ,$(1))
+under_prefix = $(call escaped,$(subst $(PREFIX)/,$${prefix}/,$(1)))
 
 install: install-lib $(if $(whole),install-daemon)
 
@@ -365,7 +370,7 @@ install-lib: $(libraries)
 		install -m 755 $(BUILD)/$$lib.so.$(VERSION) '$(DESTDIR)$(LIBDIR)' && \
 		ln -sf $$lib.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'/$$lib.so.$(ABI) && \
 		ln -sf $$lib.so.$(ABI) '$(DESTDIR)$(LIBDIR)'/$$lib.so && \
-		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(call under_prefix,$(LIBDIR))|' \
+		sed -e 's|@PREFIX@|$(call escaped,$(PREFIX))|' -e 's|@LIBDIR@|$(call under_prefix,$(LIBDIR))|' \
 			-e 's|@INCLUDEDIR@|$(call under_prefix,$(INCLUDEDIR))|' \
 			-e 's|@VERSION@|$(VERSION)|' \
 			-e 's|@SYSTEMD@|$(if $(filter 1,$(SYSTEMD)),libsystemd)|' lib/$$lib.pc.in | \
