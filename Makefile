@@ -16,6 +16,10 @@
 # make tsan       the tests in which threads meet under ThreadSanitizer, in build/tsan/
 # make valgrind   unit tests under valgrind
 # make install    PREFIX, LIBDIR, DESTDIR; make uninstall takes the same
+# make test       as make check, with what is installed: for those who make packages
+# make dist       a tarball, the same bytes each time, in build/; SOURCE_DATE_EPOCH
+# make deb        Debian packages of that, in build/deb/; DEB_BUILD_OPTIONS, DEB for dpkg-buildpackage
+# make rpm        RPM packages of it, in build/rpm/; RPM='--nodeps' or other options of rpmbuild
 # make clean      remove build/
 #
 # UNIX=0 VSOCK=0 SYSTEMD=0 INETD=0 OPTIONS=0 MULTI=0 each leave a part out of the
@@ -258,6 +262,9 @@ deps-vm:
 check: deps deps-vm
 	$(Q)$(PYTHON) tests/run
 
+test:
+	$(Q)WERROR='$(WERROR)' $(PYTHON) tests/run
+
 check-vm: deps-vm
 	$(Q)$(PYTHON) tests/run vm
 
@@ -298,7 +305,8 @@ sanitize tsan valgrind: deps
 
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
-shell_files  := .ci/run $(wildcard tests/*.sh) conf/completion/sockfront.bash
+shell_files  := .ci/run $(wildcard tests/*.sh systemd/packaging/make-* systemd/packaging/build-* \
+                systemd/packaging/debian/tests/[ls]*) conf/completion/sockfront.bash
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
 man_pages    := $(wildcard daemon/*.8 conf/*.5) $(lib_pages)
@@ -411,15 +419,30 @@ uninstall:
 		$(patsubst systemd/user/%,'$(DESTDIR)$(USERUNITDIR)/%',$(user_units))
 	rm -rf '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(INCLUDEDIR)/sockfront'
 
+# Packages.  What they are made of lies in systemd/packaging/.
+
+tarball := $(BUILD)/sockfront-$(VERSION).tar.gz
+
+dist: $(tarball)
+$(tarball): FORCE
+	$(call say,DIST,$@)
+	$(Q)systemd/packaging/make-dist $(VERSION) $@
+
+deb: $(tarball)
+	$(Q)systemd/packaging/build-deb $(VERSION) $(tarball) $(BUILD)/deb $(DEB)
+
+rpm: $(tarball)
+	$(Q)systemd/packaging/build-rpm $(tarball) $(BUILD)/rpm $(RPM)
+
 help:
 	@sed -n '3,/^$$/s/^#\( \|$$\)//p' Makefile
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm bench \
+.PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm test dist deb rpm bench \
 	bench-plots bench-deps fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
 	install-lib install-daemon uninstall help clean
 .SECONDARY:
 
--include $(shell find $(sort $(BUILD) $(OBJ)) -name '*.d' 2>/dev/null)
+-include $(shell find $(sort $(BUILD) $(OBJ)) \( -name deb -o -name rpm \) -prune -o -type f -name '*.d' -print 2>/dev/null)
