@@ -23,6 +23,7 @@ check=(
 	musl-tools libglib2.0-dev pkg-config
 	redis-server redis-tools postgresql nginx-light haproxy openssh-server openssh-client
 	varnish dovecot-imapd dbus dnsmasq-base
+	zsh fish debhelper dpkg-dev lintian rpm rpmlint
 )
 
 # For a build of 32 bits; other machines have none beside their own.
