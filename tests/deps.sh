@@ -35,6 +35,7 @@ fi
 vm=(
 	qemu-system-x86 kmod systemd iproute2 procps util-linux python3 socat
 	redis-server redis-tools openssh-server openssh-client dbus dbus-user-session polkitd
+	debhelper dpkg-dev libcmocka-dev libglib2.0-dev pkg-config
 )
 
 bench=(
