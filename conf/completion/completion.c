@@ -19,10 +19,10 @@
 #define BACKEND_WORDS "localhost: 127.0.0.1: vsock: vsock-mux: srv:"
 
 static const struct option_text no_keys[] = {
-	{ "config", 'c', "FILE", "read everything from an INI file", false, false },
-	{ "check", 0, NULL, "say what is wrong, and touch nothing", false, false },
-	{ "help", 'h', NULL, "this text", false, false },
-	{ "version", 'V', NULL, "the version", false, false },
+	{ "config", "FILE", "read everything from an INI file", 'c', false, false },
+	{ "check", NULL, "say what is wrong, and touch nothing", 0, false, false },
+	{ "help", NULL, "this text", 'h', false, false },
+	{ "version", NULL, "the version", 'V', false, false },
 };
 
 static const struct {
@@ -55,9 +55,13 @@ bool option_text_at(size_t index, struct option_text *ret)
 	index -= ARRAY_SIZE(no_keys);
 	while ((key = key_at(i++)))
 		if (key->option && index-- == 0) {
-			*ret = (struct option_text){ key->option,    0,
-						     key->argument,  key->help,
-						     key->is_switch, key->is_list };
+			*ret = (struct option_text){
+				.name = key->option,
+				.argument = key->argument,
+				.help = key->help,
+				.is_switch = key->is_switch,
+				.is_list = key->is_list,
+			};
 			return true;
 		}
 	return false;

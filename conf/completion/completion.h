@@ -13,9 +13,9 @@
 
 struct option_text {
 	const char *name;     /* without its dashes */
-	char letter;          /* of its short form; 0: none */
 	const char *argument; /* NULL: it takes none */
 	const char *help;
+	char letter;    /* of its short form; 0: none */
 	bool is_switch; /* its value is joined by "=", and may be left out */
 	bool is_list;   /* may be given more than once */
 };
