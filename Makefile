@@ -16,6 +16,10 @@
 # make tsan       the tests in which threads meet under ThreadSanitizer, in build/tsan/
 # make valgrind   unit tests under valgrind
 # make install    PREFIX, LIBDIR, DESTDIR; make uninstall takes the same
+# make test       as make check, with what is installed: for those who make packages
+# make dist       a tarball, the same bytes each time, in build/; SOURCE_DATE_EPOCH
+# make deb        Debian packages of that, in build/deb/; DEB_BUILD_OPTIONS, DEB for dpkg-buildpackage
+# make rpm        RPM packages of it, in build/rpm/; RPM='--nodeps' or other options of rpmbuild
 # make clean      remove build/
 #
 # UNIX=0 VSOCK=0 SYSTEMD=0 INETD=0 OPTIONS=0 MULTI=0 each leave a part out of the
@@ -24,17 +28,20 @@
 # call.  ARGP=0 is for a C library without argp.  The daemon can do without
 # vsock alone: without any other, only the library is built.
 #
-# Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; V=1 shows the commands,
-# WERROR=1 turns warnings into errors.
+# Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; HOSTCC, where CC builds for
+# another machine; V=1 shows the commands, WERROR=1 turns warnings into errors.
 
 CC         ?= cc
+HOSTCC     ?= $(CC)
 AR         ?= ar
 CFLAGS     ?= -O2 -g
 BUILD      ?= build
 
 PREFIX     ?= /usr/local
-# It stands in the units and in the .pc files, which are read from elsewhere.
-override PREFIX := $(abspath $(PREFIX))
+# It stands in the units and in the .pc files, which are read from elsewhere.  With a blank
+# in it, it is several words to make.
+absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
+override PREFIX := $(if $(word 2,$(PREFIX)),$(call absolute,$(PREFIX)),$(abspath $(PREFIX)))
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -43,6 +50,8 @@ DOCDIR     ?= $(PREFIX)/share/doc/sockfront
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
 
 VERSION    := 0.1.0
 ABI        := $(firstword $(subst ., ,$(VERSION)))
@@ -107,6 +116,7 @@ from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filt
 archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
 daemon     := $(patsubst %,$(BUILD)/daemon/%.o,main help modes ask_status http_get) $(rooms:%=$(BUILD)/daemon/%.a)
 archives   := $(BUILD)/conf.a $(BUILD)/libsockfront-event.a $(BUILD)/libsockfront.a
+completions := $(foreach s,bash zsh fish,$(BUILD)/completion/sockfront.$(s))
 examples   := $(patsubst lib/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard lib/examples/*.c)))
 fuzzers    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c tests/unit/*/test_*.c)))
@@ -117,13 +127,25 @@ lib_libs    := $(if $(filter 1,$(SYSTEMD)),-lsystemd)
 event_libs  := -levent_extra -levent_core
 daemon_libs := $(event_libs) -linih $(lib_libs) -lresolv -lm
 
-all: $(if $(whole),$(BUILD)/sockfront) lib $(if $(whole),$(filter %/http-server,$(examples)))
+all: $(if $(whole),$(BUILD)/sockfront $(completions)) lib $(if $(whole),$(filter %/http-server,$(examples)))
 lib: $(libraries)
 examples: $(examples)
 unit: $(unit_tests)
 fuzzers: $(fuzzers)
 
-$(OBJ)/%.o: %.c Makefile
+# Objects of another compiler, or made with other flags, are made anew: what they were made
+# with is written beside them.  "cc" may be the same as "gcc".
+compiler  := $(or $(realpath $(shell command -v $(firstword $(CC)))),$(firstword $(CC)))
+made_with := $(strip $(compiler) $(wordlist 2,9,$(CC)) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
+
+ifneq ($(made_with),$(strip $(file <$(OBJ)/made-with.txt)))
+$(OBJ)/made-with.txt: FORCE
+endif
+$(OBJ)/made-with.txt:
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(made_with))' >$@
+
+$(OBJ)/%.o: %.c Makefile $(OBJ)/made-with.txt
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(compile) $(pic) -c -o $@ $<
@@ -164,7 +186,8 @@ $(BUILD)/%.so: $(BUILD)/%.so.$(ABI)
 $(BUILD)/conf.a: $(call objects,conf/*.c) $(BUILD)/conf/service_template.o
 
 # Has the shipped service in it.
-$(BUILD)/conf/service_template.o: conf/service_template.S systemd/sockfront@.service Makefile
+$(BUILD)/conf/service_template.o: conf/service_template.S systemd/sockfront@.service Makefile \
+		$(OBJ)/made-with.txt
 	$(call say,AS,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
@@ -180,7 +203,7 @@ $(foreach r,$(rooms),$(eval $(call room,$(r))))
 
 # The status page is a part of the program.
 $(BUILD)/daemon/status.a: $(BUILD)/daemon/status/page_file.o
-$(BUILD)/daemon/status/page_file.o: $(BUILD)/daemon/status/page_file.c
+$(BUILD)/daemon/status/page_file.o: $(BUILD)/daemon/status/page_file.c $(OBJ)/made-with.txt
 	$(call say,CC,$<)
 	$(Q)$(compile) -c -o $@ $<
 $(BUILD)/daemon/status/page_file.c: daemon/status/page.html daemon/status/embed.sh
@@ -191,6 +214,26 @@ $(BUILD)/daemon/status/page_file.c: daemon/status/page.html daemon/status/embed.
 $(BUILD)/sockfront: $(daemon) $(archives)
 	$(call say,LINK,$@)
 	$(Q)$(link) -o $@ $^ $(daemon_libs)
+
+# The completions: the table of options, as a program of this machine writes it down for a
+# shell, and functions for that shell.
+host     := $(BUILD)$(if $(filter-out $(CC),$(HOSTCC)),/host)
+generate := $(host)/generate
+
+$(BUILD)/completion/sockfront.%: conf/completion/sockfront.% $(generate)
+	$(call say,WRITE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(generate) $* >$@.new && cat $< >>$@.new && mv $@.new $@
+
+$(BUILD)/generate: $(call objects,conf/completion/*.c) $(archives)
+	$(call say,LINK,$@)
+	$(Q)$(link) -o $@ $^ -linih $(lib_libs)
+
+ifneq ($(host),$(BUILD))
+$(generate): FORCE
+	$(Q)$(MAKE) --no-print-directory BUILD='$(host)' OBJ='$(host)' CC='$(HOSTCC)' CFLAGS=-O1 \
+		CPPFLAGS= LDFLAGS= $@
+endif
 
 # What an example needs beside the library.
 $(BUILD)/examples/http-server: $(BUILD)/libsockfront-event.a
@@ -236,6 +279,9 @@ deps-vm:
 check: deps deps-vm
 	$(Q)$(PYTHON) tests/run
 
+test:
+	$(Q)WERROR='$(WERROR)' $(PYTHON) tests/run
+
 check-vm: deps-vm
 	$(Q)$(PYTHON) tests/run vm
 
@@ -276,7 +322,8 @@ sanitize tsan valgrind: deps
 
 c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | sort)
 c_sources    := $(filter %.c,$(c_files))
-shell_files  := .ci/run $(wildcard tests/*.sh) daemon/sockfront.bash daemon/status/embed.sh
+shell_files  := .ci/run $(wildcard tests/*.sh systemd/packaging/make-* systemd/packaging/build-* \
+                systemd/packaging/debian/tests/[ls]*) conf/completion/sockfront.bash daemon/status/embed.sh
 python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
 daemon_pages := $(sort $(wildcard daemon/*.[78] conf/*.5))
@@ -328,11 +375,14 @@ units    := $(wildcard systemd/*.service systemd/*.socket)
 user_units := $(wildcard systemd/user/*)
 samples  := README.md NEWS.md LICENSE tests/FAULTS.md $(wildcard conf/*.conf)
 unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
-with_bindir    = sed 's|/usr/bin/sockfront|$(BINDIR)/sockfront|g'
+blank := $() $()
+# In a unit and in a .pc file, a blank is written otherwise than it is.
+with_bindir    = sed 's|/usr/bin/sockfront|$(subst $(blank),\\x20,$(BINDIR))/sockfront|g'
 
 headers   := $(filter-out $(if $(filter 1,$(ARGP)),,%/argp.h),$(wildcard lib/include/sockfront/*.h))
 page_dir   = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))
-under_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+escaped    = $(subst $(blank),\\ ,$(1))
+under_prefix = $(call escaped,$(subst $(PREFIX)/,$${prefix}/,$(1)))
 
 install: install-lib $(if $(whole),install-daemon)
 
@@ -346,7 +396,7 @@ install-lib: $(libraries)
 		install -m 755 $(BUILD)/$$lib.so.$(VERSION) '$(DESTDIR)$(LIBDIR)' && \
 		ln -sf $$lib.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'/$$lib.so.$(ABI) && \
 		ln -sf $$lib.so.$(ABI) '$(DESTDIR)$(LIBDIR)'/$$lib.so && \
-		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(call under_prefix,$(LIBDIR))|' \
+		sed -e 's|@PREFIX@|$(call escaped,$(PREFIX))|' -e 's|@LIBDIR@|$(call under_prefix,$(LIBDIR))|' \
 			-e 's|@INCLUDEDIR@|$(call under_prefix,$(INCLUDEDIR))|' \
 			-e 's|@VERSION@|$(VERSION)|' \
 			-e 's|@SYSTEMD@|$(if $(filter 1,$(SYSTEMD)),libsystemd)|' lib/$$lib.pc.in | \
@@ -356,13 +406,15 @@ install-lib: $(libraries)
 		install -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.} || exit 1; \
 	done
 
-install-daemon: $(BUILD)/sockfront
+install-daemon: $(BUILD)/sockfront $(completions)
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(BUILD)/sockfront '$(DESTDIR)$(BINDIR)/sockfront'
 	$(Q)for page in $(daemon_pages); do \
 		install -D -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/} || exit 1; \
 	done
-	$(Q)install -D -m 644 daemon/sockfront.bash '$(DESTDIR)$(BASHDIR)/sockfront'
+	$(Q)install -D -m 644 $(BUILD)/completion/sockfront.bash '$(DESTDIR)$(BASHDIR)/sockfront'
+	$(Q)install -D -m 644 $(BUILD)/completion/sockfront.zsh '$(DESTDIR)$(ZSHDIR)/_sockfront'
+	$(Q)install -D -m 644 $(BUILD)/completion/sockfront.fish '$(DESTDIR)$(FISHDIR)/sockfront.fish'
 	$(Q)install -d '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERUNITDIR)' '$(DESTDIR)$(DOCDIR)'
 	$(Q)for file in $(units) $(user_units); do \
 		case $$file in systemd/user/*) to='$(USERUNITDIR)' ;; *) to='$(UNITDIR)' ;; esac; \
@@ -377,6 +429,7 @@ install-daemon: $(BUILD)/sockfront
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/sockfront' '$(DESTDIR)$(BASHDIR)/sockfront' \
+		'$(DESTDIR)$(ZSHDIR)/_sockfront' '$(DESTDIR)$(FISHDIR)/sockfront.fish' \
 		$(foreach p,$(man_pages),'$(DESTDIR)$(call page_dir,$(p))/$(notdir $(p))') \
 		$(foreach l,$(lib_names),$(foreach f,.a .so .so.$(ABI) .so.$(VERSION), \
 			'$(DESTDIR)$(LIBDIR)/$(l)$(f)') '$(DESTDIR)$(LIBDIR)/pkgconfig/$(l).pc') \
@@ -384,15 +437,30 @@ uninstall:
 		$(patsubst systemd/user/%,'$(DESTDIR)$(USERUNITDIR)/%',$(user_units))
 	rm -rf '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(INCLUDEDIR)/sockfront'
 
+# Packages.  What they are made of lies in systemd/packaging/.
+
+tarball := $(BUILD)/sockfront-$(VERSION).tar.gz
+
+dist: $(tarball)
+$(tarball): FORCE
+	$(call say,DIST,$@)
+	$(Q)systemd/packaging/make-dist $(VERSION) $@
+
+deb: $(tarball)
+	$(Q)systemd/packaging/build-deb $(VERSION) $(tarball) $(BUILD)/deb $(DEB)
+
+rpm: $(tarball)
+	$(Q)systemd/packaging/build-rpm $(tarball) $(BUILD)/rpm $(RPM)
+
 help:
 	@sed -n '3,/^$$/s/^#\( \|$$\)//p' Makefile
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm bench \
+.PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm test dist deb rpm bench \
 	bench-plots bench-deps fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
 	install-lib install-daemon uninstall help clean
 .SECONDARY:
 
--include $(shell find $(sort $(BUILD) $(OBJ)) -name '*.d' 2>/dev/null)
+-include $(shell find $(sort $(BUILD) $(OBJ)) \( -name deb -o -name rpm \) -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -23,6 +23,7 @@ check=(
 	musl-tools libglib2.0-dev pkg-config
 	redis-server redis-tools postgresql nginx-light haproxy openssh-server openssh-client
 	varnish dovecot-imapd dbus dnsmasq-base logrotate prometheus chromium
+	zsh fish debhelper dpkg-dev lintian rpm rpmlint
 )
 
 # For a build of 32 bits; other machines have none beside their own.
@@ -34,6 +35,7 @@ fi
 vm=(
 	qemu-system-x86 kmod systemd iproute2 procps util-linux python3 socat
 	redis-server redis-tools openssh-server openssh-client dbus dbus-user-session polkitd
+	debhelper dpkg-dev libcmocka-dev libglib2.0-dev pkg-config
 )
 
 bench=(

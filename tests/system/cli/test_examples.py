@@ -18,6 +18,7 @@ PAGES = ["README.md", "daemon/sockfront.8", "daemon/sockfront-migrate.7", "conf/
 OTHERS = [
     (r"make\b", "this is how the tests themselves are run"),
     (r"cc server\.c", "install/test_installed_library.py"),
+    (r"sudo apt-get install debhelper", "install/test_packages.py"),
     (r"systemctl reload sockfront", "tests/vm/guest/test_installed.py"),
     (r"# systemctl kill -s USR2", "tests/vm/guest/test_installed.py"),
     (r"# systemctl status web\.socket", "tests/vm/guest/test_lock_out.py"),

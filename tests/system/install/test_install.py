@@ -19,7 +19,8 @@ def make(target, *variables):
     tools = ["make", "sh", "install", "sed", "find", "sort", "rm", "mkdir", "printf", "ln"]
     build = Path(SOCKFRONT).parent
     kept = [SOCKFRONT, *(f"{build}/{name}{suffix}" for name in ("libsockfront", "libsockfront-event")
-                         for suffix in (".a", ".so"))]
+                         for suffix in (".a", ".so")),
+            *(f"{build}/completion/sockfront.{shell}" for shell in ("bash", "zsh", "fish"))]
     bin_dir = variables[0]
     bin_dir.mkdir(exist_ok=True)
     for tool in tools:
@@ -64,7 +65,8 @@ def test_install_into_a_destdir(place):
                    "share/man/man7/sockfront_address.7",
                    "share/doc/sockfront/LICENSE", "share/doc/sockfront/README.md",
                    "share/doc/sockfront/NEWS.md", "share/doc/sockfront/FAULTS.md",
-                   "share/bash-completion/completions/sockfront"]:
+                   "share/bash-completion/completions/sockfront", "share/zsh/site-functions/_sockfront",
+                   "share/fish/vendor_completions.d/sockfront.fish"]:
         assert f"opt/front/{wanted}" in there
     assert all(name.startswith("opt/front/") for name in there), "nothing in /etc, nothing elsewhere"
 
@@ -80,40 +82,3 @@ def test_install_into_a_destdir(place):
 
     make("uninstall", place / "bin", f"DESTDIR={root}", "PREFIX=/opt/front")
     assert files(root) == []
-
-
-def complete(*words):
-    script = (f"source {TOP}/daemon/sockfront.bash; compopt() {{ :; }}; "
-              'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sockfront; '
-              'printf "%s\\n" "${COMPREPLY[@]}"')
-    done = subprocess.run(["bash", "-c", script, "bash", SOCKFRONT, *words], capture_output=True,
-                          text=True, timeout=10)
-    assert done.returncode == 0 and done.stderr == ""
-    return done.stdout.split()
-
-
-def test_completion_asks_the_program_for_its_options():
-    assert {"--listen", "--backend", "--tcp-nodelay", "--check"} <= set(complete("-"))
-    assert complete("--half-close") == ["--half-close-timeout"]
-    assert complete("--no-such") == []
-
-
-def test_completion_of_addresses_and_files(tmp_path):
-    (tmp_path / "app.sock").touch()
-    assert complete(f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
-    assert complete("-c", f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
-    assert "sd-listen" in complete("sd-")
-    assert complete("--config", "=", f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
-    assert complete("--listen", "=", f"{tmp_path}/app") == [f"{tmp_path}/app.sock"]
-    assert complete("--access-log", "vso") == ["vsock:"]
-
-
-def test_completion_of_values():
-    """What each option takes, as its help says."""
-    assert complete("--log-level", "") == ["error", "warning", "notice", "info", "debug"]
-    assert complete("--log-level", "=", "w") == ["warning"]
-    assert {"owner", "group", "everybody"} <= set(complete("--unix-listen-chmod", ""))
-    assert complete("--workers", "") == ["auto"]
-    assert complete("--unix-listen-uid", "roo") == ["root"]
-    assert "lo" in complete("--bind-to-device", "")
-    assert complete("--connect-timeout", "") == [] == complete("--max-connections", "")

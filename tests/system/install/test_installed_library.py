@@ -3,6 +3,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -29,7 +30,7 @@ def run(*command, **environment):
 def make_install(*variables):
     """Installs what was built; nothing is built again."""
     kept = [f"{BUILD}/{name}{suffix}" for name in LIBRARIES for suffix in (".a", ".so")]
-    kept.append(f"{BUILD}/sockfront")
+    kept += [f"{BUILD}/sockfront", *(f"{BUILD}/completion/sockfront.{shell}" for shell in ("bash", "zsh", "fish"))]
     run("make", "-C", TOP, "install", f"BUILD={BUILD}", *variables,
         *[word for path in kept for word in ("-o", path)])
 
@@ -166,23 +167,44 @@ def test_a_prefix_of_ones_own_needs_no_destdir(tmp_path):
     assert refused.returncode == 2 and "a port is missing" in refused.stderr
 
 
-def test_the_libevent_adapter_is_found_with_all_that_it_needs(installed, tmp_path):
+def test_an_evhttp_program_needs_the_adapter_alone(installed, tmp_path):
+    """Its header speaks of libevent: who includes it calls that, too."""
     paths = {"PKG_CONFIG_PATH": str(installed / "opt/front/lib/arch/pkgconfig"),
              "PKG_CONFIG_SYSROOT_DIR": str(installed)}
-    told = run("pkg-config", "--cflags", "--libs", "--static", "libsockfront-event", **paths)
-    assert {"-lsockfront-event", "-lsockfront", "-levent_core"} <= set(told.split())
-    source = tmp_path / "adapter.c"
-    source.write_text("#include <sockfront/event.h>\n"
-                      "int main(void) { sfront_acceptor_free(NULL); return 0; }\n")
-    run("gcc", "-Wall", "-Werror", "-o", tmp_path / "adapter", source, *told.split())
-    run(tmp_path / "adapter", LD_LIBRARY_PATH=str(installed / "opt/front/lib/arch"))
+    told = run("pkg-config", "--cflags", "--libs", "libsockfront-event", **paths)
+    # Debian's libevent is no part of the staged root.
+    run("gcc", "-Wall", "-Werror", "-Wl,--no-undefined", "-o", tmp_path / "http",
+        TOP / "lib/examples/http-server.c", *told.split())
+    assert "listen" in subprocess.run(
+        [tmp_path / "http"], capture_output=True, text=True, timeout=10,
+        env={"LD_LIBRARY_PATH": str(installed / "opt/front/lib/arch")}).stderr
+
+
+def test_a_prefix_with_a_blank(tmp_path):
+    prefix = tmp_path / "my front"
+    make_install(f"PREFIX={prefix}")
+    told = shlex.split(run("pkg-config", "--cflags", "--libs", "libsockfront",
+                           PKG_CONFIG_PATH=str(prefix / "lib/pkgconfig")))
+    hello = compile_example(tmp_path / "outside", told)
+    refused = subprocess.run([hello, "127.0.0.1"], capture_output=True, text=True, timeout=10,
+                             env={"LD_LIBRARY_PATH": str(prefix / "lib")})
+    assert refused.returncode == 2 and "a port is missing" in refused.stderr
+    unit = (prefix / "lib/systemd/system/sockfront.service").read_text()
+    assert f"\nExecStart={tmp_path}/my\\x20front/bin/sockfront -c " in unit
+    verify = shutil.which("systemd-analyze")
+    if verify:
+        assert "not executable" not in subprocess.run(
+            [verify, "verify", prefix / "lib/systemd/system/sockfront.service"],
+            capture_output=True, text=True, timeout=60).stderr
+    run("make", "-C", TOP, "uninstall", f"BUILD={BUILD}", f"PREFIX={prefix}")
+    assert [path for path in prefix.rglob("*") if not path.is_dir()] == []
 
 
 def test_every_page_and_header_is_installed(installed):
     front = installed / "opt/front"
     headers = {path.name for path in (TOP / "lib/include/sockfront").glob("*.h")}
     assert {path.name for path in (front / "include/sockfront").iterdir()} == headers
-    pages = {path.name for path in (TOP / "lib").rglob("*.[37]")}
+    pages = {path.name for folder in ("lib", "daemon") for path in (TOP / folder).rglob("*.[37]")}
     assert len(pages) >= 10
     assert {path.name for number in "37"
             for path in (front / f"share/man/man{number}").iterdir()} == pages

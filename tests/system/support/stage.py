@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 
 import pytest
@@ -21,6 +22,8 @@ def need(program):
     path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin")
     if not path:
         pytest.skip(f"{program} is not installed")
+    if program == "unshare" and subprocess.run([path, "-m", "true"], capture_output=True).returncode:
+        pytest.skip("only root may have namespaces of its own")
     return path
 
 
