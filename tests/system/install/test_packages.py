@@ -122,6 +122,8 @@ def test_each_file_is_in_its_package(debs):
     for name in ("/etc/sockfront/sockfront.conf", "/usr/bin/sockfront", "/lib/systemd/system/sockfront.service",
                  "/lib/systemd/system/sockfront@.socket", "/usr/lib/systemd/user/sockfront@.service",
                  "/usr/share/man/man8/sockfront.8.gz", "/usr/share/man/man7/sockfront_address.7.gz",
+                 "/usr/share/man/man7/sockfront-migrate.7.gz",
+                 "/usr/share/doc/sockfront/examples/prometheus/sockfront.rules.yml",
                  "/usr/share/bash-completion/completions/sockfront",
                  "/usr/share/zsh/vendor-completions/_sockfront",
                  "/usr/share/fish/vendor_completions.d/sockfront.fish"):

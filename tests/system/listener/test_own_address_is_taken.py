@@ -114,11 +114,21 @@ def test_what_another_line_asks_for_is_left_to_it(stage):
 def test_status_is_taken_as_well(stage):
     backend, sock, where_asked = stage.backend(), stage.listener(), stage.path("status.sock")
     asked = stage.listener(where_asked)
-    file = stage.file("sockfront.conf", process("exit-idle-time = 1h") + section(backend, address_of(sock))
-                      + status_section(where_asked, "127.0.0.1:0"))
+    without = process("exit-idle-time = 1h") + section(backend, address_of(sock))
+    file = stage.file("sockfront.conf", without + status_section(where_asked, "127.0.0.1:0"))
     proxy = stage.handed([sock, asked], "-c", file, names="x:y")
     proxy.wait_log(r"status on 127\.0\.0\.1")
     assert len(proxy.grep("taken as inherited")) == 2, proxy.log
+    assert ask(stage, where_asked).code == 200
+    proxy.before = None
+    assert "3 listener(s) kept, 0 added, 0 removed" in proxy.reload()
+    proxy.upgrade()
+    proxy.wait_replaced()
+    assert ask(stage, where_asked).code == 200
+    stage.file("sockfront.conf", without)
+    assert "1 listener(s) kept, 0 added, 2 removed" in proxy.reload()
+    stage.file("sockfront.conf", without + status_section(where_asked))
+    assert "1 listener(s) kept, 1 added, 0 removed" in proxy.reload()
     assert ask(stage, where_asked).code == 200
     proxy.finish()
     assert os.path.exists(where_asked), "it was not ours to remove"
