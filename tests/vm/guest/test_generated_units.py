@@ -80,6 +80,7 @@ def test_sockets_of_every_kind(units):
     found = os.stat("/run/vm-made/app%1.sock")
     assert (found.st_mode & 0o777, found.st_gid) == (0o660, grp.getgrnam("mail").gr_gid)
     serve(units, backends)
+    units.wait_log("vm-made.service", "listening on vsock:(1|local):4605")
     log = units.log("vm-made.service")
     assert log.count("taken as inherited") == 7 and "warning" not in log.lower(), log
     units.ctl("reload", "vm-made.service")
@@ -125,7 +126,20 @@ def test_a_line_that_no_unit_can_have(units):
     units.start(*names)
     for family, address in ((TCP, ("127.0.0.1", 25)), (UNIX, "\0vm-both")):
         exchange(connect(units, family, address), units.accept(backend))
-    assert units.log("vm-both.service").count("taken as inherited") == 1
+    assert len(units.wait_log("vm-both.service", "taken as inherited")) == 1
+
+
+def test_status_in_a_directory_of_the_service(units):
+    """It is there with the first client, of least rights, and gone with the service."""
+    backend = units.backend()
+    names = generate(units, "vm-asked", f"[proxy a]\nlisten = 127.0.0.1:4608\nbackend = {backend.address}\n"
+                     "[status]\nlisten = /run/sockfront/status.sock\n")
+    units.start(names[0])
+    exchange(connect(units, TCP, ("127.0.0.1", 4608)), units.accept(backend))
+    assert backend.address in output(SOCKFRONT, "--status")
+    assert os.stat("/run/sockfront").st_uid != 0
+    units.stop(*names)
+    assert not os.path.exists("/run/sockfront")
 
 
 SERVER = """
