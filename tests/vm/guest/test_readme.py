@@ -41,7 +41,7 @@ def test_configuration_file(units):
     listens = re.findall("^listen = (.*)$", text, re.MULTILINE)
     assert len(listens) >= 3
     for listen in listens:
-        units.wait_log(ONLY, f"listening on {re.escape(listen)}")
+        units.wait_log(ONLY, f"(listening|status) on {re.escape(listen)}")
     exchange(connect(units, "/run/sockfront/web.sock", socket.AF_UNIX), units.accept(backend))
     exchange(connect(units, ("::1", 8443), socket.AF_INET6), units.accept(backend))
 
@@ -59,7 +59,7 @@ ASKS_AS_WWW_DATA = ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-
 def test_step_by_step(units):
     """With another name and port, and socat where there is no curl."""
     backend = units.backend(speak_first(b"served"), port=PORT)
-    steps = shown("systemctl enable --now").replace("web", "vm-steps").replace("|\n", "|")
+    steps = shown("sudo -u www-data").replace("web", "vm-steps").replace("|\n", "|")
     _, make, *files, check, reload, enable, client = re.sub(" +", " ", steps).splitlines()
     assert make.startswith("sudo mkdir -p /etc/sockfront ") and client.startswith("sudo -u www-data curl ")
     for path, text in map(written, files):
