@@ -37,10 +37,10 @@ def visit(stage, where):
         assert read_exactly(client, 1) == b"x"
 
 
-def logging(stage, *options, name="access.log", **more):
+def logging(stage, *options, form="yes", name="access.log", **more):
     """A proxy with an echoing backend, its address, and the file."""
     backend, where, path = stage.backend(echo), stage.path("app.sock"), stage.path(name)
-    proxy = stage.proxy("--access-log", f"--access-log-file={path}", *options, where, backend.address, **more)
+    proxy = stage.proxy(f"--access-log={form}", f"--access-log-file={path}", *options, where, backend.address, **more)
     return proxy, where, path
 
 
@@ -99,7 +99,7 @@ def test_lines_and_mode(stage):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
     assert not proxy.grep("reason=")
     proxy.finish()
-    second, where, path = logging(stage, "--access-log=json", "--log-level=error", sockets=0)
+    second, where, path = logging(stage, "--log-level=error", form="json", sockets=0)
     wait_until(lambda: listening_sockets(second.pid), "it has started")
     visit(stage, where)
     assert list(json.loads(wait_lines(path, 2)[1])) == ["time", *KEYS]
@@ -135,7 +135,7 @@ def test_what_is_no_file(stage, kind, wrong):
 
 
 def test_dev_null(stage):
-    proxy, where, _ = logging(stage, "--access-log-file=/dev/null")
+    proxy, where, _ = logging(stage, name="/dev/null")
     visit(stage, where)
     assert proxy.after_signal(signal.SIGUSR1, OPENED)
 
