@@ -219,7 +219,7 @@ static int open_all(struct generation *generation, struct config *config,
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < generation->n_proxies; i++) {
+	for (size_t i = 0; i < config->n_proxies; i++) {
 		r = check_loop(generation, generation->proxies[i], err);
 		if (r < 0)
 			return failed_in(&generation->proxies[i]->config, r, err);
@@ -230,12 +230,14 @@ static int open_all(struct generation *generation, struct config *config,
 
 static struct generation *generation_new(const struct config *config, const char *file)
 {
+	static unsigned int n_opened; /* one after the other, in whichever thread */
 	struct generation *generation = calloc(1, sizeof(*generation));
 
 	if (!generation)
 		return NULL;
 	generation->process = config->process;
 	generation->file = file;
+	generation->number = n_opened++;
 	generation->opened = time(NULL);
 	generation->guard = loop_guard_new();
 	generation->proxies = calloc(config->n_proxies, sizeof(struct proxy *));
