@@ -219,7 +219,7 @@ static int open_all(struct generation *generation, struct config *config,
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < config->n_proxies; i++) {
+	for (size_t i = 0; i < generation->n_proxies; i++) {
 		r = check_loop(generation, generation->proxies[i], err);
 		if (r < 0)
 			return failed_in(&generation->proxies[i]->config, r, err);
@@ -241,6 +241,7 @@ static struct generation *generation_new(const struct config *config, const char
 	generation->opened = time(NULL);
 	generation->guard = loop_guard_new();
 	generation->proxies = calloc(config->n_proxies, sizeof(struct proxy *));
+	generation->n_proxies = 0; /* so far */
 	if (generation->guard && generation->proxies)
 		return generation;
 	generation_free(generation);
