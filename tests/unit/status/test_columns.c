@@ -46,8 +46,8 @@ static void test_texts(void **state)
 		  9, "?31m???" },
 		{ "\xff\xfe", 9, "??" },
 		{ "a\xe2\x82", 9, "a??" },
-		{ "x\xe2\x80\xaey", 9,
-		  "x?y" }, /* NOLINT(misc-misleading-bidirectional): as it is meant */
+		/* NOLINTNEXTLINE(misc-misleading-bidirectional): as it is meant */
+		{ "x\xe2\x80\xaey", 9, "x?y" },
 		{ "\xff\xff\xff\xff", 3, "?" DOTS "?" },
 	};
 
