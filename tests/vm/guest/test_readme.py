@@ -36,7 +36,7 @@ def test_configuration_file(units):
     listens = re.findall("^listen = (.*)$", text, re.MULTILINE)
     assert len(listens) >= 3
     for listen in listens:
-        units.wait_log(ONLY, f"listening on {re.escape(listen)}")
+        units.wait_log(ONLY, f"(listening|status) on {re.escape(listen)}")
     exchange(connect(units, "/run/sockfront/web.sock", socket.AF_UNIX), units.accept(backend))
     exchange(connect(units, ("::1", 8443), socket.AF_INET6), units.accept(backend))
 
