@@ -39,6 +39,22 @@ static bool read_stat(char *buf, size_t size)
 	return true;
 }
 
+/*
+ * By the wall clock.  Worked out once: two looks at two clocks differ a little each time, and
+ * the wall clock may be set.
+ *
+ * @start: in ticks since boot
+ */
+static double began_at(unsigned long long start)
+{
+	static double began;
+
+	if (began == 0)
+		began = now_by(CLOCK_REALTIME) - now_by(CLOCK_BOOTTIME) +
+			(double)start / (double)sysconf(_SC_CLK_TCK);
+	return began;
+}
+
 /* The name of the program, which stands between parentheses, may be anything. */
 static void look_at_stat(struct self *self)
 {
@@ -57,8 +73,7 @@ static void look_at_stat(struct self *self)
 		return;
 	self->virtual_bytes = virtual;
 	self->resident_bytes = (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
-	self->started = now_by(CLOCK_REALTIME) - now_by(CLOCK_BOOTTIME) +
-			(double)start / (double)sysconf(_SC_CLK_TCK);
+	self->started = began_at(start);
 }
 
 uint64_t self_count_fds(void)
