@@ -35,12 +35,12 @@ struct server {
 	enum sfront_stream stream;   /* what a connection to it is */
 	unsigned int weight;
 	bool is_backup;
+	atomic_bool is_gone;   /* its backend was replaced by one that lacks it */
 	unsigned int priority; /* as a target of a service */
 	struct dial_options dial;
 	struct resolver *resolver;  /* a reference */
 	struct counters *counts;    /* NULL: not counted */
 	struct server_state *state; /* a reference */
-	atomic_bool is_gone;        /* its backend was replaced by one that lacks it */
 
 	pthread_mutex_t lock;            /* guards what follows */
 	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */

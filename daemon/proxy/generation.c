@@ -230,15 +230,18 @@ static int open_all(struct generation *generation, struct config *config,
 
 static struct generation *generation_new(const struct config *config, const char *file)
 {
+	static unsigned int n_opened; /* one after the other, in whichever thread */
 	struct generation *generation = calloc(1, sizeof(*generation));
 
 	if (!generation)
 		return NULL;
 	generation->process = config->process;
 	generation->file = file;
+	generation->number = n_opened++;
 	generation->opened = time(NULL);
 	generation->guard = loop_guard_new();
 	generation->proxies = calloc(config->n_proxies, sizeof(struct proxy *));
+	generation->n_proxies = 0; /* so far */
 	if (generation->guard && generation->proxies)
 		return generation;
 	generation_free(generation);

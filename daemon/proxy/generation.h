@@ -23,6 +23,7 @@ struct status_section;
 
 struct generation {
 	struct process_config process;
+	unsigned int number;    /* no other one of the process has it */
 	time_t opened;          /* by the wall clock */
 	const char *file;       /* NULL: the command line alone; its text stays alive */
 	struct proxy **proxies; /* owned array; a reference each */

@@ -61,8 +61,8 @@ static struct {
 	struct connection_table table;
 	struct view_list ended;
 	/* What the proxies were, as was told last: */
-	const struct generation *generation;
-	uint64_t *hashes;
+	unsigned int generation;   /* its number */
+	uint64_t *hashes;          /* NULL: nothing was told yet */
 	struct overview *overview; /* while it is made */
 	struct evbuffer *text;     /* of that */
 	bool is_partial;           /* that */
@@ -143,11 +143,12 @@ static bool begin_overview(void)
 {
 	const struct generation *generation = events.status->process->generation;
 
-	events.is_partial = events.generation == generation && events.hashes && !wants_all();
+	events.is_partial =
+		events.hashes && events.generation == generation->number && !wants_all();
 	if (!events.is_partial) {
 		free(events.hashes);
 		events.hashes = calloc(generation->n_proxies + 1, sizeof(*events.hashes));
-		events.generation = generation;
+		events.generation = generation->number;
 	}
 	events.text = evbuffer_new();
 	events.overview = events.text && events.hashes

@@ -293,7 +293,7 @@ static void write_virtual(const struct answer *answer, const struct family *fami
 
 static void write_fds(const struct answer *answer, const struct family *family, const struct of *of)
 {
-	put(answer, family, of, of->self->open_fds);
+	put(answer, family, of, self_count_fds());
 }
 
 static void write_max_fds(const struct answer *answer, const struct family *family,

@@ -332,7 +332,9 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self.slave = slave
         self.text = b""
-        self.process = stage.helper(SOCKFRONT, "--status", *arguments, stdin=slave, stdout=slave, start_new_session=True)
+        # Of tests that run in the background, it would be ignored, as it would there.
+        self.process = stage.helper(SOCKFRONT, "--status", *arguments, stdin=slave, stdout=slave, start_new_session=True,
+                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -75,9 +75,9 @@ static void test_harmless(void **state)
 		"\xe2\x80\x8b",
 		"\xe2\x80\x8f",
 		"\xe2\x80\xa8",
-		"\xe2\x80\xae",
+		"\xe2\x80\xae", /* NOLINT(misc-misleading-bidirectional): as it is meant */
 		"\xd8\x9c",
-		"\xe2\x81\xa6",
+		"\xe2\x81\xa6", /* NOLINT(misc-misleading-bidirectional): as it is meant */
 		"\xef\xbb\xbf",
 		"\xff",
 		"\xc3",

@@ -46,6 +46,7 @@ static void test_texts(void **state)
 		  9, "?31m???" },
 		{ "\xff\xfe", 9, "??" },
 		{ "a\xe2\x82", 9, "a??" },
+		/* NOLINTNEXTLINE(misc-misleading-bidirectional): as it is meant */
 		{ "x\xe2\x80\xaey", 9, "x?y" },
 		{ "\xff\xff\xff\xff", 3, "?" DOTS "?" },
 	};
