@@ -582,7 +582,7 @@ static size_t count_parts(const struct answer *answer, const struct family *fami
 static bool is_repeated(const struct family *family, const struct subject *subject, size_t part)
 {
 	if (family->scope == OF_SOCKET)
-		return subject_repeats_socket(subject, part);
+		return subject->proxy->sockets[part].is_repeated;
 	return family->scope == OF_SERVER && subject_repeats_server(subject, part);
 }
 

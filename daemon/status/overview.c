@@ -106,7 +106,7 @@ static void put_sockets(struct evbuffer *out, const struct subject *subject)
 	json_put_name(out, ",", "listeners");
 	evbuffer_add(out, "[", 1);
 	for (size_t i = 0; i < subject->proxy->n_sockets; i++) {
-		if (subject_repeats_socket(subject, i))
+		if (subject->proxy->sockets[i].is_repeated)
 			continue;
 		evbuffer_add_printf(out, "%s{", separator);
 		json_put_text(out, "", "address", proxy_socket_at(subject->proxy, i)->text);

@@ -249,7 +249,7 @@ static void put_sockets(struct evbuffer *out, const struct terminal *terminal,
 		struct row row = { .mark = listener_mark, .name = proxy_socket_at(proxy, i)->text };
 		struct cells cells;
 
-		if (subject_repeats_socket(subject, i))
+		if (subject->proxy->sockets[i].is_repeated)
 			continue;
 		set_count(&row, &cells, ACCEPTED, counters_sum(counts, LISTENER_ACCEPTED));
 		set_bytes(&row, &cells, counters_sum(counts, LISTENER_UP),
