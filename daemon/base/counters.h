@@ -21,7 +21,8 @@ struct counters {
 	unsigned int n;
 	unsigned int stride; /* counters in a row, whole cache lines */
 	unsigned int refs;
-	_Atomic uint64_t *rows; /* that of past processes, the main thread's, each worker's */
+	_Atomic(const void *) teller; /* for those who have it, to agree who of them tells of it */
+	_Atomic uint64_t *rows;       /* that of past processes, the main thread's, each worker's */
 };
 
 /* The row of the thread: 1, the main thread's, unless counters_use_row() says otherwise. */

@@ -60,19 +60,41 @@ static int list_sockets(struct proxy *proxy, struct sfront_error *err)
 	return 0;
 }
 
+/* Those of one name share their counts: the first of the proxy tells of them. */
+static void get_counts_of_socket(struct proxy *proxy, size_t index)
+{
+	struct counters *counts = listener_counts_get(proxy_socket_at(proxy, index)->text);
+
+	proxy->sockets[index].counts = counts;
+	if (counts)
+		proxy->sockets[index].is_repeated =
+			atomic_exchange(&counts->teller, proxy) == proxy;
+}
+
 static void get_counts(struct proxy *proxy)
 {
 	if (!proxy->config.is_counted)
 		return;
 	proxy->counts = proxy_counts_get(proxy->config.name);
 	for (size_t i = 0; i < proxy->n_sockets; i++)
-		proxy->sockets[i].counts = listener_counts_get(proxy_socket_at(proxy, i)->text);
+		get_counts_of_socket(proxy, i);
+}
+
+/* Another proxy may have its place in memory. */
+static void put_counts_of_socket(const struct proxy *proxy, size_t index)
+{
+	struct counters *counts = proxy->sockets[index].counts;
+	const void *teller = proxy;
+
+	if (counts)
+		(void)atomic_compare_exchange_strong(&counts->teller, &teller, NULL);
+	counters_put(counts);
 }
 
 static void put_counts(struct proxy *proxy)
 {
 	for (size_t i = 0; i < proxy->n_sockets; i++)
-		counters_put(proxy->sockets[i].counts);
+		put_counts_of_socket(proxy, i);
 	counters_put(proxy->counts);
 }
 

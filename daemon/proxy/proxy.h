@@ -32,6 +32,7 @@ struct proxy_socket {
 	struct listener *listener;
 	size_t index;            /* in that */
 	struct counters *counts; /* NULL: not counted */
+	bool is_repeated;        /* an earlier one of the proxy has the same name, and counts */
 };
 
 /* What the same section has in common over all generations that have it. */

@@ -14,7 +14,6 @@
 #include "daemon/backend/backend.h"
 #include "daemon/backend/server_counts.h"
 #include "daemon/backend/unit.h"
-#include "daemon/base/clock.h"
 #include "daemon/base/counters.h"
 #include "daemon/base/log.h"
 #include "daemon/base/utf8.h"
@@ -25,14 +24,11 @@
 #include "daemon/status/self.h"
 #include "daemon/status/status.h"
 #include "daemon/status/subjects.h"
+#include "daemon/status/turn.h"
 #include "daemon/status/word.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/process_counts.h"
 #include "daemon/worker/totals.h"
-
-#define PIECE_BYTES    ((size_t)32 * 1024)
-#define PIECE_MAX_US   500
-#define SAMPLES_A_LOOK 32 /* at the clock */
 
 enum type { GAUGE, COUNTER, HISTOGRAM };
 
@@ -586,7 +582,7 @@ static size_t count_parts(const struct answer *answer, const struct family *fami
 static bool is_repeated(const struct family *family, const struct subject *subject, size_t part)
 {
 	if (family->scope == OF_SOCKET)
-		return subject_repeats_socket(subject, part);
+		return subject->proxy->sockets[part].is_repeated;
 	return family->scope == OF_SERVER && subject_repeats_server(subject, part);
 }
 
@@ -639,21 +635,14 @@ static bool step(struct answer *answer)
 	return answer->family < N_FAMILIES;
 }
 
-static bool is_enough(size_t bytes, unsigned int n, uint64_t began_us)
-{
-	return bytes >= PIECE_BYTES ||
-	       (n % SAMPLES_A_LOOK == 0 && clock_exact_us() - began_us >= PIECE_MAX_US);
-}
-
 static bool more(void *data, struct evbuffer *out)
 {
 	struct answer *answer = data;
-	uint64_t began_us = clock_exact_us();
-	size_t before = evbuffer_get_length(out);
+	struct turn turn = turn_begin(out);
 
 	answer->out = out;
-	for (unsigned int n = 1; step(answer); n++)
-		if (is_enough(evbuffer_get_length(out) - before, n, began_us))
+	while (step(answer))
+		if (turn_is_over(&turn, out))
 			return true;
 	if (answer->is_open_metrics)
 		evbuffer_add_printf(out, "# EOF\n");

@@ -13,7 +13,6 @@
 #include "daemon/backend/backend.h"
 #include "daemon/backend/server_counts.h"
 #include "daemon/backend/unit.h"
-#include "daemon/base/clock.h"
 #include "daemon/base/counters.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/proxy/proxy_counts.h"
@@ -22,13 +21,11 @@
 #include "daemon/status/self.h"
 #include "daemon/status/status.h"
 #include "daemon/status/subjects.h"
+#include "daemon/status/turn.h"
 #include "daemon/status/word.h"
 #include "daemon/worker/process.h"
 
 #define SCHEMA 1
-
-#define PIECE_BYTES  ((size_t)32 * 1024)
-#define PIECE_MAX_US 500
 
 struct overview {
 	struct status *status;
@@ -109,7 +106,7 @@ static void put_sockets(struct evbuffer *out, const struct subject *subject)
 	json_put_name(out, ",", "listeners");
 	evbuffer_add(out, "[", 1);
 	for (size_t i = 0; i < subject->proxy->n_sockets; i++) {
-		if (subject_repeats_socket(subject, i))
+		if (subject->proxy->sockets[i].is_repeated)
 			continue;
 		evbuffer_add_printf(out, "%s{", separator);
 		json_put_text(out, "", "address", proxy_socket_at(subject->proxy, i)->text);
@@ -251,15 +248,13 @@ static void put_next(struct overview *overview, struct evbuffer *out)
 bool overview_more(void *data, struct evbuffer *out)
 {
 	struct overview *overview = data;
-	uint64_t began_us = clock_exact_us();
-	size_t before = evbuffer_get_length(out);
+	struct turn turn = turn_begin(out);
 
 	if (!overview->has_head)
 		put_head(out, overview);
 	overview->has_head = true;
 	for (; overview->next < overview->subjects.n; overview->next++) {
-		if (evbuffer_get_length(out) - before >= PIECE_BYTES ||
-		    clock_exact_us() - began_us >= PIECE_MAX_US)
+		if (turn_is_over(&turn, out))
 			return true;
 		put_next(overview, out);
 	}

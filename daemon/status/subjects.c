@@ -52,16 +52,6 @@ bool subject_repeats_server(const struct subject *subject, size_t index)
 	return false;
 }
 
-bool subject_repeats_socket(const struct subject *subject, size_t index)
-{
-	const char *text = proxy_socket_at(subject->proxy, index)->text;
-
-	for (size_t i = 0; i < index; i++)
-		if (strcmp(proxy_socket_at(subject->proxy, i)->text, text) == 0)
-			return true;
-	return false;
-}
-
 static uint64_t sum_draining(const struct counters *counts, unsigned int from, unsigned int n)
 {
 	uint64_t sum = 0;

@@ -31,11 +31,10 @@ int subjects_take(struct subjects *subjects, const struct generation *generation
 void subjects_drop(struct subjects *subjects);
 
 /*
- * Whether the server, or the listening socket, has the same name as an earlier one of its
- * proxy: what is told of that stands for both.
+ * Whether the server has the same name as an earlier one of its proxy: what is told of that
+ * stands for both.
  */
 bool subject_repeats_server(const struct subject *subject, size_t index);
-bool subject_repeats_socket(const struct subject *subject, size_t index);
 
 /* Connections now, and those that wait for a server; of processes that still drain, too. */
 uint64_t subject_open(const struct subject *subject);

@@ -15,7 +15,6 @@
 #include "daemon/backend/backend.h"
 #include "daemon/backend/server_counts.h"
 #include "daemon/backend/unit.h"
-#include "daemon/base/clock.h"
 #include "daemon/base/counters.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/proxy/proxy_counts.h"
@@ -26,14 +25,12 @@
 #include "daemon/status/self.h"
 #include "daemon/status/status.h"
 #include "daemon/status/subjects.h"
+#include "daemon/status/turn.h"
 #include "daemon/status/word.h"
 #include "daemon/worker/process.h"
 
 #define WIDTH    80
 #define NAME_MIN 16 /* columns; of the others, those are left out for which there is no room */
-
-#define PIECE_BYTES  ((size_t)32 * 1024)
-#define PIECE_MAX_US 500
 
 enum column { STATE, OPEN, HELD, ACCEPTED, REFUSED, FAILED, UP, DOWN, N_COLUMNS };
 
@@ -252,7 +249,7 @@ static void put_sockets(struct evbuffer *out, const struct terminal *terminal,
 		struct row row = { .mark = listener_mark, .name = proxy_socket_at(proxy, i)->text };
 		struct cells cells;
 
-		if (subject_repeats_socket(subject, i))
+		if (subject->proxy->sockets[i].is_repeated)
 			continue;
 		set_count(&row, &cells, ACCEPTED, counters_sum(counts, LISTENER_ACCEPTED));
 		set_bytes(&row, &cells, counters_sum(counts, LISTENER_UP),
@@ -303,13 +300,12 @@ static void draw(struct evbuffer *out, const struct terminal *terminal,
 /* Goes on with the subjects until all are done, or the turn is over. */
 static bool go_on(struct terminal *terminal, struct evbuffer *out)
 {
-	uint64_t began_us = clock_exact_us();
+	struct turn turn = turn_begin(out);
 
 	for (; terminal->next < terminal->subjects.n; terminal->next++) {
 		const struct subject *subject = &terminal->subjects.of[terminal->next];
 
-		if (evbuffer_get_length(out) >= PIECE_BYTES ||
-		    clock_exact_us() - began_us >= PIECE_MAX_US)
+		if (turn_is_over(&turn, out))
 			return true;
 		if (terminal->state == MEASURING)
 			measure(terminal, subject);

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -16,7 +17,7 @@ from support.backend import Reserved, echo, servers
 from support.configuration import section
 from support.metrics import overview, parse, scrape, value, wait_value
 from support.proc import free_address, free_port, wait_until
-from support.stage import need
+from support.stage import address_of, need
 from support.status import status_section, with_status
 from support.streams import both_ways, read_exactly, reset
 
@@ -227,6 +228,29 @@ def test_a_thousand_proxies(stage):
     assert len(accepted) == 1000 and sum(accepted.values()) == accepted["proxy-777"] == 1
     names = [one["name"] for one in overview(stage, status)["proxies"]]
     assert names == [f"proxy-{number}" for number in range(1000)]
+
+
+def test_sockets_of_one_name_are_told_of_once(stage):
+    """Two queues of one port; each counts, and a reload does not lose them."""
+    backend = stage.backend(echo)
+    first, second = socket.socket(), socket.socket()
+    for sock in (first, second):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    first.bind(("127.0.0.1", 0))
+    second.bind(first.getsockname())
+    for sock in (first, second):
+        sock.listen(16)
+        stage.listeners.append(sock)
+    file = stage.file("sockfront.conf", section(backend, "sd-listen:*") + status_section(stage.path("status")))
+    proxy = stage.handed([first, second], "-c", file, listening=2)
+    front, status = address_of(first), stage.path("status")
+    for accepted in (20, 40):
+        for _ in range(20):
+            converse(stage, front)
+        wait_value(stage, status, accepted, "sockfront_listener_accepted_total", proxy="a", listener=front)
+        listeners = overview(stage, status)["proxies"][0]["listeners"]
+        assert [one["address"] for one in listeners] == [front]
+        assert "reloaded" in proxy.reload()
 
 
 def test_names_are_escaped(stage):

@@ -227,6 +227,10 @@ class Deaf:
 
     def serve(self, handler):
         """Answers after all, also those that filled the backlog."""
+        # Those that filled it try again in the same instant. With a backlog of 0 the kernel then
+        # drops the last step of a handshake that its client has for done, and forgets it soon: such
+        # a client, which speaks second, would wait for ever.
+        self.socket.listen(128)
 
         def accept():
             while True:
