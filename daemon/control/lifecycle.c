@@ -514,8 +514,8 @@ static void upgrade_failed(void)
 	end_operation();
 }
 
-/* By the other process of an upgrade, of which each may have another before it. */
-static void reopen_passed_on(void)
+/* By the new process of an upgrade; there may be another one before this. */
+static void reopen_passed_back(void)
 {
 	(void)access_file_reopen();
 	takeover_pass_reopen();
@@ -527,7 +527,7 @@ static void begin_upgrade(void)
 		.accepting = other_accepts,
 		.failed = upgrade_failed,
 		.gone = end_if_idle,
-		.reopen = reopen_passed_on,
+		.reopen = reopen_passed_back,
 	};
 
 	char *units = on_demand_format();
@@ -655,6 +655,12 @@ static void stop_passed_on(void)
 static void reload_passed_on(void)
 {
 	ask(OPERATION_RELOAD, "reload");
+}
+
+/* By the old process, which has told those before it. */
+static void reopen_passed_on(void)
+{
+	(void)access_file_reopen();
 }
 
 static void old_process_ended(void)

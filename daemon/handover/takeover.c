@@ -260,6 +260,7 @@ void takeover_report_accepting(void)
 
 void takeover_pass_reopen(void)
 {
-	if (takeover.state == TAKEOVER_FOLLOWED)
+	/* The manager may take this process for the service before it has heard "yours". */
+	if (takeover.state == TAKEOVER_FOLLOWED || takeover.state == TAKEOVER_UNDECIDED)
 		note_write(takeover.control, NOTE_REOPEN, 0, 0);
 }

@@ -15,6 +15,7 @@ import pytest
 from support.access_log import KEYS, parse_logfmt, read_lines
 from support.backend import echo
 from support.configuration import process, section
+from support.manager import Manager
 from support.proc import listening_sockets, wait_until
 from support.proxy import run
 from support.stage import need
@@ -295,6 +296,26 @@ def test_the_signal_reaches_processes_that_drain(stage):
     wait_lines(path, 3)
     assert read_lines(moved) == []
     proxy.wait_replaced()
+
+
+def test_the_signal_comes_before_the_old_process_has_let_go(stage):
+    """The manager knows the new process by then, and the log's rotation asks the manager."""
+    manager, backend, where, path = Manager(stage), stage.backend(), stage.path("app.sock"), stage.path("access.log")
+    options = ["--access-log", f"--access-log-file={path}"]
+    proxy = stage.proxy(*options, where, backend.address, environment=manager.environment)
+    pair = stage.live_pair(backend, where)
+    manager.wait("READY=1")
+    with manager.deaf():
+        proxy.upgrade()
+        moved = rotate(path, 1)
+        proxy.signal(signal.SIGUSR1)
+        proxy.wait_log(OPENED)
+    wait_until(lambda: len(proxy.grep(OPENED)) == 2, "both open it")
+    stage.close_sockets_of([pair])
+    wait_lines(path, 1)
+    assert read_lines(moved) == []
+    proxy.wait_replaced()
+    assert len(proxy.grep(OPENED)) == 2
 
 
 def test_a_process_that_drains_outlives_its_successor(stage):

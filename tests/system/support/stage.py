@@ -253,6 +253,8 @@ class Stage:
             backend.hang_up()
 
     def tear_down(self, failed):
+        for backend in self.backends:
+            backend.test_is_over = True
         self.close_sockets()
         problems = []
         for proxy in self.proxies:
