@@ -172,7 +172,9 @@ static bool explain_foreign(struct command_line *line, const char *name)
 		return true;
 	}
 	key = key_find_anywhere(foreign->key);
-	if (key->is_switch)
+	if (foreign->value)
+		snprintf(form, sizeof(form), "--%s=%s", key->option, foreign->value);
+	else if (key->is_switch)
 		snprintf(form, sizeof(form), "--%s[=no]", key->option);
 	else
 		snprintf(form, sizeof(form), "--%s %s", key->option, key->argument);
