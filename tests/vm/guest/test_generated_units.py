@@ -130,16 +130,38 @@ def test_a_line_that_no_unit_can_have(units):
 
 
 def test_status_in_a_directory_of_the_service(units):
-    """It is there with the first client, of least rights, and gone with the service."""
+    """Of one that ends when it is idle: it is there with the first client, of least rights, and gone with it."""
+    units.alone()  # who else uses that directory
     backend = units.backend()
-    names = generate(units, "vm-asked", f"[proxy a]\nlisten = 127.0.0.1:4608\nbackend = {backend.address}\n"
-                     "[status]\nlisten = /run/sockfront/status.sock\n")
+    names = generate(units, "vm-asked", "[sockfront]\nexit-idle-time = 1h\n[proxy a]\nlisten = 127.0.0.1:4608\n"
+                     f"backend = {backend.address}\n[status]\nlisten = /run/sockfront/status.sock\n")
     units.start(names[0])
     exchange(connect(units, TCP, ("127.0.0.1", 4608)), units.accept(backend))
     assert backend.address in output(SOCKFRONT, "--status")
     assert os.stat("/run/sockfront").st_uid != 0
     units.stop(*names)
     assert not os.path.exists("/run/sockfront")
+
+
+def test_question_starts_the_service(units):
+    """At an address that has a .socket unit of its own, and that is left alone when the service ends."""
+    units.alone()
+    backend = units.backend()
+    names = generate(units, "vm-question", f"[proxy a]\nlisten = /run/sockfront/a\nbackend = {backend.address}\n"
+                     "[status]\nlisten = /run/sockfront/status.sock\nunix-listen-chmod = 0640\n")
+    assert names == ["vm-question.socket", "vm-question.status.socket", "vm-question.service"]
+    units.start(*names[:-1])
+    for _ in range(2):
+        assert units.show(names[-1], "ActiveState") == "inactive"
+        connect(units, UNIX, "/run/sockfront/status.sock")
+        units.wait_state(names[-1], "active")
+        assert backend.address in output(SOCKFRONT, "--status")
+        assert os.stat("/run/sockfront/status.sock").st_mode & 0o777 == 0o640
+        exchange(connect(units, UNIX, "/run/sockfront/a"), units.accept(backend))
+        # Both sockets, or one of them would start it again.
+        units.stop(*names)
+        units.start(*names[:-1])
+    units.stop(*names)
 
 
 SERVER = """
