@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.examples import of_page
 from support.proxy import SOCKFRONT, run
 import test_units
 from test_units import TOP, exposure, lines_of, verify
@@ -152,6 +153,31 @@ def test_words_of_other_sockets_are_left_out(place):
     made(place, PROXY + "unix-listen-gid = 33\ntype-of-service = 16\n")
     text = (place / "out/web.socket").read_text()
     assert "SocketGroup" not in text and "IPTOS=16" in text and "traffic class" not in text
+
+
+# ---- what is shipped ---------------------------------------------------------------------------
+
+PAGES = ["README.md", "daemon/sockfront.8", "daemon/sockfront-migrate.7", "conf/sockfront.conf.5"]
+FILES = [path for folder in ("systemd", "conf") for path in sorted((TOP / folder).rglob("*.conf"))]
+EXAMPLES = {str(path.relative_to(TOP)): path.read_text() for path in FILES}
+EXAMPLES |= {str(example): example.text for page in PAGES for example in of_page(page) if example.is_configuration}
+EXAMPLES = {name: text for name, text in EXAMPLES.items() if re.search(r"^\[proxy ", text, re.M)}
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 12
+    assert {"conf/sockfront.conf", "systemd/examples/two-proxies/two-proxies.conf"} <= set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(place, prefix, name):
+    """Each line of it that names an address has its place, and the service may do little."""
+    *sockets, service = made(place, EXAMPLES[name]).values()
+    passed = [value for socket in sockets for value in values(socket, "ListenStream")]
+    assert len(passed) == len(re.findall(r"^listen = ", EXAMPLES[name], re.M))
+    assert not values(service, "WantedBy"), "it opens nothing itself"
+    assert exposure(place / "out/web.service") <= 2.0
+    assert_silent(prefix, *sorted((place / "out").iterdir()))
 
 
 # ---- the service -------------------------------------------------------------------------------
