@@ -345,8 +345,8 @@ static void check_file_line(struct command_line *line, char **words, int n)
 			"\"%s\": with -c, addresses belong in the file", words[0]);
 	if (line->proxy_option)
 		problem(line->problems, &line->place,
-			"--%s: with -c, only the options of the process and of [status] may stand "
-			"on the command line; this one goes into a [proxy NAME] section of %s",
+			"--%s: with -c, only the options of the process and of [status] are taken "
+			"from the command line; this one belongs in a [proxy NAME] section of %s",
 			line->proxy_option, line->args.file);
 }
 
