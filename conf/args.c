@@ -172,7 +172,9 @@ static bool explain_foreign(struct command_line *line, const char *name)
 		return true;
 	}
 	key = key_find_anywhere(foreign->key);
-	if (key->is_switch)
+	if (foreign->value)
+		snprintf(form, sizeof(form), "--%s=%s", key->option, foreign->value);
+	else if (key->is_switch)
 		snprintf(form, sizeof(form), "--%s[=no]", key->option);
 	else
 		snprintf(form, sizeof(form), "--%s %s", key->option, key->argument);
@@ -343,8 +345,8 @@ static void check_file_line(struct command_line *line, char **words, int n)
 			"\"%s\": with -c, addresses belong in the file", words[0]);
 	if (line->proxy_option)
 		problem(line->problems, &line->place,
-			"--%s: with -c, only the options of the process and of [status] may stand "
-			"on the command line; this one goes into a [proxy NAME] section of %s",
+			"--%s: with -c, only the options of the process and of [status] are taken "
+			"from the command line; this one belongs in a [proxy NAME] section of %s",
 			line->proxy_option, line->args.file);
 }
 

@@ -47,8 +47,8 @@ static int parse_address(const char *word, struct sfront_sockaddr *ret, struct s
 			      word);
 	} else {
 		return refuse(err, -EINVAL,
-			      "\"%.100s\" is no address of this machine without a port (such as "
-			      "10.0.0.2 or 2001:db8::2), and not \"client\" alone",
+			      "\"%.100s\" is neither an address of this machine without a port "
+			      "(such as 10.0.0.2 or 2001:db8::2) nor \"client\"",
 			      word);
 	}
 	unwrap(ret);

@@ -424,7 +424,7 @@ static void check_servers(const struct listen_index *index, const struct proxy_c
 	}
 	if (n_backups > 0 && n_backups == proxy->n_servers)
 		problem(problems, &proxy->servers[0].place,
-			"backend: each one is a backup, and none is there that it could stand in for");
+			"backend: each one is a backup, and there is none that they could stand in for");
 }
 
 /* ---- units ---- */
@@ -487,7 +487,7 @@ static void check_status(const struct status_config *status, struct problems *pr
 				? "[status] has no address to listen on (such as listen = "
 				  "/run/sockfront/status.sock)"
 				: "--status-listen is missing, without which the other --status "
-				  "options mean nothing");
+				  "options have no effect");
 	for (size_t i = 0; i < status->n_listen && !status->access.allows_some; i++)
 		check_reach(&status->listen[i], problems);
 }

@@ -11,6 +11,7 @@
 struct foreign_option {
 	const char *name;   /* as the other program has it; several words for HAProxy */
 	const char *key;    /* ours; NULL: none */
+	const char *value;  /* what ours is to be; NULL: what is wanted, or no key of ours */
 	const char *remark; /* what else is to be said, without a full stop; NULL: nothing */
 };
 

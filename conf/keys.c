@@ -565,7 +565,7 @@ static const struct row status_rows[] = {
 	    "who may not; the first rule that matches decides (default: nobody)",
 	    KEY_STATUS, false, true }, parse_deny, offsetof(struct status_config, access) },
 	{ { "status-host", "status-host", "NAME...",
-	    "names by which it may be asked for, beside localhost (default: none)",
+	    "names by which it may be asked for, besides localhost (default: none)",
 	    KEY_STATUS, false, true }, parse_hosts, offsetof(struct status_config, hosts) },
 };
 /* clang-format on */

@@ -419,7 +419,8 @@ static bool explain_foreign(struct loader *l, const char *text, enum key_scope s
 		key = key_find_anywhere(foreign->key);
 	foreign_option_remark(foreign, remark, sizeof(remark));
 	problem(l->problems, &l->place, "unknown key \"%s\"; here it is \"%s = %s\"%s%s%s", text,
-		key->name, key->argument, key->scope == scope ? "" : " in ",
+		key->name, foreign->value ? foreign->value : key->argument,
+		key->scope == scope ? "" : " in ",
 		key->scope == scope ? "" : section_of(key->scope), remark);
 	note_unread(l, key);
 	return true;

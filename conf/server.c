@@ -245,9 +245,10 @@ static int parse_weight(const char *value, struct server_config *server, struct 
 static int parse_max(const char *value, struct server_config *server, struct sfront_error *err)
 {
 	if (sfront_parse_count(value, 1, INT32_MAX, &server->max, NULL) < 0)
-		return refuse(err, -ERANGE,
-			      "\"max=%.40s\": how many connections at once is a number from 1 on",
-			      value);
+		return refuse(
+			err, -ERANGE,
+			"\"max=%.40s\": how many connections there may be at once is 1 or more",
+			value);
 	return 0;
 }
 

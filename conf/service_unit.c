@@ -19,7 +19,6 @@ extern const char service_template[];
 /* Directories of the shipped sockfront.service, as the sample file names them. */
 #define SHARED_RUN "/run/sockfront/"
 #define SHARED_LOG "/var/log/sockfront/"
-#define OWN_RUN    "/run/sockfront@" /* and the name of the unit */
 
 /* The user of the polkit rule in systemd/examples/units-on-demand. */
 #define USER_OF_UNITS "sockfront-demand"
@@ -52,24 +51,23 @@ static bool is_in_shared_run(const struct sfront_address *address)
 	return address->kind == SFRONT_UNIX && begins(address->u.local.name, SHARED_RUN);
 }
 
-/* Whether the service itself opens an address that is so: all of [status], which has no .socket. */
-static bool opens(const struct listen_section *section,
-		  bool (*is_so)(const struct sfront_address *address))
+/* Whether the service itself opens an address that is so: systemd does not. */
+static bool opens(const struct socket_unit *unit, bool (*is_so)(const struct sfront_address *))
 {
+	const struct listen_section *section = &unit->section;
+
 	for (size_t i = 0; i < section->n; i++)
-		if ((section->is_status || !socket_unit_has(&section->lines[i])) &&
-		    is_so(&section->lines[i].address))
+		if (!socket_unit_has(unit, &section->lines[i]) && is_so(&section->lines[i].address))
 			return true;
 	return false;
 }
 
-static bool any_opens(const struct config *config,
-		      bool (*is_so)(const struct sfront_address *address))
+static bool any_opens(const struct config *config, bool (*is_so)(const struct sfront_address *))
 {
-	struct listen_section section;
+	struct socket_unit unit;
 
-	for (size_t i = 0; config_listen_section(config, i, &section); i++)
-		if (opens(&section, is_so))
+	for (size_t i = 0; socket_unit_at(config, i, &unit); i++)
+		if (opens(&unit, is_so))
 			return true;
 	return false;
 }
@@ -77,29 +75,35 @@ static bool any_opens(const struct config *config,
 /* Who asks for the status can wait until a client has come. */
 static bool opens_for_clients(const struct config *config)
 {
-	struct listen_section section;
+	struct socket_unit unit;
 
-	for (size_t i = 0; config_listen_section(config, i, &section); i++)
-		if (!section.is_status && opens(&section, is_any))
+	for (size_t i = 0; socket_unit_at(config, i, &unit); i++)
+		if (!unit.section.is_status && opens(&unit, is_any))
 			return true;
 	return false;
 }
 
-static bool opens_as_net_admin(const struct config *config)
+static bool opens_as_net_admin(const struct socket_unit *unit)
 {
-	struct listen_section section;
+	const struct sfront_options *options = unit->section.options;
 
-	for (size_t i = 0; config_listen_section(config, i, &section); i++)
-		if (opens(&section, is_any) &&
-		    (sfront_options_is_set(section.options, "socket-mark") ||
-		     options_are_yes(section.options, "ip-transparent")))
+	return opens(unit, is_any) && (sfront_options_is_set(options, "socket-mark") ||
+				       options_are_yes(options, "ip-transparent"));
+}
+
+static bool any_needs_net_admin(const struct config *config)
+{
+	struct socket_unit unit;
+
+	for (size_t i = 0; socket_unit_at(config, i, &unit); i++)
+		if (socket_unit_lacks_mark(&unit) || opens_as_net_admin(&unit))
 			return true;
 	return false;
 }
 
-static bool wants_net_admin(const struct proxy_config *proxy)
+static bool is_from_client(const struct proxy_config *proxy)
 {
-	return proxy->backend_source.is_client || socket_unit_lacks_mark(proxy);
+	return proxy->backend_source.is_client;
 }
 
 static bool has_unit(const struct proxy_config *proxy)
@@ -211,7 +215,7 @@ static void write_user(const struct writing *writing)
 static void write_capabilities(const struct writing *writing)
 {
 	const struct config *config = writing->config;
-	bool admin = any_proxy(config, wants_net_admin) || opens_as_net_admin(config);
+	bool admin = any_proxy(config, is_from_client) || any_needs_net_admin(config);
 	bool bind = any_opens(config, is_privileged);
 	const char *capabilities = admin && bind ? "CAP_NET_ADMIN CAP_NET_BIND_SERVICE"
 				   : admin       ? "CAP_NET_ADMIN"
@@ -300,9 +304,10 @@ static void write_install(const struct writing *writing)
 static bool is_in_own_run(const char *path, const char *service)
 {
 	size_t length = strlen(service) - strlen(".service");
-	const char *name = path + strlen(OWN_RUN);
+	const char *name = path + strlen(SERVICE_RUN);
 
-	return begins(path, OWN_RUN) && strncmp(name, service, length) == 0 && name[length] == '/';
+	return begins(path, SERVICE_RUN) && strncmp(name, service, length) == 0 &&
+	       name[length] == '/';
 }
 
 bool service_unit_removes(const struct config *config, const char *service,

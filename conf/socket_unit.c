@@ -47,17 +47,41 @@ static const struct {
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-bool socket_unit_has(const struct listen_config *listen)
+/* A question is no reason to start a process that ends when it is quiet. */
+static bool is_left_out(const struct config *config, const struct listen_section *section)
+{
+	return section->is_status && config->process.exit_idle_ms != SFRONT_INFINITY_MS;
+}
+
+bool socket_unit_at(const struct config *config, size_t index, struct socket_unit *ret)
+{
+	if (!config_listen_section(config, index, &ret->section))
+		return false;
+	ret->name = ret->section.is_status ? "status" : config->proxies[index].name;
+	ret->is_left_out = is_left_out(config, &ret->section);
+	return true;
+}
+
+/* Where only the service can have its status. */
+static bool is_in_own_directory(const struct sfront_address *address)
+{
+	return address->kind == SFRONT_UNIX &&
+	       strncmp(address->u.local.name, SERVICE_RUN, strlen(SERVICE_RUN)) == 0;
+}
+
+bool socket_unit_has(const struct socket_unit *unit, const struct listen_config *listen)
 {
 	char ignored[LISTEN_STREAM_SIZE];
 
+	if (unit->is_left_out || (unit->section.is_status && is_in_own_directory(&listen->address)))
+		return false;
 	return listen_stream_format(&listen->address, ignored, NULL) == 0;
 }
 
-bool socket_unit_is_wanted(const struct proxy_config *proxy)
+bool socket_unit_is_wanted(const struct socket_unit *unit)
 {
-	for (size_t i = 0; i < proxy->n_listen; i++)
-		if (socket_unit_has(&proxy->listen[i]))
+	for (size_t i = 0; i < unit->section.n; i++)
+		if (socket_unit_has(unit, &unit->section.lines[i]))
 			return true;
 	return false;
 }
@@ -80,20 +104,20 @@ static bool is_target(const struct sfront_address *address, enum target target)
 }
 
 /* Whether one of the sockets of the unit is such a one. */
-static bool has_target(const struct proxy_config *proxy, enum target target)
+static bool has_target(const struct socket_unit *unit, enum target target)
 {
-	for (size_t i = 0; i < proxy->n_listen; i++)
-		if (socket_unit_has(&proxy->listen[i]) &&
-		    is_target(&proxy->listen[i].address, target))
+	for (size_t i = 0; i < unit->section.n; i++)
+		if (socket_unit_has(unit, &unit->section.lines[i]) &&
+		    is_target(&unit->section.lines[i].address, target))
 			return true;
 	return false;
 }
 
 /* Whether the option is given and counts.  @buf: VALUE_SIZE bytes, its value */
-static bool get(const struct proxy_config *proxy, const char *option, enum target target, char *buf)
+static bool get(const struct socket_unit *unit, const char *option, enum target target, char *buf)
 {
-	return sfront_options_get(proxy->options, option, buf, VALUE_SIZE) >= 0 &&
-	       has_target(proxy, target);
+	return sfront_options_get(unit->section.options, option, buf, VALUE_SIZE) >= 0 &&
+	       has_target(unit, target);
 }
 
 /* systemd puts other words in the place of what a percent sign begins. */
@@ -105,20 +129,21 @@ static void write_value(FILE *stream, const char *word, const char *value)
 	fputc('\n', stream);
 }
 
-static void write_addresses(const struct proxy_config *proxy, FILE *stream)
+static void write_addresses(const struct socket_unit *unit, FILE *stream)
 {
 	char value[LISTEN_STREAM_SIZE];
 
-	for (size_t i = 0; i < proxy->n_listen; i++)
-		if (listen_stream_format(&proxy->listen[i].address, value, NULL) == 0)
+	for (size_t i = 0; i < unit->section.n; i++)
+		if (socket_unit_has(unit, &unit->section.lines[i]) &&
+		    listen_stream_format(&unit->section.lines[i].address, value, NULL) == 0)
 			fprintf(stream, "ListenStream=%s\n", value);
 }
 
 /* ":80" is for both, whatever the system's default is. */
-static bool has_every(const struct proxy_config *proxy)
+static bool has_every(const struct socket_unit *unit)
 {
-	for (size_t i = 0; i < proxy->n_listen; i++) {
-		const struct sfront_address *address = &proxy->listen[i].address;
+	for (size_t i = 0; i < unit->section.n; i++) {
+		const struct sfront_address *address = &unit->section.lines[i].address;
 
 		if (address->kind == SFRONT_TCP &&
 		    strspn(address->u.tcp.host, "*") == strlen(address->u.tcp.host))
@@ -127,39 +152,41 @@ static bool has_every(const struct proxy_config *proxy)
 	return false;
 }
 
-static void write_families(const struct proxy_config *proxy, FILE *stream)
+static void write_families(const struct socket_unit *unit, FILE *stream)
 {
 	char value[VALUE_SIZE];
 
-	if (get(proxy, "tcp-only-v6", TARGET_IPV6, value))
+	if (get(unit, "tcp-only-v6", TARGET_IPV6, value))
 		fprintf(stream, "BindIPv6Only=%s\n",
 			strcmp(value, "yes") == 0 ? "ipv6-only" : "both");
-	else if (has_every(proxy))
+	else if (has_every(unit))
 		fputs("BindIPv6Only=both\n", stream);
 }
 
 /* Where systemd's default is another than ours. */
-static void write_defaults(const struct proxy_config *proxy, FILE *stream)
+static void write_default(const struct socket_unit *unit, const char *word, const char *option,
+			  const char *ours, FILE *stream)
 {
 	char value[VALUE_SIZE];
-	bool given;
+	bool given = sfront_options_get(unit->section.options, option, value, VALUE_SIZE) >= 0;
 
-	given = sfront_options_get(proxy->options, "unix-listen-chmod", value, VALUE_SIZE) >= 0;
-	fprintf(stream, "SocketMode=%s\n", given ? value : "0600");
-	given = sfront_options_get(proxy->options, "tcp-listen-backlog", value, VALUE_SIZE) >= 0;
-	fprintf(stream, "Backlog=%s\n", given ? value : "4096");
-	if (!has_target(proxy, TARGET_TCP))
-		return;
-	given = sfront_options_get(proxy->options, "tcp-nodelay", value, VALUE_SIZE) >= 0;
-	fprintf(stream, "NoDelay=%s\n", given ? value : "yes");
+	fprintf(stream, "%s=%s\n", word, given ? value : ours);
 }
 
-static void write_keepalive(const struct proxy_config *proxy, FILE *stream)
+static void write_defaults(const struct socket_unit *unit, FILE *stream)
+{
+	write_default(unit, "SocketMode", "unix-listen-chmod", "0600", stream);
+	write_default(unit, "Backlog", "tcp-listen-backlog", "4096", stream);
+	if (has_target(unit, TARGET_TCP))
+		write_default(unit, "NoDelay", "tcp-nodelay", "yes", stream);
+}
+
+static void write_keepalive(const struct socket_unit *unit, FILE *stream)
 {
 	struct sfront_keepalive keepalive;
 	char value[VALUE_SIZE];
 
-	if (!get(proxy, "tcp-keepalive", TARGET_TCP, value) ||
+	if (!get(unit, "tcp-keepalive", TARGET_TCP, value) ||
 	    sfront_parse_keepalive(value, &keepalive, NULL) < 0)
 		return;
 	fprintf(stream, "KeepAlive=%s\n", keepalive.on ? "yes" : "no");
@@ -172,21 +199,21 @@ static void write_keepalive(const struct proxy_config *proxy, FILE *stream)
 }
 
 /* 0 where there is none. */
-static unsigned long mark_of(const struct proxy_config *proxy)
+static unsigned long mark_of(const struct socket_unit *unit)
 {
 	char value[VALUE_SIZE];
 
-	return get(proxy, "socket-mark", TARGET_TCP, value) ? strtoul(value, NULL, 0) : 0;
+	return get(unit, "socket-mark", TARGET_TCP, value) ? strtoul(value, NULL, 0) : 0;
 }
 
-bool socket_unit_lacks_mark(const struct proxy_config *proxy)
+bool socket_unit_lacks_mark(const struct socket_unit *unit)
 {
-	return mark_of(proxy) > INT_MAX;
+	return mark_of(unit) > INT_MAX;
 }
 
-static void write_mark(const struct proxy_config *proxy, FILE *stream)
+static void write_mark(const struct socket_unit *unit, FILE *stream)
 {
-	unsigned long mark = mark_of(proxy);
+	unsigned long mark = mark_of(unit);
 
 	if (mark > INT_MAX)
 		fputs("# socket-mark: Mark= ends at 0x7fffffff; sockfront sets it itself\n",
@@ -195,46 +222,46 @@ static void write_mark(const struct proxy_config *proxy, FILE *stream)
 		fprintf(stream, "Mark=%lu\n", mark);
 }
 
-static void write_words(const struct proxy_config *proxy, FILE *stream)
+static void write_words(const struct socket_unit *unit, FILE *stream)
 {
 	char value[VALUE_SIZE];
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (get(proxy, words[i].option, words[i].target, value))
+		if (get(unit, words[i].option, words[i].target, value))
 			write_value(stream, words[i].word, value);
 }
 
-static void write_remarks(const struct proxy_config *proxy, FILE *stream)
+static void write_remarks(const struct socket_unit *unit, FILE *stream)
 {
 	char value[VALUE_SIZE];
 
 	for (size_t i = 0; i < ARRAY_SIZE(remarks); i++)
-		if (get(proxy, remarks[i].option, remarks[i].target, value) &&
+		if (get(unit, remarks[i].option, remarks[i].target, value) &&
 		    strcmp(value, "no") != 0)
 			fprintf(stream, "# %s = %s: %s\n", remarks[i].option, value,
 				remarks[i].remark);
 }
 
-void socket_unit_write(const struct proxy_config *proxy, const char *service, FILE *stream)
+void socket_unit_write(const struct socket_unit *unit, const char *service, FILE *stream)
 {
 	fprintf(stream,
 		"[Unit]\n"
-		"Description=sockfront: sockets of the proxy %s\n"
+		"Description=sockfront: sockets of %s%s\n"
 		"Documentation=man:sockfront(8) man:systemd.socket(5)\n"
 		"StartLimitIntervalSec=0\n"
 		"\n"
 		"[Socket]\n",
-		proxy->name);
-	write_addresses(proxy, stream);
-	fprintf(stream, "FileDescriptorName=%s\n", proxy->name);
+		unit->section.is_status ? "the " : "the proxy ", unit->name);
+	write_addresses(unit, stream);
+	fprintf(stream, "FileDescriptorName=%s\n", unit->name);
 	write_value(stream, "Service", service);
 	fputs("RemoveOnStop=yes\n", stream);
-	write_defaults(proxy, stream);
-	write_families(proxy, stream);
-	write_words(proxy, stream);
-	write_mark(proxy, stream);
-	write_keepalive(proxy, stream);
-	write_remarks(proxy, stream);
+	write_defaults(unit, stream);
+	write_families(unit, stream);
+	write_words(unit, stream);
+	write_mark(unit, stream);
+	write_keepalive(unit, stream);
+	write_remarks(unit, stream);
 	/* However often the service fails, the socket stays open. */
 	fputs("TriggerLimitIntervalSec=0\n"
 	      "\n"

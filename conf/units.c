@@ -44,19 +44,23 @@ struct building {
 
 static size_t count_sockets(const struct config *config)
 {
+	struct socket_unit unit;
 	size_t n = 0;
 
-	for (size_t i = 0; i < config->n_proxies; i++)
-		n += socket_unit_is_wanted(&config->proxies[i]);
+	for (size_t i = 0; socket_unit_at(config, i, &unit); i++)
+		n += socket_unit_is_wanted(&unit);
 	return n;
 }
 
+/* A proxy may be called "status": what is not one's has another separator. */
 static void write_socket_name(FILE *stream, const struct building *building,
-			      const struct proxy_config *proxy)
+			      const struct socket_unit *unit)
 {
 	write_base(stream, building->file);
-	if (building->config->n_proxies > 1)
-		fprintf(stream, "-%s", proxy->name);
+	if (unit->section.is_status)
+		fputs(".status", stream);
+	else if (building->config->n_proxies > 1)
+		fprintf(stream, "-%s", unit->name);
 	fputs(".socket", stream);
 }
 
@@ -105,13 +109,13 @@ static void write_header(FILE *stream, const char *file)
 	      stream);
 }
 
-static char *socket_name(const struct building *building, const struct proxy_config *proxy)
+static char *socket_name(const struct building *building, const struct socket_unit *unit)
 {
 	struct text text;
 
 	if (!text_begin(&text))
 		return NULL;
-	write_socket_name(text.stream, building, proxy);
+	write_socket_name(text.stream, building, unit);
 	return text_end(&text);
 }
 
@@ -127,22 +131,22 @@ static char *service_name(const struct building *building)
 
 static char *socket_names(const struct building *building)
 {
-	const struct config *config = building->config;
+	struct socket_unit unit;
 	struct text text;
 	size_t n = 0;
 
 	if (!text_begin(&text))
 		return NULL;
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		if (!socket_unit_is_wanted(&config->proxies[i]))
+	for (size_t i = 0; socket_unit_at(building->config, i, &unit); i++) {
+		if (!socket_unit_is_wanted(&unit))
 			continue;
 		fputs(n++ > 0 ? " " : "", text.stream);
-		write_socket_name(text.stream, building, &config->proxies[i]);
+		write_socket_name(text.stream, building, &unit);
 	}
 	return text_end(&text);
 }
 
-static char *socket_text(const struct building *building, const struct proxy_config *proxy,
+static char *socket_text(const struct building *building, const struct socket_unit *unit,
 			 const char *service)
 {
 	struct text text;
@@ -150,7 +154,7 @@ static char *socket_text(const struct building *building, const struct proxy_con
 	if (!text_begin(&text))
 		return NULL;
 	write_header(text.stream, building->file);
-	socket_unit_write(proxy, service, text.stream);
+	socket_unit_write(unit, service, text.stream);
 	return text_end(&text);
 }
 
@@ -168,60 +172,58 @@ static char *service_text(const struct building *building, const char *sockets)
 
 /* ---- what units cannot say ---- */
 
-static void check_listen(const struct config *config, const char *service,
-			 const struct listen_config *listen, struct problems *problems)
+/* Where the process ends when it is idle, its proxies may open nothing themselves. */
+static void check_left_out(const struct config *config, const struct socket_unit *unit,
+			   const struct listen_config *listen, struct problems *problems)
 {
 	char text[SFRONT_ADDRESS_TEXT_SIZE], stream[LISTEN_STREAM_SIZE];
 	struct sfront_error why;
 
+	if (unit->section.is_status || config->process.exit_idle_ms == SFRONT_INFINITY_MS ||
+	    listen_stream_format(&listen->address, stream, &why) == 0)
+		return;
 	sfront_address_format(&listen->address, text, sizeof(text));
-	if (!address_is_own(&listen->address))
-		problem(problems, &listen->place,
-			"listen: \"%s\" says nothing of an address for ListenStream=; write the "
-			"address itself, and it is taken from the unit that passes it",
-			text);
-	else if (config->process.exit_idle_ms != SFRONT_INFINITY_MS &&
-		 listen_stream_format(&listen->address, stream, &why) < 0)
-		problem(problems, &listen->place,
-			"listen: \"%s\" is for no .socket unit, and with exit-idle-time it has to "
-			"be: %s",
-			text, why.message);
-	else if (service_unit_removes(config, service, &listen->address))
-		problem(problems, &listen->place,
-			"listen: \"%s\" would be lost when the service ends: it removes that "
-			"directory, and the socket is systemd's; name another directory, here or "
-			"in [status]",
-			text);
+	problem(problems, &listen->place,
+		"listen: \"%s\" cannot be in a .socket unit, and with exit-idle-time it has to be: "
+		"%s",
+		text, why.message);
 }
 
-/* The service opens it. */
-static void check_status_listen(const struct listen_config *listen, struct problems *problems)
+static void check_listen(const struct config *config, const char *service,
+			 const struct socket_unit *unit, const struct listen_config *listen,
+			 struct problems *problems)
 {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 
 	sfront_address_format(&listen->address, text, sizeof(text));
 	if (!address_is_own(&listen->address))
 		problem(problems, &listen->place,
-			"listen: \"%s\" of [status] is passed by no unit that is made here; write "
-			"the address itself",
+			"listen: \"%s\" names no address that a .socket unit could bind; write the "
+			"address itself (such as /run/web.sock or 127.0.0.1:8080): one that a unit "
+			"has bound is taken from it",
+			text);
+	else if (!socket_unit_has(unit, listen))
+		check_left_out(config, unit, listen, problems);
+	else if (service_unit_removes(config, service, &listen->address))
+		problem(problems, &listen->place,
+			"listen: \"%s\" would be lost when the service ends: systemd removes that "
+			"directory of the service, and with it the socket; name another directory "
+			"(such as /run)",
 			text);
 }
 
 static int check(const struct building *building, struct problems *problems)
 {
+	const struct config *config = building->config;
 	char *service = service_name(building);
 	unsigned int before = problems->count;
-	struct listen_section section;
+	struct socket_unit unit;
 
 	if (!service)
 		return -ENOMEM;
-	for (size_t i = 0; config_listen_section(building->config, i, &section); i++)
-		for (size_t j = 0; j < section.n; j++)
-			if (section.is_status)
-				check_status_listen(&section.lines[j], problems);
-			else
-				check_listen(building->config, service, &section.lines[j],
-					     problems);
+	for (size_t i = 0; socket_unit_at(config, i, &unit); i++)
+		for (size_t j = 0; j < unit.section.n; j++)
+			check_listen(config, service, &unit, &unit.section.lines[j], problems);
 	free(service);
 	return problems->count == before ? 0 : -EINVAL;
 }
@@ -237,15 +239,13 @@ static bool add(struct units *units, struct unit_file file)
 
 static bool add_all(const struct building *building, const char *service, const char *sockets)
 {
-	const struct config *config = building->config;
 	struct units *units = building->units;
+	struct socket_unit unit;
 
-	for (size_t i = 0; i < config->n_proxies; i++) {
-		const struct proxy_config *proxy = &config->proxies[i];
-
-		if (socket_unit_is_wanted(proxy) &&
-		    !add(units, (struct unit_file){ socket_name(building, proxy),
-						    socket_text(building, proxy, service) }))
+	for (size_t i = 0; socket_unit_at(building->config, i, &unit); i++) {
+		if (socket_unit_is_wanted(&unit) &&
+		    !add(units, (struct unit_file){ socket_name(building, &unit),
+						    socket_text(building, &unit, service) }))
 			return false;
 	}
 	return add(units,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The systemd units of a configuration: a .socket unit for each proxy, and one .service.
+ * The systemd units of a configuration: a .socket unit for each proxy and for [status], and one
+ * .service.
  */
 #ifndef CONF_UNITS_H
 #define CONF_UNITS_H
@@ -23,8 +24,8 @@ struct units {
 };
 
 /*
- * Makes them, for the caller to clear.  The files are called as @file is: web.service, and
- * web.socket or, of several proxies, web-NAME.socket.
+ * Makes them, for the caller to clear.  The files are called as @file is: web.service,
+ * web.socket or, of several proxies, web-NAME.socket, and web.status.socket.
  *
  * @program, @file: absolute
  *

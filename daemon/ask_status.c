@@ -243,7 +243,7 @@ static int complain_of_section(struct complaint *complaint, const struct args *a
 	snprintf(
 		complaint->help, sizeof(complaint->help), "%s",
 		section ? "say it yourself: sockfront --status ADDRESS"
-			: "without one, nobody answers; add \"[status]\" and \"listen = " DEFAULT_PATH
+			: "without one, the process answers no questions; add \"[status]\" and \"listen = " DEFAULT_PATH
 			  "\"");
 	return -ENOENT;
 }

@@ -36,7 +36,7 @@ static void print_listen(const struct listen_config *listen)
 		printf("\"%s\" is taken from a .socket unit that has ListenStream=%s\n", text,
 		       stream);
 	else
-		printf("\"%s\" is for no .socket unit: %s\n", text, why.message);
+		printf("\"%s\" cannot be in a .socket unit: %s\n", text, why.message);
 }
 
 void mode_check(const struct config *config, const struct args *args)

@@ -192,7 +192,7 @@ static const char *words_of(const struct attempt *attempt)
 	case ENODEV:
 		return "there is no such interface";
 	default:
-		return "the name does not resolve for now";
+		return "the name does not resolve at the moment";
 	}
 }
 

@@ -43,7 +43,7 @@ static int try_transparent(struct sfront_error *err)
 	close(fd);
 	if (r == -EPERM)
 		return refuse(err, r,
-			      "backend-source = client takes the capability CAP_NET_ADMIN; in a "
+			      "backend-source = client needs the capability CAP_NET_ADMIN; in a "
 			      "drop-in for the unit (systemctl edit sockfront): [Service] "
 			      "AmbientCapabilities=CAP_NET_ADMIN and "
 			      "CapabilityBoundingSet=CAP_NET_ADMIN");

@@ -56,7 +56,7 @@ bool fd_limit_suffices(const struct process_config *config)
 		return true;
 	log_line(LOG_ERR,
 		 "cannot start %llu worker(s): the limit of open files is %lu, which leaves %llu "
-		 "descriptor(s) where %llu are wanted; raise LimitNOFILE= or ulimit -n",
+		 "descriptor(s) where %llu are needed; raise LimitNOFILE= or ulimit -n",
 		 (unsigned long long)config->workers, limit, found, wanted);
 	return false;
 }
@@ -96,7 +96,7 @@ unsigned int fd_limit_max_connections(const struct process_config *config)
 	if (config->max_connections <= possible)
 		return (unsigned int)config->max_connections;
 	log_line(LOG_WARNING,
-		 "max-connections %llu wants %llu descriptors and the limit of open files is %lu: "
+		 "max-connections %llu needs %llu descriptors, and the limit of open files is %lu: "
 		 "%u connections at once; raise LimitNOFILE= or ulimit -n",
 		 (unsigned long long)config->max_connections,
 		 reserved.used + 2ULL * config->max_connections, reserved.limit, possible);

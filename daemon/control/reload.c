@@ -518,9 +518,10 @@ int reload_start(struct process *process, const struct reload_handlers *handlers
 		reload.is_under_way = false;
 		atomic_store(&reload.pending, false);
 		process_count(process, PROCESS_RELOADS_FAILED);
-		log_line(LOG_ERR, "reload failed: no thread to be had: %s; nothing has changed",
+		log_line(LOG_ERR,
+			 "reload failed: no thread can be started: %s; nothing has changed",
 			 strerror(-r));
-		manager_status_note_reload("no thread to be had");
+		manager_status_note_reload("no thread can be started");
 	}
 	return r;
 }

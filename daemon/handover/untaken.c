@@ -154,7 +154,7 @@ static void warn(const struct passed *passed, const struct group *group)
 	}
 	format_advice(passed, group, advice, sizeof(advice));
 	log_line(LOG_WARNING,
-		 "inherited descriptor %d (name \"%s\") is listened on by no proxy: its clients "
+		 "inherited descriptor %d (name \"%s\") is used by no listen line: its clients "
 		 "will hang; %s",
 		 passed->inherited.fd, passed->inherited.name, advice);
 }

@@ -30,7 +30,8 @@
 static void say_lost(unsigned int lost)
 {
 	log_line(LOG_WARNING,
-		 "%u line(s) of the access log were lost: the file took none; now it does", lost);
+		 "%u line(s) of the access log were lost: the file did not take them; now it does",
+		 lost);
 }
 
 struct opened {

@@ -17,8 +17,8 @@
 
 static void say_lost(unsigned int lost)
 {
-	log_line(LOG_WARNING, "%u line(s) of the access log were lost: the journal took none",
-		 lost);
+	log_line(LOG_WARNING,
+		 "%u line(s) of the access log were lost: the journal did not take them", lost);
 }
 
 static char backlog[LOG_BACKLOG_SIZE];

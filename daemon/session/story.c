@@ -73,7 +73,7 @@ void story_connected(const struct session *session, const struct outcome *outcom
 
 	if (!id)
 		return;
-	log_line(LOG_DEBUG, "id=%s connected: server %s, in %.3f ms, begun with after %.3f ms", id,
+	log_line(LOG_DEBUG, "id=%s connected: server %s, in %.3f ms, first tried after %.3f ms", id,
 		 outcome->server->text, (double)outcome->connect_us / 1000,
 		 (double)outcome->queued_us / 1000);
 }

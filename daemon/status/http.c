@@ -130,7 +130,8 @@ static void accepting_ended(void *data, int error)
 	struct server *server = data;
 
 	if (error < 0)
-		log_line(LOG_WARNING, "status on %s: nobody can be accepted any more: %s",
+		log_line(LOG_WARNING,
+			 "status on %s: accepting failed: %s; this listener is given up",
 			 server->listener->sockets[0].text, strerror(-error));
 }
 

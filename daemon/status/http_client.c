@@ -269,7 +269,7 @@ static void answer(struct http_client *client, struct evhttp_request *request)
 		say_not_found(site, request);
 	} else if (route->open && site->n_streams == STREAMS_MAX) {
 		say(request, HTTP_SERVUNAVAIL, "Service Unavailable",
-		    "as many watch already as may");
+		    "too many are watching already");
 	} else {
 		begin_answer(client, route, request);
 	}

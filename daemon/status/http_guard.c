@@ -17,9 +17,9 @@
 #include "conf/host_list.h"
 
 static const struct http_refusal method = { HTTP_BADMETHOD, "Method Not Allowed",
-					    "there is nothing but GET and HEAD here" };
+					    "only GET and HEAD are answered here" };
 static const struct http_refusal foreign_site = { 403, "Forbidden",
-						  "a page of another site has no business here" };
+						  "pages of other sites get no answer here" };
 static const struct http_refusal foreign_host = {
 	421, "Misdirected Request",
 	"the Host of a request is an IP address, localhost, or a name that status-host has"

@@ -508,7 +508,7 @@ static const struct family families[] = {
 	{ "sockfront_proxy_bytes", COUNTER, OF_PROXY,
 	  "Bytes relayed, up to the backend and down to the client.", write_proxy_bytes },
 	{ "sockfront_proxy_connect_retries", COUNTER, OF_PROXY,
-	  "Addresses that were tried beside the one that answered.", write_proxy_retries },
+	  "Addresses that were tried besides the one that answered.", write_proxy_retries },
 	{ "sockfront_proxy_duration_seconds", HISTOGRAM, OF_PROXY,
 	  "How long connections have lasted.", write_proxy_duration },
 	{ "sockfront_proxy_source_overflows", COUNTER, OF_PROXY,

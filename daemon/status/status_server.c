@@ -37,7 +37,7 @@ static bool open_http(struct status_server *server)
 	if (!server->http)
 		server->http = http_new(server->status.process->loop.base, routes, &server->status);
 	if (!server->http)
-		log_line(LOG_ERR, "[status] cannot be answered on: out of memory");
+		log_line(LOG_ERR, "[status] gives no answers: out of memory");
 	return server->http;
 }
 

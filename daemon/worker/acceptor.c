@@ -237,7 +237,7 @@ static void log_awaited(const struct accept_source *source)
 
 	if (is_due(&limit->awaited_said_ms))
 		log_line(LOG_NOTICE,
-			 "%s: %u clients owe a PROXY protocol header, which are as many as may: "
+			 "%s: %u clients owe a PROXY protocol header, and no more may at once: "
 			 "further clients wait",
 			 socket_of(source)->text, connection_limit_used(&limit->awaited));
 }

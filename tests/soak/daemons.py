@@ -31,7 +31,7 @@ LISTENING = re.compile(r"listening on ")
 # What chaos is expected to cause besides; any other warning is shown at the end.
 EXPECTED_WARNINGS = re.compile(
     r"^backend .*: (connect|backend)|cannot be changed from|does not apply|recv-buffer-size|send-buffer-size"
-    r"|max-connections|stays as it was|is listened on by no proxy|the path .*|has no effect"
+    r"|max-connections|stays as it was|is used by no listen line|the path .*|has no effect"
 )
 
 # Every session must end by itself, long before this.

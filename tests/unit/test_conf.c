@@ -463,7 +463,7 @@ static const struct case_of_file bad_files[] = {
 				   ":3); weight=N gives it more clients\n" },
 	{ GOOD "backend = H:1 backup\n", "4: backend: \"h:1\" is there already *\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = h:1 backup\nbackend = h:2 backup\n",
-	  "3: backend: each one is a backup, and none is there that it could stand in for\n" },
+	  "3: backend: each one is a backup, and there is none that they could stand in for\n" },
 	{ "[proxy w]\nlisten = /a\nbackend = vsock-mux:/m:1\nbackend = vsock-mux:/m:2\n"
 	  "backend = /m\n",
 	  "" },

@@ -180,7 +180,7 @@ def test_without_the_capability(stage):
     """One clear message: a start ends with it, a reload goes on with what there was."""
     file = stage.path("sockfront.conf")
     text = f"[proxy a]\nlisten = {stage.path('app.sock')}\nbackend = 127.0.0.1:9\n"
-    said = r":1: \[proxy a\]: backend-source = client takes the capability CAP_NET_ADMIN; .*AmbientCapabilities="
+    said = r":1: \[proxy a\]: backend-source = client needs the capability CAP_NET_ADMIN; .*AmbientCapabilities="
     stage.file("sockfront.conf", text)
     proxy = stage.proxy("-c", file, prefix=[need("setpriv"), *WITHOUT])
     stage.file("sockfront.conf", text + "backend-source = client\n")

@@ -53,7 +53,7 @@ def test_without_an_older_answer(stage, server, handover):
     exchange(stage.connect(stage.path("b")), backend.accept(), seed=1, size=1000)
     assert outcome(waiting) == (b"", "end")
     assert server.held
-    assert proxy.wait_log('reason="connect failed: the name does not resolve for now"')
+    assert proxy.wait_log('reason="connect failed: the name does not resolve at the moment"')
     server.let_go()
 
 

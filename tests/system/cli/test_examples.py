@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each example of the README and of the daemon's manual pages starts as it stands, and serves a client."""
 
+import grp
 import os
 import re
 import socket
@@ -150,21 +151,21 @@ def serve_under_systemd(stage, scene, arguments, listen, backend):
 
 
 def test_step_by_step(stage):
-    """The files that its commands write; tests/vm/guest/test_readme.py runs all of them under systemd."""
+    """The file that they write, by itself; tests/vm/guest/test_readme.py runs all of them under systemd."""
     (steps,) = [example.text for example in of_page("README.md") if "sudo tee" in example.text]
-    written = {path: subprocess.check_output(["sh", "-c", command], text=True)
-               for command, path in re.findall(r"^(printf .*?) \|\s+sudo tee (\S+)$", steps, re.M)}
-    configuration, drop_in = written.values()
-    unit = "/etc/systemd/system/sockfront@web.socket"
-    assert list(written) == ["/etc/sockfront/web.conf", f"{unit}.d/group.conf"]
-    assert drop_in == "[Socket]\nSocketMode=0660\nSocketGroup=www-data\n"
-    (backend,) = values(configuration, "backend")
-    assert values(configuration, "listen") == ["sd-listen"]
-    arguments = ["-c", stage.file("web.conf", configuration)]
-    serve_under_systemd(stage, Scene(stage), arguments, "sd-listen", backend)
-    with open(os.path.join(REPOSITORY, "systemd/sockfront@.socket")) as file:
-        (path,) = re.findall("^ListenStream=(/.*)$", file.read(), re.M)
-    assert f"curl --unix-socket {path.replace('%i', 'web')} " in steps
+    (text,) = re.findall(r"^sudo tee /etc/sockfront/web\.conf <<END\n(.*?)^END$", steps, re.M | re.S)
+    path = stage.file("web.conf", text)
+    (listen,), (backend,) = values(text, "listen"), values(text, "backend")
+    assert f"curl --unix-socket {listen} " in steps
+    status, units, log = run("--units", "-c", path)
+    assert status == 0, log
+    for line in ("# web.socket", f"ListenStream={listen}", "SocketMode=0660",
+                 f"SocketGroup={grp.getgrnam('www-data').gr_gid}"):
+        assert f"\n{line}\n" in f"\n{units}"
+    scene = Scene(stage)
+    scene.start(["-c", path], [listen])
+    assert scene.serve(backend)
+    scene.visit(listen)
 
 
 def test_sample_configuration_has_every_example_right(stage):

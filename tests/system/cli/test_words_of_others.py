@@ -114,15 +114,17 @@ def test_advice_for_a_path_with_a_blank():
 # ---- options ----
 
 def rows():
-    """(name, our key or None) of the table."""
+    """(name, our key or "", its value or "") of the table."""
     with open(f"{REPOSITORY}/conf/foreign.c") as file:
-        found = re.findall(r'^\t\{ "([a-z0-9 -]+)",\s+(?:"([a-z0-9-]+)"|NULL),', file.read(), re.M)
-    assert len(found) > 90
+        text = file.read()
+    found = re.findall(r'^\t\{ "([a-z0-9 -]+)",\s+(?:"([a-z0-9-]+)"|NULL),\s+(?:"([a-z0-9-]+)"|NULL), .* \},$', text, re.M)
+    assert len(found) > 100 and len(found) == len(re.findall(r"^\t\{ ", text, re.M))
     return found
 
 
-SWITCHES = {"access-log", "connect-retry", "unix-listen-unlink", "tcp-reuse-port", "tcp-nodelay", "tcp-only-v6"}
-PROCESS = {"max-connections", "workers", "drain-timeout", "log-level", "access-log"}
+SWITCHES = {"access-log", "connect-retry", "unix-listen-unlink", "tcp-reuse-port", "tcp-nodelay", "tcp-only-v6",
+            "resolve-each", "ip-transparent"}
+PROCESS = {"max-connections", "workers", "drain-timeout", "log-level", "access-log", "access-log-file"}
 VALUES = {
     "listen": LISTEN, "backend": BACKEND, "backend-source": "127.0.0.1", "tcp-fast-open": "16",
     "max-connections": "100", "max-connections-per-source": "10", "connection-rate": "20/s",
@@ -131,6 +133,8 @@ VALUES = {
     "unix-listen-gid": "root", "unix-listen-chmod": "0660", "connect-timeout": "5s", "half-close-timeout": "5s",
     "idle-timeout": "1h", "check-timeout": "2s", "check-interval": "5s", "check-rise": "2", "check-fall": "3",
     "drain-timeout": "30s", "tcp-keepalive": "60s:3:5s", "bind-to-device": "lo", "log-level": "debug",
+    "access-log-file": "/run/access.log", "balance": "random", "backend-tcp-keepalive": "60s:3:5s",
+    "recv-buffer-size": "64K", "send-buffer-size": "64K", "tcp-defer-accept": "5s",
     **dict.fromkeys(SWITCHES, "yes"),
 }
 
@@ -139,11 +143,11 @@ CHECKS = "check-interval = 5s"  # without it the other keys of checks have no ef
 OF_CHECKS = {"check-timeout", "check-rise", "check-fall"}
 
 
-def command_of(key):
+def command_of(key, value):
     """The command line with that option."""
     words = {"listen": [BACKEND], "backend": [LISTEN]}.get(key, [LISTEN, BACKEND])
     needed = ["--" + CHECKS.replace(" ", "")] if key in OF_CHECKS else []
-    return [f"--{key}={VALUES[key]}", *needed, *words]
+    return [f"--{key}={value}", *needed, *words]
 
 
 def file_of(lines, key=None):
@@ -154,22 +158,24 @@ def file_of(lines, key=None):
     return f"[sockfront]\n{process}[proxy web]\n{needed}{'' if process else lines}"
 
 
-@pytest.mark.parametrize("name, key", rows())
-def test_option(stage, name, key):
+@pytest.mark.parametrize("name, key, value", rows())
+def test_option(stage, name, key, value):
+    """What the message says to write is accepted, whatever follows of it in brackets included."""
     log = refused("-c", stage.file("theirs.conf", file_of(f"{name} = 1\n")))
     assert f'unknown key "{name}"' in log and len(log.splitlines()) == 1
     if key:
-        assert re.search(rf'here it is "{key} = \S', log), log
+        assert re.search(rf'here it is "{key} = {value}', log), log
         in_section = key in PROCESS and key != "max-connections"  # that one is both's
         assert ("in [sockfront]" in log) == in_section, log
-        accepted("-c", stage.file("ours.conf", file_of(f"{key} = {VALUES[key]}\n", key)))
+        for ours, said in [(key, value or VALUES[key]), *re.findall(r"([a-z-]+) = ([a-z0-9-]+)(?![a-z0-9\"-])", log)]:
+            accepted("-c", stage.file("ours.conf", file_of(f"{ours} = {said}\n", ours)))
     if " " in name:
         return
     log = refused(f"--{name}=1", LISTEN, BACKEND)
     assert f"unknown option --{name}" in log
     if key:
-        assert re.search(rf"here it is --{key}[ \[]", log), log
-        accepted(*command_of(key))
+        assert re.search(rf"here it is --{key}{f'={value}' if value else '[ []'}", log), log
+        accepted(*command_of(key, value or VALUES[key]))
 
 
 @pytest.mark.parametrize("spelling", ["only_from", "ONLY_FROM", "only-from"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.examples import of_page
 from support.proxy import SOCKFRONT, run
 import test_units
 from test_units import TOP, exposure, lines_of, verify
@@ -154,6 +155,31 @@ def test_words_of_other_sockets_are_left_out(place):
     assert "SocketGroup" not in text and "IPTOS=16" in text and "traffic class" not in text
 
 
+# ---- what is shipped ---------------------------------------------------------------------------
+
+PAGES = ["README.md", "daemon/sockfront.8", "daemon/sockfront-migrate.7", "conf/sockfront.conf.5"]
+FILES = [path for folder in ("systemd", "conf") for path in sorted((TOP / folder).rglob("*.conf"))]
+EXAMPLES = {str(path.relative_to(TOP)): path.read_text() for path in FILES}
+EXAMPLES |= {str(example): example.text for page in PAGES for example in of_page(page) if example.is_configuration}
+EXAMPLES = {name: text for name, text in EXAMPLES.items() if re.search(r"^\[proxy ", text, re.M)}
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 12
+    assert {"conf/sockfront.conf", "systemd/examples/two-proxies/two-proxies.conf"} <= set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(place, prefix, name):
+    """Each line of it that names an address has its place, and the service may do little."""
+    *sockets, service = made(place, EXAMPLES[name]).values()
+    passed = [value for socket in sockets for value in values(socket, "ListenStream")]
+    assert len(passed) == len(re.findall(r"^listen = ", EXAMPLES[name], re.M))
+    assert not values(service, "WantedBy"), "it opens nothing itself"
+    assert exposure(place / "out/web.service") <= 2.0
+    assert_silent(prefix, *sorted((place / "out").iterdir()))
+
+
 # ---- the service -------------------------------------------------------------------------------
 
 
@@ -211,27 +237,63 @@ def test_service_that_starts_units(place, prefix):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-STATUS = {
-    "/run/sockfront/status.sock": (["sockfront@%N sockfront"], [""]),
-    "/run/sockfront@web/status.sock": (["sockfront@%N"], [""]),
-    "127.0.0.1:9090": (["sockfront@%N"], [""]),
-    "127.0.0.1:90": (["sockfront@%N"], ["CAP_NET_BIND_SERVICE"]),
-    "127.0.0.1:9090\nsocket-mark = 7": (["sockfront@%N"], ["CAP_NET_ADMIN"]),
-}
+def assert_silent(prefix, *units):
+    done = verify(prefix, *units)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+STATUS = ["/run/sockfront/status.sock", "127.0.0.1:9090", "127.0.0.1:90", "@status", "vsock:any:9090"]
 
 
 @pytest.mark.parametrize("address", STATUS)
-def test_status_is_opened_by_the_service(place, prefix, address):
+def test_status_has_a_socket_of_its_own(place, prefix, address):
+    """Who asks starts the service, which opens nothing itself."""
+    plain = made(place, PROXY)
+    units = made(place, f"{PROXY}[status]\nlisten = {address}\nunix-listen-chmod = 0640\nallow = any\n")
+    assert list(units) == ["web.socket", "web.status.socket", "web.service"]
+    status, service = units["web.status.socket"], units["web.service"]
+    assert values(status, "ListenStream") == [address.replace("any", "")]
+    assert (values(status, "SocketMode"), values(status, "FileDescriptorName")) == (["0640"], ["status"])
+    assert values(status, "Service") == ["web.service"]
+    assert values(service, "Sockets") == ["web.socket web.status.socket"] == values(service, "Also")
+    assert units["web.socket"] == plain["web.socket"]
+    assert [line for line in service if line not in plain["web.service"]] == [
+        (name, "web.socket web.status.socket") for name in ("Sockets", "Also")]
+    assert_silent(prefix, *sorted((place / "out").iterdir()))
+
+
+def test_proxies_called_status(place):
+    """Each of them has a unit, whatever it is called."""
+    two = PROXY.replace("[proxy a]", "[proxy status]") + PROXY.replace("8443", "8444")
+    units = made(place, f"{two}[status]\nlisten = @status\n")
+    assert list(units) == ["web-status.socket", "web-a.socket", "web.status.socket", "web.service"]
+
+
+# With exit-idle-time, or only the service can have it there: what that then needs.
+OPENED = {
+    "/run/sockfront/status.sock": (["sockfront@%N sockfront"], [""]),
+    "127.0.0.1:9090": (["sockfront@%N"], [""]),
+    "127.0.0.1:90": (["sockfront@%N"], ["CAP_NET_BIND_SERVICE"]),
+    "127.0.0.1:9090\nsocket-mark = 7": (["sockfront@%N"], ["CAP_NET_ADMIN"]),
+    "/run/sockfront@web/status.sock": (["sockfront@%N"], [""]),
+    "localhost:9090": (["sockfront@%N"], [""]),
+}
+UNBOUND = ["/run/sockfront@web/status.sock", "localhost:9090"]
+
+
+@pytest.mark.parametrize("idle, address", [("exit-idle-time = 5min\n", address) for address in OPENED]
+                         + [("", address) for address in UNBOUND])
+def test_status_that_the_service_opens(place, prefix, idle, address):
     """Which is not started for that, neither at boot nor by whoever asks."""
-    plain = made(place, PROXY)["web.socket"]
-    units = made(place, f"{PROXY}[status]\nlisten = {address}\n")
+    process = f"[sockfront]\n{idle}"
+    plain = made(place, process + PROXY)["web.socket"]
+    units = made(place, f"{process}{PROXY}[status]\nlisten = {address}\n")
     assert list(units) == ["web.socket", "web.service"] and units["web.socket"] == plain
     service = units["web.service"]
-    assert (values(service, "RuntimeDirectory"), values(service, "CapabilityBoundingSet")) == STATUS[address]
+    assert (values(service, "RuntimeDirectory"), values(service, "CapabilityBoundingSet")) == OPENED[address]
     assert not values(service, "WantedBy")
     assert exposure(place / "out/web.service") <= 2.0
-    done = verify(prefix, place / "out/web.service")
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert_silent(prefix, place / "out/web.service")
 
 
 def test_log_of_the_sample_file(place):
@@ -308,33 +370,39 @@ def test_what_the_service_could_not_read_is_warned_of(place):
 @pytest.mark.parametrize("line", ["sd-listen", "sd-listen:web", "sd-listen:*", "accept-from-fd:3", "-"])
 def test_lines_that_name_no_address(place, line):
     file, (status, said, log) = make(place, PROXY.replace("127.0.0.1:8443", line))
-    assert (status, said) == (2, "") and f'{file}:2: listen: "{line}" says nothing of an address' in log
+    assert (status, said) == (2, "") and f'{file}:2: listen: "{line}" names no address that a .socket unit' in log
+    (advice,) = re.findall(r"write the address itself \(such as (\S+) or (\S+)\)", log)
+    for address in advice:
+        assert values(made(place, PROXY.replace("127.0.0.1:8443", address))["web.socket"], "ListenStream") == [address]
 
 
 def test_idle_exit_with_a_line_that_no_unit_can_have(place):
     file, (status, said, log) = make(place, "[sockfront]\nexit-idle-time = 5min\n" + PROXY
                                      + "listen = localhost:80\nlisten = ./app.sock\n")
     assert (status, said) == (2, "")
-    assert f'{file}:6: listen: "localhost:80" is for no .socket unit' in log and f"{file}:7: " in log
+    assert f'{file}:6: listen: "localhost:80" cannot be in a .socket unit' in log and f"{file}:7: " in log
 
 
 SHARED, OWN, STATUS_THERE = "/run/sockfront/a", "/run/sockfront@web/a", "[status]\nlisten = /run/sockfront/s\n"
+IDLE = "[sockfront]\nexit-idle-time = 5min\n"
 
 
 @pytest.mark.parametrize("path, more, is_lost", [
-    (SHARED, STATUS_THERE, True), (SHARED, "", False), (OWN, "", True), ("/run/sockfront@webs/a", "", False),
-    ("/run/sockfronts/a", STATUS_THERE, False), (SHARED, STATUS_THERE.replace("sockfront", "sockfront@web"), False),
+    (SHARED, IDLE + STATUS_THERE, True), (SHARED, STATUS_THERE, False), (SHARED, IDLE, False), (OWN, "", True),
+    ("/run/sockfront@webs/a", "", False), ("/run/sockfronts/a", IDLE + STATUS_THERE, False),
+    (SHARED, IDLE + STATUS_THERE.replace("sockfront", "sockfront@web"), False),
+    (SHARED, "listen = /run/sockfront/\\\n", True),
 ])
 def test_path_that_the_service_would_remove(place, path, more, is_lost):
     """systemd holds the socket, and no client would find it."""
     file, (status, _, log) = make(place, PROXY.replace("127.0.0.1:8443", path) + more)
-    assert status == (2 if is_lost else 0)
+    assert status == (2 if is_lost else 0), log
     assert (f'{file}:2: listen: "{path}" would be lost when the service ends' in log) == is_lost, log
 
 
 def test_inherited_status(place):
     file, (status, said, log) = make(place, PROXY + "[status]\nlisten = sd-listen:status\n")
-    assert (status, said) == (2, "") and f'{file}:5: listen: "sd-listen:status" of [status] is passed by no unit' in log
+    assert (status, said) == (2, "") and f'{file}:5: listen: "sd-listen:status" names no address' in log
 
 
 def test_configuration_that_is_wrong(place):

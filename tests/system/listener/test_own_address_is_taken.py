@@ -357,7 +357,7 @@ def test_check_says_what_a_unit_can_pass(stage):
     assert out.splitlines() == [
         f'{file}:2: "*:8443" is taken from a .socket unit that has ListenStream=8443',
         f'{file}:3: "/run/a%b.sock" is taken from a .socket unit that has ListenStream=/run/a%%b.sock',
-        f'{file}:5: "localhost:80" is for no .socket unit: systemd resolves no host name; write the address itself, '
+        f'{file}:5: "localhost:80" cannot be in a .socket unit: systemd resolves no host name; write the address itself, '
         "such as 127.0.0.1",
         f'{file}:6: "vsock:any:5" is taken from a .socket unit that has ListenStream=vsock::5',
         f"{file}: valid, 1 proxy",

@@ -34,7 +34,7 @@ class Example:
 
     @property
     def is_configuration(self):
-        return bool(re.search(r"^\[(sockfront|proxy .*|status)\]$", self.text, re.M))
+        return bool(re.match(r"\[(sockfront|proxy .*|status)\]$", self.text, re.M))
 
     @property
     def is_of_a_section(self):

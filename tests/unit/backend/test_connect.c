@@ -440,12 +440,13 @@ static void test_resolving(void **state)
 		{ "start wait=9999", "started ask", CONNECT_RESOLVING },
 		{ "start wait=9999 answer=1", "started ask dial1", CONNECT_TRYING },
 		{ "start wait=10000",
-		  "started ask unask [connect failed: the name does not resolve for now]", GONE },
+		  "started ask unask [connect failed: the name does not resolve at the moment]",
+		  GONE },
 		/* the answer is on its way when the attempt ends: it frees it */
 		{ "start wait=0 posted=1 cancel", "started ask too-late", CONNECT_ENDED },
 		{ "start wait=0 posted=1 cancel deliver", "started ask too-late", GONE },
 		{ "start wait=0 posted=1 wait=10000",
-		  "started ask too-late [connect failed: the name does not resolve for now]",
+		  "started ask too-late [connect failed: the name does not resolve at the moment]",
 		  CONNECT_ENDED },
 	};
 

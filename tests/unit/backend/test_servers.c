@@ -483,7 +483,7 @@ static void test_slow_look_up(void **state)
 		{ "come wait=250", "ask dial2 unask 0=2" },
 		{ "pending=@2 come wait=250 leave=0", "ask dial2 close2 unask" },
 		{ "refused=@2 come wait=250 wait=9750",
-		  "ask dial2 unask 0=[connect failed: the name does not resolve for now]" },
+		  "ask dial2 unask 0=[connect failed: the name does not resolve at the moment]" },
 	};
 
 	(void)state;

@@ -5,7 +5,9 @@ serves without a unit as well.
 """
 
 import grp
+import itertools
 import os
+import re
 import socket
 
 from support.backend import echo
@@ -130,10 +132,11 @@ def test_a_line_that_no_unit_can_have(units):
 
 
 def test_status_in_a_directory_of_the_service(units):
-    """It is there with the first client, of least rights, and gone with the service."""
+    """Of one that ends when it is idle: it is there with the first client, of least rights, and gone with it."""
+    units.alone()  # who else uses that directory
     backend = units.backend()
-    names = generate(units, "vm-asked", f"[proxy a]\nlisten = 127.0.0.1:4608\nbackend = {backend.address}\n"
-                     "[status]\nlisten = /run/sockfront/status.sock\n")
+    names = generate(units, "vm-asked", "[sockfront]\nexit-idle-time = 1h\n[proxy a]\nlisten = 127.0.0.1:4608\n"
+                     f"backend = {backend.address}\n[status]\nlisten = /run/sockfront/status.sock\n")
     units.start(names[0])
     exchange(connect(units, TCP, ("127.0.0.1", 4608)), units.accept(backend))
     assert backend.address in output(SOCKFRONT, "--status")
@@ -142,32 +145,115 @@ def test_status_in_a_directory_of_the_service(units):
     assert not os.path.exists("/run/sockfront")
 
 
+def test_question_starts_the_service(units):
+    """At an address that has a .socket unit of its own, and that is left alone when the service ends."""
+    units.alone()
+    backend = units.backend()
+    names = generate(units, "vm-question", f"[proxy a]\nlisten = /run/sockfront/a\nbackend = {backend.address}\n"
+                     "[status]\nlisten = /run/sockfront/status.sock\nunix-listen-chmod = 0640\n")
+    assert names == ["vm-question.socket", "vm-question.status.socket", "vm-question.service"]
+    units.start(*names[:-1])
+    for _ in range(2):
+        assert units.show(names[-1], "ActiveState") == "inactive"
+        connect(units, UNIX, "/run/sockfront/status.sock")
+        units.wait_state(names[-1], "active")
+        assert backend.address in output(SOCKFRONT, "--status")
+        assert os.stat("/run/sockfront/status.sock").st_mode & 0o777 == 0o640
+        exchange(connect(units, UNIX, "/run/sockfront/a"), units.accept(backend))
+        # Both sockets, or one of them would start it again.
+        units.stop(*names)
+        units.start(*names[:-1])
+    units.stop(*names)
+
+
+# ---- what is shipped ---------------------------------------------------------------------------
+
+DOCUMENTS = "/usr/share/doc/sockfront"
+README = re.search("^    .sockfront.\n(?:    .*\n|\n(?=    ))+", contents(f"{DOCUMENTS}/README.md"), re.MULTILINE)[0]
+SHIPPED = {
+    "readme": re.sub("^    ", "", README, flags=re.MULTILINE),
+    "sample": contents(f"{DOCUMENTS}/sockfront.conf"),
+    "two": contents(f"{EXAMPLES}/two-proxies/two-proxies.conf"),
+}
+
+
+def elsewhere(text):
+    """At ports and paths that no other topic uses at the same time, with the backends that are told."""
+    ports = itertools.count(4620)
+    text = re.sub(r"^listen = (.*):\d+", lambda found: f"listen = {found[1]}:{next(ports)}", text, flags=re.MULTILINE)
+    return re.sub("^listen = /run/(?=[^/]*$)", "listen = /run/vm-shipped-", text, flags=re.MULTILINE)
+
+
+def place_of(listen):
+    """Family and address of a line."""
+    found = re.fullmatch(r"\[?(.*?)\]?:(\d+)", listen)
+    if not found:
+        return UNIX, listen
+    host = found[1].replace("::", "::1")
+    return TCP6 if ":" in host else TCP, (host, int(found[2]))
+
+
+def shipped(units, name):
+    """Starts the sockets of its proxies, and asks at each of them; that of [status] comes with the service."""
+    backend = units.backend()
+    text = re.sub("^backend = [^ \n]+", f"backend = {backend.address}", elsewhere(SHIPPED[name]), flags=re.MULTILINE)
+    proxies, _, questions = text.partition("\n[status]\n")
+    names = generate(units, f"vm-{name}", text)
+    units.start(*(unit for unit in names[:-1] if not unit.endswith(".status.socket")))
+    units.used(*names[:-1])
+    listens = re.findall(r"^listen = (\S+)", proxies, re.MULTILINE)
+    assert listens and units.show(names[-1], "ActiveState") == "inactive"
+    for listen in listens:
+        exchange(connect(units, *place_of(listen)), units.accept(backend))
+    for listen in re.findall(r"^listen = (\S+)", questions, re.MULTILINE):
+        assert backend.address in output(SOCKFRONT, "--status", listen)
+    lines = len(re.findall("^listen = ", text, re.MULTILINE))
+    wait_until(lambda: units.log(names[-1]).count("taken as inherited") == lines, "all of it is inherited", MANY)
+
+
+def test_file_of_the_readme(units):
+    units.alone()
+    shipped(units, "readme")
+
+
+def test_sample_file(units):
+    units.alone()
+    shipped(units, "sample")
+
+
+def test_example_of_two_proxies(units):
+    shipped(units, "two")
+
+
 SERVER = """
 [Unit]
 StartLimitIntervalSec=0
 [Service]
-ExecStart=/usr/bin/socat -t 30 TCP-LISTEN:8111,bind=127.0.0.1,fork,reuseaddr,backlog=128 PIPE
+ExecStart=/usr/bin/socat -t 30 TCP-LISTEN:4671,bind=127.0.0.1,fork,reuseaddr,backlog=128 PIPE
 SuccessExitStatus=143
 """
 
 
 def test_a_unit_on_demand(units):
-    """As the user of the example's rule, which allows that user this unit."""
+    """Of the example, as the user of its rule, which allows that user this unit; with other names than another topic."""
     units.ctl("start", "dbus.service")
-    rule = "sockfront-demand.rules"
-    units.file(f"/etc/polkit-1/rules.d/{rule}", contents(f"{EXAMPLES}/units-on-demand/{rule}"))
-    units.unit("demand-docs.service", SERVER)
-    units.used("demand-docs.service")
-    names = generate(units, "vm-demand", "[proxy a]\nlisten = 127.0.0.1:4606\nbackend = 127.0.0.1:8111\n"
-                     "backend-unit = demand-docs.service\nbackend-unit-idle = 3s\nconnect-timeout = 2min\n")
-    units.start(names[0])
-    client = connect(units, TCP, ("127.0.0.1", 4606))
+    rule = contents(f"{EXAMPLES}/units-on-demand/sockfront-demand.rules").replace('"demand-', '"vm-wanted-')
+    units.file("/etc/polkit-1/rules.d/vm-wanted.rules", rule)
+    units.unit("vm-wanted-docs.service", SERVER)
+    units.used("vm-wanted-docs.service")
+    text = contents(f"{EXAMPLES}/units-on-demand/units-on-demand.conf")
+    for old, new in (":810", ":466"), (":811", ":467"), (" 10min", " 3s"), (" 30s", " 2min"), (" demand-", " vm-wanted-"):
+        text = text.replace(old, new)
+    names = generate(units, "vm-demand", text)
+    assert names == ["vm-demand-docs.socket", "vm-demand-files.socket", "vm-demand-cache.socket", "vm-demand.service"]
+    units.start(*names[:-1])
+    client = connect(units, TCP, ("127.0.0.1", 4661))
     client.settimeout(2 * MANY)
     client.sendall(b"hello")
     assert client.recv(5) == b"hello"
-    assert units.show("demand-docs.service", "ActiveState") == "active"
+    assert units.show("vm-wanted-docs.service", "ActiveState") == "active"
     client.close()
-    units.wait_state("demand-docs.service", "inactive")
+    units.wait_state("vm-wanted-docs.service", "inactive")
     assert "polkit" not in units.log("vm-demand.service")
 
 

@@ -46,36 +46,36 @@ def test_configuration_file(units):
     exchange(connect(units, ("::1", 8443), socket.AF_INET6), units.accept(backend))
 
 
-def written(command):
-    """What "printf TEXT | sudo tee PATH" writes, and where."""
-    text, _, path = command.partition(" | sudo tee ")
-    return path, output("sh", "-c", text + "; echo .").removesuffix(".")
-
-
 ASKS_AS_WWW_DATA = ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups",
                    "socat", "-t", "60", "-"]
+
+
+def command_of(line):
+    return shlex.split(line.removeprefix("sudo "))
 
 
 def test_step_by_step(units):
     """With another name and port, and socat where there is no curl."""
     backend = units.backend(speak_first(b"served"), port=PORT)
-    steps = shown("sudo -u www-data").replace("web", "vm-steps").replace("|\n", "|")
-    _, make, *files, check, reload, enable, client = re.sub(" +", " ", steps).splitlines()
-    assert make.startswith("sudo mkdir -p /etc/sockfront ") and client.startswith("sudo -u www-data curl ")
-    for path, text in map(written, files):
-        units.file(path, text)
+    steps = shown("sudo -u www-data").replace("web", "vm-steps")
+    writing = re.search("^sudo tee (.*) <<END\n(.*?)^END\n", steps, re.MULTILINE | re.DOTALL)
+    assert steps[:writing.start()].splitlines()[1:] == [f"sudo mkdir -p {os.path.dirname(writing[1])}"]
+    units.file(*writing.groups())
+    check, make, reload, enable, client = steps[writing.end():].splitlines()
+    os.makedirs("/etc/systemd/system", exist_ok=True)
+    units.used("vm-steps.service", "vm-steps.socket")
     output(*shlex.split(check))
-    units.used("sockfront@vm-steps.service", "sockfront@vm-steps.socket")
+    units.paths += output(*command_of(make)).splitlines()
     for command in reload, enable:
-        output(*shlex.split(command.removeprefix("sudo ")))
-    path = "/run/sockfront@vm-steps.sock"
-    assert path in client
+        output(*command_of(command))
+    path = "/run/vm-steps.sock"
+    assert client.startswith("sudo -u www-data curl ") and f" {path} " in client
     status = os.stat(path)
     assert (stat.S_IMODE(status.st_mode), grp.getgrgid(status.st_gid).gr_name) == (0o660, "www-data")
     assert output(*ASKS_AS_WWW_DATA, f"UNIX-CONNECT:{path}") == "served"
     assert backend.connections
     output("setpriv", "--reuid=nobody", "--clear-groups", "socat", "-", f"UNIX-CONNECT:{path}", status=1)
-    output("systemctl", "disable", "sockfront@vm-steps.socket")
+    output("systemctl", "disable", "vm-steps.socket")
 
 
 def test_commands_are_those_of_the_unit(_):
