@@ -137,11 +137,21 @@ static void rested(struct message *message)
 		rest(thread);
 }
 
+/* One that has rested has no more to do than to end. */
+static void join(struct loop_thread *thread)
+{
+	if (thread->is_to_join)
+		pthread_join(thread->thread, NULL);
+	thread->is_to_join = false;
+}
+
 static void start(struct loop_thread *thread)
 {
 	event_del(&thread->ready);
 	event_del(&thread->due);
-	if (thread_start_detached(thread_main, thread, 0) < 0)
+	join(thread);
+	thread->is_to_join = thread_start(&thread->thread, thread_main, thread) == 0;
+	if (!thread->is_to_join)
 		run_here(thread);
 }
 
@@ -158,6 +168,7 @@ void loop_thread_begin(struct loop_thread *thread, struct loop *loop, struct loo
 {
 	thread->loop = loop;
 	thread->host = host;
+	thread->is_to_join = false;
 	thread->rested = (struct message){ .deliver = rested };
 	event_assign(&thread->ready, host->base, loop->poll_fd, EV_READ, woken, thread);
 	event_assign(&thread->due, host->base, -1, 0, woken, thread);
@@ -167,6 +178,7 @@ void loop_thread_begin(struct loop_thread *thread, struct loop *loop, struct loo
 
 void loop_thread_end(struct loop_thread *thread)
 {
+	join(thread);
 	event_del(&thread->ready);
 	event_del(&thread->due);
 	event_del(&thread->now);

@@ -16,6 +16,7 @@
 #define DAEMON_BASE_LOOP_THREAD_H
 
 #include <event2/event_struct.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,8 +28,10 @@ struct loop_thread {
 	struct event ready, due; /* on the host's base, while the loop is RESTING */
 	struct event now;        /* on the loop's: what its timers are compared with */
 	struct message rested;   /* to the host: the thread is over */
-	uint64_t pause_us;       /* until the loop's first timer; UINT64_MAX: it has none */
-	bool is_left;            /* event_base_loopbreak() was called for it */
+	pthread_t thread;
+	bool is_to_join;   /* it was started, and may have ended since */
+	uint64_t pause_us; /* until the loop's first timer; UINT64_MAX: it has none */
+	bool is_left;      /* event_base_loopbreak() was called for it */
 };
 
 /*

@@ -24,15 +24,15 @@ static pthread_t host_thread;
 static unsigned int n_threads_started;
 static bool is_thread_refused;
 
-int __real_thread_start_detached(void *(*main)(void *), void *arg, size_t stack_size);
-int __wrap_thread_start_detached(void *(*main)(void *), void *arg, size_t stack_size);
+int __real_thread_start(pthread_t *ret_thread, void *(*main)(void *), void *arg);
+int __wrap_thread_start(pthread_t *ret_thread, void *(*main)(void *), void *arg);
 
-int __wrap_thread_start_detached(void *(*main)(void *), void *arg, size_t stack_size)
+int __wrap_thread_start(pthread_t *ret_thread, void *(*main)(void *), void *arg)
 {
 	if (is_thread_refused)
 		return -EAGAIN;
 	n_threads_started++;
-	return __real_thread_start_detached(main, arg, stack_size);
+	return __real_thread_start(ret_thread, main, arg);
 }
 
 static bool is_on_host(void)
