@@ -41,6 +41,7 @@ def test_full_disk(stage):
     prefix = [need("unshare"), "-m", "sh", "-c", script, directory]
     proxy, backend, path = logging_elsewhere(stage, prefix=prefix)
     log = f"/proc/{proxy.pid}/root{directory}/log"
+    wait_until(lambda: says_listening(log), "its first lines are written")
     n = 0
     for _ in range(4):
         fill(f"{log}.filler")
@@ -50,6 +51,11 @@ def test_full_disk(stage):
         serve_some(stage, backend, path)
         n += 65
         wait_until(lambda: whole(log) + lost(log) == n, f"each of {n} is written or counted: {whole(log)}, {lost(log)}")
+
+
+def says_listening(log):
+    with open(log, "rb") as file:
+        return b"listening on" in file.read()
 
 
 def fill(path):

@@ -9,18 +9,14 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[3]
-SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
+from support.installation import make_command
+
 NOBODY = 65534
 
 
 def make(target, *variables):
     """As somebody without rights, and without systemd's tools in the path."""
     tools = ["make", "sh", "install", "sed", "find", "sort", "rm", "mkdir", "printf", "ln"]
-    build = Path(SOCKFRONT).parent
-    kept = [SOCKFRONT, *(f"{build}/{name}{suffix}" for name in ("libsockfront", "libsockfront-event")
-                         for suffix in (".a", ".so")),
-            *(f"{build}/completion/sockfront.{shell}" for shell in ("bash", "zsh", "fish"))]
     bin_dir = variables[0]
     bin_dir.mkdir(exist_ok=True)
     for tool in tools:
@@ -28,8 +24,7 @@ def make(target, *variables):
             (bin_dir / tool).symlink_to(shutil.which(tool))
     nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     done = subprocess.run(
-        ["make", "-C", TOP, target, f"BUILD={build}", *variables[1:],
-         *[word for path in kept for word in ("-o", path)]],
+        make_command(target, *variables[1:]),
         env={"PATH": str(bin_dir)}, capture_output=True, text=True, timeout=60, **nobody)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -8,14 +8,11 @@ import shutil
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
-from support.proc import free_port, wait_until
 
-TOP = Path(__file__).resolve().parents[3]
-BUILD = Path(os.environ.get("SOCKFRONT", TOP / "build/sockfront")).parent
-LIBRARIES = ["libsockfront", "libsockfront-event"]
+from support.installation import BUILD, LIBRARIES, TOP, make_command
+from support.proc import free_port, wait_until
 
 pytestmark = pytest.mark.plain_only("the program would need the sanitizer in front")
 
@@ -29,10 +26,7 @@ def run(*command, **environment):
 
 def make_install(*variables):
     """Installs what was built; nothing is built again."""
-    kept = [f"{BUILD}/{name}{suffix}" for name in LIBRARIES for suffix in (".a", ".so")]
-    kept += [f"{BUILD}/sockfront", *(f"{BUILD}/completion/sockfront.{shell}" for shell in ("bash", "zsh", "fish"))]
-    run("make", "-C", TOP, "install", f"BUILD={BUILD}", *variables,
-        *[word for path in kept for word in ("-o", path)])
+    run(*make_command("install", *variables))
 
 
 def example():

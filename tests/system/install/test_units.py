@@ -4,11 +4,11 @@
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[3]
+from support.installation import TOP, make_command
+
 SOCKFRONT = os.environ.get("SOCKFRONT", str(TOP / "build/sockfront"))
 SHIPPED = sorted(path.name for path in (TOP / "systemd").glob("*.*"))
 SERVICES = [name for name in SHIPPED if name.endswith(".service")]
@@ -29,9 +29,7 @@ def ask(*command, **more):
 def prefix(tmp_path_factory):
     """An installation, so that the paths in the units lead somewhere."""
     path = tmp_path_factory.mktemp("prefix")
-    # The build directory of the binary under test, whichever that is.
-    done = ask("make", "-C", TOP, "install", f"PREFIX={path}",
-               f"BUILD={Path(SOCKFRONT).parent}", "-o", SOCKFRONT,
+    done = ask(*make_command("install", f"PREFIX={path}"),
                env={key: value for key, value in os.environ.items() if key != "MAKEFLAGS"})
     assert done.returncode == 0, done.stdout + done.stderr
     (path / "run").mkdir()

@@ -101,14 +101,19 @@ def wakeups(pid):
     return sum(wakeups_of_each(pid).values())
 
 
+def is_asleep(pid):
+    """Whether no thread runs, or would if it had a processor."""
+    state = re.compile(r"^State:\s*(\w)", re.M)
+    return all(state.search(text)[1] == "S" for text in of_each_thread(pid, "status").values())
+
+
 def wait_asleep(pid, within=10.0):
     """Every thread has done what it had to: all sleep, and none has run between two looks."""
-    state = re.compile(r"^State:\s*(\w)", re.M)
     last = None
 
     def rested():
         nonlocal last
-        asleep = all(state.search(text)[1] == "S" for text in of_each_thread(pid, "status").values())
+        asleep = is_asleep(pid)
         before, last = last, wakeups_of_each(pid)
         return asleep and before == last
 

@@ -12,7 +12,7 @@ import termios
 import threading
 import time
 
-from support.proc import cpu_seconds, descriptors, kinds, threads, wait_until, wakeups, wakeups_of_each
+from support.proc import cpu_seconds, descriptors, is_asleep, kinds, threads, wait_until, wakeups, wakeups_of_each
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.abspath(os.path.join(HERE, "../../.."))
@@ -171,7 +171,9 @@ class Proxy:
     def _steady_kinds(self):
         first = descriptors(self.pid)
         time.sleep(0.05)
-        return kinds(self.pid) if descriptors(self.pid) == first else None
+        # One that waits for a processor may be about to open some.
+        is_steady = is_asleep(self.pid) and descriptors(self.pid) == first
+        return kinds(self.pid) if is_steady else None
 
     def alive(self):
         return self.process.poll() is None
