@@ -148,10 +148,7 @@ static int open_base(struct process *process)
 	event_set_log_callback(libevent_said);
 	if (!fd_limit_suffices(&process->settings))
 		return -EMFILE;
-	process->loop.base = event_base_new();
-	if (process->loop.base)
-		event_base_priority_init(process->loop.base, LOOP_PRIORITIES);
-	if (process->loop.base && mailbox_open(&process->loop.mailbox, process->loop.base) == 0)
+	if (loop_open(&process->loop, LOOP_PRIORITIES) == 0)
 		return 0;
 	log_line(LOG_ERR, "cannot start: out of memory or descriptors");
 	return -ENOMEM;
@@ -198,10 +195,8 @@ static int run(struct process *process, struct config *config, const char *file)
 		generation_start_probes(process->generation);
 		status = lifecycle_run(process);
 		generation_stop_probes(process->generation);
-		mailbox_close(&process->loop.mailbox);
 	}
-	if (process->loop.base)
-		event_base_free(process->loop.base);
+	loop_close(&process->loop);
 	/* The old process goes on with what both have. */
 	if (takeover_is_waiting())
 		generation_give_back(process->generation);

@@ -208,6 +208,11 @@ void counters_use_row(unsigned int index)
 	counters_row = ROW_MAIN + 1 + index;
 }
 
+void counters_use_main_row(void)
+{
+	counters_row = ROW_MAIN;
+}
+
 /* ---- records ---- */
 
 static struct record *record_at(const struct file *file, size_t offset)

@@ -43,6 +43,9 @@ void counters_close(void);
 /* The thread of worker @index (from 0) counts from now on. */
 void counters_use_row(unsigned int index);
 
+/* The thread counts as the main one does, which does not meanwhile. */
+void counters_use_main_row(void);
+
 /*
  * The set of that name, made if need be; the caller's until counters_put().  Any thread.
  *

@@ -26,6 +26,11 @@
 
 #define STACK_SIZE ((size_t)128 * 1024)
 
+#define NS_PER_S 1000000000L
+
+/* How long the thread stays when there is nothing to write. */
+#define LINGER_NS 10000000L
+
 /* For a terminal that says that there is room, and has none for a whole character. */
 static const struct timespec moment = { .tv_nsec = 10000000 };
 
@@ -338,16 +343,31 @@ static void write_first(struct log_sink *sink)
 	pthread_cond_broadcast(&sink->changed);
 }
 
+/* Whether there is a line; one may come in a moment. */
+static bool await_line(struct log_sink *sink)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LINGER_NS;
+	until.tv_sec += until.tv_nsec / NS_PER_S;
+	until.tv_nsec %= NS_PER_S;
+	while (sink->used == 0 && r == 0)
+		r = pthread_cond_clockwait(&sink->changed, &sink->lock, CLOCK_MONOTONIC, &until);
+	return sink->used > 0;
+}
+
 static void *sink_main(void *arg)
 {
 	struct log_sink *sink = arg;
 
 	pthread_mutex_lock(&sink->lock);
-	for (;;) {
-		while (sink->used == 0)
-			pthread_cond_wait(&sink->changed, &sink->lock);
+	while (await_line(sink))
 		write_first(sink);
-	}
+	sink->running = false;
+	pthread_cond_broadcast(&sink->changed);
+	pthread_mutex_unlock(&sink->lock);
 	return NULL;
 }
 

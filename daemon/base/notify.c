@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notifications through libsystemd.  The thread starts with the first message
- * and ends with the process.
+ * Notifications through libsystemd.  The thread starts with a message and ends once
+ * all are sent.
  */
 #include "daemon/base/notify.h"
 
@@ -74,27 +74,30 @@ static void transmit(const struct notice *notice)
 		(void)sd_notify(0, notice->text);
 }
 
+/* NULL: there is none, and the thread is over. */
 static struct notice *take_first(void)
 {
 	struct notice *notice;
 
 	pthread_mutex_lock(&queue.lock);
-	while (!(notice = queue.first))
-		pthread_cond_wait(&queue.changed, &queue.lock);
-	queue.first = notice->next;
-	if (!queue.first)
-		queue.last = &queue.first;
+	notice = queue.first;
+	if (notice) {
+		queue.first = notice->next;
+		if (!queue.first)
+			queue.last = &queue.first;
+	}
 	queue.sending = notice;
+	queue.running = notice;
 	pthread_mutex_unlock(&queue.lock);
 	return notice;
 }
 
 static void *notify_main(void *arg)
 {
-	(void)arg;
-	for (;;) {
-		struct notice *notice = take_first();
+	struct notice *notice;
 
+	(void)arg;
+	while ((notice = take_first())) {
 		transmit(notice);
 		pthread_mutex_lock(&queue.lock);
 		queue.sending = NULL;

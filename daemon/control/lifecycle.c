@@ -756,7 +756,7 @@ static int serve(void)
 	}
 	log_line(life_level(LOG_INFO), "at most %u connections at once, with %lu descriptors",
 		 plan.max_connections, plan.limit);
-	event_base_dispatch(process->loop.base);
+	workers_run(process);
 
 	if (!life_is_ending(&lifecycle.life))
 		notify_send("STOPPING=1");

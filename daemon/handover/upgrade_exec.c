@@ -30,6 +30,7 @@
 
 static char *program;
 static char **command_line;
+static sigset_t signal_mask; /* that we were started with: the thread that forks blocks all */
 
 void upgrade_exec_remember(char **argv)
 {
@@ -37,6 +38,7 @@ void upgrade_exec_remember(char **argv)
 	char directory[PATH_MAX];
 
 	command_line = argv;
+	pthread_sigmask(SIG_SETMASK, NULL, &signal_mask);
 	/* As it was called: what a symbolic link leads to next time is the new version. */
 	if (!name || *name == '\0')
 		name = argv[0];
@@ -90,7 +92,7 @@ static bool is_ignored_by_others(int number)
 	       sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-static void restore_signals(const sigset_t *mask)
+static void restore_signals(void)
 {
 	const struct sigaction plain = { .sa_handler = SIG_DFL };
 
@@ -98,7 +100,7 @@ static void restore_signals(const sigset_t *mask)
 	for (int number = 1; number < NSIG; number++)
 		if (!is_ignored_by_others(number))
 			sigaction(number, &plain, NULL);
-	sigprocmask(SIG_SETMASK, mask, NULL);
+	sigprocmask(SIG_SETMASK, &signal_mask, NULL);
 }
 
 static void tell(int control, int kind, int value)
@@ -108,13 +110,13 @@ static void tell(int control, int kind, int value)
 	(void)!write(control, &note, NOTE_SIZE);
 }
 
-static _Noreturn void become_new(const struct upgrade_plan *plan, int control, const sigset_t *mask)
+static _Noreturn void become_new(const struct upgrade_plan *plan, int control)
 {
 	upgrade_plan_fill_pid(plan, getpid());
 	for (size_t i = 0; i < plan->passed_fds.n; i++)
 		(void)fcntl(plan->passed_fds.values[i], F_SETFD, 0);
 	tell(control, NOTE_STARTED, getpid());
-	restore_signals(mask);
+	restore_signals();
 	execve(program, command_line, plan->environment);
 	tell(control, NOTE_EXEC_FAILED, errno);
 	_exit(EXIT_FAILURE);
@@ -153,7 +155,7 @@ static int fork_twice(const struct upgrade_plan *plan, int control)
 		close_others(&plan->open_fds, limit);
 		pid = fork();
 		if (pid == 0)
-			become_new(plan, control, &before);
+			become_new(plan, control);
 		_exit(pid < 0 ? errno : 0);
 	}
 	status = between < 0 ? -errno : 0;

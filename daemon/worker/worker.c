@@ -215,13 +215,16 @@ void worker_cut(struct worker *worker)
 
 /* ---- the thread ---- */
 
-static void *worker_main(void *arg)
+void worker_run(struct worker *worker)
 {
-	struct worker *worker = arg;
-
 	counters_use_row((unsigned int)(worker - worker->process->workers));
 	mailbox_post(&worker->process->loop.mailbox, &worker->polling);
 	event_base_loop(worker->host.loop.base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+static void *worker_main(void *arg)
+{
+	worker_run(arg);
 	return NULL;
 }
 

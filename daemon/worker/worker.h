@@ -60,6 +60,9 @@ int worker_init(struct worker *worker, struct process *process, unsigned int max
 /* Starts the thread.  Returns 0 or -errno. */
 int worker_start(struct worker *worker);
 
+/* Runs it on the caller's thread instead, until its loop is left. */
+void worker_run(struct worker *worker);
+
 /*
  * What the main thread asks of it: to say that it is alive ("pong"); to take it that no
  * more connections come ("idle", once those it has have ended); to hold no client for its

@@ -5,9 +5,13 @@
 #include "daemon/worker/workers.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
+#include "daemon/base/counters.h"
+#include "daemon/base/loop_thread.h"
 #include "daemon/worker/acceptor.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/worker.h"
@@ -37,6 +41,12 @@ static int init(struct process *process, unsigned int pipes_a_worker,
 	return 0;
 }
 
+/* Whether the one worker runs on the thread that started the process. */
+static bool is_alone(const struct process *process)
+{
+	return process->n_workers == 1 && process->loop.poll_fd >= 0;
+}
+
 /*
  * Signals are the main thread's: workers inherit a mask that blocks them all.
  * All are set up before one starts, since they post to each other.
@@ -47,12 +57,28 @@ int workers_start(struct process *process, unsigned int pipes_a_worker,
 	sigset_t all, before;
 	int r = init(process, pipes_a_worker, handlers);
 
+	if (r < 0 || is_alone(process))
+		return r;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (unsigned int i = process->n_workers; i-- > 0 && r == 0;)
 		r = worker_start(&process->workers[i]);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
+}
+
+void workers_run(struct process *process)
+{
+	struct loop_thread thread;
+
+	if (!is_alone(process)) {
+		event_base_dispatch(process->loop.base);
+		return;
+	}
+	loop_thread_begin(&thread, &process->loop, &process->workers[0].host.loop);
+	worker_run(&process->workers[0]);
+	loop_thread_end(&thread);
+	counters_use_main_row();
 }
 
 void workers_stop(struct process *process)

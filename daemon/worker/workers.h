@@ -23,6 +23,12 @@ struct worker_handlers {
 int workers_start(struct process *process, unsigned int pipes_a_worker,
 		  const struct worker_handlers *handlers);
 
+/*
+ * Runs the main loop until it is left.  Where there is one worker, this thread is its, and the
+ * main loop has one only while it has something to do.
+ */
+void workers_run(struct process *process);
+
 /* Ends them; they must be idle. */
 void workers_stop(struct process *process);
 

@@ -460,7 +460,7 @@ def test_reload_wants_back_what_the_upgrade_dropped(stage, binary):
     proxy.wait_log("reload: waiting")
     os.kill(old, signal.SIGSTOP)
     stage.file(os.path.basename(gate), "")
-    wait_until(lambda: len(os.listdir(f"/proc/{new}/task")) > 1, "the new process has read its file")
+    wait_until(lambda: len(proxy.grep("connections at once")) == 2, "the new process has read its file")
     clients = [stage.connect(path) for _ in range(300)]
     stage.file("sockfront.conf", f"{without}listen = {path}\n")
     os.kill(old, signal.SIGCONT)

@@ -71,6 +71,17 @@ def test_a_stuck_worker_is_noticed(stage, index):
         round_trip(client)
 
 
+def test_the_only_worker_is_stuck(stage):
+    """Then nobody is left to say so in the log."""
+    manager, proxy = watched(stage, 1, WATCHDOG_USEC=str(int(PERIOD * 1e6)))
+    with frozen(proxy.pid):
+        beats(manager, PERIOD)
+        assert beats(manager, 3 * PERIOD) == 0
+    assert beats(manager, 4 * PERIOD) >= 5
+    with stage.connect(proxy.listening[0]) as client:
+        round_trip(client)
+
+
 QUIET = {
     "not asked for": {},
     "of another process": {"WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"},

@@ -188,6 +188,10 @@ class Proxy:
         used = self.cpu_during(seconds)
         assert used < limit, f"{used:.3f} s of CPU in {seconds} s:\n{self.log}"
 
+    def wait_one_thread(self):
+        """Until nobody but the one worker is there."""
+        wait_until(lambda: len(threads(self.pid)) == 1 + RUNTIME_THREADS, "one thread is left")
+
     def restless_threads(self, seconds):
         """How many threads woke in that time."""
         before = wakeups_of_each(self.pid)
