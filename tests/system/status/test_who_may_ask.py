@@ -224,6 +224,18 @@ def test_not_healthy_without_a_server(stage, options):
         client.close()
 
 
+def test_healthy_while_nothing_is_known(stage):
+    """Of a server that owes a check, until a client has asked for it."""
+    backend = stage.backend()
+    where = stage.name("s")
+    backend.stop_listening()
+    proxy, _ = with_status(stage, section(backend, "127.0.0.1:0", options="check-expect = x"), where)
+    assert ask(stage, where).code == 200
+    client = stage.connect(proxy.listening[0])
+    wait_until(lambda: ask(stage, where).code == 503, "the outage is known")
+    client.close()
+
+
 def test_bytes_that_are_no_request(stage):
     _, (address,) = started(stage, "127.0.0.1:0")
     for data in (b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
