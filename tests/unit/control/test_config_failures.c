@@ -446,7 +446,7 @@ static const struct tolerance opening_tolerates[] = {
 	{ CALL_socket, 1 },     /* ... and we are */
 	{ CALL_setsockopt, 6 }, /* SO_OOBINLINE, SO_PASSRIGHTS, tcp-nodelay by default */
 	{ CALL_malloc, 5 },     /* nothing is counted for the status then */
-	{ CALL_calloc, 5 },     { CALL_fcntl, 1 }, { CALLS, 0 },
+	{ CALL_calloc, 8 },     { CALL_fcntl, 1 }, { CALLS, 0 },
 };
 
 static const struct tolerance reloading_tolerates[] = {
