@@ -11,6 +11,7 @@
 #include "../sockets.h"
 
 #include "../failing.h"
+#include "../nothing_is_open.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -126,15 +127,6 @@ static void problem_reported(void *data, const struct place *place, const char *
 {
 	(void)data;
 	log_problem(place->file, place->line, message);
-}
-
-static struct listener *nothing_is_open(void *data, const struct listen_config *listen,
-					const struct sfront_options *options)
-{
-	(void)data;
-	(void)listen;
-	(void)options;
-	return NULL;
 }
 
 /* As main() does.  False: the log has the reason. */

@@ -2,6 +2,7 @@
 /*
  * The page as it is sent: whole, in turns that are short, with every name as text.
  */
+#include "tests/unit/nothing_is_open.h"
 #include "tests/unit/sockets.h"
 
 #include <event2/buffer.h>
@@ -30,15 +31,6 @@ static void problem_reported(void *data, const struct place *place, const char *
 {
 	(void)data;
 	fail_msg("%s:%u: %s", place->file, place->line, message);
-}
-
-static struct listener *nothing_is_open(void *data, const struct listen_config *listen,
-					const struct sfront_options *options)
-{
-	(void)data;
-	(void)listen;
-	(void)options;
-	return NULL;
 }
 
 static void open_generation(const char *text)
