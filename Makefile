@@ -7,6 +7,7 @@
 # make deps       install what "make check" needs (Debian packages; said before it is done)
 # make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
 # make bench-plots measure what the README shows, and draw it into tests/bench/plots/
+# make page-picture draw the status page as the README shows it, into daemon/status/page.png
 # make bench-deps install those proxies (Debian packages), and what draws the plots
 # make examples   the programs in lib/examples/, into build/examples/ (one of them wants glib)
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
@@ -312,6 +313,10 @@ bench: $(BUILD)/sockfront $(BUILD)/bench/load $(BUILD)/bench/epoll_relay
 bench-plots: BENCH = --readme
 bench-plots: bench
 
+page-picture:
+	$(call say,DRAW,daemon/status/page.png)
+	$(Q)$(PYTHON) tests/system/support/page_picture.py daemon/status/page.png
+
 bench-deps:
 	$(Q)bash tests/deps.sh bench
 
@@ -459,7 +464,7 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm test dist deb rpm bench \
-	bench-plots bench-deps fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
+	bench-plots bench-deps page-picture fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
 	install-lib install-daemon uninstall help clean
 .SECONDARY:
 

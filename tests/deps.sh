@@ -22,7 +22,7 @@ check=(
 	gdb socat strace iproute2 netbase procps
 	musl-tools libglib2.0-dev pkg-config
 	redis-server redis-tools postgresql nginx-light haproxy openssh-server openssh-client
-	varnish dovecot-imapd dbus dnsmasq-base logrotate prometheus chromium
+	varnish dovecot-imapd dbus dnsmasq-base logrotate prometheus chromium pngquant
 	zsh fish debhelper dpkg-dev lintian rpm rpmlint
 )
 

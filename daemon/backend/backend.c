@@ -435,9 +435,12 @@ bool backend_has_one_up(const struct backend *backend)
 	return false;
 }
 
-bool backend_is_reachable(const struct backend *backend)
+bool backend_is_known_down(const struct backend *backend)
 {
-	return backend_has_one_up(backend) && !atomic_load(&backend->is_silent);
+	for (size_t i = 0; i < backend->n; i++)
+		if (!health_is_known_down(&backend->servers[i].state->health))
+			return false;
+	return true;
 }
 
 bool backend_owes_check(const struct backend *backend)

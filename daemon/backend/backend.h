@@ -129,8 +129,8 @@ bool backend_has_room(struct backend *backend);
 /* Whether any server is up, with room or without. */
 bool backend_has_one_up(const struct backend *backend);
 
-/* The same, and no client has found out otherwise since the last answer.  Any thread. */
-bool backend_is_reachable(const struct backend *backend);
+/* Whether every server is known to be down: see health_is_known_down().  Any thread. */
+bool backend_is_known_down(const struct backend *backend);
 
 /* Whether others wait for room already: nobody overtakes them. */
 bool backend_has_queue(const struct backend *backend);

@@ -4,6 +4,11 @@
  */
 #include "daemon/backend/health.h"
 
+#include "daemon/base/clock.h"
+
+/* Longer than a server that is down is left alone by probes; clients may stay away for ever. */
+#define KNOWN_MS 60000
+
 void health_init(struct health *health, bool trusts_checks)
 {
 	atomic_init(&health->state, trusts_checks ? HEALTH_UNKNOWN : HEALTH_UP);
@@ -11,6 +16,7 @@ void health_init(struct health *health, bool trusts_checks)
 	health->n_passed = health->n_failed = 0;
 	atomic_init(&health->failures, 0);
 	atomic_init(&health->resets, 0);
+	atomic_init(&health->failed_ms, 0);
 	pthread_mutex_init(&health->lock, NULL);
 }
 
@@ -22,6 +28,12 @@ void health_clear(struct health *health)
 void health_share(struct health *health, const struct health *newer)
 {
 	atomic_store(&health->trusts_checks, atomic_load(&newer->trusts_checks));
+}
+
+bool health_is_known_down(const struct health *health)
+{
+	return health_state(health) == HEALTH_DOWN &&
+	       clock_ms() < atomic_load(&health->failed_ms) + KNOWN_MS;
 }
 
 /* The only place where the state changes.  Returns whether it does. */
@@ -44,6 +56,7 @@ static bool count(struct health *health, atomic_uint *counter)
 	bool changed = false;
 
 	pthread_mutex_lock(&health->lock);
+	atomic_store(&health->failed_ms, clock_ms());
 	if (atomic_fetch_add(counter, 1) + 1 >= HEALTH_FAILURES)
 		changed = enter(health, HEALTH_DOWN);
 	else if (health_is_up(health) && atomic_load(&health->trusts_checks))
@@ -109,6 +122,7 @@ bool health_note_failed_check(struct health *health, unsigned int fall)
 	bool changed = false;
 
 	pthread_mutex_lock(&health->lock);
+	atomic_store(&health->failed_ms, clock_ms());
 	health->n_passed = 0;
 	if (health->n_failed < fall)
 		health->n_failed++;

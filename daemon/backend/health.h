@@ -35,6 +35,7 @@ struct health {
 	atomic_uint state; /* enum health_state; assigned by enter() alone */
 	atomic_uint failures;
 	atomic_uint resets;
+	atomic_ullong failed_ms;         /* when one of these, or a check, was last counted */
 	atomic_bool trusts_checks;       /* alone; as the newest line has it */
 	pthread_mutex_t lock;            /* whoever changes these, but for the last one, has it */
 	unsigned int n_passed, n_failed; /* checks in a row */
@@ -56,6 +57,9 @@ static inline bool health_is_up(const struct health *health)
 {
 	return health_state(health) == HEALTH_UP;
 }
+
+/* Whether it is down, and something has failed within the last minute: it may be back by then. */
+bool health_is_known_down(const struct health *health);
 
 /* Each returns whether the state is another one now.  Any thread. */
 

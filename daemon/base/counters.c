@@ -59,10 +59,17 @@ struct other {
 	size_t indexed; /* so far */
 };
 
+/* The free records of one size. */
+struct free_list {
+	size_t size;
+	uint64_t first; /* where it lies; 0: there is none */
+};
+
 /* A set, and where it lies. */
 struct kept {
 	struct counters set;
 	struct record *record;
+	struct free_list *free_list; /* on which that will be; borrowed */
 };
 
 _Thread_local unsigned int counters_row = ROW_MAIN;
@@ -70,9 +77,10 @@ _Thread_local unsigned int counters_row = ROW_MAIN;
 static struct {
 	pthread_mutex_t lock; /* guards what follows, but for the files of others */
 	struct file own;
-	void *sets;          /* tsearch's, of struct kept, by name */
-	uint64_t first_free; /* a record that another set of its size may have; 0: there is none */
-	bool is_passed;      /* somebody else reads it: no record gets another name */
+	void *sets;       /* tsearch's, of struct kept, by name */
+	void *free_lists; /* tsearch's, by size; owned: there are as many as there have been sizes
+			   */
+	bool is_passed;   /* somebody else reads it: no record gets another name */
 	/* The main thread's: */
 	struct other others[COUNTERS_FILES_MAX];
 	unsigned int n_others;
@@ -199,7 +207,8 @@ void counters_close(void)
 	while (all.n_others > 0)
 		other_close(&all.others[--all.n_others]);
 	file_close(&all.own);
-	all.first_free = 0;
+	tdestroy(all.free_lists, free);
+	all.free_lists = NULL;
 	all.is_passed = false;
 }
 
@@ -245,26 +254,50 @@ static struct record *record_append(const char *name, unsigned int n, unsigned i
 	return record;
 }
 
-/* One of the same size, whose name another one may take. */
-static struct record *take_free(size_t size)
+static int compare_sizes(const void *a, const void *b)
 {
-	for (uint64_t *at = &all.first_free; *at > 0;) {
-		struct record *found = record_at(&all.own, *at);
+	const struct free_list *x = a, *y = b;
 
-		if (found->size == size) {
-			*at = found->next_free;
-			return found;
-		}
-		at = &found->next_free;
-	}
+	return (x->size > y->size) - (x->size < y->size);
+}
+
+static struct free_list *free_list_new(size_t size)
+{
+	struct free_list *list = calloc(1, sizeof(*list));
+
+	if (!list)
+		return NULL;
+	list->size = size;
+	if (tsearch(list, &all.free_lists, compare_sizes))
+		return list;
+	free(list);
 	return NULL;
 }
 
-static void leave_free(struct record *record)
+/* NULL: out of memory. */
+static struct free_list *free_list_of(size_t size)
+{
+	const struct free_list wanted = { .size = size };
+	void *node = tfind(&wanted, &all.free_lists, compare_sizes);
+
+	return node ? *(struct free_list **)node : free_list_new(size);
+}
+
+/* One whose name another one may take. */
+static struct record *take_free(struct free_list *list)
+{
+	struct record *record = list->first > 0 ? record_at(&all.own, list->first) : NULL;
+
+	if (record)
+		list->first = record->next_free;
+	return record;
+}
+
+static void leave_free(struct free_list *list, struct record *record)
 {
 	atomic_store(&record->is_free, 1);
-	record->next_free = all.first_free;
-	all.first_free = (uint64_t)((char *)record - all.own.bytes);
+	record->next_free = list->first;
+	list->first = (uint64_t)((char *)record - all.own.bytes);
 }
 
 static void reuse(struct record *record, const char *name, unsigned int n, unsigned int stride)
@@ -276,9 +309,10 @@ static void reuse(struct record *record, const char *name, unsigned int n, unsig
 	atomic_store(&record->is_free, 0);
 }
 
-static struct record *record_new(const char *name, unsigned int n, unsigned int stride)
+static struct record *record_new(struct free_list *list, const char *name, unsigned int n,
+				 unsigned int stride)
 {
-	struct record *record = all.is_passed ? NULL : take_free(record_size(name, stride));
+	struct record *record = all.is_passed ? NULL : take_free(list);
 
 	if (!record)
 		return record_append(name, n, stride);
@@ -293,7 +327,9 @@ static struct kept *kept_new(const char *name, unsigned int n)
 
 	if (!kept)
 		return NULL;
-	kept->record = record_new(name, n, stride);
+	kept->free_list = free_list_of(record_size(name, stride));
+	if (kept->free_list)
+		kept->record = record_new(kept->free_list, name, n, stride);
 	if (!kept->record) {
 		free(kept);
 		return NULL;
@@ -309,7 +345,7 @@ static struct kept *kept_new(const char *name, unsigned int n)
 
 static void kept_free(struct kept *kept)
 {
-	leave_free(kept->record);
+	leave_free(kept->free_list, kept->record);
 	free(kept);
 }
 

@@ -271,7 +271,15 @@ static bool takes_clients_of(const struct proxy *newest, const struct proxy *pro
 	return newest && newest->config.send_proxy_protocol == proxy->config.send_proxy_protocol;
 }
 
-static struct backend *newest_backend(const struct proxy *proxy)
+/* As its lines have it: for a name, whatever that stands for. */
+static struct backend *configured_backend(const struct proxy *proxy)
+{
+	return backend_ref(proxy->backend);
+}
+
+/* @of: which one of the newest proxy's.  NULL: it takes no client of @proxy. */
+static struct backend *newest_backend(const struct proxy *proxy,
+				      struct backend *(*of)(const struct proxy *newest))
 {
 	struct proxy_limit *limit = proxy->limit;
 	struct backend *backend = NULL;
@@ -280,18 +288,29 @@ static struct backend *newest_backend(const struct proxy *proxy)
 	pthread_mutex_lock(&limit->lock); /* it lives that long */
 	newest = atomic_load(&limit->newest);
 	if (takes_clients_of(newest, proxy))
-		backend = own_backend(newest);
+		backend = of(newest);
 	pthread_mutex_unlock(&limit->lock);
 	return backend;
 }
 
-struct backend *proxy_backend(const struct proxy *proxy)
+static struct backend *find_backend(const struct proxy *proxy,
+				    struct backend *(*of)(const struct proxy *newest))
 {
 	struct backend *backend = NULL;
 
 	if (atomic_load(&proxy->limit->newest) != proxy)
-		backend = newest_backend(proxy);
-	return backend ? backend : own_backend(proxy);
+		backend = newest_backend(proxy, of);
+	return backend ? backend : of(proxy);
+}
+
+struct backend *proxy_backend(const struct proxy *proxy)
+{
+	return find_backend(proxy, own_backend);
+}
+
+struct backend *proxy_configured_backend(const struct proxy *proxy)
+{
+	return find_backend(proxy, configured_backend);
 }
 
 void proxy_be_replaced(struct proxy *proxy)
@@ -300,7 +319,7 @@ void proxy_be_replaced(struct proxy *proxy)
 
 	if (atomic_load(&proxy->limit->newest) == proxy)
 		return;
-	next = newest_backend(proxy);
+	next = newest_backend(proxy, own_backend);
 	if (!next)
 		return;
 	before = own_backend(proxy);

@@ -113,6 +113,9 @@ void proxy_be_replaced(struct proxy *proxy);
  */
 struct backend *proxy_backend(const struct proxy *proxy);
 
+/* The same as its lines have it, for what is said of it: a name is one server there. */
+struct backend *proxy_configured_backend(const struct proxy *proxy);
+
 /* Begins to look after the servers; the main thread's loop is there. */
 void proxy_start_probes(struct proxy *proxy);
 

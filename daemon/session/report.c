@@ -36,7 +36,9 @@ static uint64_t age_ms(const struct session *session)
 	return session->began_us > 0 ? (clock_exact_us() - session->began_us) / 1000 : 0;
 }
 
-void report_end(const struct session *session, bool reset, const char *reason)
+/* @backend: of a session that has no server yet */
+static void log_end(const struct session *session, const struct backend *backend, bool reset,
+		    const char *reason)
 {
 	const struct access_note *note = session->note;
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
@@ -45,8 +47,7 @@ void report_end(const struct session *session, bool reset, const char *reason)
 		.proxy = session->proxy->config.name,
 		.client = client,
 		.listener = proxy_socket_at(session->proxy, session->socket)->text,
-		.backend = session->server ? session->server->text
-					   : backend_word(session->proxy->backend),
+		.backend = session->server ? session->server->text : backend_word(backend),
 		.queued_us = note ? note->queued_us : ACCESS_NEVER,
 		.connect_us = note ? note->connect_us : ACCESS_NEVER,
 		.up = session->client.moved,
@@ -55,9 +56,6 @@ void report_end(const struct session *session, bool reset, const char *reason)
 		.reason = reason,
 	};
 
-	story_ended(session, reason);
-	if (session->proxy->access_log == ACCESS_LOG_NO)
-		return;
 	if (reset) {
 		record.up = without(record.up, endpoint_undelivered(&session->backend));
 		record.down = without(record.down, endpoint_undelivered(&session->client));
@@ -66,7 +64,20 @@ void report_end(const struct session *session, bool reset, const char *reason)
 	access_log_write(&record, session->proxy->access_log);
 }
 
-void report_failure(const struct session *session, const char *reason)
+void report_end(const struct session *session, bool reset, const char *reason)
+{
+	struct backend *backend;
+
+	story_ended(session, reason);
+	if (session->proxy->access_log == ACCESS_LOG_NO)
+		return;
+	backend = session->server ? NULL : proxy_configured_backend(session->proxy);
+	log_end(session, backend, reset, reason);
+	backend_unref(backend);
+}
+
+static void log_failure(const struct session *session, const struct backend *backend,
+			const char *reason)
 {
 	static struct log_limit limit;
 	char client[SFRONT_ADDRESS_TEXT_SIZE];
@@ -74,17 +85,24 @@ void report_failure(const struct session *session, const char *reason)
 
 	if (session->single) {
 		session->host->ops->failed(session->host);
-		log_line(LOG_ERR, "connection to %s: %s", backend_text(session->proxy->backend),
-			 reason);
+		log_line(LOG_ERR, "connection to %s: %s", backend_text(backend), reason);
 		return;
 	}
 	if (!log_wants(LOG_WARNING) || !log_limit_passes(&limit, &dropped))
 		return;
 	access_log_format_client(session->note, &session->client, client, sizeof(client));
-	log_line(LOG_WARNING, "backend %s: %s (client %s, listener %s%s)",
-		 backend_text(session->proxy->backend), reason, client,
-		 proxy_socket_at(session->proxy, session->socket)->text,
+	log_line(LOG_WARNING, "backend %s: %s (client %s, listener %s%s)", backend_text(backend),
+		 reason, client, proxy_socket_at(session->proxy, session->socket)->text,
 		 dropped > 0 ? "; similar messages were held back" : "");
+}
+
+/* Over a reload the client has gone on to another one. */
+void report_failure(const struct session *session, const char *reason)
+{
+	struct backend *backend = proxy_configured_backend(session->proxy);
+
+	log_failure(session, backend, reason);
+	backend_unref(backend);
 }
 
 void report_turned_away(const struct proxy *proxy, size_t socket, const char *client,

@@ -14,15 +14,15 @@
 #include "daemon/status/status.h"
 #include "daemon/worker/process.h"
 
-/* The first proxy that has no server for its clients; NULL: each has one. */
+/* The first proxy that is known to have no server for its clients; NULL: there is none. */
 static const struct proxy *find_dead(const struct generation *generation)
 {
 	for (size_t i = 0; i < generation->n_proxies; i++) {
 		struct backend *backend = proxy_backend(generation->proxies[i]);
-		bool is_reachable = backend_is_reachable(backend);
+		bool is_down = backend_is_known_down(backend);
 
 		backend_unref(backend);
-		if (!is_reachable)
+		if (is_down)
 			return generation->proxies[i];
 	}
 	return NULL;

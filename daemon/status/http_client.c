@@ -18,6 +18,7 @@
 
 #include "daemon/status/answer.h"
 #include "daemon/status/http_guard.h"
+#include "daemon/status/http_headers.h"
 
 #define REQUEST_S 5  /* from accept to the end of the request */
 #define SILENCE_S 10 /* with something unsent */
@@ -26,9 +27,6 @@
 #define READ_MAX (32 * 1024)
 
 #define STREAMS_MAX 32
-
-/* For paths that say nothing else: there is nothing in the answer that may do anything. */
-#define POLICY "default-src 'none'; frame-ancestors 'none'"
 
 static struct bufferevent *bufferevent_of(const struct http_client *client)
 {
@@ -98,6 +96,11 @@ struct http_client *http_client_new(struct http_site *site, const void *server,
 	client->site = site;
 	client->server = server;
 	client->connection = connection;
+	client->headers = http_headers_watch(bufferevent_of(client));
+	if (!client->headers) {
+		free(client);
+		return NULL;
+	}
 	event_assign(&client->deadline, site->base, -1, 0, deadline_passed, client);
 	event_assign(&client->turn, site->base, -1, 0, turn_came, client);
 	event_priority_set(&client->turn, event_base_get_npriorities(site->base) - 1);
@@ -160,24 +163,13 @@ static void turn_came(evutil_socket_t fd, short what, void *arg)
 	evbuffer_free(piece);
 }
 
-static void add_headers(struct evhttp_request *request, const char *type, const char *policy)
-{
-	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-
-	evhttp_add_header(headers, "Connection", "close");
-	evhttp_add_header(headers, "Content-Type", type);
-	evhttp_add_header(headers, "Cache-Control", "no-store");
-	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-	evhttp_add_header(headers, "Content-Security-Policy", policy);
-}
-
 /* Whoever asked for the headers alone gets no more. */
 static void start_answer(struct http_client *client, int code, const char *type)
 {
 	const struct answer_route *route = client->route;
 	struct evhttp_request *request = client->stream.request;
 
-	add_headers(request, type, route->policy ? route->policy : POLICY);
+	http_headers_add(request, type, route->policy);
 	evhttp_send_reply_start(request, code, NULL);
 	if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) {
 		finish(client);
@@ -199,7 +191,7 @@ static void say(struct evhttp_request *request, int code, const char *phrase, co
 
 	if (body)
 		evbuffer_add_printf(body, "%s\n", text);
-	add_headers(request, "text/plain; charset=utf-8", POLICY);
+	http_headers_add(request, "text/plain; charset=utf-8", NULL);
 	evhttp_send_reply(request, code, phrase, body);
 	if (body)
 		evbuffer_free(body);
@@ -289,6 +281,7 @@ void http_client_asks(struct evhttp_request *request, void *arg)
 		return;
 	}
 	event_del(&client->deadline);
+	http_headers_forget(bufferevent_of(client), client->headers);
 	answer(client, request);
 }
 

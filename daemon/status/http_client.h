@@ -12,6 +12,7 @@
 #include "daemon/status/http_stream.h"
 
 struct answer_route;
+struct evbuffer_cb_entry;
 struct evhttp_connection;
 struct host_list;
 struct status;
@@ -34,6 +35,7 @@ struct http_client {
 	struct http_site *site;               /* borrowed */
 	const void *server;                   /* which accepted it: the site's owner knows */
 	struct evhttp_connection *connection; /* evhttp's */
+	struct evbuffer_cb_entry *headers;    /* see http_headers_watch(); until it has asked */
 	struct event deadline;                /* of the request */
 	struct event turn;                    /* the next piece of the answer is due */
 	const struct answer_route *route; /* of the answer that is under way; NULL: there is none */

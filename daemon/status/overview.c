@@ -6,7 +6,6 @@
 
 #include <event2/buffer.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,12 +29,16 @@
 struct overview {
 	struct status *status;
 	struct subjects subjects;
+	struct subject_cursor at;
 	uint64_t *hashes; /* see overview_begin(), as is is_whole */
 	bool is_whole;
-	size_t next;                   /* of the subjects */
 	uint64_t accepted, open, held; /* of the proxies so far */
 	bool has_head;
 	bool has_proxy; /* one was told of: a comma comes before the next */
+	/* With hashes, of the proxy that is under way: it may turn out not to have changed. */
+	struct evbuffer *made; /* owned: in this turn */
+	struct evbuffer *kept; /* owned: before */
+	uint64_t hash;         /* of that */
 };
 
 double overview_now(void)
@@ -99,24 +102,22 @@ static void put_bytes(struct evbuffer *out, const struct counters *counts, unsig
 	evbuffer_add(out, "}", 1);
 }
 
-static void put_sockets(struct evbuffer *out, const struct subject *subject)
+/* An earlier one is told of before this one, if there is any. */
+static void put_separator(struct evbuffer *out, size_t index)
 {
-	const char *separator = "";
+	if (index > 0)
+		evbuffer_add(out, ",", 1);
+}
 
-	json_put_name(out, ",", "listeners");
-	evbuffer_add(out, "[", 1);
-	for (size_t i = 0; i < subject->proxy->n_sockets; i++) {
-		if (subject->proxy->sockets[i].is_repeated)
-			continue;
-		evbuffer_add_printf(out, "%s{", separator);
-		json_put_text(out, "", "address", proxy_socket_at(subject->proxy, i)->text);
-		json_put_number(out, ",", "accepted",
-				counters_sum(subject->proxy->sockets[i].counts, LISTENER_ACCEPTED));
-		put_bytes(out, subject->proxy->sockets[i].counts, LISTENER_UP, LISTENER_DOWN);
-		evbuffer_add(out, "}", 1);
-		separator = ",";
-	}
-	evbuffer_add(out, "]", 1);
+static void put_socket(struct evbuffer *out, const struct proxy *proxy, size_t index)
+{
+	const struct counters *counts = proxy->sockets[index].counts;
+
+	put_separator(out, index);
+	json_put_text(out, "{", "address", proxy_socket_at(proxy, index)->text);
+	json_put_number(out, ",", "accepted", counters_sum(counts, LISTENER_ACCEPTED));
+	put_bytes(out, counts, LISTENER_UP, LISTENER_DOWN);
+	evbuffer_add(out, "}", 1);
 }
 
 static void put_max(struct evbuffer *out, const struct server *server)
@@ -129,8 +130,9 @@ static void put_max(struct evbuffer *out, const struct server *server)
 		json_put_number(out, ",", "max", max);
 }
 
-static void put_server(struct evbuffer *out, const struct server *server)
+static void put_server(struct evbuffer *out, const struct server *server, size_t index)
 {
+	put_separator(out, index);
 	json_put_text(out, "{", "address", server->text);
 	json_put_text(out, ",", "state", word_of_health(health_state(&server->state->health)));
 	evbuffer_add_printf(out, ",\"backup\":%s", server->is_backup ? "true" : "false");
@@ -141,22 +143,6 @@ static void put_server(struct evbuffer *out, const struct server *server)
 	json_put_number(out, ",", "failures", subject_server_failures(server));
 	put_bytes(out, server->counts, SERVER_UP, SERVER_DOWN);
 	evbuffer_add(out, "}", 1);
-}
-
-static void put_servers(struct evbuffer *out, const struct subject *subject)
-{
-	const char *separator = "";
-
-	json_put_name(out, ",", "servers");
-	evbuffer_add(out, "[", 1);
-	for (size_t i = 0; i < backend_n_servers(subject->backend); i++) {
-		if (subject_repeats_server(subject, i))
-			continue;
-		evbuffer_add(out, separator, strlen(separator));
-		put_server(out, backend_server(subject->backend, i));
-		separator = ",";
-	}
-	evbuffer_add(out, "]", 1);
 }
 
 static void put_unit(struct evbuffer *out, const struct subject *subject)
@@ -173,12 +159,17 @@ static void put_unit(struct evbuffer *out, const struct subject *subject)
 	evbuffer_add(out, "}", 1);
 }
 
-static void put_proxy(struct evbuffer *out, const struct subject *subject)
+static void put_head_of(struct evbuffer *out, const struct subject *subject)
+{
+	json_put_text(out, "{", "name", subject->proxy->config.name);
+	evbuffer_add_printf(out, ",\"listeners\":[");
+}
+
+static void put_numbers(struct evbuffer *out, const struct subject *subject)
 {
 	const struct counters *counts = subject->proxy->counts;
 
-	json_put_text(out, "{", "name", subject->proxy->config.name);
-	put_sockets(out, subject);
+	evbuffer_add(out, "]", 1);
 	json_put_number(out, ",", "open", subject_open(subject));
 	json_put_number(out, ",", "held", subject_held(subject));
 	json_put_number(out, ",", "accepted", counters_sum(counts, PROXY_ACCEPTED));
@@ -186,39 +177,39 @@ static void put_proxy(struct evbuffer *out, const struct subject *subject)
 	json_put_number(out, ",", "ended", subject_ended(subject));
 	json_put_number(out, ",", "failed", counters_sum(counts, PROXY_ENDED + END_NO_BACKEND));
 	put_bytes(out, counts, PROXY_UP, PROXY_DOWN);
-	put_servers(out, subject);
+	evbuffer_add_printf(out, ",\"servers\":[");
+}
+
+static void put_tail_of(struct evbuffer *out, const struct subject *subject)
+{
+	evbuffer_add(out, "]", 1);
 	put_unit(out, subject);
 	evbuffer_add(out, "}", 1);
 }
 
+static void put_part(struct evbuffer *out, const struct subject *subject,
+		     const struct subject_cursor *at)
+{
+	switch (at->part) {
+	case SUBJECT_HEAD:
+		put_head_of(out, subject);
+		break;
+	case SUBJECT_SOCKET:
+		put_socket(out, subject->proxy, at->index);
+		break;
+	case SUBJECT_MIDDLE:
+		put_numbers(out, subject);
+		break;
+	case SUBJECT_SERVER:
+		put_server(out, backend_server(subject->backend, at->index), at->index);
+		break;
+	case SUBJECT_TAIL:
+		put_tail_of(out, subject);
+		break;
+	}
+}
+
 /* ---- in pieces ---- */
-
-/* FNV-1a */
-static uint64_t hash_of(struct evbuffer *text)
-{
-	const unsigned char *bytes = evbuffer_pullup(text, -1);
-	size_t n = evbuffer_get_length(text);
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return hash;
-}
-
-/* Whether it is to be told, or stands there already as it was told last. */
-static bool has_changed(struct overview *overview, struct evbuffer *text)
-{
-	uint64_t hash, *last;
-
-	if (!overview->hashes)
-		return true;
-	hash = hash_of(text);
-	last = &overview->hashes[overview->next];
-	if (*last == hash && !overview->is_whole)
-		return false;
-	*last = hash;
-	return true;
-}
 
 static void add_up(struct overview *overview, const struct subject *subject)
 {
@@ -227,22 +218,78 @@ static void add_up(struct overview *overview, const struct subject *subject)
 	overview->held += subject_held(subject);
 }
 
-static void put_next(struct overview *overview, struct evbuffer *out)
+static void separate(struct overview *overview, struct evbuffer *out)
 {
-	const struct subject *subject = &overview->subjects.of[overview->next];
-	struct evbuffer *text = evbuffer_new();
+	put_separator(out, overview->has_proxy);
+	overview->has_proxy = true;
+}
 
-	add_up(overview, subject);
-	if (!text)
+/* FNV-1a, of what was made in this turn. */
+static void keep(struct overview *overview)
+{
+	const unsigned char *bytes = evbuffer_pullup(overview->made, -1);
+	size_t n = evbuffer_get_length(overview->made);
+
+	for (size_t i = 0; i < n; i++)
+		overview->hash = (overview->hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+	evbuffer_add_buffer(overview->kept, overview->made);
+}
+
+/* Whether it is to be told, or stands there already as it was told last. */
+static bool has_changed(const struct overview *overview)
+{
+	uint64_t *last = &overview->hashes[overview->at.subject];
+
+	if (*last == overview->hash && !overview->is_whole)
+		return false;
+	*last = overview->hash;
+	return true;
+}
+
+static void begin_proxy(struct overview *overview, struct evbuffer *out)
+{
+	overview->hash = UINT64_C(0xcbf29ce484222325);
+	if (!overview->hashes)
+		separate(overview, out);
+}
+
+static void end_proxy(struct overview *overview, struct evbuffer *out)
+{
+	if (!overview->hashes)
 		return;
-	put_proxy(text, subject);
-	if (has_changed(overview, text)) {
-		if (overview->has_proxy)
-			evbuffer_add(out, ",", 1);
-		overview->has_proxy = true;
-		evbuffer_add_buffer(out, text);
+	keep(overview);
+	if (has_changed(overview)) {
+		separate(overview, out);
+		evbuffer_add_buffer(out, overview->kept);
 	}
-	evbuffer_free(text);
+	evbuffer_drain(overview->kept, evbuffer_get_length(overview->kept));
+}
+
+static void put_next(struct overview *overview, const struct subject *subject, struct evbuffer *out)
+{
+	const struct subject_cursor *at = &overview->at;
+
+	if (at->part == SUBJECT_HEAD)
+		begin_proxy(overview, out);
+	if (at->part == SUBJECT_MIDDLE)
+		add_up(overview, subject);
+	put_part(overview->hashes ? overview->made : out, subject, at);
+	if (at->part == SUBJECT_TAIL)
+		end_proxy(overview, out);
+}
+
+/* Goes on with the proxies until all are done, or the turn is over. */
+static bool go_on(struct overview *overview, const struct turn *turn, struct evbuffer *out)
+{
+	const struct subject *subject;
+
+	while ((subject = subject_at(&overview->subjects, &overview->at))) {
+		if (turn_is_over(turn, out))
+			return true;
+		put_next(overview, subject, out);
+		subject_cursor_next(&overview->at, &overview->subjects);
+	}
+	return false;
 }
 
 bool overview_more(void *data, struct evbuffer *out)
@@ -253,15 +300,23 @@ bool overview_more(void *data, struct evbuffer *out)
 	if (!overview->has_head)
 		put_head(out, overview);
 	overview->has_head = true;
-	for (; overview->next < overview->subjects.n; overview->next++) {
-		if (turn_is_over(&turn, out))
-			return true;
-		put_next(overview, out);
+	if (go_on(overview, &turn, out)) {
+		if (overview->hashes)
+			keep(overview);
+		return true;
 	}
 	evbuffer_add(out, "]", 1);
 	put_connections(out, overview);
 	evbuffer_add(out, "}", 1);
 	return false;
+}
+
+/* False: out of memory. */
+static bool make_room(struct overview *overview)
+{
+	overview->made = evbuffer_new();
+	overview->kept = evbuffer_new();
+	return overview->made && overview->kept;
 }
 
 struct overview *overview_begin(struct status *status, uint64_t *hashes, bool is_whole)
@@ -270,13 +325,14 @@ struct overview *overview_begin(struct status *status, uint64_t *hashes, bool is
 
 	if (!overview)
 		return NULL;
-	if (subjects_take(&overview->subjects, status->process->generation) < 0) {
-		free(overview);
-		return NULL;
-	}
 	overview->status = status;
 	overview->hashes = hashes;
 	overview->is_whole = is_whole;
+	if (subjects_take(&overview->subjects, status->process->generation) < 0 ||
+	    (hashes && !make_room(overview))) {
+		overview_end(overview);
+		return NULL;
+	}
 	return overview;
 }
 
@@ -285,6 +341,10 @@ void overview_end(void *data)
 	struct overview *overview = data;
 
 	subjects_drop(&overview->subjects);
+	if (overview->made)
+		evbuffer_free(overview->made);
+	if (overview->kept)
+		evbuffer_free(overview->kept);
 	free(overview);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * "/": see page.h.  page_file.h has what is the same for everybody; the table of the proxies
- * is made here, some rows a turn.
+ * is made here, some of it a turn.
  */
 #include "daemon/status/page.h"
 
@@ -12,47 +12,35 @@
 #include "daemon/backend/backend.h"
 #include "daemon/backend/unit.h"
 #include "daemon/base/counters.h"
-#include "daemon/proxy/generation.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/proxy/proxy_counts.h"
 #include "daemon/status/markup.h"
 #include "daemon/status/page_file.h"
 #include "daemon/status/status.h"
+#include "daemon/status/subjects.h"
+#include "daemon/status/turn.h"
 #include "daemon/status/word.h"
 #include "daemon/worker/process.h"
 
-/* Rows of a turn: after so many bytes, the rest waits.  One row of many servers is as long. */
-#define TURN_SIZE (16 * 1024)
-
-/* What has been sent is counted, not pointed to: there may be another generation next time. */
 struct page {
-	const struct process *process; /* borrowed */
-	bool has_begun;                /* what is before the rows is sent */
-	size_t n_rows;                 /* that are sent */
+	struct subjects subjects;
+	struct subject_cursor at;
+	bool has_begun; /* what is before the rows is sent */
 };
 
-/* ---- the columns ---- */
+/* ---- a row ---- */
 
-/* @backend: the proxy's, of the moment */
-typedef void column_writer(struct evbuffer *out, const struct proxy *proxy,
-			   struct backend *backend);
-
-static void write_name(struct evbuffer *out, const struct proxy *proxy, struct backend *backend)
+static void write_name(struct evbuffer *out, const struct proxy *proxy)
 {
-	(void)backend;
+	markup_add(out, "<tr><th scope=\"row\">");
 	markup_add_text(out, proxy->config.name);
+	markup_add(out, "</th><td><ul>");
 }
 
-static void write_listeners(struct evbuffer *out, const struct proxy *proxy,
-			    struct backend *backend)
+static void write_socket(struct evbuffer *out, const struct listener_socket *socket)
 {
-	(void)backend;
-	markup_add(out, "<ul>");
-	for (size_t i = 0; i < proxy->n_sockets; i++) {
-		markup_add(out, "<li class=\"mono\">");
-		markup_add_text(out, proxy_socket_at(proxy, i)->text);
-	}
-	markup_add(out, "</ul>");
+	markup_add(out, "<li class=\"mono\">");
+	markup_add_text(out, socket->text);
 }
 
 static void write_server(struct evbuffer *out, const struct server *server)
@@ -74,101 +62,79 @@ static void write_unit(struct evbuffer *out, const struct unit *unit)
 	evbuffer_add_printf(out, " %s", word_of_unit(unit_state(unit)));
 }
 
-static void write_servers(struct evbuffer *out, const struct proxy *proxy, struct backend *backend)
+static void write_number(struct evbuffer *out, uint64_t number)
 {
-	(void)proxy;
-	markup_add(out, "<ul>");
-	for (size_t i = 0; i < backend_n_servers(backend); i++)
-		write_server(out, backend_server(backend, i));
-	if (backend_unit(backend))
-		write_unit(out, backend_unit(backend));
-	markup_add(out, "</ul>");
+	evbuffer_add_printf(out, "<td class=\"number\">%llu</td>", (unsigned long long)number);
 }
 
-static void write_open(struct evbuffer *out, const struct proxy *proxy, struct backend *backend)
+static void write_numbers(struct evbuffer *out, const struct proxy *proxy)
 {
-	(void)backend;
-	evbuffer_add_printf(out, "%u", connection_limit_used(&proxy->limit->connections));
+	markup_add(out, "</ul></td>");
+	write_number(out, connection_limit_used(&proxy->limit->connections));
+	write_number(out, counters_sum(proxy->counts, PROXY_ACCEPTED));
+	write_number(out, counters_sum(proxy->counts, PROXY_UP));
+	write_number(out, counters_sum(proxy->counts, PROXY_DOWN));
+	markup_add(out, "</tr>\n");
 }
 
-static void write_sum(struct evbuffer *out, const struct proxy *proxy, unsigned int which)
+static void write_part(struct evbuffer *out, const struct subject *subject,
+		       const struct subject_cursor *at)
 {
-	evbuffer_add_printf(out, "%llu", (unsigned long long)counters_sum(proxy->counts, which));
+	switch (at->part) {
+	case SUBJECT_HEAD:
+		write_name(out, subject->proxy);
+		break;
+	case SUBJECT_SOCKET:
+		write_socket(out, proxy_socket_at(subject->proxy, at->index));
+		break;
+	case SUBJECT_MIDDLE:
+		markup_add(out, "</ul></td><td><ul>");
+		break;
+	case SUBJECT_SERVER:
+		write_server(out, backend_server(subject->backend, at->index));
+		break;
+	case SUBJECT_TAIL:
+		if (backend_unit(subject->backend))
+			write_unit(out, backend_unit(subject->backend));
+		write_numbers(out, subject->proxy);
+		break;
+	}
 }
-
-static void write_accepted(struct evbuffer *out, const struct proxy *proxy, struct backend *backend)
-{
-	(void)backend;
-	write_sum(out, proxy, PROXY_ACCEPTED);
-}
-
-static void write_up(struct evbuffer *out, const struct proxy *proxy, struct backend *backend)
-{
-	(void)backend;
-	write_sum(out, proxy, PROXY_UP);
-}
-
-static void write_down(struct evbuffer *out, const struct proxy *proxy, struct backend *backend)
-{
-	(void)backend;
-	write_sum(out, proxy, PROXY_DOWN);
-}
-
-static const struct column {
-	const char *title;
-	column_writer *write;
-	bool is_number;
-} columns[] = {
-	{ "Proxy", write_name, false },       { "Listens on", write_listeners, false },
-	{ "Servers", write_servers, false },  { "Open", write_open, true },
-	{ "Accepted", write_accepted, true }, { "Bytes up", write_up, true },
-	{ "Bytes down", write_down, true },
-};
-#define N_COLUMNS (sizeof(columns) / sizeof(*columns))
 
 /* ---- the table ---- */
+
+static const struct {
+	const char *title;
+	bool is_number;
+} columns[] = {
+	{ "Proxy", false },   { "Listens on", false }, { "Servers", false },   { "Open", true },
+	{ "Accepted", true }, { "Bytes up", true },    { "Bytes down", true },
+};
 
 static void begin_table(struct evbuffer *out)
 {
 	markup_add(out, "<table>\n<caption class=\"unseen\">Proxies, what they listen on, and "
 			"their servers</caption>\n<thead><tr>");
-	for (size_t i = 0; i < N_COLUMNS; i++)
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++)
 		evbuffer_add_printf(out, "<th scope=\"col\"%s>%s</th>",
 				    columns[i].is_number ? " class=\"number\"" : "",
 				    columns[i].title);
 	markup_add(out, "</tr></thead>\n<tbody>\n");
 }
 
-static void write_cell(struct evbuffer *out, const struct column *column, const struct proxy *proxy,
-		       struct backend *backend)
-{
-	const char *tag = column == columns ? "th" : "td";
-
-	evbuffer_add_printf(out, "<%s%s%s>", tag, column == columns ? " scope=\"row\"" : "",
-			    column->is_number ? " class=\"number\"" : "");
-	column->write(out, proxy, backend);
-	evbuffer_add_printf(out, "</%s>", tag);
-}
-
-static void write_row(struct evbuffer *out, const struct proxy *proxy)
-{
-	struct backend *backend = proxy_backend(proxy);
-
-	markup_add(out, "<tr>");
-	for (size_t i = 0; i < N_COLUMNS; i++)
-		write_cell(out, &columns[i], proxy, backend);
-	markup_add(out, "</tr>\n");
-	backend_unref(backend);
-}
-
-/* Returns whether there are more. */
+/* Returns whether there is more of it. */
 static bool write_rows(struct page *page, struct evbuffer *out)
 {
-	const struct generation *generation = page->process->generation;
+	struct turn turn = turn_begin(out);
+	const struct subject *subject;
 
-	while (page->n_rows < generation->n_proxies && evbuffer_get_length(out) < TURN_SIZE)
-		write_row(out, generation->proxies[page->n_rows++]);
-	return page->n_rows < generation->n_proxies;
+	while ((subject = subject_at(&page->subjects, &page->at))) {
+		if (turn_is_over(&turn, out))
+			return true;
+		write_part(out, subject, &page->at);
+		subject_cursor_next(&page->at, &page->subjects);
+	}
+	return false;
 }
 
 /* ---- the answer ---- */
@@ -181,9 +147,10 @@ static void *page_begin(struct status *status, const struct answer_request *requ
 	(void)request;
 	*ret_code = HTTP_OK;
 	*ret_type = "text/html; charset=utf-8";
-	if (page)
-		page->process = status->process;
-	return page;
+	if (page && subjects_take(&page->subjects, status->process->generation) == 0)
+		return page;
+	free(page);
+	return NULL;
 }
 
 static bool page_more(void *answer, struct evbuffer *out)
@@ -203,10 +170,18 @@ static bool page_more(void *answer, struct evbuffer *out)
 	return false;
 }
 
+static void page_end(void *answer)
+{
+	struct page *page = answer;
+
+	subjects_drop(&page->subjects);
+	free(page);
+}
+
 const struct answer_route page_route = {
 	.path = "/",
 	.policy = page_policy,
 	.begin = page_begin,
 	.more = page_more,
-	.end = free,
+	.end = page_end,
 };

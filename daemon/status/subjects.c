@@ -52,6 +52,59 @@ bool subject_repeats_server(const struct subject *subject, size_t index)
 	return false;
 }
 
+/* ---- part by part ---- */
+
+const struct subject *subject_at(const struct subjects *subjects,
+				 const struct subject_cursor *cursor)
+{
+	return cursor->subject < subjects->n ? &subjects->of[cursor->subject] : NULL;
+}
+
+/* How many there are of the part that it is at. */
+static size_t count_of(const struct subject *subject, enum subject_part part)
+{
+	switch (part) {
+	case SUBJECT_SOCKET:
+		return subject->proxy->n_sockets;
+	case SUBJECT_SERVER:
+		return backend_n_servers(subject->backend);
+	default:
+		return 1;
+	}
+}
+
+static void step(struct subject_cursor *cursor, const struct subjects *subjects)
+{
+	const struct subject *subject = subject_at(subjects, cursor);
+
+	cursor->index++;
+	while (cursor->part < SUBJECT_TAIL && cursor->index >= count_of(subject, cursor->part)) {
+		cursor->part++;
+		cursor->index = 0;
+	}
+	if (cursor->index > 0 && cursor->part == SUBJECT_TAIL)
+		*cursor = (struct subject_cursor){ .subject = cursor->subject + 1 };
+}
+
+static bool is_repeated(const struct subject *subject, const struct subject_cursor *cursor)
+{
+	if (cursor->part == SUBJECT_SOCKET)
+		return subject->proxy->sockets[cursor->index].is_repeated;
+	return cursor->part == SUBJECT_SERVER && subject_repeats_server(subject, cursor->index);
+}
+
+void subject_cursor_next(struct subject_cursor *cursor, const struct subjects *subjects)
+{
+	const struct subject *subject;
+
+	do {
+		step(cursor, subjects);
+		subject = subject_at(subjects, cursor);
+	} while (subject && is_repeated(subject, cursor));
+}
+
+/* ---- numbers ---- */
+
 static uint64_t sum_draining(const struct counters *counts, unsigned int from, unsigned int n)
 {
 	uint64_t sum = 0;

@@ -36,6 +36,29 @@ void subjects_drop(struct subjects *subjects);
  */
 bool subject_repeats_server(const struct subject *subject, size_t index);
 
+/* What is told of a proxy, piece by piece: it may have thousands of sockets. */
+enum subject_part {
+	SUBJECT_HEAD,
+	SUBJECT_SOCKET, /* each that has a name of its own */
+	SUBJECT_MIDDLE,
+	SUBJECT_SERVER, /* each of these, too */
+	SUBJECT_TAIL,
+};
+
+/* Where an answer is.  All 0: at the beginning. */
+struct subject_cursor {
+	size_t subject;
+	enum subject_part part;
+	size_t index; /* of the socket or the server */
+};
+
+/* NULL: it is past the last one. */
+const struct subject *subject_at(const struct subjects *subjects,
+				 const struct subject_cursor *cursor);
+
+/* Goes on to the next part of it, or of the next one. */
+void subject_cursor_next(struct subject_cursor *cursor, const struct subjects *subjects);
+
 /* Connections now, and those that wait for a server; of processes that still drain, too. */
 uint64_t subject_open(const struct subject *subject);
 uint64_t subject_held(const struct subject *subject);

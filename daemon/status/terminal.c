@@ -60,7 +60,7 @@ struct terminal {
 	struct status *status;
 	struct subjects subjects;
 	enum terminal_state state;
-	size_t next; /* of the subjects */
+	struct subject_cursor at;
 	uint64_t open, held, accepted;
 	size_t width;
 	size_t name_width; /* of the longest so far; then: of all */
@@ -77,21 +77,37 @@ static void measure_name(struct terminal *terminal, const char *mark, const char
 		terminal->name_width = width;
 }
 
-static void measure(struct terminal *terminal, const struct subject *subject)
+static void add_up(struct terminal *terminal, const struct subject *subject)
 {
-	const struct proxy *proxy = subject->proxy;
-	const struct unit *unit = backend_unit(subject->backend);
-
 	terminal->open += subject_open(subject);
 	terminal->held += subject_held(subject);
-	terminal->accepted += counters_sum(proxy->counts, PROXY_ACCEPTED);
-	measure_name(terminal, proxy_mark, proxy->config.name);
-	for (size_t i = 0; i < proxy->n_sockets; i++)
-		measure_name(terminal, listener_mark, proxy_socket_at(proxy, i)->text);
-	for (size_t i = 0; i < backend_n_servers(subject->backend); i++)
-		measure_name(terminal, server_mark, backend_server(subject->backend, i)->text);
-	if (unit)
-		measure_name(terminal, unit_mark, unit_name(unit));
+	terminal->accepted += counters_sum(subject->proxy->counts, PROXY_ACCEPTED);
+}
+
+/* The part of the subject that it is at. */
+static void measure(struct terminal *terminal, const struct subject *subject)
+{
+	const struct unit *unit = backend_unit(subject->backend);
+	size_t index = terminal->at.index;
+
+	switch (terminal->at.part) {
+	case SUBJECT_HEAD:
+		add_up(terminal, subject);
+		measure_name(terminal, proxy_mark, subject->proxy->config.name);
+		break;
+	case SUBJECT_SOCKET:
+		measure_name(terminal, listener_mark, proxy_socket_at(subject->proxy, index)->text);
+		break;
+	case SUBJECT_MIDDLE:
+		break;
+	case SUBJECT_SERVER:
+		measure_name(terminal, server_mark, backend_server(subject->backend, index)->text);
+		break;
+	case SUBJECT_TAIL:
+		if (unit)
+			measure_name(terminal, unit_mark, unit_name(unit));
+		break;
+	}
 }
 
 /* Names get what the columns leave them, and no more than they need. */
@@ -239,23 +255,17 @@ static void put_proxy(struct evbuffer *out, const struct terminal *terminal,
 	put_row(out, terminal, &row);
 }
 
-static void put_sockets(struct evbuffer *out, const struct terminal *terminal,
-			const struct subject *subject)
+static void put_socket(struct evbuffer *out, const struct terminal *terminal,
+		       const struct proxy *proxy, size_t index)
 {
-	const struct proxy *proxy = subject->proxy;
+	const struct counters *counts = proxy->sockets[index].counts;
+	struct row row = { .mark = listener_mark, .name = proxy_socket_at(proxy, index)->text };
+	struct cells cells;
 
-	for (size_t i = 0; i < proxy->n_sockets; i++) {
-		const struct counters *counts = proxy->sockets[i].counts;
-		struct row row = { .mark = listener_mark, .name = proxy_socket_at(proxy, i)->text };
-		struct cells cells;
-
-		if (subject->proxy->sockets[i].is_repeated)
-			continue;
-		set_count(&row, &cells, ACCEPTED, counters_sum(counts, LISTENER_ACCEPTED));
-		set_bytes(&row, &cells, counters_sum(counts, LISTENER_UP),
-			  counters_sum(counts, LISTENER_DOWN));
-		put_row(out, terminal, &row);
-	}
+	set_count(&row, &cells, ACCEPTED, counters_sum(counts, LISTENER_ACCEPTED));
+	set_bytes(&row, &cells, counters_sum(counts, LISTENER_UP),
+		  counters_sum(counts, LISTENER_DOWN));
+	put_row(out, terminal, &row);
 }
 
 static void put_server(struct evbuffer *out, const struct terminal *terminal,
@@ -285,14 +295,25 @@ static void draw(struct evbuffer *out, const struct terminal *terminal,
 		 const struct subject *subject)
 {
 	const struct unit *unit = backend_unit(subject->backend);
+	size_t index = terminal->at.index;
 
-	put_proxy(out, terminal, subject);
-	put_sockets(out, terminal, subject);
-	for (size_t i = 0; i < backend_n_servers(subject->backend); i++)
-		if (!subject_repeats_server(subject, i))
-			put_server(out, terminal, backend_server(subject->backend, i));
-	if (unit)
-		put_unit(out, terminal, unit);
+	switch (terminal->at.part) {
+	case SUBJECT_HEAD:
+		put_proxy(out, terminal, subject);
+		break;
+	case SUBJECT_SOCKET:
+		put_socket(out, terminal, subject->proxy, index);
+		break;
+	case SUBJECT_MIDDLE:
+		break;
+	case SUBJECT_SERVER:
+		put_server(out, terminal, backend_server(subject->backend, index));
+		break;
+	case SUBJECT_TAIL:
+		if (unit)
+			put_unit(out, terminal, unit);
+		break;
+	}
 }
 
 /* ---- in pieces ---- */
@@ -301,16 +322,16 @@ static void draw(struct evbuffer *out, const struct terminal *terminal,
 static bool go_on(struct terminal *terminal, struct evbuffer *out)
 {
 	struct turn turn = turn_begin(out);
+	const struct subject *subject;
 
-	for (; terminal->next < terminal->subjects.n; terminal->next++) {
-		const struct subject *subject = &terminal->subjects.of[terminal->next];
-
+	while ((subject = subject_at(&terminal->subjects, &terminal->at))) {
 		if (turn_is_over(&turn, out))
 			return true;
 		if (terminal->state == MEASURING)
 			measure(terminal, subject);
 		else
 			draw(out, terminal, subject);
+		subject_cursor_next(&terminal->at, &terminal->subjects);
 	}
 	return false;
 }
@@ -326,7 +347,7 @@ static bool more(void *data, struct evbuffer *out)
 	share_width(terminal);
 	put_head(out, terminal);
 	terminal->state = DRAWING;
-	terminal->next = 0;
+	terminal->at = (struct subject_cursor){ 0 };
 	return true;
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Names that appear, move and vanish while clients wait for their backend."""
 
+import re
+
 import pytest
 
 from support.backend import Deaf, Reserved, echo
@@ -150,8 +152,8 @@ def test_reload_while_the_name_server_fails(stage):
 # ---- clients that are held over a reload ----
 
 
-def configuration(stage, backend, *keys):
-    lines = "".join(f"{key}\n" for key in ("connect-timeout = 1h", *keys))
+def configuration(stage, backend, *keys, timeout="1h"):
+    lines = "".join(f"{key}\n" for key in (f"connect-timeout = {timeout}", *keys))
     return stage.file("sockfront.conf", f"[proxy a]\nlisten = {stage.path('front')}\nbackend = {backend}\n{lines}")
 
 
@@ -179,6 +181,19 @@ def test_held_clients_go_on_to_the_new_servers(stage, held, each, workers):
     assert [read_exactly(connection, 1) for connection in connections] == [b"x"] * 8
     server.let_go()
     server.holding = False
+
+
+def test_failure_after_a_reload_names_the_new_server(stage):
+    """In the line of the log and in that of the access log."""
+    before, after = Reserved(stage), Reserved(stage)
+    proxy = stage.proxy("--access-log", "-c", configuration(stage, before.address, timeout="3s"))
+    client = stage.connect(stage.path("front"), 60)
+    proxy.wait_log("cannot be reached")
+    configuration(stage, after.address, timeout="3s")
+    proxy.reload()
+    proxy.wait_log(f"backend {re.escape(after.address)}: connect .*client ")
+    proxy.wait_log(f'backend={re.escape(after.address)} .*reason="connect ')
+    client.close()
 
 
 def test_held_clients_stay_where_the_header_is_another_one(stage):

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from support import page_server
+from support import page_picture, page_server
 from support.browser import Browser
 from support.page_server import HOSTILE, PageServer, World, proxy, server
 from support.proc import wait_until
@@ -461,3 +461,17 @@ def test_a_screen_reader_is_not_told_the_same_each_second(browser, show):
                 ".observe(document.querySelector('#rate-up'), {childList: true})")
     browser.wait("seen > 4")
     assert browser.ask("told") == 0
+
+
+# ---- in the README ----
+
+
+def test_the_picture_of_the_readme_can_be_made_anew(browser, tmp_path):
+    """By "make page-picture", whenever the page has changed."""
+    made = tmp_path / "page.png"
+    page_picture.draw(browser, made)
+    for picture in (made, page_server.STATUS / "page.png"):
+        data = picture.read_bytes()
+        assert data.startswith(b"\x89PNG\r\n") and len(data) < 150_000
+        assert int.from_bytes(data[16:20], "big") == page_picture.WIDTH
+    assert browser.complaints() == []

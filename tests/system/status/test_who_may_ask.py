@@ -10,7 +10,8 @@ import pytest
 from support.configuration import section
 from support.proc import free_address, wait_until
 from support.proxy import run
-from support.status import ask, ask_with, request, status_section, with_status
+from support.status import Answer, ask, ask_with, request, status_section, with_status
+from support.streams import read_exactly, read_to_end
 
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 
@@ -94,8 +95,8 @@ def test_unknown_path_names_the_others(stage):
     _, (address,) = started(stage, stage.name("s"))
     for path in ("/x", "/healthz/", "/HEALTHZ", "/healthz%20", "/../healthz", "/%", "*"):
         answer = ask(stage, address, path)
-        assert answer.code in (400, 404), path
-        assert answer.code == 400 or (b"/healthz" in answer.body and is_guarded(answer))
+        assert answer.code in (400, 404) and is_guarded(answer), path
+        assert answer.code == 400 or b"/healthz" in answer.body
     assert ask(stage, address, "/healthz?a=b&a").code == 200
 
 
@@ -224,9 +225,41 @@ def test_not_healthy_without_a_server(stage, options):
         client.close()
 
 
+def test_healthy_while_nothing_is_known(stage):
+    """Of a server that owes a check, until a client has asked for it."""
+    backend = stage.backend()
+    where = stage.name("s")
+    backend.stop_listening()
+    proxy, _ = with_status(stage, section(backend, "127.0.0.1:0", options="check-expect = x"), where)
+    assert ask(stage, where).code == 200
+    client = stage.connect(proxy.listening[0])
+    wait_until(lambda: ask(stage, where).code == 503, "the outage is known")
+    client.close()
+
+
 def test_bytes_that_are_no_request(stage):
     _, (address,) = started(stage, "127.0.0.1:0")
     for data in (b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
                  b"GET /healthz HTTP/1.1\r\nHost localhost\r\n\r\n", b"\0" * 100 + b"\r\n"):
-        assert ask_with(stage, address, data).code in (0, 400), data
+        answer = ask_with(stage, address, data)
+        assert answer.code == 0 or (answer.code == 400 and is_guarded(answer)), data
     assert ask(stage, address).code == 200
+
+
+@pytest.mark.parametrize("code, lines", [(400, ["Host localhost"]), (413, ["Content-Length: 20000"]),
+                                         (417, ["Expect: nothing", "Content-Length: 1"])])
+def test_what_the_library_answers_is_guarded_too(stage, code, lines):
+    """It is not asked about these."""
+    _, (address,) = started(stage, stage.name("s"))
+    answer = ask(stage, address, "/healthz", "localhost", *lines, method="POST")
+    assert answer.code == code and is_guarded(answer)
+
+
+def test_the_word_to_go_on_is_no_answer(stage):
+    _, (address,) = started(stage, stage.name("s"))
+    with stage.connect(address) as client:
+        client.sendall(request("/healthz", "localhost", "Expect: 100-continue", "Content-Length: 1", method="POST"))
+        assert read_exactly(client, 25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"x")
+        answer = Answer(read_to_end(client))
+    assert answer.code == 405 and is_guarded(answer)

@@ -122,9 +122,10 @@ class Browser:
                       windowsVirtualKeyCode={"Tab": 9, "Enter": 13, " ": 32}.get(key, 0),
                       **({"text": "\r"} if key == "Enter" and kind == "keyDown" else {}))
 
-    def picture(self, path):
-        """Of the whole page, however high it is."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+    def picture(self, path, clip=None):
+        """Of the whole page, however high it is; or of (width, height) of it, from the top."""
+        area = {"clip": {"x": 0, "y": 0, "width": clip[0], "height": clip[1], "scale": 1}} if clip else {}
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, **area)["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
 

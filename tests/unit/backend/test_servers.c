@@ -949,6 +949,56 @@ static void test_interval(void **state)
 	expect_pong(false, SFRONT_INFINITY_MS);
 }
 
+/* ---- what those who ask are told ---- */
+
+static bool is_known_down_after(const char *script)
+{
+	play(script);
+	return backend_is_known_down(backend);
+}
+
+/* Nobody tries it but its clients, and what they have found is out of date in the end. */
+static void test_one_server_is_known_to_be_down_for_a_minute(void **state)
+{
+	(void)state;
+	begin(backend_of("10.0.0.1:80", true, SFRONT_INFINITY_MS));
+	prober_stop(prober);
+	assert_false(is_known_down_after("refused=@1 come wait=9"));
+	assert_true(is_known_down_after("wait=1000"));
+	assert_true(is_known_down_after("wait=600000")); /* the client tries all the time */
+	assert_true(is_known_down_after("leave=0 wait=58000"));
+	assert_false(is_known_down_after("wait=2000"));
+	assert_true(is_known_down_after("come wait=0"));
+	assert_false(is_known_down_after("leave=1 up=@1 come"));
+	finish();
+}
+
+static void test_several_are_known_to_be_down_as_long_as_they_are(void **state)
+{
+	(void)state;
+	begin(backend_of(TWO, true, 10000));
+	assert_false(is_known_down_after("refused=@1 pending=@2 come wait=9000"));
+	assert_int_equal(health_state(&backend_server(backend, 1)->state->health), HEALTH_SUSPECT);
+	assert_true(
+		is_known_down_after("leave=0 deliver refused=@2 come wait=9000 leave=1 deliver"));
+	for (int i = 0; i < 100; i++)
+		assert_true(is_known_down_after("wait=10000"));
+	assert_false(is_known_down_after("up=@1 wait=31000"));
+	finish();
+}
+
+static void test_one_that_was_never_checked_is_not_known_to_be_down(void **state)
+{
+	(void)state;
+	expect_pong(true, SFRONT_INFINITY_MS);
+	begin(backend_of("10.0.0.1:80", true, 10000));
+	assert_int_equal(health_state(&backend_server(backend, 0)->state->health), HEALTH_UNKNOWN);
+	assert_false(backend_is_known_down(backend));
+	assert_true(is_known_down_after("refused=@1 come wait=0 deliver wait=5000"));
+	finish();
+	expect_pong(false, SFRONT_INFINITY_MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -976,6 +1026,9 @@ int main(void)
 		cmocka_unit_test(test_clients_are_held_for_a_check),
 		cmocka_unit_test(test_no_retry_with_checks),
 		cmocka_unit_test(test_interval),
+		cmocka_unit_test(test_one_server_is_known_to_be_down_for_a_minute),
+		cmocka_unit_test(test_several_are_known_to_be_down_as_long_as_they_are),
+		cmocka_unit_test(test_one_that_was_never_checked_is_not_known_to_be_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,10 +3,11 @@
  * Counters: each thread counts in a row of its own, names find their sets again, and what a
  * process has counted is its successor's.
  */
-#include "tests/unit/descriptors.h"
+#include "tests/unit/sockets.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -95,6 +96,81 @@ static void forgets_what_nobody_has(void **state)
 		assert_int_equal(counters_sum(set, 19), 0);
 		counters_add(set, 19, 1);
 		counters_put(set);
+	}
+	counters_close();
+}
+
+#define OF_ONE_SIZE 2000
+
+/* There is a cache line more in the record of a set that has it. */
+#define LONG_NAME "a name that is longer than all that would fit into one cache line, with ease"
+
+static struct counters *numbered(const char *what, int number)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s %06d", what, number);
+	return counters_get("set", name, "", 20);
+}
+
+/* Makes the whole pages between two sets, which are records alone, may be touched or not. */
+static void protect_between(const struct counters *first, const struct counters *last,
+			    int protection)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t)first->rows + page - 1) / page * page;
+	uintptr_t end = (uintptr_t)last->name / page * page;
+
+	CHECK(begin < end);
+	CHECK(mprotect((void *)begin, end - begin, protection) == 0);
+}
+
+static void get_past_those_of_another_size(void)
+{
+	struct counters *sets[OF_ONE_SIZE], first, last;
+
+	signal(SIGSEGV, SIG_DFL);
+	CHECK(counters_open(1) == 0);
+	for (int i = 0; i < OF_ONE_SIZE; i++)
+		sets[i] = numbered("short", i);
+	first = *sets[0];
+	last = *sets[OF_ONE_SIZE - 1];
+	for (int i = 0; i < OF_ONE_SIZE; i++)
+		counters_put(sets[i]);
+	protect_between(&first, &last, PROT_NONE);
+	for (int i = 0; i < 10; i++)
+		counters_put(numbered(LONG_NAME, i));
+	protect_between(&first, &last, PROT_READ | PROT_WRITE);
+	counters_close();
+}
+
+/* Whoever looks at one of these dies. */
+static void looks_at_no_free_record_of_another_size(void **state)
+{
+	(void)state;
+	in_child(get_past_those_of_another_size);
+}
+
+/* Whatever was there before, so that a file does not grow from one reload to the next. */
+static void sizes_find_their_records_again(void **state)
+{
+	static const char *const names[] = { "short", LONG_NAME };
+	struct counters *sets[2][100];
+	const char *places[2];
+
+	(void)state;
+	assert_int_equal(counters_open(1), 0);
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 100; i++)
+			for (int size = 0; size < 2; size++)
+				sets[size][i] = numbered(names[size], round * 100 + i);
+		for (int size = 0; size < 2; size++) {
+			if (round == 0)
+				places[size] = sets[size][0]->name;
+			assert_ptr_equal(sets[size][round % 2 ? 99 : 0]->name, places[size]);
+			for (int i = 0; i < 100; i++)
+				counters_put(sets[size][i]);
+		}
 	}
 	counters_close();
 }
@@ -266,9 +342,14 @@ static void follows_no_other_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		counted(is_nothing_until_opened),    counted(loses_no_count_of_any_thread),
-		counted(finds_a_set_by_its_name),    counted(forgets_what_nobody_has),
-		counted(says_when_there_is_no_room), counted(goes_on_with_what_was_counted_before),
+		counted(is_nothing_until_opened),
+		counted(loses_no_count_of_any_thread),
+		counted(finds_a_set_by_its_name),
+		counted(forgets_what_nobody_has),
+		counted(looks_at_no_free_record_of_another_size),
+		counted(sizes_find_their_records_again),
+		counted(says_when_there_is_no_room),
+		counted(goes_on_with_what_was_counted_before),
 		counted(follows_no_other_file),
 	};
 

@@ -163,7 +163,13 @@ struct backend *__wrap_proxy_backend(const struct proxy *proxy)
 {
 	assert_ptr_equal(proxy, &rig.proxy);
 	rig.n_refs++;
-	return NULL;
+	return (struct backend *)&rig;
+}
+
+struct backend *__wrap_proxy_configured_backend(const struct proxy *proxy);
+struct backend *__wrap_proxy_configured_backend(const struct proxy *proxy)
+{
+	return __wrap_proxy_backend(proxy);
 }
 
 struct backend *__wrap_backend_ref(struct backend *backend);
@@ -176,8 +182,7 @@ struct backend *__wrap_backend_ref(struct backend *backend)
 void __wrap_backend_unref(struct backend *backend);
 void __wrap_backend_unref(struct backend *backend)
 {
-	(void)backend;
-	rig.n_refs--;
+	rig.n_refs -= backend != NULL;
 }
 
 void __wrap_backend_leave(struct backend *backend, struct server *server);
@@ -469,6 +474,7 @@ static int set_up(void **state)
 	};
 	snprintf(rig.server.text, sizeof(rig.server.text), "backend");
 	rig.server.state = &rig.server_state;
+	rig.server.backend = (struct backend *)&rig;
 	health_init(&rig.server_state.health, false);
 	rig.attempt = -EINPROGRESS;
 	assert_int_equal(session_host_init(&rig.host, &ops, 0, 0), 0);

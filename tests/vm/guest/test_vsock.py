@@ -5,6 +5,7 @@ ends through both data paths, whoever opened the socket.
 """
 
 import errno
+import json
 import re
 import signal
 import socket
@@ -310,7 +311,7 @@ def test_drain_lets_a_transfer_end(units):
     assert read_exactly(connection, 5) == b"begun"
     proxy.signal(signal.SIGTERM)
     proxy.wait_log("stopping")
-    assert refused(5035)
+    wait_until(lambda: refused(5035), "nobody else is taken")
     exchange(client, connection, size=2_000_000)
     client.close()
     connection.close()
@@ -359,3 +360,41 @@ def test_header_over_vsock(units):
     other.sendall(v2(("192.0.2.8", 1)))
     assert outcome(other)[0] == b""
     proxy.wait_log("refused: no allow matches")
+
+
+# ---- the status address ----
+
+
+def status_is_shown(*arguments):
+    status, shown, said = run("--status", *arguments)
+    assert (status, said) == (0, ""), said
+    assert shown.startswith("sockfront ") and ": healthy\n" in shown
+    assert re.search(r"^  < vsock:any:5053 +1 ", shown, re.MULTILINE), shown
+
+
+def test_status_is_asked_over_vsock(units):
+    """By an address, by one for all CIDs, and by the file that has such a one."""
+    backend = units.backend()
+    proxy = units.proxy("--status-listen=vsock:any:5054", "--status-allow=vsock:1", "vsock:any:5053", backend.address)
+    proxy.wait_log("status on vsock:any:5054")
+    exchange(connect(units, 5053), units.accept(backend), size=1000)
+    for address in ("vsock:1:5054", "vsock:local:5054", "vsock:any:5054"):
+        status_is_shown(address)
+    path = units.file("/run/vm-status.conf", "[status]\nlisten = vsock:any:5054\n"
+                      f"[proxy a]\nlisten = 127.0.0.1:0\nbackend = {backend.address}\n")
+    status_is_shown("-c", path)
+    status, shown, _ = run("--status", "--json", "vsock:local:5054")
+    (told,) = json.loads(shown)["proxies"]
+    assert status == 0
+    assert [(one["address"], one["accepted"]) for one in told["listeners"]] == [("vsock:any:5053", 1)]
+
+
+def test_status_over_vsock_says_why_not(units):
+    status, _, said = run("--status", "vsock:local:5055")
+    assert status == 1 and "vsock:1:5055: cannot connect" in said, said
+    proxy = units.proxy("--status-listen=vsock:any:5056", "--status-deny=vsock:1", "--status-allow=any",
+                        "vsock:any:5057", "127.0.0.1:9")
+    proxy.wait_log("status on vsock:any:5056")
+    status, _, said = run("--status", "vsock:local:5056")
+    assert status == 1 and "vsock:1:5056: cannot be asked" in said, said
+    proxy.wait_log("status on vsock:any:5056: vsock:1:[0-9]+: refused")
