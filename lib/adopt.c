@@ -42,6 +42,7 @@ static int identify(const struct adoption *adoption, int fd, struct sfront_socke
 		.fd = fd,
 		.stream = identity.stream,
 		.header_due = adoption->options->accept_proxy_protocol,
+		.text = ret->text,
 	};
 	if (identity.kind & KIND_UNIX)
 		ret->send_buffer = adoption->options->send_buffer;
@@ -73,7 +74,8 @@ static int check(const struct adoption *adoption, int fd, struct sfront_socket *
 static int take(const struct adoption *adoption, struct sfront_listener *listener, int fd,
 		struct sfront_error *err)
 {
-	struct sfront_socket socket;
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	struct sfront_socket socket = { .text = text };
 	int r;
 
 	r = sfront_claim(fd);

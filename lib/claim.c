@@ -7,41 +7,49 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 
-/* The numbers that are claimed, in no order. */
+#define WORD_BITS 64
+
+/* Whether each number is claimed. */
 static struct {
 	pthread_mutex_t lock;
-	int *fds;
+	uint64_t *words; /* a bit for each number; it never shrinks */
 	size_t n;
-	size_t room; /* of the array: at least n + lent */
-	size_t lent; /* claims that may come back */
 } claims = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* The place of @fd in the claims, or claims.n.  With the lock held. */
-static size_t claim_of(int fd)
+static uint64_t bit_of(int fd)
 {
-	size_t i = 0;
-
-	while (i < claims.n && claims.fds[i] != fd)
-		i++;
-	return i;
+	return UINT64_C(1) << fd % WORD_BITS;
 }
 
-/* Room for one more claim, and for those that may come back.  With the lock held. */
-static int make_room(void)
+/* With the lock held. */
+static bool is_claimed(int fd)
 {
-	size_t wanted = claims.n + claims.lent + 1;
-	int *fds;
+	size_t word = (size_t)fd / WORD_BITS;
 
-	if (wanted <= claims.room)
+	return fd >= 0 && word < claims.n && (claims.words[word] & bit_of(fd));
+}
+
+/* With the lock held.  A number that nobody has costs address space, and no memory. */
+static int make_room(int fd)
+{
+	size_t wanted = (size_t)fd / WORD_BITS + 1;
+	uint64_t *words;
+
+	if (wanted <= claims.n)
 		return 0;
-	fds = realloc(claims.fds, wanted * sizeof(*fds));
-	if (!fds)
+	wanted += claims.n;
+	words = calloc(wanted, sizeof(*words));
+	if (!words)
 		return -ENOMEM;
-	claims.fds = fds;
-	claims.room = wanted;
+	if (claims.n > 0)
+		memcpy(words, claims.words, claims.n * sizeof(*words));
+	free(claims.words);
+	claims.words = words;
+	claims.n = wanted;
 	return 0;
 }
 
@@ -49,57 +57,21 @@ int sfront_claim(int fd)
 {
 	int r;
 
+	if (fd < 0) /* it is no descriptor, as whoever takes it will find */
+		return 0;
 	pthread_mutex_lock(&claims.lock);
-	r = claim_of(fd) < claims.n ? -EBUSY : make_room();
+	r = is_claimed(fd) ? -EBUSY : make_room(fd);
 	if (r == 0)
-		claims.fds[claims.n++] = fd;
+		claims.words[fd / WORD_BITS] |= bit_of(fd);
 	pthread_mutex_unlock(&claims.lock);
 	return r;
-}
-
-/* With the lock held. */
-static void unclaim(int fd)
-{
-	size_t i = claim_of(fd);
-
-	if (i < claims.n)
-		claims.fds[i] = claims.fds[--claims.n];
 }
 
 void sfront_unclaim(int fd)
 {
 	pthread_mutex_lock(&claims.lock);
-	unclaim(fd);
-	pthread_mutex_unlock(&claims.lock);
-}
-
-void sfront_claim_lend(int fd)
-{
-	pthread_mutex_lock(&claims.lock);
-	unclaim(fd);
-	claims.lent++;
-	pthread_mutex_unlock(&claims.lock);
-}
-
-int sfront_claim_take_back(int fd)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&claims.lock);
-	if (claim_of(fd) < claims.n) {
-		r = -EBUSY;
-	} else {
-		claims.lent--;
-		claims.fds[claims.n++] = fd;
-	}
-	pthread_mutex_unlock(&claims.lock);
-	return r;
-}
-
-void sfront_claim_drop(void)
-{
-	pthread_mutex_lock(&claims.lock);
-	claims.lent--;
+	if (is_claimed(fd))
+		claims.words[fd / WORD_BITS] &= ~bit_of(fd);
 	pthread_mutex_unlock(&claims.lock);
 }
 
@@ -108,7 +80,7 @@ bool sfront_is_claimed(int fd)
 	bool claimed;
 
 	pthread_mutex_lock(&claims.lock);
-	claimed = claim_of(fd) < claims.n;
+	claimed = is_claimed(fd);
 	pthread_mutex_unlock(&claims.lock);
 	return claimed;
 }

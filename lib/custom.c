@@ -30,8 +30,10 @@ static const struct sfront_class custom_class = {
 int sfront_listener_new(const struct sfront_listener_ops *ops, void *data, int fd, const char *text,
 			struct sfront_listener **ret_listener, struct sfront_error *err)
 {
+	char copy[SFRONT_ADDRESS_TEXT_SIZE];
 	struct sfront_socket socket = {
 		.class = &custom_class,
+		.text = copy,
 		.kind = SFRONT_KINDS,
 		.fd = fd,
 		.stream = SFRONT_STREAM_UNIX,
@@ -46,10 +48,10 @@ int sfront_listener_new(const struct sfront_listener_ops *ops, void *data, int f
 		return sfront_fail(err, -EINVAL,
 				   "a listener wants operations with their size, an accept "
 				   "among them, and a descriptor to poll");
-	if (strlen(text) >= sizeof(socket.text))
+	if (strlen(text) >= sizeof(copy))
 		return sfront_fail(err, -EINVAL, "a listener's text has at most %zu bytes",
-				   sizeof(socket.text) - 1);
-	memcpy(socket.text, text, strlen(text) + 1);
+				   sizeof(copy) - 1);
+	memcpy(copy, text, strlen(text) + 1);
 	if (socket.ops.local && socket.ops.local(data, &socket.local) < 0)
 		socket.local.len = 0;
 
@@ -58,7 +60,7 @@ int sfront_listener_new(const struct sfront_listener_ops *ops, void *data, int f
 		return sfront_fail(err, -ENOMEM, "%s: out of memory", text);
 	r = sfront_listener_add(listener, &socket, err);
 	if (r < 0)
-		free(listener);
+		sfront_listener_free(listener);
 	else
 		*ret_listener = listener;
 	return r;

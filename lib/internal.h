@@ -142,8 +142,6 @@ struct sfront_socket {
 	bool first;        /* an inherited one: no other listener had set anything on it */
 	bool single;       /* gives .only, once; .fd is an eventfd then */
 	bool taken;        /* .only was given; accessed atomically */
-	struct sfront_connection only;
-	struct sfront_options had; /* before options were set, as far as it was noted */
 	/*
 	 * Clients that were in the queue of an inherited socket before its options
 	 * were set, and so have none of them: as many are given theirs one by one.
@@ -151,20 +149,34 @@ struct sfront_socket {
 	unsigned int n_early; /* accessed atomically */
 	/* The same of UNIX, whose number is not known: until the queue was empty once. */
 	bool has_early; /* accessed atomically */
-	struct sfront_options early_options;
 	struct sfront_sockaddr local;
-	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* how .local is shown */
-	/* Of sfront_listener_new(): the program's own operations. */
-	struct sfront_listener_ops ops;
-	void *data; /* theirs */
-	/* A UNIX path of our making: its directory (owned), and what we bound. */
-	struct {
-		int dir_fd;
-		dev_t dev;
-		ino_t ino;
-		bool seen; /* an inherited one, whose path led to a socket when it was taken */
-		struct sfront_access made; /* what no option set; -1: an option did */
-	} path;
+	/*
+	 * How .local is shown: owned by the listener that the socket is part of; before that a
+	 * buffer of SFRONT_ADDRESS_TEXT_SIZE bytes.
+	 */
+	char *text;
+	/* There may be thousands: what only some have shares its place. */
+	union {
+		/* Of one that listens. */
+		struct {
+			struct sfront_options had; /* before any were set, as far as it was noted */
+			struct sfront_options early_options; /* for .n_early */
+			/* A UNIX path of our making: its directory (owned), and what we bound. */
+			struct {
+				int dir_fd;
+				dev_t dev;
+				ino_t ino;
+				bool seen; /* an inherited one, which was there when it was taken */
+				struct sfront_access made; /* what no option set; -1: one did */
+			} path;
+		};
+		struct sfront_connection only; /* of .single */
+		/* Of sfront_listener_new(): the program's own operations. */
+		struct {
+			struct sfront_listener_ops ops;
+			void *data; /* theirs */
+		};
+	};
 };
 
 struct sfront_listener {
@@ -462,20 +474,12 @@ void sfront_socket_compare(int fd, unsigned int target, const char *text,
 
 /*
  * Notes that a listener takes a descriptor that it did not make.  A number can
- * be claimed once in a process.  Returns 0, -EBUSY or -ENOMEM.
+ * be claimed once in a process.  Returns 0, -EBUSY, or -ENOMEM, but for a number
+ * that was claimed before: there is room for it.
  */
 int sfront_claim(int fd);
 void sfront_unclaim(int fd);
 bool sfront_is_claimed(int fd);
-
-/*
- * Lends a claim: another listener may have it meanwhile.  Its place is kept, so
- * that taking it back needs no memory; a listener that closes drops the place.
- */
-void sfront_claim_lend(int fd);
-/* Returns 0, or -EBUSY if somebody else has claimed it: it stays lent then. */
-int sfront_claim_take_back(int fd);
-void sfront_claim_drop(void);
 
 /* identify.c */
 

@@ -39,13 +39,17 @@ int sfront_listener_add(struct sfront_listener *listener, const struct sfront_so
 			struct sfront_error *err)
 {
 	struct sfront_socket *sockets;
+	char *text;
 
 	sockets = realloc(listener->sockets, (listener->n_sockets + 1) * sizeof(*sockets));
-	if (!sockets)
+	if (sockets)
+		listener->sockets = sockets;
+	text = sockets ? strdup(socket->text) : NULL;
+	if (!text)
 		return sfront_fail(err, -ENOMEM, "%s: out of memory", socket->text);
 
-	listener->sockets = sockets;
-	sockets[listener->n_sockets++] = *socket;
+	sockets[listener->n_sockets] = *socket;
+	sockets[listener->n_sockets++].text = text;
 	return 0;
 }
 
@@ -58,6 +62,7 @@ void sfront_listener_undo(struct sfront_listener *listener, size_t count)
 			socket->class->undo(socket);
 		else
 			socket->class->close(socket);
+		free(socket->text);
 	}
 }
 
@@ -120,6 +125,8 @@ int sfront_check_together(const struct sfront_address *addresses, size_t n,
 
 void sfront_listener_free(struct sfront_listener *listener)
 {
+	for (size_t i = 0; i < listener->n_sockets; i++)
+		free(listener->sockets[i].text);
 	free(listener->sockets);
 	free(listener);
 }
@@ -352,7 +359,7 @@ void sfront_listener_lend(struct sfront_listener *listener)
 		if (!socket->inherited || socket->single || socket->lent ||
 		    socket->class == &released_class)
 			continue;
-		sfront_claim_lend(socket->fd);
+		sfront_unclaim(socket->fd);
 		socket->lent = true;
 	}
 }
@@ -366,7 +373,7 @@ int sfront_listener_take_back(struct sfront_listener *listener)
 
 		if (!socket->lent)
 			continue;
-		if (sfront_claim_take_back(socket->fd) == 0)
+		if (sfront_claim(socket->fd) == 0)
 			socket->lent = false;
 		else
 			r = -EBUSY;

@@ -53,9 +53,12 @@ int sfront_keepalive_apply(int fd, const struct sfront_keepalive *keepalive)
 
 int sfront_socket_backlog(const char *text, const struct sfront_options *options)
 {
-	long most = sfront_sysctl("/proc/sys/net/core/somaxconn", options->backlog);
+	long most;
 
-	if (sfront_option_given(options, OPTION_BACKLOG) && options->backlog > most)
+	if (!sfront_option_given(options, OPTION_BACKLOG))
+		return options->backlog;
+	most = sfront_sysctl("/proc/sys/net/core/somaxconn", options->backlog);
+	if (options->backlog > most)
 		sfront_warn(
 			options,
 			"%s: tcp-listen-backlog is cut down from %d to %ld by net.core.somaxconn",

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "daemon/base/counters.h"
+#include "daemon/base/hash.h"
+
 static enum sfront_stream stream_of(enum sfront_kind kind)
 {
 	switch (kind) {
@@ -24,14 +26,9 @@ static enum sfront_stream stream_of(enum sfront_kind kind)
 	}
 }
 
-/* FNV-1a */
 uint64_t server_hash(const char *text, size_t length)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
-	return hash;
+	return hash_bytes(HASH_START, text, length);
 }
 
 static struct server_state *state_new(bool trusts_checks)
@@ -57,9 +54,12 @@ int server_init(struct server *server, const struct server_config *config,
 		const struct dial_options *dial, bool trusts_checks, struct loop_guard *guard,
 		struct sfront_error *err)
 {
+	char text[SERVER_TEXT_SIZE];
+
 	pthread_mutex_init(&server->lock, NULL);
-	server_format(config, server->text, sizeof(server->text));
-	server->key = server_hash(server->text, strlen(server->text));
+	server_format(config, text, sizeof(text));
+	server->text = strdup(text);
+	server->key = server_hash(text, strlen(text));
 	server->stream = stream_of(config->address.kind);
 	server->weight = config->weight;
 	server->is_backup = config->is_backup;
@@ -67,7 +67,7 @@ int server_init(struct server *server, const struct server_config *config,
 	server->dial = *dial;
 	server->dial.mux_port = config->mux_port;
 	server->state = state_new(trusts_checks);
-	if (!server->state) {
+	if (!server->text || !server->state) {
 		snprintf(err->message, sizeof(err->message), "out of memory");
 		return -ENOMEM;
 	}
@@ -85,6 +85,7 @@ void server_clear(struct server *server)
 	resolver_unref(server->resolver);
 	state_unref(server->state);
 	pthread_mutex_destroy(&server->lock);
+	free(server->text);
 }
 
 void server_share(struct server *server, const struct server *before)

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/spread.h"
 #include "daemon/backend/backend.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/base/counters.h"
+#include "daemon/base/hash.h"
 #include "daemon/base/log.h"
 #include "daemon/proxy/status_section.h"
 
@@ -109,13 +111,15 @@ static int open_proxy(struct generation *generation, struct proxy_config *config
 {
 	struct proxy *proxy;
 
-	sfront_options_on_warning(config->options, listener_warned, NULL);
+	sfront_options_on_warning(config->options, config->is_further ? NULL : listener_warned,
+				  NULL);
 	proxy = proxy_open(config, &generation->process, generation->guard, source->find,
 			   source->data, source->home, err);
 	if (!proxy)
 		return failed_in(config, -EIO, err);
 	generation->proxies[generation->n_proxies++] = proxy;
-	proxy_warn_of_trust(proxy);
+	if (!proxy->config.is_further)
+		proxy_warn_of_trust(proxy);
 	return note_bound(generation, proxy, err);
 }
 
@@ -139,16 +143,12 @@ struct listener_key {
 	struct listener *listener;
 };
 
-/* FNV-1a */
 static uint64_t hash_of(const struct sfront_address *address, unsigned int nth)
 {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	uint64_t hash = UINT64_C(0xcbf29ce484222325) + nth;
 
 	sfront_address_format(address, text, sizeof(text));
-	for (const char *at = text; *at; at++)
-		hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-	return hash;
+	return hash_bytes(HASH_START + nth, text, strlen(text));
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -163,7 +163,7 @@ static bool add_key(struct listener *listener, void *data)
 	struct generation *generation = data;
 
 	generation->by_address[generation->n_listeners++] = (struct listener_key){
-		.hash = hash_of(&listener->address, listener->nth),
+		.hash = hash_of(listener->address, listener->nth),
 		.listener = listener,
 	};
 	return true;
@@ -202,7 +202,7 @@ struct listener *generation_listener(const struct generation *generation,
 		key--;
 	for (; key < keys + generation->n_listeners && key->hash == wanted.hash; key++)
 		if (key->listener->open && key->listener->nth == nth &&
-		    sfront_address_equal(&key->listener->address, address))
+		    sfront_address_equal(key->listener->address, address))
 			return key->listener;
 	return NULL;
 }
@@ -266,7 +266,7 @@ struct generation *generation_open(struct config *config, const char *file,
 
 	generation_warn(config);
 	start_counters(config, source);
-	generation = generation_new(config, file);
+	generation = config_spread(config) == 0 ? generation_new(config, file) : NULL;
 	if (!generation) {
 		out_of_memory(err);
 	} else if (open_all(generation, config, source, err) < 0) {
@@ -362,10 +362,11 @@ void generation_share(struct generation *next, const struct generation *before)
 }
 
 static void note_newest(struct listener *listener, const struct generation *generation,
-			const struct sfront_options *options)
+			const struct sfront_options *options, const struct listen_config *line)
 {
 	listener->newest = generation;
 	listener->options = options;
+	listener->address = &line->address;
 }
 
 void generation_be_replaced(struct generation *generation)
@@ -382,8 +383,10 @@ void generation_become_newest(struct generation *generation)
 		struct proxy *proxy = generation->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_listeners; j++)
-			note_newest(proxy->listeners[j], generation, proxy->config.options);
+			note_newest(proxy->listeners[j], generation, proxy->config.options,
+				    &proxy->config.listen[j]);
 	}
 	for (size_t i = 0; status && i < status->n_listeners; i++)
-		note_newest(status->listeners[i], generation, status->config->options);
+		note_newest(status->listeners[i], generation, status->config->options,
+			    &status->config->listen[i]);
 }

@@ -15,8 +15,8 @@ static bool is_bound_to(int fd, const struct sfront_class *class,
 			const struct sfront_address *address, const struct sfront_options *options)
 {
 	struct sfront_identity identity = { 0 };
-	char ignored[SFRONT_WHAT_SIZE];
-	struct sfront_socket socket = { .fd = fd };
+	char ignored[SFRONT_WHAT_SIZE], text[] = "";
+	struct sfront_socket socket = { .fd = fd, .text = text };
 
 	if (sfront_identify(fd, &identity, ignored) < 0 || !identity.listening ||
 	    sfront_socket_local(fd, &socket.local) < 0)

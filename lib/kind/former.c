@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +69,7 @@ struct former {
 
 static struct {
 	pthread_mutex_t lock;
-	struct former *all;
-	size_t n;
+	void *all; /* tsearch's, of struct former, by number */
 } record = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* How many clients may wait at a listening TCP socket. */
@@ -183,25 +183,34 @@ static int set_back(const struct former *former)
 	return error;
 }
 
+static int compare(const void *a, const void *b)
+{
+	const struct former *one = a, *other = b;
+
+	return (one->fd > other->fd) - (one->fd < other->fd);
+}
+
 /* With the lock held. */
 static struct former *find(int fd)
 {
-	for (size_t i = 0; i < record.n; i++)
-		if (record.all[i].fd == fd)
-			return &record.all[i];
-	return NULL;
+	const struct former wanted = { .fd = fd };
+	struct former **found = tfind(&wanted, &record.all, compare);
+
+	return found ? *found : NULL;
 }
 
-/* With the lock held.  Returns 0 or -ENOMEM. */
+/* One that is not there yet, with the lock held.  Returns 0 or -ENOMEM. */
 static int add(const struct former *former)
 {
-	struct former *all = realloc(record.all, (record.n + 1) * sizeof(*all));
+	struct former *copy = calloc(1, sizeof(*copy));
 
-	if (!all)
+	if (!copy)
 		return -ENOMEM;
-	all[record.n++] = *former;
-	record.all = all;
-	return 0;
+	*copy = *former;
+	if (tsearch(copy, &record.all, compare))
+		return 0;
+	free(copy);
+	return -ENOMEM;
 }
 
 int sfront_former_note(int fd, unsigned int kinds, bool *ret_first)
@@ -221,19 +230,18 @@ int sfront_former_note(int fd, unsigned int kinds, bool *ret_first)
 static bool take(int fd, struct former *ret)
 {
 	struct former *found;
+	bool is_there;
 
 	pthread_mutex_lock(&record.lock);
 	found = find(fd);
-	if (found) {
+	is_there = found;
+	if (is_there) {
 		*ret = *found;
-		*found = record.all[--record.n];
-	}
-	if (record.n == 0) {
-		free(record.all);
-		record.all = NULL;
+		tdelete(found, &record.all, compare);
+		free(found);
 	}
 	pthread_mutex_unlock(&record.lock);
-	return found;
+	return is_there;
 }
 
 int sfront_former_restore(int fd)

@@ -215,10 +215,11 @@ static int take_over(struct sfront_listener *listener, const struct sfront_optio
 {
 	struct end in = { .number = STDIN_FILENO, .fd = -1 };
 	struct end out = { .number = STDOUT_FILENO, .fd = -1 };
+	char text[] = "-";
 	struct sfront_socket socket = {
 		.class = &sfront_inetd_class,
 		.inherited = true,
-		.text = "-",
+		.text = text,
 	};
 	struct sfront_connection only;
 	int r;

@@ -102,10 +102,10 @@ static void show(int fd, struct sfront_socket *socket)
 {
 	sfront_socket_local(fd, &socket->local);
 	if (sfront_socket_is_dual(fd, &socket->local))
-		snprintf(socket->text, sizeof(socket->text), "*:%u",
+		snprintf(socket->text, SFRONT_ADDRESS_TEXT_SIZE, "*:%u",
 			 ntohs(socket->local.sa.in6.sin6_port));
 	else
-		sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
+		sfront_sockaddr_format(&socket->local, socket->text, SFRONT_ADDRESS_TEXT_SIZE);
 }
 
 /* The others that have the same socket go on with the options that it had. */
@@ -196,7 +196,8 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 			  int fd, const char *typed, const char *name, unsigned int extra,
 			  const struct sfront_options *options, struct sfront_error *err)
 {
-	struct sfront_socket socket = { .class = class, .inherited = true };
+	char text[SFRONT_ADDRESS_TEXT_SIZE] = "";
+	struct sfront_socket socket = { .class = class, .inherited = true, .text = text };
 	struct taking taking = { .fd = fd, .typed = typed, .options = options };
 	int r;
 
@@ -235,9 +236,7 @@ void sfront_inherited_close(struct sfront_socket *socket)
 {
 	if (socket->single) {
 		sfront_single_close(socket);
-	} else if (socket->lent) {
-		sfront_claim_drop();
-	} else {
+	} else if (!socket->lent) {
 		sfront_former_drop(socket->fd);
 		sfront_socket_close(socket);
 	}
@@ -247,9 +246,7 @@ int sfront_inherited_release(struct sfront_socket *socket)
 {
 	if (socket->single)
 		return -EOPNOTSUPP;
-	if (socket->lent)
-		sfront_claim_drop();
-	else
+	if (!socket->lent)
 		sfront_former_drop(socket->fd);
 	socket->lent = false;
 	return sfront_socket_release(socket);

@@ -126,18 +126,20 @@ fail:
 static void show(struct sfront_socket *socket, bool dual)
 {
 	if (dual)
-		snprintf(socket->text, sizeof(socket->text), "*:%u",
+		snprintf(socket->text, SFRONT_ADDRESS_TEXT_SIZE, "*:%u",
 			 ntohs(socket->local.sa.in6.sin6_port));
 	else
-		sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
+		sfront_sockaddr_format(&socket->local, socket->text, SFRONT_ADDRESS_TEXT_SIZE);
 }
 
 /* Binds attempt->to and adds the socket to the listener. */
 static int bind_one(struct sfront_listener *listener, struct attempt *attempt,
 		    struct sfront_error *err)
 {
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	struct sfront_socket socket = {
 		.class = &sfront_tcp_class,
+		.text = text,
 		.target = OWN(kind_of(&attempt->to)),
 		.stream = SFRONT_STREAM_TCP,
 	};

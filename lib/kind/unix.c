@@ -298,7 +298,7 @@ static int listen_on_path(struct sfront_place *place, struct sfront_socket *sock
 	return r < 0 ? r : start_listening(place, socket, err);
 }
 
-/* Fills @ret, which owns the directory of @place from then on. */
+/* Fills @ret, but for its buffer; it owns the directory of @place from then on. */
 static int make_socket(struct sfront_place *place, struct sfront_socket *ret,
 		       struct sfront_error *err)
 {
@@ -312,10 +312,11 @@ static int make_socket(struct sfront_place *place, struct sfront_socket *ret,
 		.local = place->addr,
 		.path.dir_fd = place->dir_fd,
 		.fd = stream_socket(),
+		.text = ret->text,
 	};
 	if (ret->fd < 0)
 		return refuse_bind(place->path, ret->fd, err);
-	snprintf(ret->text, sizeof(ret->text), "%s", place->path);
+	snprintf(ret->text, SFRONT_ADDRESS_TEXT_SIZE, "%s", place->path);
 	r = listen_on_path(place, ret, err);
 	if (r < 0)
 		close(ret->fd);
@@ -325,7 +326,8 @@ static int make_socket(struct sfront_place *place, struct sfront_socket *ret,
 static int unix_open(struct sfront_listener *listener, const struct sfront_address *address,
 		     const struct sfront_options *options, struct sfront_error *err)
 {
-	struct sfront_socket socket;
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	struct sfront_socket socket = { .text = text };
 	struct sfront_place place;
 	int r;
 
@@ -446,7 +448,7 @@ static int unix_adopt(struct sfront_socket *socket, const struct sfront_address 
 	}
 	socket->path.dir_fd = place.dir_fd;
 	note_file(socket, &st, options);
-	snprintf(socket->text, sizeof(socket->text), "%s", path);
+	snprintf(socket->text, SFRONT_ADDRESS_TEXT_SIZE, "%s", path);
 	return 0;
 }
 
@@ -582,8 +584,10 @@ static int abstract_listen(struct sfront_socket *socket, const struct sfront_opt
 static int abstract_open(struct sfront_listener *listener, const struct sfront_address *address,
 			 const struct sfront_options *options, struct sfront_error *err)
 {
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	struct sfront_socket socket = {
 		.class = &sfront_abstract_class,
+		.text = text,
 		.target = OWN(KIND_ABSTRACT),
 		.stream = SFRONT_STREAM_UNIX,
 		.send_buffer = options->send_buffer,
@@ -591,7 +595,7 @@ static int abstract_open(struct sfront_listener *listener, const struct sfront_a
 	int r;
 
 	fill_abstract(address, &socket.local);
-	sfront_sockaddr_format(&socket.local, socket.text, sizeof(socket.text));
+	sfront_sockaddr_format(&socket.local, text, sizeof(text));
 	socket.fd = stream_socket();
 	if (socket.fd < 0)
 		return sfront_fail(err, socket.fd, "%s: no socket can be made: %s", socket.text,
@@ -621,7 +625,7 @@ static int abstract_adopt(struct sfront_socket *socket, const struct sfront_addr
 	(void)err;
 	if (!abstract_fits(socket, address, options))
 		return -EINVAL;
-	sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
+	sfront_sockaddr_format(&socket->local, socket->text, SFRONT_ADDRESS_TEXT_SIZE);
 	return 0;
 }
 

@@ -55,12 +55,13 @@ static void fill(const struct sfront_address *address, struct sfront_sockaddr *r
 static int vsock_open(struct sfront_listener *listener, const struct sfront_address *address,
 		      const struct sfront_options *options, struct sfront_error *err)
 {
+	char text[SFRONT_ADDRESS_TEXT_SIZE], shown[SFRONT_ADDRESS_TEXT_SIZE];
 	struct sfront_socket made = {
 		.class = &sfront_vsock_class,
+		.text = shown,
 		.target = OWN(KIND_VSOCK),
 		.stream = SFRONT_STREAM_VSOCK,
 	};
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
 	int r;
 
 	sfront_address_format(address, text, sizeof(text));
@@ -82,7 +83,7 @@ static int vsock_open(struct sfront_listener *listener, const struct sfront_addr
 		refuse(text, r, err);
 		goto fail;
 	}
-	sfront_sockaddr_format(&made.local, made.text, sizeof(made.text));
+	sfront_sockaddr_format(&made.local, shown, sizeof(shown));
 	r = sfront_listener_add(listener, &made, err);
 	if (r < 0)
 		goto fail;
@@ -118,7 +119,7 @@ static int vsock_adopt(struct sfront_socket *socket, const struct sfront_address
 	fill(&asked, &wanted);
 	if (!sfront_sockaddr_equal(&wanted, &socket->local))
 		return -EINVAL;
-	sfront_sockaddr_format(&socket->local, socket->text, sizeof(socket->text));
+	sfront_sockaddr_format(&socket->local, socket->text, SFRONT_ADDRESS_TEXT_SIZE);
 	return 0;
 }
 

@@ -85,6 +85,7 @@
 	X(socket, EMFILE, EAFNOSUPPORT)                   \
 	X(strdup, ENOMEM)                                 \
 	X(syscall, ENOSYS)                                \
+	X(tsearch, ENOMEM)                                \
 	X(unlinkat, EACCES)
 
 enum failing_call {
@@ -333,6 +334,13 @@ char *__wrap_strdup(const char *text)
 
 	live_blocks += copy != NULL;
 	return copy;
+}
+
+void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
+{
+	return is_due(CALL_tsearch) ? NULL : __real_tsearch(key, root, compare);
 }
 
 void __real_free(void *block);

@@ -438,7 +438,7 @@ static const struct tolerance opening_tolerates[] = {
 	{ CALL_socket, 1 },     /* ... and we are */
 	{ CALL_setsockopt, 6 }, /* SO_OOBINLINE, SO_PASSRIGHTS, tcp-nodelay by default */
 	{ CALL_malloc, 5 },     /* nothing is counted for the status then */
-	{ CALL_calloc, 8 },     { CALL_fcntl, 1 }, { CALLS, 0 },
+	{ CALL_calloc, 8 },     { CALL_tsearch, 5 }, { CALL_fcntl, 1 }, { CALLS, 0 },
 };
 
 static const struct tolerance reloading_tolerates[] = {
@@ -446,6 +446,7 @@ static const struct tolerance reloading_tolerates[] = {
 	{ CALL_socket, 1 },
 	{ CALL_calloc, 5 }, /* limits are counted apart then, or nothing for the status */
 	{ CALL_malloc, 7 },
+	{ CALL_tsearch, 4 },
 	{ CALL_setsockopt, 16 },
 	{ CALL_accept4, 1 },  /* the last look at the queue of a listener that goes */
 	{ CALL_shutdown, 1 }, /* tells those in that queue before it is closed */
