@@ -521,7 +521,7 @@ static void test_what_stands_together(void **state)
 /* Which of the clients, each of which has sent its number, is at the other end. */
 static int client_of(const struct sfront_connection *connection)
 {
-	char number = -1;
+	signed char number = -1;
 
 	if (poll(&(struct pollfd){ .fd = connection->read_fd, .events = POLLIN }, 1, 5000) != 1 ||
 	    read(connection->read_fd, &number, 1) != 1)
