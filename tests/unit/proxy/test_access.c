@@ -309,10 +309,7 @@ static void test_supplementary_groups(void **state)
 	pid_t pid;
 
 	(void)state;
-	if (geteuid() != 0) {
-		print_message("only root may change its groups\n");
-		skip();
-	}
+	skip_unless(geteuid() == 0, "root, who alone may change its groups");
 	pid = fork();
 	if (pid == 0)
 		_exit(check_groups());
