@@ -67,7 +67,8 @@ warnings := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wco
             -Wwrite-strings -Wpointer-arith -Wvla -Wundef -Wformat=2 $(if $(WERROR),-Werror)
 # Where a pointer has 32 bits, so would an inode's number, and stat() fails where it is larger.
 # Elsewhere this says nothing.
-cppflags := -D_GNU_SOURCE '-D_FILE_OFFSET_BITS=(__SIZEOF_POINTER__ < 8) * 64' -Ilib/include -I. -DSOCKFRONT_VERSION='"$(VERSION)"'
+cppflags := -D_GNU_SOURCE '-D_FILE_OFFSET_BITS=((__SIZEOF_POINTER__ < 8) * 64)' \
+            -Ilib/include -I. -DSOCKFRONT_VERSION='"$(VERSION)"'
 compile   = $(CC) -std=gnu11 $(warnings) $(cppflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -pthread
 link      = $(CC) $(CFLAGS) $(LDFLAGS) -pthread
 
@@ -403,8 +404,9 @@ lint-python:
 # Installation.  The units get the path of the installed binary; nothing is
 # written to /etc, and no systemd is needed.
 
-units    := $(wildcard systemd/*.service systemd/*.socket)
-user_units := $(wildcard systemd/user/*)
+with_units = $(if $(filter 1,$(SYSTEMD)),$(1))
+units    := $(call with_units,$(wildcard systemd/*.service systemd/*.socket))
+user_units := $(call with_units,$(wildcard systemd/user/*))
 samples  := README.md NEWS.md LICENSE tests/FAULTS.md $(wildcard conf/*.conf)
 unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
 blank := $() $()

@@ -78,3 +78,12 @@ def test_a_unit_cannot_be_started(stage, program):
     proxy = stage.proxy("--backend-unit=wiki.service", "127.0.0.1:0", stage.path("wiki.sock"), program=program)
     assert stage.visit(proxy.listening[0])[1] == "reset"
     proxy.wait_log("unit wiki.service failed: sockfront was built without libsystemd")
+
+
+@pytest.mark.parametrize("switch, installed", [("SYSTEMD=1", True), ("SYSTEMD=0", False)])
+def test_no_unit_is_installed(tmp_path, switch, installed):
+    """Which would wait for a word from it."""
+    done = subprocess.run(["make", "-C", TOP, "-n", "install", switch, f"BUILD={tmp_path}", f"DESTDIR={tmp_path}"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "daemon/sockfront.8" in done.stdout, done.stderr
+    assert ("systemd/sockfront@.service" in done.stdout) == installed
