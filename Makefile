@@ -18,7 +18,7 @@
 # make tsan       the tests in which threads meet under ThreadSanitizer, in build/tsan/
 # make valgrind   unit tests under valgrind
 # make install    PREFIX, LIBDIR, DESTDIR; make uninstall takes the same
-# make test       as make check, with what is installed: for those who make packages
+# make test       as make check, with what is installed: for those who make packages; STEPS='unit system'
 # make dist       a tarball, the same bytes each time, in build/; SOURCE_DATE_EPOCH
 # make deb        Debian packages of that, in build/deb/; DEB_BUILD_OPTIONS, DEB for dpkg-buildpackage
 # make rpm        RPM packages of it, in build/rpm/; RPM='--nodeps' or other options of rpmbuild
@@ -27,8 +27,9 @@
 # UNIX=0 VSOCK=0 SYSTEMD=0 INETD=0 OPTIONS=0 MULTI=0 each leave a part out of the
 # library: UNIX sockets; vsock; sd-listen and accept-from-fd, and with them
 # libsystemd; stdin and stdout; the table of options; several addresses in one
-# call.  ARGP=0 is for a C library without argp.  The daemon can do without
-# vsock alone: without any other, only the library is built.
+# call.  ARGP=0 is for a C library without argp.  The daemon can do without vsock
+# and without libsystemd, and then knows nothing of a service manager; without any
+# other, only the library is built.
 #
 # Variables: CC, CFLAGS, LDFLAGS, PREFIX, LIBDIR, DESTDIR, BUILD; HOSTCC, where CC builds for
 # another machine; V=1 shows the commands, WERROR=1 turns warnings into errors.
@@ -66,7 +67,10 @@ endif
 
 warnings := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wconversion \
             -Wwrite-strings -Wpointer-arith -Wvla -Wundef -Wformat=2 $(if $(WERROR),-Werror)
-cppflags := -D_GNU_SOURCE -Ilib/include -I. -DSOCKFRONT_VERSION='"$(VERSION)"'
+# Where a pointer has 32 bits, so would an inode's number, and stat() fails where it is larger.
+# Elsewhere this says nothing.
+cppflags := -D_GNU_SOURCE '-D_FILE_OFFSET_BITS=((__SIZEOF_POINTER__ < 8) * 64)' \
+            -Ilib/include -I. -DSOCKFRONT_VERSION='"$(VERSION)"'
 compile   = $(CC) -std=gnu11 $(warnings) $(cppflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -pthread
 link      = $(CC) $(CFLAGS) $(LDFLAGS) -pthread
 
@@ -108,14 +112,26 @@ lib_sources := $(filter-out $(optional:%=lib/%.c),$(sort $(wildcard lib/*.c))) \
 lib_objects := $(lib_sources:%.c=$(OBJ)/%.o)
 event_objects := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard lib/adapter/event*.c)))
 switches    := $(foreach s,UNIX VSOCK SYSTEMD INETD OPTIONS MULTI ARGP,$(s)=$($(s)))
-# The daemon can do without vsock alone.
-whole       := $(if $(filter-out 1,$(UNIX) $(SYSTEMD) $(INETD) $(OPTIONS) $(MULTI)),,yes)
+words_UNIX := UNIX sockets
+words_VSOCK := vsock
+words_SYSTEMD := sd-listen, accept-from-fd and libsystemd
+words_INETD := stdin and stdout
+words_OPTIONS := the table of options
+words_MULTI := several addresses in one call
+words_ARGP := argp
+left_out    := $(patsubst %=0,%,$(filter %=0,$(switches)))
+# The daemon can do without vsock and without libsystemd.
+whole       := $(if $(filter-out 1,$(UNIX) $(INETD) $(OPTIONS) $(MULTI)),,yes)
 
 # The rooms of the daemon, from right to left: a room uses those behind it, and so
 # the linker wants them.  $(call from,ROOM,$(rooms)) is a room with all that it may use.
 rooms      := control handover status worker session proxy backend relay base
 from        = $(if $(filter $(1),$(firstword $(2))),$(2),$(call from,$(1),$(filter-out $(firstword $(2)),$(2))))
 archives_of = $(patsubst %,$(BUILD)/daemon/%.a,$(call from,$(1),$(rooms)))
+# Without libsystemd, ROOM/absent/FILE.c stands in for ROOM/FILE.c.
+stand_ins   = $(if $(filter 1,$(SYSTEMD)),,$(wildcard daemon/$(1)/absent/*.c))
+room_files  = $(filter-out $(subst /absent/,/,$(call stand_ins,$(1))),$(wildcard daemon/$(1)/*.c)) \
+              $(call stand_ins,$(1))
 daemon     := $(patsubst %,$(BUILD)/daemon/%.o,main help modes ask_status http_get) $(rooms:%=$(BUILD)/daemon/%.a)
 archives   := $(BUILD)/conf.a $(BUILD)/libsockfront-event.a $(BUILD)/libsockfront.a
 completions := $(foreach s,bash zsh fish,$(BUILD)/completion/sockfront.$(s))
@@ -130,10 +146,26 @@ event_libs  := -levent_extra -levent_core
 daemon_libs := $(event_libs) -linih $(lib_libs) -lresolv -lm
 
 all: $(if $(whole),$(BUILD)/sockfront $(completions)) lib $(if $(whole),$(filter %/http-server,$(examples)))
-lib: $(libraries)
+lib: $(libraries) $(if $(left_out),say-left-out)
 examples: $(examples)
 unit: $(unit_tests)
 fuzzers: $(fuzzers)
+
+say-left-out:
+	@printf 'without %s\n' $(foreach s,$(left_out),'$(words_$(s)) ($(s)=0)') $(if $(whole),,'the daemon')
+
+# The oldest that will do.  What pkg-config does not know is left to the compiler.
+PKG_CONFIG ?= pkg-config
+oldest     := libevent=2.1.8 inih=32 $(if $(filter 1,$(SYSTEMD)),libsystemd=246)
+
+define check_versions
+for need in $(oldest); do \
+	name=$${need%=*} least=$${need#*=}; \
+	found=$$($(PKG_CONFIG) --modversion $$name 2>/dev/null) || continue; \
+	$(PKG_CONFIG) --atleast-version=$$least $$name || { \
+		echo "$$name $$found is too old: $$least is needed" >&2; exit 1; } \
+done
+endef
 
 # Objects of another compiler, or made with other flags, are made anew: what they were made
 # with is written beside them.  "cc" may be the same as "gcc".
@@ -144,6 +176,7 @@ ifneq ($(made_with),$(strip $(file <$(OBJ)/made-with.txt)))
 $(OBJ)/made-with.txt: FORCE
 endif
 $(OBJ)/made-with.txt:
+	@$(check_versions)
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(made_with))' >$@
 
@@ -196,7 +229,7 @@ $(BUILD)/conf/service_template.o: conf/service_template.S systemd/sockfront@.ser
 
 # A room is an archive, and its tests link with nothing to its right.
 define room
-$$(BUILD)/daemon/$(1).a: $$(call objects,daemon/$(1)/*.c)
+$$(BUILD)/daemon/$(1).a: $$(call objects,$$(call room_files,$(1))) $$(BUILD)/switches.txt
 $$(filter $$(BUILD)/tests/$(1)/%,$$(unit_tests)): $$(BUILD)/tests/$(1)/%: \
 		$$(BUILD)/tests/unit/$(1)/%.o $$(call archives_of,$(1)) $$(archives)
 	$$(link_test)
@@ -282,7 +315,7 @@ check: deps deps-vm
 	$(Q)$(PYTHON) tests/run
 
 test:
-	$(Q)WERROR='$(WERROR)' $(PYTHON) tests/run
+	$(Q)WERROR='$(WERROR)' $(PYTHON) tests/run $(STEPS)
 
 check-vm: deps-vm
 	$(Q)$(PYTHON) tests/run vm
@@ -383,8 +416,9 @@ lint-python:
 # Installation.  The units get the path of the installed binary; nothing is
 # written to /etc, and no systemd is needed.
 
-units    := $(wildcard systemd/*.service systemd/*.socket)
-user_units := $(wildcard systemd/user/*)
+with_units = $(if $(filter 1,$(SYSTEMD)),$(1))
+units    := $(call with_units,$(wildcard systemd/*.service systemd/*.socket))
+user_units := $(call with_units,$(wildcard systemd/user/*))
 samples  := README.md NEWS.md LICENSE tests/FAULTS.md $(wildcard conf/*.conf)
 unit_examples := $(shell find systemd/examples -type f 2>/dev/null | sort)
 blank := $() $()
@@ -470,9 +504,9 @@ help:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm test dist deb rpm bench \
+.PHONY: FORCE all lib say-left-out examples unit fuzzers demo deps deps-vm check check-vm test dist deb rpm bench \
 	bench-delay bench-plots bench-deps page-picture fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
 	install-lib install-daemon uninstall help clean
 .SECONDARY:
 
--include $(shell find $(sort $(BUILD) $(OBJ)) \( -name deb -o -name rpm \) -prune -o -type f -name '*.d' -print 2>/dev/null)
+-include $(shell find $(sort $(BUILD) $(OBJ)) \( -name deb -o -name rpm -o -name sysroot \) -prune -o -type f -name '*.d' -print 2>/dev/null)

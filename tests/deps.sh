@@ -26,9 +26,9 @@ check=(
 	zsh fish debhelper dpkg-dev lintian rpm rpmlint
 )
 
-# For a build of 32 bits; other machines have none beside their own.
+# For builds for other processors, whose libraries tests/sysroot.py fetches.
 if [[ $(uname -m) == x86_64 ]]; then
-	check+=(gcc-multilib)
+	check+=(gcc-multilib gcc-aarch64-linux-gnu qemu-user)
 fi
 
 # The kernel is none of them: tests/vm/boot fetches one, which is not installed.

@@ -224,9 +224,9 @@ void counters_use_main_row(void)
 
 /* ---- records ---- */
 
-static struct record *record_at(const struct file *file, size_t offset)
+static struct record *record_at(const struct file *file, uint64_t offset)
 {
-	return (struct record *)(void *)(file->bytes + offset);
+	return (struct record *)(void *)(file->bytes + (size_t)offset);
 }
 
 static size_t record_size(const char *name, unsigned int stride)
@@ -433,7 +433,7 @@ static uint64_t sum_rows(const _Atomic uint64_t *rows, unsigned int n_rows, unsi
 }
 
 /* Whether all of the record at @offset lies in the file, and is one. */
-static bool is_whole(const struct file *file, size_t offset, size_t used)
+static bool is_whole(const struct file *file, size_t offset, uint64_t used)
 {
 	const struct record *record = record_at(file, offset);
 
@@ -448,7 +448,7 @@ static bool is_whole(const struct file *file, size_t offset, size_t used)
 /* Records that were added since. */
 static void other_index(struct other *other)
 {
-	size_t used = atomic_load(&header_of(&other->file)->used);
+	uint64_t used = atomic_load(&header_of(&other->file)->used);
 
 	if (used > other->file.size)
 		return;

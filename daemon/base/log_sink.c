@@ -485,7 +485,7 @@ static bool wait_for_change(struct log_sink *sink, unsigned int ms)
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
+	until.tv_sec += (time_t)(ms / 1000);
 	return pthread_cond_clockwait(&sink->changed, &sink->lock, CLOCK_MONOTONIC, &until) == 0;
 }
 

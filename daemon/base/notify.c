@@ -286,7 +286,7 @@ bool notify_flush(unsigned int seconds)
 	int r = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
+	until.tv_sec += (time_t)seconds;
 	pthread_mutex_lock(&queue.lock);
 	while (queue.unsent > 0 && r == 0)
 		r = pthread_cond_clockwait(&queue.changed, &queue.lock, CLOCK_MONOTONIC, &until);

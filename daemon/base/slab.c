@@ -26,7 +26,7 @@ struct slab_chunk {
 
 void slab_init(struct slab *slab, size_t object_size)
 {
-	size_t align = _Alignof(void *);
+	size_t align = _Alignof(uint64_t); /* which may be more than that of a pointer */
 
 	if (object_size < SMALLEST_OBJECT)
 		object_size = SMALLEST_OBJECT;

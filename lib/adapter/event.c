@@ -53,7 +53,8 @@ static void watch(struct sfront_acceptor *acceptor)
 static void rest(struct sfront_acceptor *acceptor, int error)
 {
 	unsigned int delay_ms = acceptor->rest_ms;
-	struct timeval delay = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000L };
+	struct timeval delay = { .tv_sec = (time_t)(delay_ms / 1000),
+				 .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000) };
 
 	acceptor->rest_ms = delay_ms * 2 < REST_MAX_MS ? delay_ms * 2 : REST_MAX_MS;
 	evtimer_add(acceptor->rest, &delay);

@@ -164,6 +164,7 @@ def test_each_call_of_the_library_is_made_to_fail():
               if not re.match(r"sfront_|bridge_|ev(buffer|connlistener|ent|http|util)_|bufferevent_", name)}
     wrapped = set((TOP / "tests/unit/test_failures.wrap").read_text()
                   .replace("--wrap=", "").split())
+    wrapped -= {f"{name}64" for name in wrapped}  # the same where a pointer has 32 bits
     assert sorted(called - wrapped - HARMLESS) == []
     for archive in ("conf.a", *(f"daemon/{room}.a" for room in ROOMS)):
         called |= symbols(BUILD / archive, "-u")

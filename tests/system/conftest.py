@@ -62,6 +62,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"skipped: {report.nodeid}: {reason}")
 
 
+@pytest.fixture(scope="session")
+def run_id(request):
+    """The same for every worker of a run, and for no other run: see support/once.py."""
+    return request.config.workerinput["testrunuid"] if hasattr(request.config, "workerinput") else os.urandom(8).hex()
+
+
 @pytest.fixture
 def seed():
     value = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(4), "big")

@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,15 @@ static inline int descriptors_teardown(void **state)
 
 /* A test that must leave as many descriptors open as it found. */
 #define counted(test) cmocka_unit_test_setup_teardown(test, descriptors_setup, descriptors_teardown)
+
+/* Ends a test that cannot run here, and says why. */
+static inline void skip_unless(bool is_met, const char *need)
+{
+	if (is_met)
+		return;
+	print_message("needs %s\n", need);
+	skip();
+}
 
 /* Fails with both texts if @part is not within @text. */
 #define assert_contains(text, part) assert_contains_at(text, part, __FILE__, __LINE__)

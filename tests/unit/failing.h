@@ -11,6 +11,8 @@
 #ifndef TESTS_FAILING_H
 #define TESTS_FAILING_H
 
+#include "large_files.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

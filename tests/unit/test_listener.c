@@ -161,8 +161,7 @@ static void test_ipv6(void **state)
 	struct sfront_listener *listener = NULL;
 
 	(void)state;
-	if (!has_ipv6())
-		skip();
+	skip_unless(has_ipv6(), "IPv6");
 	listener = must_open("[::1]:0", "");
 	assert_text(listener, 0, "[::1]");
 	assert_true(serves(listener, 0));
@@ -211,8 +210,7 @@ static void test_only_v6(void **state)
 	struct sfront_listener *listener = NULL;
 
 	(void)state;
-	if (!has_ipv6())
-		skip();
+	skip_unless(has_ipv6(), "IPv6");
 	listener = must_open("*:0", "tcp-only-v6");
 	assert_text(listener, 0, "[::]");
 	assert_int_equal(connect_v4(listener), -ECONNREFUSED);
@@ -320,8 +318,7 @@ static void unprivileged(void)
 static void test_unprivileged(void **state)
 {
 	(void)state;
-	if (getuid() != 0)
-		skip();
+	skip_unless(getuid() == 0, "root");
 	in_child(unprivileged);
 }
 
@@ -521,7 +518,7 @@ static void test_what_stands_together(void **state)
 /* Which of the clients, each of which has sent its number, is at the other end. */
 static int client_of(const struct sfront_connection *connection)
 {
-	char number = -1;
+	signed char number = -1;
 
 	if (poll(&(struct pollfd){ .fd = connection->read_fd, .events = POLLIN }, 1, 5000) != 1 ||
 	    read(connection->read_fd, &number, 1) != 1)

@@ -167,8 +167,7 @@ static void test_owner(void **state)
 	struct stat st;
 
 	(void)state;
-	if (getuid() != 0)
-		skip();
+	skip_unless(getuid() == 0, "root");
 	listener = must_open(ME, "unix-listen-uid=1234 unix-listen-gid=4321 unix-listen-chmod=640");
 	assert_int_equal(lstat(ME, &st), 0);
 	assert_int_equal(st.st_uid, 1234);
@@ -244,8 +243,7 @@ static void unprivileged(void)
 static void test_unprivileged(void **state)
 {
 	(void)state;
-	if (getuid() != 0)
-		skip();
+	skip_unless(getuid() == 0, "root");
 	assert_int_equal(chmod(".", 0777), 0);
 	in_child(unprivileged);
 }
@@ -565,8 +563,7 @@ static void without_net_admin(void)
 static void test_directory_is_replaced(void **state)
 {
 	(void)state;
-	if (getuid() != 0)
-		skip();
+	skip_unless(getuid() == 0, "root");
 	while_directory_is_replaced();
 	assert_int_equal(rmdir("./d"), 0); /* what was bound in there is gone */
 	in_child(without_net_admin);
@@ -631,8 +628,7 @@ static void without_proc(void)
 static void test_without_proc(void **state)
 {
 	(void)state;
-	if (getuid() != 0)
-		skip();
+	skip_unless(getuid() == 0, "root");
 	in_child(without_proc);
 }
 

@@ -236,13 +236,12 @@ static void interface_of_an_address(void)
 	}
 
 /* As root, who may make a network. */
-#define promise_of_root(name)                 \
-	static void test_##name(void **state) \
-	{                                     \
-		(void)state;                  \
-		if (getuid() != 0)            \
-			skip();               \
-		in_child(name);               \
+#define promise_of_root(name)                       \
+	static void test_##name(void **state)       \
+	{                                           \
+		(void)state;                        \
+		skip_unless(getuid() == 0, "root"); \
+		in_child(name);                     \
 	}
 
 promise(what_stays) promise(shut_down_by_another) promise(path_that_goes_away)

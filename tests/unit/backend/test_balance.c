@@ -83,7 +83,7 @@ static void share_among(enum balance policy, size_t n_clients)
 
 	memset(shares, 0, sizeof(shares));
 	for (unsigned int i = 0; i < N_CLIENTS; i++) {
-		size_t client = i < n_clients ? i : balance_mix(i) % n_clients;
+		size_t client = i < n_clients ? i : (size_t)(balance_mix(i) % n_clients);
 
 		if (i >= n_clients)
 			atomic_fetch_sub(&states[at[client]].active, 1);

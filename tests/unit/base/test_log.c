@@ -4,6 +4,7 @@
  * lost, once: on a terminal, a pipe, a socket and syslog, and where stderr cannot be
  * opened anew.  Each case is a process of its own, since each has a stderr of its own.
  */
+#include "tests/unit/large_files.h"
 #include "tests/unit/sockets.h"
 
 #include <pthread.h>

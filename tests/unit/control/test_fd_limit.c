@@ -4,6 +4,7 @@
  * and what is open already, fit into it together.
  */
 #include "../descriptors.h"
+#include "../large_files.h"
 
 #include <stdbool.h>
 #include <sys/resource.h>

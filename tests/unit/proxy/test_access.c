@@ -7,11 +7,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/vm_sockets.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "conf/source_index.h"
 #include "daemon/proxy/access.h"
+#include "tests/unit/descriptors.h"
 
 static struct sfront_sockaddr address(const char *text)
 {
@@ -309,10 +303,7 @@ static void test_supplementary_groups(void **state)
 	pid_t pid;
 
 	(void)state;
-	if (geteuid() != 0) {
-		print_message("only root may change its groups\n");
-		skip();
-	}
+	skip_unless(geteuid() == 0, "root, who alone may change its groups");
 	pid = fork();
 	if (pid == 0)
 		_exit(check_groups());

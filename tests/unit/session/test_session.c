@@ -23,6 +23,7 @@
 #include "daemon/session/header.h"
 #include "daemon/session/host.h"
 #include "daemon/session/state.h"
+#include "tests/unit/large_files.h"
 #include "tests/unit/simulated.h"
 
 #define CLIENT_FD     100
