@@ -65,9 +65,15 @@ PLOTS = {
 }
 
 
-def restrict(workloads):
-    """Those that are drawn, on the fronts that are."""
+# What the table of idle connections is of: front, workload.
+ROWS_OF_IDLE = ("tcp", "idle")
+
+
+def restrict(workloads, rows=()):
+    """Those that are drawn or stand in @rows, on the fronts that are."""
     wanted = {}
+    for _, front, name in rows:
+        wanted.setdefault(name, set()).add(front)
     for panels in PLOTS.values():
         for panel in panels:
             for _, front, name in panel.rows:
@@ -79,14 +85,18 @@ def restrict(workloads):
     ]
 
 
-def figure(results, front, workload, peer, metric):
-    """(median, low, high), or None."""
+def found(results, front, workload, peer, metric):
+    """All that is known of that figure, or None."""
     for result in results:
         if (result["front"], result["workload"], result["peer"]) == (front, workload, peer):
-            found = result["metrics"].get(metric)
-            if found:
-                return found["median"], *found.get("quartiles", [found["median"]] * 2)
+            return result["metrics"].get(metric)
     return None
+
+
+def figure(results, front, workload, peer, metric):
+    """(median, low, high), or None."""
+    known = found(results, front, workload, peer, metric)
+    return known and (known["median"], *known.get("quartiles", [known["median"]] * 2))
 
 
 def data_block(name, panel, results):
@@ -95,8 +105,8 @@ def data_block(name, panel, results):
     for label, front, workload in panel.rows:
         cells = [label if panel.lines else f'"{label}"']
         for peer in PEERS:
-            found = figure(results, front, workload, peer, panel.metric)
-            cells += [f"{value:.6g}" for value in found] if found else ["?"] * 3
+            known = figure(results, front, workload, peer, panel.metric)
+            cells += [f"{value:.6g}" for value in known] if known else ["?"] * 3
         lines.append(" ".join(cells))
     return lines + ["END"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Medians, ratios within a round, tables, results.json and plots.
+"""Medians, paired ratios, tables, results.json and plots.
 
 Takes the samples of tests/bench/run; knows nothing of how they came about.
 """
@@ -9,6 +9,7 @@ import shutil
 import statistics
 import subprocess
 
+import interval
 from workloads import GOALS
 
 FRONT_TITLES = {"tcp": "TCP front", "unix": "UNIX front"}
@@ -18,15 +19,17 @@ TALLEST = 6
 
 
 class Samples:
-    """figure[front, workload, peer][round] of every metric; a round that failed is missing."""
+    """figure[front, workload, peer][round, slice] of every metric; one that failed is missing."""
 
     def __init__(self, peers):
         self.peers = peers
         self.figures = {}
         self.failures = []
+        self.skipped = {}
 
-    def add(self, front, workload, peer, number, figures):
-        self.figures.setdefault((front, workload.name, peer.name), {})[number] = figures
+    def add(self, front, workload, peer, key, figures):
+        """@key: (round, slice)"""
+        self.figures.setdefault((front, workload.name, peer.name), {})[key] = figures
 
     def fail(self, front, workload, peer, number, reason):
         self.failures.append(
@@ -39,6 +42,9 @@ class Samples:
             }
         )
 
+    def skip(self, workload, reason):
+        self.skipped[workload.name] = reason
+
     def failed(self, front, workload, peer):
         return any(
             (failure["front"], failure["workload"], failure["peer"]) == (front, workload.name, peer)
@@ -49,16 +55,17 @@ class Samples:
         """The peers that have figures, in their order."""
         return [peer for peer in self.peers if (front, workload.name, peer.name) in self.figures]
 
-    def rounds(self, front, workload, peer, metric):
-        rounds = self.figures.get((front, workload.name, peer), {})
+    def values(self, front, workload, peer, metric):
+        """{(round, slice): figure}"""
+        measured = self.figures.get((front, workload.name, peer), {})
         return {
-            number: figures[metric.key]
-            for number, figures in rounds.items()
+            key: figures[metric.key]
+            for key, figures in measured.items()
             if figures.get(metric.key) is not None
         }
 
     def median(self, front, workload, peer, metric):
-        values = self.rounds(front, workload, peer, metric).values()
+        values = self.values(front, workload, peer, metric).values()
         return statistics.median(values) if values else None
 
     def best(self, front, workload, metric, among=()):
@@ -71,23 +78,23 @@ class Samples:
         return (max if metric.more_is_better else min)(medians, key=medians.get)
 
     def ratios(self, front, workload, peer, other, metric):
-        """One for each round in which both were measured."""
-        ours = self.rounds(front, workload, peer, metric)
-        theirs = self.rounds(front, workload, other, metric)
+        """{(round, slice): ratio} of those in which both were measured."""
+        ours = self.values(front, workload, peer, metric)
+        theirs = self.values(front, workload, other, metric)
         return ratios_of(ours, theirs)
 
     def ratios_to(self, base, front, workload, peer, metric):
         """The same of one peer's figures in two workloads; @base is a name."""
-        ours = self.rounds(front, workload, peer, metric)
+        ours = self.values(front, workload, peer, metric)
         theirs = {
-            number: figures[metric.key]
-            for number, figures in self.figures.get((front, base, peer), {}).items()
+            key: figures[metric.key]
+            for key, figures in self.figures.get((front, base, peer), {}).items()
         }
         return ratios_of(ours, theirs)
 
 
 def ratios_of(ours, theirs):
-    return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
+    return {key: ours[key] / theirs[key] for key in sorted(ours) if theirs.get(key)}
 
 
 def quartiles(values, digits=2):
@@ -99,7 +106,7 @@ def quartiles(values, digits=2):
 
 
 def median_text(values, digits):
-    """How far the rounds are apart stands behind it: a ratio within that is noise."""
+    """How far the slices are apart stands behind it."""
     return f"{statistics.median(values):.{digits}f} {quartiles(values, digits)}".rstrip()
 
 
@@ -109,13 +116,13 @@ def ratio_text(samples, front, workload, peer, best, metric):
     if peer == best:
         return "best"
     ratios = samples.ratios(front, workload, peer, best, metric)
-    return median_text(ratios, 2) if ratios else ""
+    return interval.text(ratios, metric.more_is_better) if ratios else ""
 
 
 def row(samples, front, workload, peer):
     cells = [peer.name]
     for metric in workload.metrics:
-        values = list(samples.rounds(front, workload, peer.name, metric).values())
+        values = list(samples.values(front, workload, peer.name, metric).values())
         cells.append(median_text(values, metric.digits) if values else "-")
         if metric.compared:
             best = samples.best(front, workload, metric)
@@ -144,13 +151,21 @@ def table(samples, front, workload):
     return "\n".join(lines) + "\n"
 
 
+def median_and_interval(ratios):
+    """(None, "") without any; the interval is text."""
+    if not ratios:
+        return None, ""
+    found = interval.of_median(ratios)
+    return statistics.median(ratios.values()), "({:.2f}-{:.2f})".format(*found) if found else ""
+
+
 def check_goal(samples, goal, workload, front):
     """What came of it, or None when it was not measured."""
     if goal.base:
         if workload.name == goal.base:
             return None
         ratios = samples.ratios_to(goal.base, front, workload, "sockfront", goal.metric)
-        value, detail = (statistics.median(ratios), quartiles(ratios)) if ratios else (None, "")
+        value, detail = median_and_interval(ratios)
         against = f"of {goal.base}"
     elif goal.against is None:
         value, detail = samples.median(front, workload, "sockfront", goal.metric), ""
@@ -160,7 +175,7 @@ def check_goal(samples, goal, workload, front):
         if against is None:
             return None
         ratios = samples.ratios(front, workload, "sockfront", against, goal.metric)
-        value, detail = (statistics.median(ratios), quartiles(ratios)) if ratios else (None, "")
+        value, detail = median_and_interval(ratios)
         against = f"of {against}"
     if value is None:
         return None
@@ -173,7 +188,7 @@ def check_goal(samples, goal, workload, front):
         "metric": goal.metric.key,
         "against": against,
         "value": value,
-        "quartiles": detail,
+        "interval": detail,
         "limit": goal.limit,
         "at": "least" if goal.metric.more_is_better else "most",
         "met": met,
@@ -196,7 +211,7 @@ def goal_lines(checks):
     for check in sorted(checks, key=lambda check: check["met"], reverse=True):
         yield (
             f"    {'met' if check['met'] else 'MISSED':<6}  {check['workload']:<18} {check['front']:<4} "
-            f"{check['metric']:<18} {check['value']:6.2f} {check['quartiles']:<12} "
+            f"{check['metric']:<18} {check['value']:6.2f} {check['interval']:<12} "
             f"{check['against']:<18} (at {check['at']} {check['limit']:.2f})"
         )
 
@@ -208,11 +223,11 @@ def write_json(path, samples, fronts, workloads, about, checks):
             for peer in samples.measured(front, workload):
                 metrics = {}
                 for metric in workload.metrics:
-                    values = samples.rounds(front, workload, peer.name, metric)
+                    values = samples.values(front, workload, peer.name, metric)
                     if not values:
                         continue
                     metrics[metric.key] = {
-                        "values": [values[number] for number in sorted(values)],
+                        "values": [values[key] for key in sorted(values)],
                         "median": statistics.median(values.values()),
                     }
                     if len(values) > 1:
@@ -223,11 +238,19 @@ def write_json(path, samples, fronts, workloads, about, checks):
                     best = samples.best(front, workload, metric) if metric.compared else None
                     ratios = best and samples.ratios(front, workload, peer.name, best, metric)
                     if ratios:
-                        metrics[metric.key] |= {"best_peer": best, "ratio": statistics.median(ratios)}
+                        metrics[metric.key] |= {
+                            "best_peer": best,
+                            "ratio": statistics.median(ratios.values()),
+                            "ratios": list(ratios.values()),
+                            "interval": interval.of_median(ratios),
+                            "verdict": interval.verdict(
+                                interval.of_median(ratios), metric.more_is_better
+                            ),
+                        }
                 results.append(
                     {"front": front, "workload": workload.name, "peer": peer.name, "metrics": metrics}
                 )
-    document = {**about, "results": results, "goals": checks, "failures": samples.failures}
+    document = {**about, "results": results, "goals": checks, "failures": samples.failures, "left_out": samples.skipped}
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
@@ -245,6 +268,7 @@ PLOT_NAMES = {
 }
 PLOT_TITLES = {
     "bulk": "bulk",
+    "link": "bulk over a link",
     "request": "request/response",
     "request-among": "request/response, with so many idle connections open",
     "connect": "connect, request, close",

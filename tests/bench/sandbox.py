@@ -77,10 +77,35 @@ def enter_network():
         problem = os.strerror(ctypes.get_errno())
         what = f"the machine's own loopback (no network namespace: {problem})"
         return f"{what}, {congestion_in_force()}"
+    prepare_network()
+    return f"loopback in a network namespace of its own, {congestion_in_force()}"
+
+
+def prepare_network():
     loopback_up()
     use_cubic()
     write_sysctl("ip_local_port_range", "10000 65535")
-    return f"loopback in a network namespace of its own, {congestion_in_force()}"
+
+
+def enter(network):
+    """Moves this thread to the network that a descriptor is for."""
+    if libc.setns(network, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def new_network():
+    """Returns a descriptor for it; it is gone once that is closed and nobody is in it."""
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        try:
+            prepare_network()
+            return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            enter(here)
+    finally:
+        os.close(here)
 
 
 def free_ports():
@@ -107,16 +132,23 @@ def descendants(pid):
     return pids
 
 
-def die_with_parent():
+def begin_child(network):
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if network is not None:
+        enter(network)
 
 
 class Process:
-    """One program, in a process group of its own so that what it forks ends with it."""
+    """One program, in a process group of its own so that what it forks ends with it.
+
+    @network: where it runs, as new_network() returns it; None: where we are
+    """
 
     running = []
 
-    def __init__(self, command, directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
+    def __init__(
+        self, command, directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, network=None
+    ):
         self.name = Path(command[0]).name
         self.log = Path(directory) / f"{self.name}.log"
         with open(self.log, "ab") as log:
@@ -128,7 +160,7 @@ class Process:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=lambda: begin_child(network),
             )
         self.pid = self.popen.pid
         Process.running.append(self)

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
+from link import Shape
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -52,6 +54,7 @@ class Workload:
     open: int = 0  # connections that do nothing meanwhile
     stuck: int = 0  # connections that read nothing
     paced: bool = False  # what those are sent comes in small pieces
+    link: Shape | None = None  # between the load and the proxy; None: the loopback
     processes: int = 1  # of the proxy, each with a load and a backend of its own
     fronts: tuple = ("tcp", "unix")
     peers: tuple = ()  # only these
@@ -94,6 +97,21 @@ def bulk(direction, n, quick=False):
     return Workload(f"{name}-{n}", name, n, title, BULK_METRICS, quick=quick)
 
 
+def over_link(direction, n, name, shape):
+    """Peers that a link holds up reach the same rate: there it is the processor time that counts."""
+    streams = f"{n} stream{'s' if n > 1 else ''}"
+    title = f"bulk {direction}, {streams}, over a link of {name.replace('-', ', ')}"
+    return Workload(
+        f"link-{name}-{direction}-{n}",
+        f"bulk-{direction}",
+        n,
+        title,
+        BULK_METRICS,
+        link=shape,
+        fronts=("tcp",),
+    )
+
+
 def request(n, size, quick=False):
     title = f"request/response, {n} connection{'s' if n > 1 else ''}, {size} bytes"
     return Workload(f"request-{n}x{size}", "request", n, title, REQUEST_METRICS, size, quick=quick)
@@ -129,6 +147,13 @@ def idle(name, n, processes=1, **rest):
     return Workload(name, "idle", n, title, IDLE_METRICS, processes=processes, **rest)
 
 
+LINKS = {
+    "100Mbit": Shape("100mbit", 100_000_000),
+    "1Gbit": Shape("1gbit", 1_000_000_000),
+    "10Gbit": Shape("10gbit", 10_000_000_000),
+    "1Gbit-5ms-0.1%": Shape("1gbit", 1_000_000_000, "5ms", "0.1%"),
+}
+
 # As many as the limit of descriptors allows, five times over: what a machine holds.
 FLEET = 5
 FLEET_EACH = 9000
@@ -150,6 +175,12 @@ def all_workloads(n_idle):
         *(bulk("up", n, quick=n == 4) for n in (1, 4, 16)),
         *(bulk("down", n, quick=n == 4) for n in (1, 4, 16)),
         *(bulk("both", n) for n in (1, 4, 16)),
+        *(
+            over_link(direction, n, name, shape)
+            for name, shape in LINKS.items()
+            for direction in ("up", "down")
+            for n in (1, 8)
+        ),
         *(request(n, 64, quick=n == 64) for n in (1, 64, 1024)),
         *(request(n, 1024) for n in (1, 64, 1024)),
         *(connect(n, quick=n == 16) for n in (1, 16)),
