@@ -8,8 +8,8 @@
 # make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
 # make bench-delay measure how long a byte is on the way, and at what price: the table of sockfront.conf(5)
 # make bench-plots measure what the README shows, and draw it into tests/bench/plots/
-# make page-picture draw the status page as the README shows it, into daemon/status/page.png
 # make bench-deps install those proxies (Debian packages), and what draws the plots
+# make page-picture draw the status page as the README shows it, into daemon/status/page.png
 # make examples   the programs in lib/examples/, into build/examples/ (one of them wants glib)
 # make lint       clang-format, clang-tidy, cppcheck, shellcheck, mandoc, pyflakes
 # make fuzz       each fuzzer of tests/fuzz/, FUZZ_RUNS (10000000) inputs, in build/fuzz/
