@@ -5,6 +5,7 @@
  * from a file or from the command line; looks up services, touches no socket.
  */
 #include <arpa/inet.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,26 +216,51 @@ static bool overlaps(const struct listen_entry *other, const struct sfront_optio
 		covers(options, &listen->address, other->options, address));
 }
 
-/* The first listeners above @listen that are in its way. */
-static void find_rivals(const struct listen_index *index, const struct sfront_options *options,
-			const struct listen_config *listen, const struct listen_config **ret_same,
-			const struct listen_config **ret_overlap)
+/* Those that may be in the way of @address without being the same. */
+static struct listen_group find_near(const struct listen_index *index,
+				     const struct sfront_address *address)
 {
-	struct listen_group group = { .n = 0 };
+	return listen_is_every(address) ? listen_index_find(index, address)
+					: listen_index_find_every(index, address);
+}
 
-	*ret_same = *ret_overlap = NULL;
-	if (!takes_free_port(&listen->address))
-		group = listen_index_find(index, &listen->address);
-	for (size_t i = 0; i < group.n && group.entries[i].listen != listen; i++) {
+/* The line of the file that comes first. */
+static void note_first(const struct listen_entry **first, const struct listen_entry *entry)
+{
+	if (!*first || entry->order < (*first)->order)
+		*first = entry;
+}
+
+/* The first line above @own that has the same address; or NULL. */
+static const struct listen_config *find_same(const struct listen_index *index,
+					     const struct listen_entry *own)
+{
+	const struct sfront_address *address = &own->listen->address;
+	struct listen_group group = listen_index_find_same(index, address);
+	const struct listen_entry *first = NULL;
+
+	for (size_t i = 0; i < group.n && group.entries[i].order < own->order && !first; i++)
+		if (is_same(&group.entries[i].listen->address, address))
+			first = &group.entries[i];
+	return first ? first->listen : NULL;
+}
+
+/* The first line above @own that takes some of its clients; or NULL. */
+static const struct listen_config *find_overlap(const struct listen_index *index,
+						const struct listen_entry *own)
+{
+	const struct sfront_address *address = &own->listen->address;
+	struct listen_group group = find_near(index, address);
+	const struct listen_entry *first = NULL;
+
+	for (size_t i = 0; i < group.n; i++) {
 		const struct listen_entry *other = &group.entries[i];
 
-		if (is_same(&other->listen->address, &listen->address)) {
-			if (!*ret_same)
-				*ret_same = other->listen;
-		} else if (!*ret_overlap && overlaps(other, options, listen)) {
-			*ret_overlap = other->listen;
-		}
+		if (other->order < own->order && !is_same(&other->listen->address, address) &&
+		    overlaps(other, own->options, own->listen))
+			note_first(&first, other);
 	}
+	return first ? first->listen : NULL;
 }
 
 /* The first listener of another kind; NULL: there is none. */
@@ -251,13 +277,15 @@ static const struct listen_config *find_other_kind(const struct config *config,
 }
 
 static void check_listen(const struct config *config, const struct listen_index *index,
-			 const struct sfront_options *options, const struct listen_config *listen,
-			 struct problems *problems)
+			 const struct listen_entry *own, struct problems *problems)
 {
-	const struct listen_config *other, *overlap;
+	const struct listen_config *listen = own->listen, *other = NULL, *overlap = NULL;
 	char where[PLACE_TEXT_SIZE];
 
-	find_rivals(index, options, listen, &other, &overlap);
+	if (!takes_free_port(&listen->address)) {
+		other = find_same(index, own);
+		overlap = find_overlap(index, own);
+	}
 	if (other)
 		problem(problems, &listen->place, "listen: \"%s\" is listened on already (%s)",
 			text_of(&listen->address).s,
@@ -282,18 +310,34 @@ static void check_listen(const struct config *config, const struct listen_index 
 			place_format(&other->place, where, sizeof(where)));
 }
 
+/* @order: of the first line, in the file. */
+static void check_section(const struct config *config, const struct listen_index *index,
+			  const struct listen_section *section, size_t order,
+			  struct problems *problems)
+{
+	for (size_t i = 0; i < section->n; i++) {
+		struct listen_config *listen = &section->lines[i];
+		const struct listen_entry own = {
+			.options = section->options,
+			.listen = listen,
+			.order = order + i,
+		};
+
+		check_service("listen", &listen->address, &listen->place, problems);
+		check_listen(config, index, &own, problems);
+	}
+}
+
 static void check_listeners(const struct config *config, const struct listen_index *index,
 			    struct problems *problems)
 {
 	struct listen_section section;
+	size_t order = 0;
 
-	for (size_t i = 0; config_listen_section(config, i, &section); i++)
-		for (size_t j = 0; j < section.n; j++) {
-			const struct listen_config *listen = &section.lines[j];
-
-			check_service("listen", &listen->address, &listen->place, problems);
-			check_listen(config, index, section.options, listen, problems);
-		}
+	for (size_t i = 0; config_listen_section(config, i, &section); i++) {
+		check_section(config, index, &section, order, problems);
+		order += section.n;
+	}
 }
 
 /* ---- where connections to a backend come from ---- */
@@ -360,15 +404,19 @@ static bool is_reached(const struct sfront_options *owner, const struct sfront_a
 static const struct listen_config *listener_reached(const struct listen_index *index,
 						    const struct sfront_address *backend)
 {
-	struct listen_group group = listen_index_find(index, backend);
+	const struct listen_group groups[] = {
+		listen_index_find_same(index, backend),
+		listen_index_find_every(index, backend),
+	};
 
-	for (size_t i = 0; i < group.n; i++) {
-		const struct listen_entry *entry = &group.entries[i];
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		for (size_t j = 0; j < groups[i].n; j++) {
+			const struct listen_entry *entry = &groups[i].entries[j];
 
-		if (!entry->is_status &&
-		    is_reached(entry->options, &entry->listen->address, backend))
-			return entry->listen;
-	}
+			if (!entry->is_status &&
+			    is_reached(entry->options, &entry->listen->address, backend))
+				return entry->listen;
+		}
 	return NULL;
 }
 
@@ -429,26 +477,49 @@ static void check_servers(const struct listen_index *index, const struct proxy_c
 
 /* ---- units ---- */
 
-/* All proxies of a unit say together when it is stopped. */
-static void check_unit(const struct config *config, size_t at, struct problems *problems)
+static int compare_units(const void *a, const void *b)
 {
-	const struct proxy_config *proxy = &config->proxies[at];
+	const struct proxy_config *one = a, *other = b;
+
+	return strcmp(one->unit, other->unit);
+}
+
+static void leave_alone(void *proxy)
+{
+	(void)proxy;
+}
+
+/*
+ * All proxies of a unit say together when it is stopped.
+ *
+ * @units: a tree of the first proxy of each
+ */
+static void check_unit(void **units, const struct proxy_config *proxy, struct problems *problems)
+{
+	const struct proxy_config *const *first;
 
 	if (!proxy->unit && proxy->unit_idle_ms != SFRONT_INFINITY_MS)
 		problem(problems, &proxy->unit_idle_place,
 			"backend-unit-idle: there is no backend-unit that could be stopped");
-	for (size_t i = 0; i < at && proxy->unit; i++) {
-		const struct proxy_config *other = &config->proxies[i];
-
-		if (!other->unit || strcmp(other->unit, proxy->unit) != 0 ||
-		    other->unit_idle_ms == proxy->unit_idle_ms)
-			continue;
+	if (!proxy->unit)
+		return;
+	first = tsearch(proxy, units, compare_units);
+	if (!first)
+		problem(problems, &proxy->unit_place, "out of memory");
+	else if ((*first)->unit_idle_ms != proxy->unit_idle_ms)
 		problem(problems, &proxy->unit_place,
 			"backend-unit: [proxy %s] names %s too, with another backend-unit-idle: it "
 			"has to be the same in both",
-			other->name, proxy->unit);
-		return;
-	}
+			(*first)->name, proxy->unit);
+}
+
+static void check_units(const struct config *config, struct problems *problems)
+{
+	void *units = NULL;
+
+	for (size_t i = 0; i < config->n_proxies; i++)
+		check_unit(&units, &config->proxies[i], problems);
+	tdestroy(units, leave_alone);
 }
 
 /* ---- the status address ---- */
@@ -551,12 +622,17 @@ static unsigned int number_in(const struct listen_group *group, size_t at)
 	return 0;
 }
 
+static bool is_one_group(const struct listen_entry *a, const struct listen_entry *b)
+{
+	return a->key == b->key && a->host == b->host;
+}
+
 static void number_lines(struct listen_index *index)
 {
 	for (size_t i = 0, first = 0; i < index->n; i++) {
 		struct listen_group group;
 
-		if (index->entries[i].key != index->entries[first].key)
+		if (!is_one_group(&index->entries[i], &index->entries[first]))
 			first = i;
 		group = (struct listen_group){ index->entries + first, i - first + 1 };
 		index->entries[i].listen->nth = number_in(&group, i - first);
@@ -587,8 +663,8 @@ void config_check(struct config *config, struct problems *problems)
 		check_services(proxy, problems);
 		check_servers(&index, proxy, problems);
 		check_backend_source(proxy, problems);
-		check_unit(config, i, problems);
 	}
+	check_units(config, problems);
 	if (config->status) {
 		source_list_prepare(&config->status->access);
 		check_status(config->status, problems);

@@ -88,9 +88,12 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 		.connection_timeout_ms = SFRONT_INFINITY_MS,
 		.backend_nodelay = true,
 	};
+	size_t n = config->n_proxies;
 	struct proxy_config *grown;
 
-	grown = reallocarray(config->proxies, config->n_proxies + 1, sizeof(*grown));
+	/* Doubled at each power of two. */
+	grown = n & (n - 1) ? config->proxies
+			    : reallocarray(config->proxies, n ? n * 2 : 1, sizeof(*grown));
 	if (!grown)
 		return NULL;
 	config->proxies = grown;

@@ -10,6 +10,7 @@
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +20,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/base/hash.h"
+
+#define BUCKETS 4096
+
 struct bound {
 	struct sfront_sockaddr addr;
 	bool takes_ipv4;
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
+	char *text; /* owned */
+};
+
+/* A way to find one, by what it has in common with the address of a connection that it gets. */
+struct entry {
+	uint64_t key;
+	uint32_t bound; /* its place */
+	uint32_t older; /* the next one of the bucket, from 1; 0: there is none */
 };
 
 struct loop_guard {
 	atomic_uint refs;
 	struct bound *bound; /* owned array */
-	size_t n;
+	size_t n, size;
+	struct entry *entries; /* owned array, with room for two of each */
+	size_t n_entries;
+	uint32_t buckets[BUCKETS]; /* the newest entry of each, from 1; 0: there is none */
 	bool has_unix;
 	uint64_t ports[65536 / 64]; /* a bit for each that one of them has */
 };
@@ -52,7 +67,10 @@ void loop_guard_unref(struct loop_guard *guard)
 {
 	if (!guard || atomic_fetch_sub(&guard->refs, 1) != 1)
 		return;
+	for (size_t i = 0; i < guard->n; i++)
+		free(guard->bound[i].text);
 	free(guard->bound);
+	free(guard->entries);
 	free(guard);
 }
 
@@ -68,22 +86,165 @@ static unsigned int port_of(const struct sfront_sockaddr *addr)
 	}
 }
 
+static struct sockaddr_vm vsock_of(const struct sfront_sockaddr *addr)
+{
+	struct sockaddr_vm vm;
+
+	memcpy(&vm, &addr->sa, sizeof(vm));
+	return vm;
+}
+
+/* IPv4 may come inside IPv6. */
+static struct sfront_sockaddr unwrapped(const struct sfront_sockaddr *addr)
+{
+	struct sfront_sockaddr to = { .len = sizeof(to.sa.in) };
+
+	if (addr->sa.any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->sa.in6.sin6_addr))
+		return *addr;
+	to.sa.in.sin_family = AF_INET;
+	to.sa.in.sin_port = addr->sa.in6.sin6_port;
+	memcpy(&to.sa.in.sin_addr, &addr->sa.in6.sin6_addr.s6_addr[12], sizeof(to.sa.in.sin_addr));
+	return to;
+}
+
+/* ---- keys ---- */
+
+enum key_kind { KEY_TCP, KEY_VSOCK, KEY_NAME, KEY_FILE };
+
+static uint64_t key_of(enum key_kind kind, const void *bytes, size_t n)
+{
+	return hash_bytes(HASH_START + kind, bytes, n);
+}
+
+/* An abstract name begins with a NUL byte. */
+static size_t name_length(const struct sfront_sockaddr *addr)
+{
+	size_t length = addr->len - offsetof(struct sockaddr_un, sun_path);
+
+	if (addr->len < offsetof(struct sockaddr_un, sun_path))
+		return 0;
+	return addr->sa.un.sun_path[0] ? strnlen(addr->sa.un.sun_path, length) : length;
+}
+
+/* By port and host, which is all 0 where that is every address. */
+static uint64_t key_of_place(unsigned int port, const void *host, size_t size)
+{
+	unsigned char place[2 + sizeof(struct in6_addr)] = { 0 };
+
+	place[0] = (unsigned char)(port >> 8);
+	place[1] = (unsigned char)port;
+	memcpy(place + 2, host, size);
+	return key_of(KEY_TCP, place, sizeof(place));
+}
+
+static uint64_t key_of_tcp(const struct sfront_sockaddr *addr)
+{
+	const struct sfront_sockaddr plain = unwrapped(addr);
+
+	if (plain.sa.any.sa_family == AF_INET)
+		return key_of_place(port_of(&plain), &plain.sa.in.sin_addr,
+				    sizeof(plain.sa.in.sin_addr));
+	return key_of_place(port_of(&plain), &plain.sa.in6.sin6_addr,
+			    sizeof(plain.sa.in6.sin6_addr));
+}
+
+/* That of listeners which have every address. */
+static uint64_t key_of_every(const struct sfront_sockaddr *addr)
+{
+	return key_of_place(port_of(addr), &in6addr_any, sizeof(in6addr_any));
+}
+
+static uint64_t key_of_address(const struct sfront_sockaddr *addr)
+{
+	unsigned int port;
+
+	switch (addr->sa.any.sa_family) {
+	case AF_UNIX:
+		return key_of(KEY_NAME, addr->sa.un.sun_path, name_length(addr));
+	case AF_VSOCK:
+		port = vsock_of(addr).svm_port;
+		return key_of(KEY_VSOCK, &port, sizeof(port));
+	default:
+		return key_of_tcp(addr);
+	}
+}
+
+/* By the file that a path leads to, of which there are many ways to write it. */
+static bool key_of_file(const struct sfront_sockaddr *addr, uint64_t *ret)
+{
+	struct stat st;
+	unsigned char file[sizeof(st.st_dev) + sizeof(st.st_ino)];
+
+	if (addr->sa.any.sa_family != AF_UNIX || !addr->sa.un.sun_path[0] ||
+	    stat(addr->sa.un.sun_path, &st) < 0)
+		return false;
+	memcpy(file, &st.st_dev, sizeof(st.st_dev));
+	memcpy(file + sizeof(st.st_dev), &st.st_ino, sizeof(st.st_ino));
+	*ret = key_of(KEY_FILE, file, sizeof(file));
+	return true;
+}
+
+/* ---- filling ---- */
+
+static int make_room(struct loop_guard *guard)
+{
+	size_t size = guard->n < guard->size ? guard->size : guard->size * 2 + 16;
+	struct bound *bound;
+	struct entry *entries;
+
+	if (size == guard->size)
+		return 0;
+	bound = reallocarray(guard->bound, size, sizeof(*bound));
+	if (!bound)
+		return -ENOMEM;
+	guard->bound = bound;
+	entries = reallocarray(guard->entries, size, 2 * sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	guard->entries = entries;
+	guard->size = size;
+	return 0;
+}
+
+/* Of the one that was added last. */
+static void add_entry(struct loop_guard *guard, uint64_t key)
+{
+	uint32_t *newest = &guard->buckets[key % BUCKETS];
+
+	guard->entries[guard->n_entries++] = (struct entry){
+		.key = key,
+		.bound = (uint32_t)(guard->n - 1),
+		.older = *newest,
+	};
+	*newest = (uint32_t)guard->n_entries;
+}
+
 int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr, bool takes_ipv4,
 		   const char *text)
 {
-	struct bound *grown = reallocarray(guard->bound, guard->n + 1, sizeof(*grown));
+	char *copy = strdup(text);
+	uint64_t key;
 
-	if (!grown)
+	if (!copy || make_room(guard) < 0) {
+		free(copy);
 		return -ENOMEM;
-	guard->bound = grown;
-	grown[guard->n] = (struct bound){ .addr = *addr, .takes_ipv4 = takes_ipv4 };
-	snprintf(grown[guard->n++].text, sizeof(grown->text), "%s", text);
+	}
+	guard->bound[guard->n++] = (struct bound){
+		.addr = *addr,
+		.takes_ipv4 = takes_ipv4,
+		.text = copy,
+	};
 	if (addr->len == 0)
 		return 0;
+	add_entry(guard, key_of_address(addr));
+	if (key_of_file(addr, &key))
+		add_entry(guard, key);
 	guard->has_unix |= addr->sa.any.sa_family == AF_UNIX;
 	guard->ports[port_of(addr) / 64] |= UINT64_C(1) << port_of(addr) % 64;
 	return 0;
 }
+
+/* ---- asking ---- */
 
 bool loop_guard_may_return(const struct loop_guard *guard, const struct sfront_sockaddr *addr)
 {
@@ -127,19 +288,6 @@ static bool is_of_this_machine(const struct sfront_sockaddr *addr)
 	return IN6_ARE_ADDR_EQUAL(&source.sa.in6.sin6_addr, &addr->sa.in6.sin6_addr);
 }
 
-/* IPv4 may come inside IPv6. */
-static struct sfront_sockaddr unwrapped(const struct sfront_sockaddr *addr)
-{
-	struct sfront_sockaddr to = { .len = sizeof(to.sa.in) };
-
-	if (addr->sa.any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->sa.in6.sin6_addr))
-		return *addr;
-	to.sa.in.sin_family = AF_INET;
-	to.sa.in.sin_port = addr->sa.in6.sin6_port;
-	memcpy(&to.sa.in.sin_addr, &addr->sa.in6.sin6_addr.s6_addr[12], sizeof(to.sa.in.sin_addr));
-	return to;
-}
-
 /* What connect() makes of it: "every address" is the loopback. */
 static struct sfront_sockaddr as_connected(const struct sfront_sockaddr *addr)
 {
@@ -162,14 +310,6 @@ static bool is_same_file(const struct sfront_sockaddr *a, const struct sfront_so
 	return a->sa.un.sun_path[0] && b->sa.un.sun_path[0] && stat(a->sa.un.sun_path, &one) == 0 &&
 	       stat(b->sa.un.sun_path, &other) == 0 && one.st_dev == other.st_dev &&
 	       one.st_ino == other.st_ino;
-}
-
-static struct sockaddr_vm vsock_of(const struct sfront_sockaddr *addr)
-{
-	struct sockaddr_vm vm;
-
-	memcpy(&vm, &addr->sa, sizeof(vm));
-	return vm;
 }
 
 /* The number by which this machine is known outside. */
@@ -204,7 +344,6 @@ static bool is_reached_by_tcp(const struct sfront_sockaddr *bound, bool takes_ip
 {
 	struct sfront_sockaddr at;
 
-	/* First: of thousands of listeners most go no further. */
 	if (port_of(bound) == 0 || port_of(bound) != port_of(to))
 		return false;
 	at = unwrapped(bound);
@@ -232,12 +371,30 @@ static bool is_reached(const struct bound *bound, const struct sfront_sockaddr *
 	}
 }
 
+/* The oldest one with that key, as it comes first in the configuration. */
+static const struct bound *find(const struct loop_guard *guard, uint64_t key,
+				const struct sfront_sockaddr *to)
+{
+	const struct bound *found = NULL;
+	const struct entry *entry;
+
+	for (uint32_t at = guard->buckets[key % BUCKETS]; at > 0; at = entry->older) {
+		entry = &guard->entries[at - 1];
+		if (entry->key == key && is_reached(&guard->bound[entry->bound], to))
+			found = &guard->bound[entry->bound];
+	}
+	return found;
+}
+
 const char *loop_guard_find(const struct loop_guard *guard, const struct sfront_sockaddr *addr)
 {
 	struct sfront_sockaddr to = as_connected(addr);
+	const struct bound *found = find(guard, key_of_address(&to), &to);
+	uint64_t key;
 
-	for (size_t i = 0; i < guard->n; i++)
-		if (is_reached(&guard->bound[i], &to))
-			return guard->bound[i].text;
-	return NULL;
+	if (!found && to.sa.any.sa_family == AF_UNIX && guard->has_unix && key_of_file(&to, &key))
+		found = find(guard, key, &to);
+	else if (!found && port_of(&to) > 0)
+		found = find(guard, key_of_every(&to), &to);
+	return found ? found->text : NULL;
 }

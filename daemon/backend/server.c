@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "daemon/base/counters.h"
+#include "daemon/base/hash.h"
+
 static enum sfront_stream stream_of(enum sfront_kind kind)
 {
 	switch (kind) {
@@ -24,14 +26,9 @@ static enum sfront_stream stream_of(enum sfront_kind kind)
 	}
 }
 
-/* FNV-1a */
 uint64_t server_hash(const char *text, size_t length)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
-	return hash;
+	return hash_bytes(HASH_START, text, length);
 }
 
 static struct server_state *state_new(bool trusts_checks)

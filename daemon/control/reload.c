@@ -168,7 +168,7 @@ static struct listener *find(void *data, const struct listen_config *listen,
 
 static bool has_line(const struct listen_index *index, const struct listener *listener)
 {
-	struct listen_group group = listen_index_find(index, &listener->address);
+	struct listen_group group = listen_index_find_same(index, &listener->address);
 
 	for (size_t i = 0; i < group.n; i++) {
 		const struct listen_config *listen = group.entries[i].listen;
@@ -203,9 +203,13 @@ static int change_section(struct listener **listeners, size_t n, const struct sf
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct sfront_options *now = listeners[i]->options;
-		int r = sfront_listener_update(listeners[i]->open, back ? then : now,
-					       back ? now : then, err);
+		int r;
 
+		/* Of thousands, those whose section is as it was are not touched. */
+		if (sfront_options_equal(now, then))
+			continue;
+		r = sfront_listener_update(listeners[i]->open, back ? then : now, back ? now : then,
+					   err);
 		if (r < 0 && !back)
 			return r;
 	}

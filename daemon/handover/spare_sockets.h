@@ -7,15 +7,16 @@
 #ifndef DAEMON_HANDOVER_SPARE_SOCKETS_H
 #define DAEMON_HANDOVER_SPARE_SOCKETS_H
 
-#include <sockfront/listener.h>
 #include <stddef.h>
 
 struct config;
 struct listen_config;
 struct listener;
+struct sfront_options;
+struct spare_socket;
 
 struct spare_sockets {
-	struct sfront_inherited *all; /* owned array; taken: by spare_sockets_open() */
+	struct spare_socket *all; /* owned array, sorted: see spare_sockets.c */
 	size_t n;
 };
 

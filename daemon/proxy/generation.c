@@ -14,6 +14,7 @@
 #include "daemon/backend/backend.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/base/counters.h"
+#include "daemon/base/hash.h"
 #include "daemon/base/log.h"
 #include "daemon/proxy/status_section.h"
 
@@ -139,16 +140,12 @@ struct listener_key {
 	struct listener *listener;
 };
 
-/* FNV-1a */
 static uint64_t hash_of(const struct sfront_address *address, unsigned int nth)
 {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	uint64_t hash = UINT64_C(0xcbf29ce484222325) + nth;
 
 	sfront_address_format(address, text, sizeof(text));
-	for (const char *at = text; *at; at++)
-		hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-	return hash;
+	return hash_bytes(HASH_START + nth, text, strlen(text));
 }
 
 static int compare_keys(const void *a, const void *b)

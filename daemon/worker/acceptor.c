@@ -36,6 +36,9 @@
 /* How often the log hears of clients that wait for a slot. */
 #define FULL_SAID_MS 60000
 
+/* When the first is due where none rests. */
+#define REST_OF_NOBODY UINT64_MAX
+
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 1000
 
@@ -163,6 +166,7 @@ static void enter(struct acceptor *acceptor, enum acceptor_state state)
 		pause_accepting(acceptor, ENOMEM);
 	if (state == ACCEPTOR_STOPPED) {
 		event_del(&acceptor->rest);
+		acceptor->rest_due_ms = REST_OF_NOBODY;
 		event_del(&acceptor->patience);
 	}
 }
@@ -303,45 +307,59 @@ static void pause_accepting(struct acceptor *acceptor, int error)
 	acceptor->pause_ms = longer_pause(acceptor->pause_ms);
 }
 
-/* Sets the timer for the RESTING source that is due first. */
-static void arm_rest(struct acceptor *acceptor)
+/* Sets the timer for the RESTING sources of which the first is due at @due_ms. */
+static void set_rest_timer(struct acceptor *acceptor, uint64_t due_ms)
 {
-	uint64_t now = clock_exact_ms(), due = UINT64_MAX;
+	uint64_t now = clock_exact_ms();
+	struct timeval delay = timeval_from_ms(due_ms > now ? due_ms - now : 0);
 	struct accept_source *source;
-	struct timeval delay;
+
+	acceptor->rest_due_ms = due_ms;
+	if (event_add(&acceptor->rest, &delay) == 0)
+		return;
+	acceptor->rest_due_ms = REST_OF_NOBODY;
+	TAILQ_FOREACH (source, &acceptor->turns, turn) /* busy, but not stuck */
+		if (source->state == SOURCE_RESTING)
+			source_enter(source, SOURCE_READY);
+}
+
+static uint64_t first_rest_due(const struct acceptor *acceptor)
+{
+	const struct accept_source *source;
+	uint64_t due = REST_OF_NOBODY;
 
 	TAILQ_FOREACH (source, &acceptor->turns, turn)
 		if (source->state == SOURCE_RESTING && source->rest_due_ms < due)
 			due = source->rest_due_ms;
-	if (due == UINT64_MAX)
-		return;
-	delay = timeval_from_ms(due > now ? due - now : 0);
-	if (event_add(&acceptor->rest, &delay) == 0)
-		return;
-	TAILQ_FOREACH (source, &acceptor->turns, turn) /* busy, but not stuck */
-		if (source->state == SOURCE_RESTING)
-			source_enter(source, SOURCE_READY);
+	return due;
 }
 
 static void rest_over(evutil_socket_t fd, short what, void *arg)
 {
 	struct acceptor *acceptor = arg;
 	struct accept_source *source;
-	uint64_t now = clock_exact_ms();
+	uint64_t now = clock_exact_ms(), due;
 
 	(void)fd;
 	(void)what;
 	TAILQ_FOREACH (source, &acceptor->turns, turn)
 		if (source->state == SOURCE_RESTING && source->rest_due_ms <= now)
 			source_enter(source, SOURCE_READY);
-	arm_rest(acceptor);
+	acceptor->rest_due_ms = REST_OF_NOBODY;
+	due = first_rest_due(acceptor);
+	if (due != REST_OF_NOBODY)
+		set_rest_timer(acceptor, due);
 }
 
+/* Thousands may begin to rest at once: the others are not gone through for each. */
 static void rest_for(struct accept_source *source, uint64_t ms)
 {
+	struct acceptor *acceptor = source->roster->acceptor;
+
 	source->rest_due_ms = clock_exact_ms() + ms;
 	source_enter(source, SOURCE_RESTING);
-	arm_rest(source->roster->acceptor);
+	if (source->rest_due_ms < acceptor->rest_due_ms)
+		set_rest_timer(acceptor, source->rest_due_ms);
 }
 
 static void rest(struct accept_source *source)
@@ -976,6 +994,7 @@ struct acceptor *acceptor_new(struct process *process)
 	acceptor->dispatch.process = process;
 	acceptor->state = ACCEPTOR_STOPPED;
 	acceptor->pause_ms = PAUSE_MIN_MS;
+	acceptor->rest_due_ms = REST_OF_NOBODY;
 	TAILQ_INIT(&acceptor->turns);
 	acceptor->switch_over.deliver = switch_delivered;
 	acceptor->resume.deliver = resume_delivered;

@@ -118,6 +118,7 @@ struct acceptor {
 	struct event pause;
 	unsigned int pause_ms;
 	struct event rest;     /* the first of the RESTING sources is due */
+	uint64_t rest_due_ms;  /* when that is; UINT64_MAX: none rests */
 	struct event patience; /* none of the clients of LEAVING sources found a slot for long */
 	uint64_t full_said_ms; /* when the log last heard that clients wait for a slot; 0: never */
 	/* What the main thread asks of it. */

@@ -52,6 +52,18 @@ static void reported(void *data, const struct place *place, const char *message)
 	fail_msg("line %u: %s", place->line, message);
 }
 
+/* Each has another port, or, with "/24" at its end, another host of a network. */
+static void write_address(FILE *file, const char *key, const char *address, unsigned int number)
+{
+	size_t length = strlen(address);
+
+	if (length > 3 && strcmp(address + length - 3, "/24") == 0)
+		fprintf(file, "%s = %.*s%u.%u:80\n", key, (int)length - 3, address, number / 250,
+			1 + number % 250);
+	else
+		fprintf(file, "%s = %s%u\n", key, address, 10000 + number);
+}
+
 /* Loads and checks @n proxies with an address each.  Returns how many calls that took. */
 static size_t calls_for(unsigned int n, const char *listen, const char *backend)
 {
@@ -64,9 +76,11 @@ static size_t calls_for(unsigned int n, const char *listen, const char *backend)
 	assert_true(fd >= 0);
 	file = fdopen(fd, "w");
 	assert_non_null(file);
-	for (unsigned int i = 0; i < n; i++)
-		fprintf(file, "[proxy p%u]\nlisten = %s%u\nbackend = %s%u\n", i, listen, 10000 + i,
-			backend, 10000 + i);
+	for (unsigned int i = 0; i < n; i++) {
+		fprintf(file, "[proxy p%u]\n", i);
+		write_address(file, "listen", listen, i);
+		write_address(file, "backend", backend, i);
+	}
 	fclose(file);
 	config_init(&config);
 	calls = 0;
@@ -84,7 +98,8 @@ static void test_work_grows_with_their_number(void **state)
 	static const char *const rows[][2] = {
 		{ "127.0.0.1:", "127.0.0.2:" }, { ":", "192.0.2.1:" },
 		{ "/run/a", "/run/b" },         { "@a", "@b" },
-		{ "vsock:any:", "vsock:7:" },
+		{ "vsock:any:", "vsock:7:" },   { "127.1./24", "127.2./24" },
+		{ "[::1]:", "127.2./24" },
 	};
 
 	(void)state;

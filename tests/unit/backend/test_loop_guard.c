@@ -6,10 +6,21 @@
 
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/backend/loop_guard.h"
 #include "daemon/backend/target.h"
+
+static size_t n_stats;
+
+int __real_stat(const char *path, struct stat *ret);
+int __wrap_stat(const char *path, struct stat *ret);
+int __wrap_stat(const char *path, struct stat *ret)
+{
+	n_stats++;
+	return __real_stat(path, ret);
+}
 
 static struct sfront_sockaddr addr_of(const char *text)
 {
@@ -139,6 +150,76 @@ static void test_tcp(void **state)
 	loop_guard_unref(guard);
 }
 
+/* Whoever has every address is found by any of this machine's, of both families if it has both. */
+static void test_every_address(void **state)
+{
+	struct loop_guard *guard = loop_guard_new();
+	struct sfront_sockaddr in6 = addr_of("[::]:80"), in = addr_of("0.0.0.0:81");
+	struct sfront_sockaddr mapped = addr_of("[::ffff:127.0.0.1]:82");
+
+	(void)state;
+	assert_non_null(guard);
+	assert_int_equal(loop_guard_add(guard, &in6, true, "*:80"), 0);
+	assert_int_equal(loop_guard_add(guard, &in, false, "0.0.0.0:81"), 0);
+	assert_int_equal(loop_guard_add(guard, &mapped, false, "mapped"), 0);
+	assert_true(leads(guard, "127.9.9.9:80"));
+	assert_true(leads(guard, "[::1]:80"));
+	assert_true(leads(guard, "[::ffff:127.0.0.1]:81"));
+	assert_true(leads(guard, "0.0.0.0:81"));
+	assert_false(leads(guard, "[::1]:81"));
+	assert_true(leads(guard, "127.0.0.1:82"));
+	assert_false(leads(guard, "127.0.0.1:83"));
+	loop_guard_unref(guard);
+}
+
+static void test_first_of_two(void **state)
+{
+	struct loop_guard *guard = loop_guard_new();
+	struct sfront_sockaddr addr = addr_of("127.0.0.1:80");
+
+	(void)state;
+	assert_non_null(guard);
+	assert_int_equal(loop_guard_add(guard, &addr, false, "one"), 0);
+	assert_int_equal(loop_guard_add(guard, &addr, false, "other"), 0);
+	assert_string_equal(loop_guard_find(guard, &addr), "one");
+	loop_guard_unref(guard);
+}
+
+/* Of thousands of paths, a few are looked at. */
+static void test_paths_that_are_looked_at(void **state)
+{
+	char dir[] = "/tmp/sf-guard-XXXXXX", path[64];
+	struct loop_guard *guard = loop_guard_new();
+	int fds[200];
+
+	(void)state;
+	assert_non_null(guard);
+	assert_non_null(mkdtemp(dir));
+	for (size_t i = 0; i < 200; i++) {
+		struct sfront_sockaddr addr;
+
+		snprintf(path, sizeof(path), "%s/%zu", dir, i);
+		fds[i] = bound(path);
+		addr = addr_of(path);
+		assert_int_equal(loop_guard_add(guard, &addr, false, path), 0);
+	}
+	for (size_t i = 0; i < 200; i++) {
+		snprintf(path, sizeof(path), "%s/../%s/%zu", dir, strrchr(dir, '/'), i);
+		n_stats = 0;
+		assert_true(leads(guard, path));
+		assert_in_range(n_stats, 1, 8);
+		snprintf(path, sizeof(path), "%s/other-%zu", dir, i);
+		n_stats = 0;
+		assert_false(leads(guard, path));
+		assert_in_range(n_stats, 0, 8);
+		snprintf(path, sizeof(path), "%s/%zu", dir, i);
+		close(fds[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+	loop_guard_unref(guard);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +227,9 @@ int main(void)
 		counted(test_abstract_names),
 		counted(test_vsock),
 		counted(test_tcp),
+		counted(test_every_address),
+		counted(test_first_of_two),
+		counted(test_paths_that_are_looked_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -702,6 +702,28 @@ static void test_two_that_rest(void **state)
 	assert_string_equal(answers, "n");
 }
 
+/* One timer is enough, which is set once: thousands may begin to rest at the same moment. */
+static void test_many_that_rest(void **state)
+{
+	unsigned int before = 0;
+
+	(void)state;
+	begin(5, 100);
+	for (size_t i = 0; i < 5; i++) {
+		fakes[i].queued = 1;
+		fakes[i].error = -EPERM;
+		poll_one(i);
+		if (i == 0)
+			before = simulated.n_added;
+	}
+	assert_int_equal(simulated.n_added, before);
+	for (size_t i = 0; i < 5; i++)
+		fakes[i].error = 0;
+	simulated_advance(100);
+	poll_all();
+	assert_string_equal(served, "abcde");
+}
+
 static void test_no_timer_for_a_rest(void **state)
 {
 	(void)state;
@@ -1275,6 +1297,7 @@ int main(void)
 		ends(test_no_room_to_poll),
 		ends(test_forbidden_listener_rests_alone),
 		ends(test_two_that_rest),
+		ends(test_many_that_rest),
 		ends(test_no_timer_for_a_rest),
 		ends(test_rate_is_kept_by_late_timers),
 		ends(test_rate_of_those_who_come_late),
