@@ -20,7 +20,7 @@
 
 struct backend {
 	atomic_uint refs;
-	char text[SERVER_TEXT_SIZE + 32];
+	char *text; /* owned */
 	struct backend_settings settings;
 	struct loop_guard *guard;   /* a reference */
 	struct dial_source *source; /* owned; NULL: the system chooses whence */
@@ -43,13 +43,16 @@ struct backend {
 
 /* ---- its life ---- */
 
-static void set_text(struct backend *backend)
+/* Returns 0 or -ENOMEM. */
+static int set_text(struct backend *backend)
 {
+	const char *first = backend->servers[0].text;
+
 	if (backend->n == 1)
-		snprintf(backend->text, sizeof(backend->text), "%s", backend->servers[0].text);
-	else
-		snprintf(backend->text, sizeof(backend->text), "%s and %zu more",
-			 backend->servers[0].text, backend->n - 1);
+		backend->text = strdup(first);
+	else if (asprintf(&backend->text, "%s and %zu more", first, backend->n - 1) < 0)
+		backend->text = NULL;
+	return backend->text ? 0 : -ENOMEM;
 }
 
 static int choose_source(struct backend *backend, const struct backend_source *config,
@@ -77,7 +80,7 @@ static int init_servers(struct backend *backend, const struct proxy_config *conf
 		r = server_init(&backend->servers[i], &config->servers[i], &dial,
 				backend_trusts_checks(backend), backend->guard, err);
 		backend->servers[i].backend = backend;
-		if (config->is_counted)
+		if (r == 0 && config->is_counted)
 			backend->servers[i].counts =
 				server_counts_get(config->name, backend->servers[i].text);
 		backend->n++;
@@ -110,6 +113,8 @@ static int fill(struct backend *backend, const struct proxy_config *config,
 		r = choose_source(backend, &config->backend_source, err);
 	if (r == 0)
 		r = init_servers(backend, config, err);
+	if (r == 0)
+		r = set_text(backend);
 	return r < 0 ? r : balancer_init(&backend->balancer, backend->servers, backend->n);
 }
 
@@ -135,10 +140,8 @@ struct backend *backend_new(const struct proxy_config *config, struct loop_guard
 	backend->guard = loop_guard_ref(guard);
 	backend->waitlist = waitlist_new();
 	r = backend->waitlist ? fill(backend, config, err) : -ENOMEM;
-	if (r == 0) {
-		set_text(backend);
+	if (r == 0)
 		return backend;
-	}
 	backend_unref(backend);
 	errno = -r;
 	return NULL;
@@ -167,6 +170,7 @@ void backend_unref(struct backend *backend)
 	waitlist_unref(backend->waitlist);
 	loop_guard_unref(backend->guard);
 	dial_source_free(backend->source);
+	free(backend->text);
 	free(backend);
 }
 

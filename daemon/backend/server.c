@@ -54,9 +54,12 @@ int server_init(struct server *server, const struct server_config *config,
 		const struct dial_options *dial, bool trusts_checks, struct loop_guard *guard,
 		struct sfront_error *err)
 {
+	char text[SERVER_TEXT_SIZE];
+
 	pthread_mutex_init(&server->lock, NULL);
-	server_format(config, server->text, sizeof(server->text));
-	server->key = server_hash(server->text, strlen(server->text));
+	server_format(config, text, sizeof(text));
+	server->text = strdup(text);
+	server->key = server_hash(text, strlen(text));
 	server->stream = stream_of(config->address.kind);
 	server->weight = config->weight;
 	server->is_backup = config->is_backup;
@@ -64,7 +67,7 @@ int server_init(struct server *server, const struct server_config *config,
 	server->dial = *dial;
 	server->dial.mux_port = config->mux_port;
 	server->state = state_new(trusts_checks);
-	if (!server->state) {
+	if (!server->text || !server->state) {
 		snprintf(err->message, sizeof(err->message), "out of memory");
 		return -ENOMEM;
 	}
@@ -82,6 +85,7 @@ void server_clear(struct server *server)
 	resolver_unref(server->resolver);
 	state_unref(server->state);
 	pthread_mutex_destroy(&server->lock);
+	free(server->text);
 }
 
 void server_share(struct server *server, const struct server *before)

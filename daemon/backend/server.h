@@ -29,10 +29,10 @@ struct backend;
 struct counters;
 
 struct server {
-	struct backend *backend;     /* that it is one of */
-	char text[SERVER_TEXT_SIZE]; /* "127.0.0.1:80" */
-	uint64_t key;                /* a hash of that */
-	enum sfront_stream stream;   /* what a connection to it is */
+	struct backend *backend;   /* that it is one of */
+	char *text;                /* owned: "127.0.0.1:80" */
+	uint64_t key;              /* a hash of that */
+	enum sfront_stream stream; /* what a connection to it is */
 	unsigned int weight;
 	bool is_backup;
 	atomic_bool is_gone;   /* its backend was replaced by one that lacks it */

@@ -149,8 +149,8 @@ static bool add(struct listener *listener, void *data)
 	bool added = false;
 
 	if (listener_is_own(listener))
-		return listener->address.kind == SFRONT_UNIX &&
-		       inotify_add_watch(fd, listener->address.u.local.name, EVENTS) >= 0;
+		return listener->address->kind == SFRONT_UNIX &&
+		       inotify_add_watch(fd, listener->address->u.local.name, EVENTS) >= 0;
 	for (size_t i = 0; i < listener->n_sockets; i++)
 		added |= add_inherited(&listener->sockets[i], fd);
 	return added;

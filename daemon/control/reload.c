@@ -121,7 +121,7 @@ static bool is_lost(int r)
 static bool is_kept(const struct listener *listener)
 {
 	struct sfront_error err;
-	int r = sfront_listener_verify(listener->open, &listener->address, listener->options, &err);
+	int r = sfront_listener_verify(listener->open, listener->address, listener->options, &err);
 	bool is_kept = !is_lost(r) || !listener_is_own(listener);
 
 	if (r < 0 && !is_kept)
@@ -168,13 +168,13 @@ static struct listener *find(void *data, const struct listen_config *listen,
 
 static bool has_line(const struct listen_index *index, const struct listener *listener)
 {
-	struct listen_group group = listen_index_find_same(index, &listener->address);
+	struct listen_group group = listen_index_find_same(index, listener->address);
 
 	for (size_t i = 0; i < group.n; i++) {
 		const struct listen_config *listen = group.entries[i].listen;
 
 		if (listen->nth == listener->nth &&
-		    sfront_address_equal(&listen->address, &listener->address))
+		    sfront_address_equal(&listen->address, listener->address))
 			return true;
 	}
 	return false;
@@ -439,6 +439,8 @@ static void discard(struct generation *next)
 
 	access_log_discard();
 	(void)change_options(next, true, &ignored);
+	/* What both have is the older one's again, if it was this one's already. */
+	generation_become_newest(reload.process->generation);
 	generation_give_back(next);
 	generation_free(next);
 	(void)generation_each(reload.process->generation, take_back, NULL);

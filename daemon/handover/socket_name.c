@@ -46,7 +46,7 @@ void socket_name_format(const struct listener *listener, char *buf)
 
 	if (sfront_listener_path_id(listener->open, 0, &device, &inode) < 0)
 		device = inode = 0;
-	format(&listener->address, listener->nth, device, inode, buf);
+	format(listener->address, listener->nth, device, inode, buf);
 }
 
 void socket_name_format_wanted(const struct listen_config *listen, char *buf)

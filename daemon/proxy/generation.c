@@ -160,7 +160,7 @@ static bool add_key(struct listener *listener, void *data)
 	struct generation *generation = data;
 
 	generation->by_address[generation->n_listeners++] = (struct listener_key){
-		.hash = hash_of(&listener->address, listener->nth),
+		.hash = hash_of(listener->address, listener->nth),
 		.listener = listener,
 	};
 	return true;
@@ -199,7 +199,7 @@ struct listener *generation_listener(const struct generation *generation,
 		key--;
 	for (; key < keys + generation->n_listeners && key->hash == wanted.hash; key++)
 		if (key->listener->open && key->listener->nth == nth &&
-		    sfront_address_equal(&key->listener->address, address))
+		    sfront_address_equal(key->listener->address, address))
 			return key->listener;
 	return NULL;
 }
@@ -359,10 +359,11 @@ void generation_share(struct generation *next, const struct generation *before)
 }
 
 static void note_newest(struct listener *listener, const struct generation *generation,
-			const struct sfront_options *options)
+			const struct sfront_options *options, const struct listen_config *line)
 {
 	listener->newest = generation;
 	listener->options = options;
+	listener->address = &line->address;
 }
 
 void generation_be_replaced(struct generation *generation)
@@ -379,8 +380,10 @@ void generation_become_newest(struct generation *generation)
 		struct proxy *proxy = generation->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_listeners; j++)
-			note_newest(proxy->listeners[j], generation, proxy->config.options);
+			note_newest(proxy->listeners[j], generation, proxy->config.options,
+				    &proxy->config.listen[j]);
 	}
 	for (size_t i = 0; status && i < status->n_listeners; i++)
-		note_newest(status->listeners[i], generation, status->config->options);
+		note_newest(status->listeners[i], generation, status->config->options,
+			    &status->config->listen[i]);
 }

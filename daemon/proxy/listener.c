@@ -33,21 +33,40 @@ static void note_bound(struct listener *listener, size_t index)
 			getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && !v6only;
 }
 
+static int note_socket(struct listener *listener, size_t index)
+{
+	struct listener_socket *socket = &listener->sockets[index];
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+
+	sfront_listener_format(listener->open, index, text, sizeof(text));
+	socket->text = strdup(text);
+	if (!socket->text)
+		return -ENOMEM;
+	socket->is_single = sfront_listener_is_single(listener->open, index);
+	if (!socket->is_single)
+		note_bound(listener, index);
+	return 0;
+}
+
 static int note_sockets(struct listener *listener)
 {
+	int r = 0;
+
 	listener->n_sockets = sfront_listener_count(listener->open);
 	listener->sockets = calloc(listener->n_sockets, sizeof(*listener->sockets));
 	if (!listener->sockets)
 		return -ENOMEM;
-	for (size_t i = 0; i < listener->n_sockets; i++) {
-		struct listener_socket *socket = &listener->sockets[i];
+	for (size_t i = 0; i < listener->n_sockets && r == 0; i++)
+		r = note_socket(listener, i);
+	return r;
+}
 
-		sfront_listener_format(listener->open, i, socket->text, sizeof(socket->text));
-		socket->is_single = sfront_listener_is_single(listener->open, i);
-		if (!socket->is_single)
-			note_bound(listener, i);
-	}
-	return 0;
+static void listener_free(struct listener *listener)
+{
+	for (size_t i = 0; listener->sockets && i < listener->n_sockets; i++)
+		free(listener->sockets[i].text);
+	free(listener->sockets);
+	free(listener);
 }
 
 static bool is_loopback(const struct in6_addr *in6)
@@ -75,14 +94,15 @@ struct listener *listener_new(const struct sfront_address *address, unsigned int
 	if (!listener)
 		return NULL;
 	atomic_init(&listener->refs, 1);
-	listener->address = *address;
+	listener->address = address;
 	listener->nth = nth;
 	listener->options = options;
 	listener->open = open;
-	listener->is_inherited = sfront_listener_is_inherited(open, 0);
+	/* Whoever bound an inherited one holds it, whatever the address says. */
+	listener->is_own = address_is_own(address) && !sfront_listener_is_inherited(open, 0);
 	if (note_sockets(listener) == 0)
 		return listener;
-	free(listener);
+	listener_free(listener);
 	return NULL;
 }
 
@@ -97,8 +117,7 @@ void listener_unref(struct listener *listener)
 	if (!listener || atomic_fetch_sub(&listener->refs, 1) != 1)
 		return;
 	listener_close(listener);
-	free(listener->sockets);
-	free(listener);
+	listener_free(listener);
 }
 
 void listener_close_unshared(struct sfront_listener *open)
@@ -157,5 +176,5 @@ void listener_refuse(const struct listener *listener)
 
 bool listener_is_own(const struct listener *listener)
 {
-	return !listener->is_inherited && address_is_own(&listener->address);
+	return listener->is_own;
 }

@@ -18,12 +18,12 @@ struct generation;
 /* A descriptor of the listener, as noted when it was opened: workers read it when that is closed.
  */
 struct listener_socket {
-	char text[SFRONT_ADDRESS_TEXT_SIZE]; /* what it listens on */
-	struct sfront_sockaddr addr;         /* len 0 for a connection */
-	bool is_single;                      /* it is for one connection */
-	bool takes_ipv4;                     /* an IPv6 socket that IPv4 clients reach too */
-	bool is_elsewhere;                   /* it is in another network namespace than we */
-	bool done;                           /* that one is taken; the acceptor's alone */
+	char *text;                  /* owned: what it listens on */
+	struct sfront_sockaddr addr; /* len 0 for a connection */
+	bool is_single;              /* it is for one connection */
+	bool takes_ipv4;             /* an IPv6 socket that IPv4 clients reach too */
+	bool is_elsewhere;           /* it is in another network namespace than we */
+	bool done;                   /* that one is taken; the acceptor's alone */
 	/* The main thread's, of a path that somebody else has bound: see path_watch.c. */
 	bool path_said;
 	dev_t path_device;
@@ -33,19 +33,19 @@ struct listener_socket {
 struct listener {
 	const struct generation *newest;      /* of those that have it; the main thread's */
 	const struct sfront_options *options; /* what is in force; borrowed from that */
+	const struct sfront_address *address; /* borrowed from that, too */
 	struct sfront_listener *open;         /* NULL once it is closed */
 	struct listener_socket *sockets;      /* owned array */
 	size_t n_sockets;
 	atomic_uint refs; /* a section each */
 	unsigned int nth; /* of that address in its configuration: free ports may repeat */
-	struct sfront_address address;
 	/*
 	 * Another process has the sockets too, or the service manager keeps them: a UNIX
 	 * path of our making and the queue stay when we close, and options that we set are
 	 * not set back.
 	 */
 	atomic_bool is_shared;
-	bool is_inherited;  /* whoever bound it holds it, whatever the address says */
+	bool is_own;        /* of our making: not inherited, not a connection */
 	bool is_taken_over; /* by the process of an upgrade, which has them too */
 	bool is_adopted;    /* with the options that it had: see listener_settle() */
 	bool path_lost;     /* it was said in the log that the path is gone */
@@ -57,7 +57,8 @@ bool listener_socket_is_open_to_others(const struct listener_socket *socket);
 /*
  * Makes one of an open listener, which is taken on success.
  *
- * @options: those it was opened with; borrowed, see listener.options
+ * @address: that of its line; borrowed, as are
+ * @options: those it was opened with; see listener.options
  *
  * Returns it with one reference, or NULL when out of memory.
  */

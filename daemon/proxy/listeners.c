@@ -81,8 +81,9 @@ static int note_opened(struct opening *opening, struct sfront_error *err)
 	for (size_t i = 0; i < section->n; i++) {
 		if (opening->listeners[i])
 			continue;
-		opening->listeners[i] = listener_new(&opening->addresses[i], section->lines[i].nth,
-						     section->options, opening->open[i]);
+		opening->listeners[i] =
+			listener_new(&section->lines[i].address, section->lines[i].nth,
+				     section->options, opening->open[i]);
 		if (!opening->listeners[i]) {
 			sfront_listener_lend(opening->open[i]);
 			sfront_listener_close(opening->open[i]);

@@ -19,7 +19,8 @@
 
 #define LISTENERS 4
 
-static struct listener_socket sockets[2] = { { .text = "one" }, { .text = "two" } };
+static char one[] = "one", two[] = "two";
+static struct listener_socket sockets[2] = { { .text = one }, { .text = two } };
 static struct listener listeners[LISTENERS];
 static struct listener *list[LISTENERS];
 static struct proxy proxy = { .listeners = list };
@@ -101,7 +102,7 @@ static void use(const char *numbers)
 
 		*listener = (struct listener){
 			.nth = (unsigned int)(*number - '0'),
-			.address = { .kind = SFRONT_ABSTRACT },
+			.is_own = true,
 			.open = (struct sfront_listener *)sockets, /* not NULL */
 			.sockets = sockets,
 			.n_sockets = number[1] == '\'' ? 2 : 1,
@@ -208,7 +209,7 @@ static void test_one_is_forgotten(void **state)
 	assert_told(" -0");
 	fdstore_forget(&listeners[0]);
 	fdstore_forget_name("2");
-	listeners[1].address.kind = SFRONT_SD_LISTEN; /* an inherited one is none of ours */
+	listeners[1].is_own = false;
 	fdstore_forget(&listeners[1]);
 	assert_told("");
 	update("120", " +2.0");

@@ -56,7 +56,7 @@ static const char *const state_names[] = { "NONE",     "STARTING", "ALLOWED", "C
 /* The last line of the log. */
 static char said[512];
 
-static struct listener listener = { .address = { .kind = SFRONT_TCP } };
+static struct listener listener = { .is_own = true };
 static struct listener *listeners[] = { &listener };
 static struct proxy proxy = { .listeners = listeners, .n_listeners = 1 };
 static struct proxy *proxies[] = { &proxy };

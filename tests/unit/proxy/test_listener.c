@@ -13,8 +13,8 @@ static char directory[] = "/tmp/sf-listener-XXXXXX";
 
 static struct listener *listen_on(const char *text, bool is_shared)
 {
+	static struct sfront_address address; /* of the last one; what is its own is noted */
 	struct sfront_listener *open = must_open(text, "");
-	struct sfront_address address;
 	struct listener *listener;
 
 	assert_int_equal(sfront_address_parse(text, &address, &why), 0);

@@ -25,6 +25,8 @@
 
 #define V1 "PROXY TCP4 192.0.2.7 192.0.2.99 4711 443\r\n"
 
+static char nowhere[] = "";
+
 static struct {
 	struct session_host host;
 	struct session session;
@@ -62,6 +64,7 @@ static int set_up(void **state)
 	memset(&rig, 0, sizeof(rig));
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	rig.client = pair[0];
+	rig.listener_socket.text = nowhere;
 	rig.listener.sockets = &rig.listener_socket;
 	rig.proxy_socket.listener = &rig.listener;
 	rig.proxy.sockets = &rig.proxy_socket;

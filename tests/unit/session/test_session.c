@@ -29,6 +29,8 @@
 #define CLIENT_OUT_FD 102 /* where its streams are two */
 #define BACKEND_FD    101
 
+static char nowhere[] = "", server_text[] = "backend";
+
 static struct {
 	struct session_host host;
 	struct proxy proxy;
@@ -454,6 +456,7 @@ static int set_up(void **state)
 	(void)state;
 	simulated_reset();
 	memset(&rig, 0, sizeof(rig));
+	rig.listener_socket.text = nowhere;
 	rig.listener.sockets = &rig.listener_socket;
 	rig.listeners[0] = &rig.listener;
 	rig.proxy_socket = (struct proxy_socket){ .listener = &rig.listener };
@@ -467,7 +470,7 @@ static int set_up(void **state)
 		.sockets = &rig.proxy_socket,
 		.n_sockets = 1,
 	};
-	snprintf(rig.server.text, sizeof(rig.server.text), "backend");
+	rig.server.text = server_text;
 	rig.server.state = &rig.server_state;
 	health_init(&rig.server_state.health, false);
 	rig.attempt = -EINPROGRESS;

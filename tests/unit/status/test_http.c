@@ -120,7 +120,7 @@ static const struct answer_route *const routes[] = { &long_route, &gaps_route, &
 static int setup(void **state)
 {
 	static struct status status;
-	struct sfront_address address;
+	static struct sfront_address address;
 
 	(void)state;
 	memset(&world, 0, sizeof(world));

@@ -982,7 +982,7 @@ static void test_what_others_have_is_left_to_them(void **state)
 	fill(1, 3);
 	fakes[1].queued = 2;
 	fakes[0].listener->is_shared = true;
-	fakes[1].listener->address.kind = SFRONT_SD_LISTEN;
+	fakes[1].listener->is_own = false;
 	acceptor_drain(process.acceptor);
 	acceptor_stop(process.acceptor);
 	simulated_deliver();
