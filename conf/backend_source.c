@@ -115,6 +115,20 @@ bool backend_source_serves(const struct backend_source *source, int family)
 	return source->n == 0;
 }
 
+int backend_source_copy(const struct backend_source *source, struct backend_source *ret)
+{
+	struct backend_source copy = *source;
+
+	if (source->n > 0) {
+		copy.addresses = calloc(source->n, sizeof(*copy.addresses));
+		if (!copy.addresses)
+			return -ENOMEM;
+		memcpy(copy.addresses, source->addresses, source->n * sizeof(*copy.addresses));
+	}
+	*ret = copy;
+	return 0;
+}
+
 void backend_source_clear(struct backend_source *source)
 {
 	free(source->addresses);

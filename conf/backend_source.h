@@ -31,6 +31,9 @@ int backend_source_add(struct backend_source *source, const char *text, struct s
 /* Whether there is an address of @family, or none at all. */
 bool backend_source_serves(const struct backend_source *source, int family);
 
+/* Returns 0 with a copy, or -ENOMEM. */
+int backend_source_copy(const struct backend_source *source, struct backend_source *ret);
+
 void backend_source_clear(struct backend_source *source);
 
 #endif

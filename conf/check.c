@@ -13,6 +13,7 @@
 
 #include "conf/conf.h"
 #include "conf/listen_index.h"
+#include "conf/port_range.h"
 #include "conf/source_index.h"
 
 #define PLACE_TEXT_SIZE 512
@@ -310,7 +311,7 @@ static void check_listen(const struct config *config, const struct listen_index 
 			place_format(&other->place, where, sizeof(where)));
 }
 
-/* @order: of the first line, in the file. */
+/* @order: of the first line, in the file.  Of a range, one port that is wrong stands for all. */
 static void check_section(const struct config *config, const struct listen_index *index,
 			  const struct listen_section *section, size_t order,
 			  struct problems *problems)
@@ -322,9 +323,12 @@ static void check_section(const struct config *config, const struct listen_index
 			.listen = listen,
 			.order = order + i,
 		};
+		unsigned int before = problems->count;
 
 		check_service("listen", &listen->address, &listen->place, problems);
 		check_listen(config, index, &own, problems);
+		if (problems->count > before)
+			i += listen->further - listen->step;
 	}
 }
 
@@ -338,6 +342,81 @@ static void check_listeners(const struct config *config, const struct listen_ind
 		check_section(config, index, &section, order, problems);
 		order += section.n;
 	}
+}
+
+/* ---- ranges of ports ---- */
+
+/* The first backend that has one; NULL: none has. */
+static const struct server_config *find_range(const struct proxy_config *proxy)
+{
+	for (size_t i = 0; i < proxy->n_servers; i++)
+		if (proxy->servers[i].further > 0)
+			return &proxy->servers[i];
+	return NULL;
+}
+
+/* @key, @what, @n: a line that has another number of ports than the range */
+static void report_length(const char *key, const char *what, unsigned int n,
+			  const struct place *place, const struct server_config *range,
+			  struct problems *problems)
+{
+	char where[PLACE_TEXT_SIZE], text[SERVER_TEXT_SIZE];
+
+	server_format(range, text, sizeof(text));
+	problem(problems, place,
+		"%s: \"%s\" is %u port%s, and the backend \"%s\" (%s) is %u: where one backend is a "
+		"range, every listen and every backend has to be a range of the same length",
+		key, what, n, n == 1 ? "" : "s", text,
+		place_format(&range->place, where, sizeof(where)), 1 + range->further);
+}
+
+static void check_listen_lengths(const struct proxy_config *proxy,
+				 const struct server_config *range, struct problems *problems)
+{
+	char text[PORT_RANGE_TEXT_SIZE];
+
+	for (size_t i = 0; i < proxy->n_listen; i += 1 + proxy->listen[i].further) {
+		const struct listen_config *listen = &proxy->listen[i];
+
+		if (listen->further == range->further)
+			continue;
+		port_range_format(&listen->address, listen->further, text, sizeof(text));
+		report_length("listen", text, 1 + listen->further, &listen->place, range, problems);
+	}
+}
+
+static void check_server_lengths(const struct proxy_config *proxy,
+				 const struct server_config *range, struct problems *problems)
+{
+	char text[SERVER_TEXT_SIZE];
+
+	for (size_t i = 0; i < proxy->n_servers; i++) {
+		const struct server_config *server = &proxy->servers[i];
+
+		if (server->further == range->further)
+			continue;
+		server_format(server, text, sizeof(text));
+		report_length("backend", text, 1 + server->further, &server->place, range,
+			      problems);
+	}
+}
+
+/* Each port of a range has servers of its own, which are those of the lines. */
+static void check_ranges(const struct proxy_config *proxy, struct problems *problems)
+{
+	const struct server_config *range = find_range(proxy);
+	char text[SERVER_TEXT_SIZE];
+
+	if (!range)
+		return;
+	check_listen_lengths(proxy, range, problems);
+	check_server_lengths(proxy, range, problems);
+	if (!proxy->resolve_each)
+		return;
+	server_format(range, text, sizeof(text));
+	problem(problems, &range->place,
+		"backend: \"%s\" is a range of ports, which cannot be combined with resolve-each",
+		text);
 }
 
 /* ---- where connections to a backend come from ---- */
@@ -420,11 +499,25 @@ static const struct listen_config *listener_reached(const struct listen_index *i
 	return NULL;
 }
 
+/* The same for any port of a server. */
+static const struct listen_config *listener_reached_by(const struct listen_index *index,
+						       const struct server_config *server)
+{
+	const struct listen_config *listen = NULL;
+
+	for (unsigned int step = 0; step <= server->further && !listen; step++) {
+		const struct server_config one = server_at(server, step);
+
+		listen = listener_reached(index, &one.address);
+	}
+	return listen;
+}
+
 static void check_loop(const struct listen_index *index, const struct server_config *server,
 		       struct problems *problems)
 {
 	const struct listen_config *listen =
-		server->is_srv ? NULL : listener_reached(index, &server->address);
+		server->is_srv ? NULL : listener_reached_by(index, server);
 	char where[PLACE_TEXT_SIZE], text[SERVER_TEXT_SIZE];
 
 	if (!listen)
@@ -559,7 +652,9 @@ static void check_status(const struct status_config *status, struct problems *pr
 				  "/run/sockfront/status.sock)"
 				: "--status-listen is missing, without which the other --status "
 				  "options mean nothing");
-	for (size_t i = 0; i < status->n_listen && !status->access.allows_some; i++)
+	if (status->access.allows_some)
+		return;
+	for (size_t i = 0; i < status->n_listen; i += 1 + status->listen[i].further)
 		check_reach(&status->listen[i], problems);
 }
 
@@ -663,6 +758,7 @@ void config_check(struct config *config, struct problems *problems)
 		check_services(proxy, problems);
 		check_servers(&index, proxy, problems);
 		check_backend_source(proxy, problems);
+		check_ranges(proxy, problems);
 	}
 	check_units(config, problems);
 	if (config->status) {

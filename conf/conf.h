@@ -54,6 +54,9 @@ struct listen_config {
 	 * take a free port each are told apart by it.  Set by config_check().
 	 */
 	unsigned int nth;
+	/* Of a line with a range of ports, each has one of these, one after the other. */
+	unsigned int step;    /* how many ports of the range come before this one */
+	unsigned int further; /* how many the first one of the range has after it; 0: no range */
 	struct place place;
 };
 
@@ -116,6 +119,7 @@ struct proxy_config {
 	bool closes_when_down; /* down-action: ends the connections of a server that goes down */
 	bool resolve_each;     /* each address of a name is a server */
 	bool is_counted;       /* for the status, if there is one; set by config_check() */
+	bool is_further;       /* of a range of ports, and not the first: see spread.h */
 	bool connect_retry;
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;

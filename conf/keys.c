@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "conf/port_range.h"
 #include "conf/refuse.h"
 
 #define WORKERS_MAX       1024
@@ -231,21 +232,25 @@ static int add_listen(const struct value *value, struct listen_config **lines, s
 {
 	struct listen_config listen = { .place = *value->place };
 	struct listen_config *grown;
+	struct sfront_address first;
 	int r;
 
 	if (!*value->text)
 		return refuse(err, -EINVAL,
 			      "the address is missing (such as :8080, /run/app.sock, @app, "
 			      "vsock:any:8080, sd-listen)");
-	r = sfront_address_parse(value->text, &listen.address, err);
+	r = port_range_parse(value->text, &first, &listen.further, err);
 	if (r < 0)
 		return r;
 
-	grown = reallocarray(*lines, *n + 1, sizeof(*grown));
+	grown = reallocarray(*lines, *n + 1 + listen.further, sizeof(*grown));
 	if (!grown)
 		return refuse(err, -ENOMEM, "out of memory");
 	*lines = grown;
-	grown[(*n)++] = listen;
+	for (; listen.step <= listen.further; listen.step++) {
+		listen.address = port_range_at(&first, listen.step);
+		grown[(*n)++] = listen;
+	}
 	return 0;
 }
 

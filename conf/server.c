@@ -11,6 +11,7 @@
 
 #include <sockfront/value.h>
 
+#include "conf/port_range.h"
 #include "conf/refuse.h"
 
 #define KINDS                                                                   \
@@ -168,7 +169,7 @@ static int refuse_text(const char *text, int r, struct sfront_error *err)
 
 static int parse_address(const char *text, struct server_config *server, struct sfront_error *err)
 {
-	int r = sfront_address_parse(text, &server->address, err);
+	int r = port_range_parse(text, &server->address, &server->further, err);
 
 	return r < 0 ? refuse_text(text, r, err) : check_kind(text, &server->address, err);
 }
@@ -327,20 +328,31 @@ int server_parse(const char *text, struct server_config *ret, struct sfront_erro
 
 size_t server_format(const struct server_config *server, char *buf, size_t size)
 {
-	char address[SFRONT_ADDRESS_TEXT_SIZE], port[16];
+	char address[PORT_RANGE_TEXT_SIZE], port[16];
 	size_t length = 0;
 
 	if (server->is_srv) {
 		length = escape(SRV, buf, size, 0);
 		return escape(server->address.u.tcp.host, buf, size, length);
 	}
-	sfront_address_format(&server->address, address, sizeof(address));
+	port_range_format(&server->address, server->further, address, sizeof(address));
 	if (server->mux_port == 0)
 		return escape(address, buf, size, 0);
 	snprintf(port, sizeof(port), ":%u", server->mux_port);
 	length = escape(MUX, buf, size, 0);
 	length = escape(address, buf, size, length);
 	return escape(port, buf, size, length);
+}
+
+struct server_config server_at(const struct server_config *server, unsigned int step)
+{
+	struct server_config one = *server;
+
+	if (server->further == 0)
+		return one;
+	one.address = port_range_at(&server->address, step);
+	one.further = 0;
+	return one;
 }
 
 const char *balance_name(enum balance balance)

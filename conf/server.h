@@ -24,6 +24,7 @@
 struct server_config {
 	uint64_t max;                  /* connections at once; 0: no limit of its own */
 	struct sfront_address address; /* HOST:PORT, a path, @NAME or vsock:CID:PORT */
+	unsigned int further;          /* ports of a range after that of the address; 0: no range */
 	uint32_t mux_port; /* not 0: the path leads to a virtual machine, this is its vsock port */
 	unsigned int weight; /* 1 to SERVER_WEIGHT_MAX */
 	bool has_weight;     /* the line has one */
@@ -42,6 +43,9 @@ enum balance {
 	BALANCE_SOURCE,
 	BALANCE_POLICIES
 };
+
+/* The server with the port that comes @step after the first of its range. */
+struct server_config server_at(const struct server_config *server, unsigned int step);
 
 /* "least-connections" */
 const char *balance_name(enum balance balance);

@@ -348,9 +348,25 @@ int source_list_add(struct source_list *list, const char *text, bool allows,
 	return r;
 }
 
+int source_list_share(struct source_list *list, struct source_list *ret)
+{
+	if (!list->sharers) {
+		list->sharers = malloc(sizeof(*list->sharers));
+		if (!list->sharers)
+			return -ENOMEM;
+		atomic_init(list->sharers, 1);
+	}
+	atomic_fetch_add(list->sharers, 1);
+	*ret = *list;
+	return 0;
+}
+
 void source_list_clear(struct source_list *list)
 {
-	free(list->index);
-	free(list->rules);
+	if (!list->sharers || atomic_fetch_sub(list->sharers, 1) == 1) {
+		free(list->sharers);
+		free(list->index);
+		free(list->rules);
+	}
 	*list = (struct source_list){ 0 };
 }

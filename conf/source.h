@@ -6,6 +6,7 @@
 #ifndef CONF_SOURCE_H
 #define CONF_SOURCE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,6 +51,7 @@ struct source_list {
 	size_t n;
 	struct source_index *index; /* owned, see source_index.h; NULL: there is none */
 	bool allows_some;           /* there is a rule that lets in */
+	atomic_uint *sharers; /* how many lists have the rules and the index; NULL: this one */
 };
 
 /*
@@ -71,6 +73,13 @@ void source_format(const struct source *source, char *buf, size_t size);
 int source_list_add(struct source_list *list, const char *text, bool allows,
 		    struct sfront_error *err);
 
+/*
+ * Makes a second list of the same rules, to which none is added any more.  Returns 0 or
+ * -ENOMEM.
+ */
+int source_list_share(struct source_list *list, struct source_list *ret);
+
+/* Frees what no other list shares. */
 void source_list_clear(struct source_list *list);
 
 #endif

@@ -16,27 +16,39 @@
 #include "conf/args.h"
 #include "conf/conf.h"
 #include "conf/listen_stream.h"
+#include "conf/port_range.h"
 #include "conf/units.h"
 #include "daemon/base/log.h"
 #include "daemon/proxy/generation.h"
 
 /* ---- --check ---- */
 
-static void print_listen(const struct listen_config *listen)
+/* @last: with the last port of its range; or the same */
+static void print_listen(const struct listen_config *listen, const struct listen_config *last)
 {
-	char text[SFRONT_ADDRESS_TEXT_SIZE], stream[LISTEN_STREAM_SIZE];
+	char text[PORT_RANGE_TEXT_SIZE], stream[LISTEN_STREAM_SIZE], end[LISTEN_STREAM_SIZE];
 	struct sfront_error why;
 
 	if (!address_is_own(&listen->address))
 		return;
-	sfront_address_format(&listen->address, text, sizeof(text));
+	port_range_format(&listen->address, listen->further, text, sizeof(text));
 	if (listen->place.file)
 		printf("%s:%u: ", listen->place.file, listen->place.line);
-	if (listen_stream_format(&listen->address, stream, &why) == 0)
+	if (listen_stream_format(&listen->address, stream, &why) < 0)
+		printf("\"%s\" is for no .socket unit: %s\n", text, why.message);
+	else if (listen == last || listen_stream_format(&last->address, end, &why) < 0)
 		printf("\"%s\" is taken from a .socket unit that has ListenStream=%s\n", text,
 		       stream);
 	else
-		printf("\"%s\" is for no .socket unit: %s\n", text, why.message);
+		printf("\"%s\" is taken from a .socket unit that has ListenStream=%s, and so on to "
+		       "ListenStream=%s\n",
+		       text, stream, end);
+}
+
+static void print_section(const struct listen_section *section)
+{
+	for (size_t i = 0; i < section->n; i += 1 + section->lines[i].further)
+		print_listen(&section->lines[i], &section->lines[i + section->lines[i].further]);
 }
 
 void mode_check(const struct config *config, const struct args *args)
@@ -45,8 +57,7 @@ void mode_check(const struct config *config, const struct args *args)
 
 	generation_warn(config);
 	for (size_t i = 0; config_listen_section(config, i, &section); i++)
-		for (size_t j = 0; j < section.n; j++)
-			print_listen(&section.lines[j]);
+		print_section(&section);
 	printf("%s: valid, %zu prox%s\n", args->file ? args->file : "the command line",
 	       config->n_proxies, config->n_proxies == 1 ? "y" : "ies");
 }

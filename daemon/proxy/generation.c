@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/spread.h"
 #include "daemon/backend/backend.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/base/counters.h"
@@ -110,13 +111,15 @@ static int open_proxy(struct generation *generation, struct proxy_config *config
 {
 	struct proxy *proxy;
 
-	sfront_options_on_warning(config->options, listener_warned, NULL);
+	sfront_options_on_warning(config->options, config->is_further ? NULL : listener_warned,
+				  NULL);
 	proxy = proxy_open(config, &generation->process, generation->guard, source->find,
 			   source->data, source->home, err);
 	if (!proxy)
 		return failed_in(config, -EIO, err);
 	generation->proxies[generation->n_proxies++] = proxy;
-	proxy_warn_of_trust(proxy);
+	if (!proxy->config.is_further)
+		proxy_warn_of_trust(proxy);
 	return note_bound(generation, proxy, err);
 }
 
@@ -263,7 +266,7 @@ struct generation *generation_open(struct config *config, const char *file,
 
 	generation_warn(config);
 	start_counters(config, source);
-	generation = generation_new(config, file);
+	generation = config_spread(config) == 0 ? generation_new(config, file) : NULL;
 	if (!generation) {
 		out_of_memory(err);
 	} else if (open_all(generation, config, source, err) < 0) {

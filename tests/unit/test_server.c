@@ -35,6 +35,8 @@ static const struct {
 	{ "srv:80", NULL, "srv:80", SFRONT_TCP, 0 },
 	{ "srv:http", NULL, "srv:http", SFRONT_TCP, 0 },
 	{ "h:1 \t", NULL, "h:1", SFRONT_TCP, 0 },
+	{ "h:07000-7999", NULL, "h:7000-7999", SFRONT_TCP, 0 },
+	{ "/a:1-2", "/a:1-2", "/a:1-2", SFRONT_UNIX, 0 },
 };
 
 static void test_good_lines(void **state)
@@ -106,6 +108,8 @@ static const struct {
 	{ "srv:_a._tcp.b:80", "without a port" },
 	{ "srv:a.b/", "without a port" },
 	{ "srv:_a._tcp.b weight=2", "the records say what the weights are" },
+	{ "h:0-9", "a range of ports goes upwards" },
+	{ "*:7-9", "names no host" },
 	{ "-", "stdin and stdout" },
 	{ "accept-from-fd:3", "an inherited descriptor" },
 };
