@@ -613,9 +613,9 @@ static void make_option_rows(void)
 	}
 }
 
-static const struct row *row_at(size_t index)
+/* The option rows are there. */
+static const struct row *made_row_at(size_t index)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const struct {
 		const struct row *rows;
 		size_t n;
@@ -626,13 +626,60 @@ static const struct row *row_at(size_t index)
 		{ status_option_rows, n_option_rows },
 	};
 
-	pthread_once(&once, make_option_rows);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (index < parts[i].n)
 			return &parts[i].rows[index];
 		index -= parts[i].n;
 	}
 	return NULL;
+}
+
+/* All rows by scope and name: a file may have a hundred thousand lines to look up. */
+static const struct row *sorted_rows[ARRAY_SIZE(rows) + ARRAY_SIZE(status_rows) + 2 * OPTION_ROWS];
+static size_t n_sorted_rows;
+
+static int compare_keys(const struct key *one, const struct key *other)
+{
+	if (one->scope != other->scope)
+		return one->scope < other->scope ? -1 : 1;
+	return strcmp(one->name, other->name);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct row *const *one = a, *const *other = b;
+
+	return compare_keys(&(*one)->key, &(*other)->key);
+}
+
+static int compare_with_row(const void *key, const void *row)
+{
+	const struct row *const *other = row;
+
+	return compare_keys(key, &(*other)->key);
+}
+
+static void make_rows(void)
+{
+	const struct row *row;
+
+	make_option_rows();
+	while ((row = made_row_at(n_sorted_rows)))
+		sorted_rows[n_sorted_rows++] = row;
+	qsort(sorted_rows, n_sorted_rows, sizeof(struct row *), compare_rows);
+}
+
+static void need_rows(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_rows);
+}
+
+static const struct row *row_at(size_t index)
+{
+	need_rows();
+	return made_row_at(index);
 }
 
 const struct key *key_at(size_t index)
@@ -644,12 +691,13 @@ const struct key *key_at(size_t index)
 
 const struct key *key_find(const char *name, enum key_scope scope)
 {
-	const struct key *key;
+	const struct key wanted = { .name = name, .scope = scope };
+	const struct row *const *found;
 
-	for (size_t i = 0; (key = key_at(i)); i++)
-		if (key->scope == scope && strcmp(key->name, name) == 0)
-			return key;
-	return NULL;
+	need_rows();
+	found = bsearch(&wanted, sorted_rows, n_sorted_rows, sizeof(struct row *),
+			compare_with_row);
+	return found ? &(*found)->key : NULL;
 }
 
 const struct key *key_find_anywhere(const char *name)
