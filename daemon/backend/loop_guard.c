@@ -126,30 +126,32 @@ static size_t name_length(const struct sfront_sockaddr *addr)
 	return addr->sa.un.sun_path[0] ? strnlen(addr->sa.un.sun_path, length) : length;
 }
 
-/* Where a TCP socket is; of one that has every address, all of .host is 0. */
-struct tcp_place {
-	unsigned int port;
-	struct in6_addr host;
-};
+/* By port and host, which is all 0 where that is every address. */
+static uint64_t key_of_place(unsigned int port, const void *host, size_t size)
+{
+	unsigned char place[2 + sizeof(struct in6_addr)] = { 0 };
+
+	place[0] = (unsigned char)(port >> 8);
+	place[1] = (unsigned char)port;
+	memcpy(place + 2, host, size);
+	return key_of(KEY_TCP, place, sizeof(place));
+}
 
 static uint64_t key_of_tcp(const struct sfront_sockaddr *addr)
 {
 	const struct sfront_sockaddr plain = unwrapped(addr);
-	struct tcp_place place = { .port = port_of(&plain) };
 
 	if (plain.sa.any.sa_family == AF_INET)
-		memcpy(&place.host, &plain.sa.in.sin_addr, sizeof(plain.sa.in.sin_addr));
-	else if (plain.sa.any.sa_family == AF_INET6)
-		place.host = plain.sa.in6.sin6_addr;
-	return key_of(KEY_TCP, &place, sizeof(place));
+		return key_of_place(port_of(&plain), &plain.sa.in.sin_addr,
+				    sizeof(plain.sa.in.sin_addr));
+	return key_of_place(port_of(&plain), &plain.sa.in6.sin6_addr,
+			    sizeof(plain.sa.in6.sin6_addr));
 }
 
 /* That of listeners which have every address. */
 static uint64_t key_of_every(const struct sfront_sockaddr *addr)
 {
-	const struct tcp_place place = { .port = port_of(addr) };
-
-	return key_of(KEY_TCP, &place, sizeof(place));
+	return key_of_place(port_of(addr), &in6addr_any, sizeof(in6addr_any));
 }
 
 static uint64_t key_of_address(const struct sfront_sockaddr *addr)
@@ -171,13 +173,13 @@ static uint64_t key_of_address(const struct sfront_sockaddr *addr)
 static bool key_of_file(const struct sfront_sockaddr *addr, uint64_t *ret)
 {
 	struct stat st;
-	uint64_t file[2];
+	unsigned char file[sizeof(st.st_dev) + sizeof(st.st_ino)];
 
 	if (addr->sa.any.sa_family != AF_UNIX || !addr->sa.un.sun_path[0] ||
 	    stat(addr->sa.un.sun_path, &st) < 0)
 		return false;
-	file[0] = st.st_dev;
-	file[1] = st.st_ino;
+	memcpy(file, &st.st_dev, sizeof(st.st_dev));
+	memcpy(file + sizeof(st.st_dev), &st.st_ino, sizeof(st.st_ino));
 	*ret = key_of(KEY_FILE, file, sizeof(file));
 	return true;
 }
