@@ -120,6 +120,7 @@ struct proxy_config {
 	uint64_t idle_timeout_ms;
 	uint64_t half_close_timeout_ms;
 	uint64_t connection_timeout_ms;
+	uint64_t coalesce_ms; /* how long a byte of a long stream may wait; 0: not at all */
 	struct sfront_keepalive backend_keepalive;
 	bool backend_nodelay;
 	uint64_t backend_user_timeout_ms; /* 0: the system's */

@@ -22,6 +22,7 @@
 #define CONNECTIONS_MAX   INT32_MAX
 #define PIPE_SIZE_MIN     UINT64_C(4096)
 #define PIPE_SIZE_MAX     (UINT64_C(64) << 20)
+#define COALESCE_MAX_MS   1000
 #define USER_TIMEOUT_MAX  INT32_MAX /* the kernel keeps milliseconds in an int */
 #define OPTION_ROWS       64
 #define OPTION_NAME_SIZE  48
@@ -83,6 +84,23 @@ static int parse_user_timeout(const struct value *value, struct sfront_error *er
 		return refuse(err, -ERANGE,
 			      "\"%s\" is out of range (1ms to 24d; leave the key out for the "
 			      "system's value)",
+			      value->text);
+
+	*(uint64_t *)value->field = ms;
+	return 0;
+}
+
+static int parse_coalesce_time(const struct value *value, struct sfront_error *err)
+{
+	uint64_t ms;
+	int r;
+
+	r = sfront_parse_duration(value->text, &ms, err);
+	if (r < 0)
+		return r;
+	if (ms > COALESCE_MAX_MS)
+		return refuse(err, -ERANGE,
+			      "\"%s\" is out of range (1ms to 1s, or 0 to move every byte at once)",
 			      value->text);
 
 	*(uint64_t *)value->field = ms;
@@ -541,6 +559,9 @@ static const struct row rows[] = {
 	      parse_duration, half_close_timeout_ms),
 	PROXY("connection-timeout", "TIME", "end a connection after this long (default infinity)",
 	      parse_duration, connection_timeout_ms),
+	PROXY("coalesce-time", "TIME",
+	      "how long a byte of a long stream may wait for more; 0: not at all (default 2ms)",
+	      parse_coalesce_time, coalesce_ms),
 	{ { "backend-source", "backend-source", "ADDRESS...|client",
 	    "connect to the backend from there; may be repeated (default: the system chooses)",
 	    KEY_PROXY, false, true }, parse_backend_source,

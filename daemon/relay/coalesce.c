@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SO_RCVLOWAT and TCP_NODELAY for long streams: see coalesce.h.  Between relay.c,
- * which tells bulk traffic from small, and whoever has a timer.
+ * SO_RCVLOWAT and TCP_NODELAY for long streams: see coalesce.h.  Between pace.c, which
+ * says what to wait for, and whoever has a timer.
  */
 #include "daemon/relay/coalesce.h"
 
@@ -17,15 +17,18 @@
 /* Wake-ups are for as much as this at a time: measured, less saves less, and more no more. */
 #define LOW_WATER_MAX ((size_t)1 << 20)
 
-/*
- * A stream goes on as long as this part of the low water comes in COALESCE_MS: what
- * lies there is enough for a wake-up after as many times that, at the latest.  The
- * streams that share a machine with others come in no faster, each by itself.
- */
-#define PARTS 8
-
 /* A stream is long once it has moved this much as bulk. */
 #define FIRST_STEP ((uint64_t)4 << 20)
+
+/* A stream rests, or stands, once so many looks in a row have said so. */
+#define RESTS  4
+#define STANDS 3
+
+/*
+ * One that has coalesced for so many times what a byte may wait has paid for the piece that
+ * was kept before.
+ */
+#define FORGIVEN_AFTER 64
 
 /* Only a TCP socket has one. */
 static void set_low_water(const struct endpoint *end, int bytes)
@@ -49,16 +52,32 @@ static void set_nodelay(const struct endpoint *to, int on)
 	(void)setsockopt(to->write_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-static void start(struct coalesce *coalesce, struct endpoint *end, size_t pipe_size)
+/* Of what does not come by TCP, small pieces are held back on the way out: nothing is there to
+ * move. */
+static enum pace_step next_step(const struct coalesce *coalesce, const struct endpoint *end)
+{
+	if (end->read_stream != SFRONT_STREAM_TCP)
+		return coalesce->looks % 2 == 0 ? PACE_SAMPLE : PACE_JUDGE;
+	return pace_step_of(coalesce->looks);
+}
+
+static void plan_look(struct coalesce *coalesce, const struct endpoint *end, uint64_t wait_ns,
+		      uint64_t now_ns)
+{
+	coalesce->look_ns = now_ns + pace_step_ns(next_step(coalesce, end), wait_ns);
+}
+
+static void start(struct coalesce *coalesce, struct endpoint *end, int low_water, uint64_t now_ns)
 {
 	struct endpoint *to = end_peer(end);
 
-	coalesce->low_water = (int)(pipe_size < LOW_WATER_MAX ? pipe_size : LOW_WATER_MAX);
+	coalesce->low_water = low_water;
 	/* What has coalesced on the way in leaves little to coalesce on the way out. */
 	coalesce->had_nodelay = end->read_stream != SFRONT_STREAM_TCP && get_nodelay(to);
-	coalesce->seen = end->moved;
-	coalesce->lay = 0;
-	set_low_water(end, coalesce->low_water);
+	coalesce->last = (struct pace_look){ .moved = end->moved };
+	coalesce->looks = coalesce->rests = coalesce->stands = 0;
+	coalesce->began_ns = now_ns;
+	set_low_water(end, low_water);
 	if (coalesce->had_nodelay)
 		set_nodelay(to, 0);
 	end->coalesces = true;
@@ -80,6 +99,26 @@ void coalesce_stop(struct coalesce *coalesce, struct endpoint *end)
 		stop(coalesce, end, coalesce->step);
 }
 
+/* It may go on as soon as something moves. */
+static void stop_until_it_moves(struct coalesce *coalesce, struct endpoint *end, uint64_t now_ns)
+{
+	coalesce->good_ns += now_ns - coalesce->began_ns;
+	stop(coalesce, end, 0);
+}
+
+/* A last piece was kept. */
+static void back_off(struct coalesce *coalesce, struct endpoint *end,
+		     const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	coalesce->good_ns += now_ns - coalesce->began_ns;
+	if (coalesce->good_ns >= FORGIVEN_AFTER * terms->wait_ns)
+		coalesce->step = FIRST_STEP;
+	else
+		coalesce->step *= 2;
+	coalesce->good_ns = 0;
+	stop(coalesce, end, coalesce->step);
+}
+
 /*
  * Only TCP takes so much at a time: a UNIX socket or a pipe would be given it
  * in five pieces or more, while the source stands still.
@@ -89,19 +128,69 @@ static bool can_gather(struct endpoint *end)
 	return end_peer(end)->write_stream == SFRONT_STREAM_TCP;
 }
 
-bool coalesce_note(struct coalesce *coalesce, struct endpoint *end, size_t pipe_size)
+static int wanted_low_water(const struct coalesce *coalesce, const struct endpoint *end,
+			    const struct coalesce_terms *terms)
+{
+	size_t most = terms->pipe_size < LOW_WATER_MAX ? terms->pipe_size : LOW_WATER_MAX;
+	size_t present = end->coalesces ? (size_t)coalesce->low_water : 0;
+
+	return (int)pace_low_water(&coalesce->pace, terms->wait_ns, most, present);
+}
+
+static void begin_to_count(struct coalesce *coalesce, const struct endpoint *end)
+{
+	coalesce->step = FIRST_STEP;
+	coalesce->begin = end->moved + coalesce->step;
+}
+
+static bool is_long(const struct coalesce *coalesce, const struct endpoint *end,
+		    const struct coalesce_terms *terms)
+{
+	/* After a rest, it need not be seen once more that waiting is worth it. */
+	return end->moved >= coalesce->begin &&
+	       (coalesce->good_ns > 0 || pace_comes_in_pieces(&coalesce->pace, terms->wait_ns));
+}
+
+static void follow_pace(struct coalesce *coalesce, struct endpoint *end,
+			const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	int low_water = wanted_low_water(coalesce, end, terms);
+
+	if (!end->coalesces && low_water > 0 && is_long(coalesce, end, terms)) {
+		start(coalesce, end, low_water, now_ns);
+	} else if (end->coalesces && low_water == 0) {
+		stop_until_it_moves(coalesce, end, now_ns);
+	} else if (end->coalesces && low_water != coalesce->low_water) {
+		coalesce->low_water = low_water;
+		set_low_water(end, low_water);
+	}
+}
+
+/* How soon to look at an end that has just moved: what is there now is new. */
+static uint64_t look_in_ns(struct coalesce *coalesce, const struct endpoint *end,
+			   const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	if (!end->coalesces || end->pending)
+		return 0;
+	coalesce->rests = 0;
+	plan_look(coalesce, end, terms->wait_ns, now_ns);
+	return coalesce->look_ns - now_ns;
+}
+
+struct coalesce_result coalesce_note(struct coalesce *coalesce, struct endpoint *end,
+				     const struct coalesce_terms *terms, uint64_t now_ns)
 {
 	if (!end->bulk) {
 		coalesce_stop(coalesce, end);
-	} else if (!end->coalesces && pipe_size > 0 && can_gather(end)) {
-		if (coalesce->begin == 0) {
-			coalesce->step = FIRST_STEP;
-			coalesce->begin = end->moved + coalesce->step;
-		} else if (end->moved >= coalesce->begin) {
-			start(coalesce, end, pipe_size);
-		}
+	} else if (terms->pipe_size > 0 && terms->wait_ns > 0 && can_gather(end)) {
+		if (coalesce->begin == 0)
+			begin_to_count(coalesce, end);
+		pace_note(&coalesce->pace, now_ns, end->moved, !end->coalesces);
+		follow_pace(coalesce, end, terms, now_ns);
 	}
-	return end->coalesces;
+	return (struct coalesce_result){
+		.look_in_ns = look_in_ns(coalesce, end, terms, now_ns),
+	};
 }
 
 /* Whether something was written there that has not even been sent. */
@@ -112,39 +201,94 @@ static bool is_held_back(const struct endpoint *to)
 	return ioctl(to->write_fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0;
 }
 
-/*
- * Nothing has moved since the last look.  More than the low water is only waiting
- * for its turn, and without one so is anything; less, and growing, is a stream that
- * goes on.  With nothing to read, it rests, and may coalesce again when it goes on;
- * else its last piece was kept waiting.
- */
-static void look_after(struct coalesce *coalesce, struct endpoint *end)
+/* Many a pause is short: the processor was busy elsewhere. */
+static void note_rest(struct coalesce *coalesce, struct endpoint *end, uint64_t now_ns)
 {
-	int waiting = 0, before = coalesce->lay;
-	int enough = end->read_stream == SFRONT_STREAM_TCP ? coalesce->low_water : 1;
-	bool kept;
-
-	if (ioctl(end->read_fd, SIOCINQ, &waiting) == 0 && waiting >= enough)
-		return;
-	coalesce->lay = waiting;
-	if (waiting - before >= coalesce->low_water / PARTS)
-		return;
-	kept = waiting > 0 || is_held_back(end_peer(end));
-	if (kept)
-		coalesce->step *= 2;
-	stop(coalesce, end, kept ? coalesce->step : 0);
+	coalesce->looks = 0;
+	if (++coalesce->rests == RESTS)
+		stop_until_it_moves(coalesce, end, now_ns);
 }
 
-bool coalesce_check(struct coalesce *coalesce, struct endpoint *end)
+static uint64_t waiting_at(const struct endpoint *end)
 {
-	/* While the peer takes no more, nothing can move. */
-	bool can_move = end->coalesces && !end->ended && !end->pending;
+	int waiting = 0;
 
-	if (end->moved != coalesce->seen) {
-		coalesce->seen = end->moved;
-		coalesce->lay = 0;
-	} else if (can_move) {
-		look_after(coalesce, end);
-	}
-	return can_move && end->coalesces;
+	return ioctl(end->read_fd, SIOCINQ, &waiting) == 0 && waiting > 0 ? (uint64_t)waiting : 0;
+}
+
+/* What comes from elsewhere than TCP is read at once, and may be kept on the way out. */
+static enum pace_verdict verdict_on(const struct coalesce *coalesce, struct endpoint *end,
+				    enum pace_step step, const struct pace_look *now)
+{
+	bool has_mark = end->read_stream == SFRONT_STREAM_TCP;
+	enum pace_verdict verdict =
+		pace_judge(step, &coalesce->last, now, has_mark ? (size_t)coalesce->low_water : 1);
+
+	if (verdict == PACE_RESTS && coalesce->had_nodelay && is_held_back(end_peer(end)))
+		return PACE_STANDS;
+	return verdict;
+}
+
+/*
+ * A stream may stand still for a moment because the processor was busy elsewhere; one that
+ * stands at each look waits for answers.  What is held back on the way out goes on only
+ * when coalescing ends.
+ */
+static void note_standing(struct coalesce *coalesce, struct endpoint *end,
+			  const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	coalesce->looks = 0;
+	if (++coalesce->stands == STANDS || end->read_stream != SFRONT_STREAM_TCP)
+		back_off(coalesce, end, terms, now_ns);
+}
+
+static void note_verdict(struct coalesce *coalesce, struct endpoint *end,
+			 const struct coalesce_terms *terms, enum pace_step step,
+			 enum pace_verdict verdict, uint64_t now_ns)
+{
+	coalesce->looks += verdict != PACE_SAMPLED;
+	if (verdict == PACE_RESTS)
+		note_rest(coalesce, end, now_ns);
+	else if (verdict == PACE_STANDS)
+		note_standing(coalesce, end, terms, now_ns);
+	else if (step == PACE_JUDGE)
+		coalesce->stands = 0;
+}
+
+/* Returns whether the end is to be read now. */
+static bool look_after(struct coalesce *coalesce, struct endpoint *end,
+		       const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	struct pace_look now = { .moved = end->moved, .waiting = waiting_at(end) };
+	enum pace_step step = next_step(coalesce, end);
+	enum pace_verdict verdict = verdict_on(coalesce, end, step, &now);
+
+	note_verdict(coalesce, end, terms, step, verdict, now_ns);
+	coalesce->last = now;
+	plan_look(coalesce, end, terms->wait_ns, now_ns);
+	return verdict == PACE_IS_DUE || verdict == PACE_STANDS;
+}
+
+/* A look that is nearly due is worth no wake-up of its own. */
+static bool is_time_to_look(const struct coalesce *coalesce, const struct endpoint *end,
+			    const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	uint64_t whole = pace_step_ns(next_step(coalesce, end), terms->wait_ns);
+
+	return now_ns + whole / 4 >= coalesce->look_ns;
+}
+
+struct coalesce_result coalesce_check(struct coalesce *coalesce, struct endpoint *end,
+				      const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	struct coalesce_result result = { 0 };
+
+	/* While the peer takes no more, nothing can move. */
+	if (!end->coalesces || end->ended || end->pending)
+		return result;
+	if (is_time_to_look(coalesce, end, terms, now_ns))
+		result.is_due = look_after(coalesce, end, terms, now_ns);
+	if (end->coalesces)
+		result.look_in_ns = coalesce->look_ns - now_ns;
+	return result;
 }

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Letting bytes coalesce: a long stream costs least when it is moved in few,
- * large pieces, and the kernel wakes us for each small one.  So a TCP socket that
- * has been streaming for a while is asked to wake us for more at a time
- * (SO_RCVLOWAT).  Other sources cannot be asked: there the TCP socket that they
- * stream to is asked not to send a small piece behind each that we move (TCP_NODELAY
- * off).
+ * large pieces, and the kernel wakes us for each small one.  So what has come from a TCP
+ * socket that has been streaming for a while is moved once the first of it has waited for as
+ * long as a byte may, and the kernel is asked not to wake us before that, unless the stream
+ * becomes twice as fast (SO_RCVLOWAT).  Other sources cannot be asked: there the TCP socket
+ * that they stream to is asked not to send a small piece behind each that we move
+ * (TCP_NODELAY off).
  *
- * What the last piece lacks is not waited for: when nothing worth mentioning has
- * come to it for COALESCE_MS, the sockets are as they were, which sends what was held
- * back, and if bytes were kept waiting at the one it must stream twice as long as
- * before until all this is done once more.  A protocol that sends large messages and
- * waits for answers thus loses a few milliseconds a few times in its life.
+ * A stream is looked at when its bytes have waited.  When nothing has come at several
+ * looks, the sockets are as they were.  Every now and then it is looked at when half of the
+ * time is over, too: if what was there then is all that is there in the end, it may be a
+ * last piece, and somebody wait for the answer to just that.  If that is so three times in a
+ * row, the stream must go on for twice as long as before until all this is done once more;
+ * once it has coalesced for long without, that is forgiven.  A protocol that sends large
+ * messages and waits for answers thus loses that time a few times in its life.
  */
 #ifndef DAEMON_RELAY_COALESCE_H
 #define DAEMON_RELAY_COALESCE_H
@@ -20,35 +23,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/relay/pace.h"
+
 struct endpoint;
 
-/* How long a coalescing end may be without a byte before it is looked after. */
-#define COALESCE_MS 2
+/* What coalescing keeps to. */
+struct coalesce_terms {
+	uint64_t wait_ns; /* how long a byte may wait; 0: nothing coalesces */
+	size_t pipe_size; /* more than a pipe takes is not worth waiting for; 0: there are none */
+};
 
 /* Of one end; zeroed at first. */
 struct coalesce {
-	uint64_t begin;   /* coalescing begins once so many bytes have moved; 0: not set yet */
-	uint64_t step;    /* how many more that is each time */
-	uint64_t seen;    /* bytes that had moved when it was last looked at */
-	int lay;          /* bytes to be read by then, since they last moved */
-	int low_water;    /* bytes, while it coalesces */
-	bool had_nodelay; /* where the bytes go to, before it coalesced */
+	struct pace pace;
+	struct pace_look last; /* the last look, while it coalesces */
+	uint64_t look_ns;      /* when the next one is due */
+	unsigned int looks;    /* how many there were since it began, or rested */
+	unsigned int rests;    /* how many of them in a row have found nothing */
+	unsigned int stands;   /* how many times in a row it was judged to stand still */
+	int low_water;         /* bytes, while it coalesces */
+	uint64_t begin;        /* coalescing begins once so many bytes have moved; 0: not set yet */
+	uint64_t step;         /* how many more that is each time */
+	uint64_t began_ns;     /* when it last began */
+	uint64_t good_ns;      /* for how long it has coalesced since a last piece was kept */
+	bool had_nodelay;      /* where the bytes go to, before it coalesced */
+};
+
+/* What follows from a look, or from a turn. */
+struct coalesce_result {
+	uint64_t look_in_ns; /* when to call coalesce_check(); 0: not at all */
+	bool is_due;         /* the end is to be read now, although no event says so */
 };
 
 /*
  * After a turn: begins or ends coalescing as the traffic says.
  *
- * @pipe_size: more than a pipe takes is not worth waiting for; 0: there are no
- *             pipes, and nothing coalesces
- *
- * Returns whether coalesce_check() is to be called in COALESCE_MS.
+ * @now_ns: by the exact clock
  */
-bool coalesce_note(struct coalesce *coalesce, struct endpoint *end, size_t pipe_size);
+struct coalesce_result coalesce_note(struct coalesce *coalesce, struct endpoint *end,
+				     const struct coalesce_terms *terms, uint64_t now_ns);
+
+/* Looks after an end that coalesces, if it is time to. */
+struct coalesce_result coalesce_check(struct coalesce *coalesce, struct endpoint *end,
+				      const struct coalesce_terms *terms, uint64_t now_ns);
 
 /* Ends coalescing: there is no timer to look after it. */
 void coalesce_stop(struct coalesce *coalesce, struct endpoint *end);
-
-/* Ends coalescing if the last piece has been kept waiting.  Returns as coalesce_note(). */
-bool coalesce_check(struct coalesce *coalesce, struct endpoint *end);
 
 #endif

@@ -15,6 +15,7 @@
 #include "daemon/base/loop.h"
 #include "daemon/base/slab.h"
 #include "daemon/relay/pipe_pool.h"
+#include "daemon/session/looked_after.h"
 
 struct proxy;
 struct session_host;
@@ -43,6 +44,7 @@ struct session_host {
 	struct pipe_pool pipes;
 	struct slab sessions;
 	struct slab timings; /* of the sessions that have one */
+	struct coalescing coalescing;
 	struct session_counts counts;
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */

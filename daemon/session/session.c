@@ -22,6 +22,7 @@
 #include "daemon/session/access_log.h"
 #include "daemon/session/admission.h"
 #include "daemon/session/affinity.h"
+#include "daemon/session/coalescing.h"
 #include "daemon/session/connection_id.h"
 #include "daemon/session/header.h"
 #include "daemon/session/host.h"
@@ -194,10 +195,13 @@ static void session_enter(struct session *session, enum session_state state)
 		timeouts_set(session);
 		break;
 	case SESSION_ABORTING:
+		coalescing_stop(session);
 		timeouts_clear(session);
 		break;
 	case SESSION_CLOSED:
 		session_unwatch(session);
+		/* An inherited connection may be in somebody else's hands, too. */
+		coalescing_stop(session);
 		timeouts_stop(session);
 		drop_pending(session, &session->client);
 		drop_pending(session, &session->backend);
@@ -398,7 +402,8 @@ static void relaying_result(struct session *session, struct endpoint *from,
 	switch (result) {
 	case RELAY_MOVED:
 	case RELAY_BLOCKED:
-		timeouts_note_bytes(session, from);
+		timeouts_note_activity(session);
+		coalescing_note(session, from);
 		break;
 	case RELAY_IDLE:
 		break;
@@ -796,9 +801,6 @@ static void deadline_over(struct session *session, enum deadline which)
 	case DEADLINE_RETRY:
 		session_resume(session);
 		break;
-	case DEADLINE_COALESCE:
-		timeouts_check_coalescing(session);
-		break;
 	case DEADLINE_LOOK:
 		look(session);
 		break;
@@ -957,6 +959,7 @@ int session_host_init(struct session_host *host, const struct session_host_ops *
 	pipe_pool_init(&host->pipes, pipe_size, max_pipes);
 	slab_init(&host->sessions, sizeof(struct session));
 	slab_init(&host->timings, sizeof(struct session_timing));
+	coalescing_init(&host->coalescing, host->loop.base);
 	event_assign(&host->rescue, host->loop.base, -1, 0, rescue_fired, host);
 	if (!prepare_rescue(host))
 		return -ENOMEM;
@@ -968,6 +971,7 @@ void session_host_clear(struct session_host *host)
 {
 	server_watch_end(&host->server_watch);
 	event_del(&host->rescue);
+	coalescing_clear(&host->coalescing);
 	pipe_pool_clear(&host->pipes);
 	slab_clear(&host->sessions);
 	slab_clear(&host->timings);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
@@ -60,6 +61,9 @@ struct session_timing {
 	uint64_t unsent;             /* in the sockets, as was seen when a timeout was over */
 	struct delivery delivery;    /* while ABORTING */
 	struct coalesce coalesce[2]; /* the client's, the backend's */
+	struct session *session;
+	LIST_ENTRY(session_timing) link; /* among those that are looked after */
+	bool is_looked_after;
 };
 
 /* There are thousands of them, most of them idle: each byte here counts. */

@@ -36,6 +36,7 @@ struct session_timing *session_timing(struct session *session)
 		return NULL;
 	}
 	session->timing = slab_take(&host->timings);
+	session->timing->session = session;
 	timers_init(&session->timing->timers, host->loop.base, host->fired, session);
 	return session->timing;
 }
@@ -62,17 +63,10 @@ bool session_deadline_by(struct session *session, enum deadline which, uint64_t 
 	return false;
 }
 
-static void stop_coalescing(struct session *session)
-{
-	coalesce_stop(&session->timing->coalesce[0], &session->client);
-	coalesce_stop(&session->timing->coalesce[1], &session->backend);
-}
-
 void timeouts_clear(struct session *session)
 {
 	if (!session->timing)
 		return;
-	stop_coalescing(session);
 	for (enum deadline which = 0; which < DEADLINE_LIFE; which++)
 		timers_clear(&session->timing->timers, which);
 }
@@ -81,41 +75,10 @@ void timeouts_stop(struct session *session)
 {
 	if (!session->timing)
 		return;
-	/* An inherited connection may be in somebody else's hands, too. */
-	stop_coalescing(session);
 	timers_stop(&session->timing->timers);
 	slab_give(&session->host->timings, session->timing);
 	session->timing = NULL;
 }
-
-/* ---- bytes that coalesce ---- */
-
-/* What is left lying in a socket that coalesces is looked after, or else nothing may coalesce. */
-static void look_soon(struct session *session)
-{
-	if (!session_deadline_by(session, DEADLINE_COALESCE, COALESCE_MS))
-		stop_coalescing(session);
-}
-
-static void note_bulk(struct session *session, struct endpoint *from)
-{
-	if ((from->bulk || from->coalesces) && session_timing(session) &&
-	    coalesce_note(&session->timing->coalesce[from->is_backend], from,
-			  session->host->pipes.pipe_capacity))
-		look_soon(session);
-}
-
-void timeouts_check_coalescing(struct session *session)
-{
-	struct coalesce *coalesce = session->timing->coalesce;
-	bool client = coalesce_check(&coalesce[0], &session->client);
-	bool backend = coalesce_check(&coalesce[1], &session->backend);
-
-	if (client || backend)
-		look_soon(session);
-}
-
-/* ---- timeouts ---- */
 
 /* @renew: from now on, even if it was set before */
 static void set_limit(struct session *session, enum deadline which, uint64_t ms, bool renew)
@@ -148,12 +111,6 @@ void timeouts_set(struct session *session)
 void timeouts_note_activity(struct session *session)
 {
 	set_silence_limits(session, true);
-}
-
-void timeouts_note_bytes(struct session *session, struct endpoint *from)
-{
-	timeouts_note_activity(session);
-	note_bulk(session, from);
 }
 
 /*

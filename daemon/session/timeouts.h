@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What of a session is timed while it relays: the timeouts of the configuration, and the
- * look after bytes that coalesce.  Between timers.c, which knows deadlines by their names
- * only, and session.c, which acts on what is over.
+ * What of a session is timed while it relays: the timeouts of the configuration.
+ * Between timers.c, which knows deadlines by their names only, and session.c, which
+ * acts on what is over.
  */
 #ifndef DAEMON_SESSION_TIMEOUTS_H
 #define DAEMON_SESSION_TIMEOUTS_H
@@ -12,7 +12,6 @@
 
 #include "daemon/session/timers.h"
 
-struct endpoint;
 struct session;
 struct session_timing;
 
@@ -37,17 +36,11 @@ void timeouts_set(struct session *session);
 /* Something has happened: what is timed since then begins anew. */
 void timeouts_note_activity(struct session *session);
 
-/* The same: bytes from @from have moved, or are waiting to. */
-void timeouts_note_bytes(struct session *session, struct endpoint *from);
-
 /*
  * The deadline of a timeout is over.  Returns why the session is too, in words; NULL: it
  * is not, since bytes still move.
  */
 const char *timeouts_over(struct session *session, enum deadline which);
-
-/* Looks after bytes that coalesce: DEADLINE_COALESCE is over. */
-void timeouts_check_coalescing(struct session *session);
 
 /* Nothing is timed any more but the connection-timeout. */
 void timeouts_clear(struct session *session);

@@ -14,7 +14,6 @@
 
 enum deadline {
 	DEADLINE_RETRY,    /* what memory was missing for is tried again */
-	DEADLINE_COALESCE, /* bytes that coalesce are looked after */
 	DEADLINE_LOOK,     /* an end has not been read for a while: whether it is still there */
 	DEADLINE_HEADER,   /* proxy-protocol-timeout */
 	DEADLINE_HELD,     /* the process drains: the client is not held for a backend any longer */

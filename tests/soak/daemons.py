@@ -60,6 +60,7 @@ SOMETIMES = {
     "idle-timeout": ("3min", "1h"),
     "half-close-timeout": ("3min",),
     "connection-timeout": ("1h",),
+    "coalesce-time": ("0", "1ms", "20ms"),
     "connect-timeout": ("2min",),
 }
 SECTIONS = ("one", "two", "three")

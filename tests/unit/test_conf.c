@@ -169,6 +169,7 @@ static void test_defaults(void **state)
 	assert_true(proxy->idle_timeout_ms == SFRONT_INFINITY_MS);
 	assert_true(proxy->half_close_timeout_ms == SFRONT_INFINITY_MS);
 	assert_true(proxy->connection_timeout_ms == SFRONT_INFINITY_MS);
+	assert_int_equal(proxy->coalesce_ms, 2);
 	assert_false(proxy->backend_keepalive.on);
 	assert_true(proxy->backend_nodelay);
 	assert_int_equal(proxy->backend_user_timeout_ms, 0);
@@ -195,6 +196,7 @@ static void test_every_key(void **state)
 				   "idle-timeout = 1h\n"
 				   "half-close-timeout = 5\n"
 				   "connection-timeout = 1h\n"
+				   "coalesce-time = 10ms\n"
 				   "backend-tcp-keepalive = 1500:3:2000\n"
 				   "backend-tcp-nodelay = 0\n"
 				   "backend-tcp-user-timeout = 10s\n"
@@ -231,6 +233,7 @@ static void test_every_key(void **state)
 	assert_int_equal(proxy->idle_timeout_ms, 3600000);
 	assert_int_equal(proxy->half_close_timeout_ms, 5000);
 	assert_int_equal(proxy->connection_timeout_ms, 3600000);
+	assert_int_equal(proxy->coalesce_ms, 10);
 	assert_true(proxy->backend_keepalive.on);
 	assert_int_equal(proxy->backend_keepalive.time_s, 2);
 	assert_int_equal(proxy->backend_keepalive.count, 3);

@@ -110,6 +110,8 @@ VALUES = [
     ("connect-timeout", ""),
     ("idle-timeout", "soon"),
     ("half-close-timeout", "1s s"),
+    ("coalesce-time", "1001ms"),
+    ("coalesce-time", "-1ms"),
     ("drain-timeout", "never"),
     ("exit-idle-time", "later"),
     ("exit-idle-time", "0"),

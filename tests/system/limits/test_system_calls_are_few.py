@@ -15,10 +15,10 @@ import time
 import pytest
 
 from support.backend import Backend
-from support.proc import wait_until
+from support.proc import kinds, wait_until
 from support.proxy_protocol import read_header, v2
 from support.stage import need
-from support.streams import read_exactly
+from support.streams import MB, Background, read_exactly
 
 pytestmark = pytest.mark.plain_only("the sanitizers' own system calls would be counted")
 
@@ -135,6 +135,49 @@ def test_request(stage, traced):
     waits = calls.pop("epoll_wait")
     assert waits <= 4, "an entry and a return for each of two waits"
     assert calls == {"recvfrom": 2, "sendto": 2}
+
+
+def stream_once(stage, backend, proxy, size):
+    client = stage.connect(proxy.listening[0])
+    connection = backend.accept()
+    sending = Background(client.sendall, bytes(size))
+    read_exactly(connection, size)
+    sending.result()
+    client.close()
+    assert connection.recv(1) == b""
+    connection.close()
+    proxy.wait_released()
+
+
+def calls_of_a_stream(stage, *options, size):
+    backend = low_port_backend(stage)
+    proxy = stage.proxy(*options, "127.0.0.1:0", backend.address)
+    before = kinds(proxy.pid)["other"]
+    trace = Trace(stage, proxy.pid)
+    stream_once(stage, backend, proxy, size)
+    calls = trace.take()
+    assert kinds(proxy.pid)["other"] == before, "the timer is closed with the stream"
+    trace.strace.kill()
+    os.unlink(trace.path)
+    return calls
+
+
+COALESCING = ("timerfd_create", "timerfd_settime", "ioctl")
+
+
+def test_coalescing_costs_long_streams_alone(stage):
+    """One that is not long yet, and all of them where no byte may wait, have no call for it."""
+    short = calls_of_a_stream(stage, size=2 * MB)
+    never = calls_of_a_stream(stage, "--coalesce-time=0", size=100 * MB)
+    assert not any(short[call] or never[call] for call in COALESCING)
+    assert short["setsockopt"] == never["setsockopt"]
+
+
+def test_long_stream_is_looked_after(stage):
+    """One timer for all that coalesces, and the mark is set and taken back."""
+    calls = calls_of_a_stream(stage, "--coalesce-time=100ms", size=300 * MB)
+    assert calls["timerfd_create"] == 1
+    assert calls["setsockopt"] >= 3
 
 
 class Begun(Trace):

@@ -41,6 +41,21 @@ def test_slow_reader_of_a_long_stream(stage):
     assert received == data
 
 
+@pytest.mark.parametrize("time", ["0", "1ms", "1s"])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_last_piece_of_a_long_message_arrives(stage, time, direction):
+    """Nothing follows until it has been answered, whatever the pace was before."""
+    _, client, connection = stage.pair(f"--coalesce-time={time}")
+    source, sink = (client, connection) if direction == "up" else (connection, client)
+    for number, size in enumerate((9 * MB + 1, 40 * MB + 77, KB300, 12 * MB + 3)):
+        data = random_bytes(stage.seed + number, size)
+        sending = Background(source.sendall, data)
+        assert read_exactly(sink, size) == data
+        sending.result()
+        sink.sendall(b"had it")
+        assert read_exactly(source, 6) == b"had it"
+
+
 def test_stop_in_the_middle(stage):
     """A drain lets a long stream end; a cut does not wait for it."""
     proxy, client, connection = stage.pair("--drain-timeout", "500ms")

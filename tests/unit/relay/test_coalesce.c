@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gathering, without a clock: a case says what has come and when it is looked after.
+ * Coalescing on a clock of the test's own: a case says what has come, when it moved and when it
+ * is looked after.
  */
 #include "daemon/relay/coalesce.h"
 
@@ -18,9 +19,14 @@
 #define MIB   (1024 * KIB)
 #define PIPE  MIB
 #define BEGIN (4 * MIB) /* a long stream */
+#define MS    UINT64_C(1000000)
+
+/* One MiB each millisecond is more than a pipe takes in half of that. */
+static const struct coalesce_terms terms = { .wait_ns = 8 * MS, .pipe_size = PIPE };
 
 struct rig {
 	struct coalesce coalesce;
+	uint64_t now_ns;
 	struct endpoint ends[2]; /* the second is the backend, to which nothing is sent here */
 	int source;              /* what the peer of the first writes to */
 	int sink;                /* what the peer of the second would read from */
@@ -42,6 +48,7 @@ static int connection_through(const char *address, const char *options, int *ret
 static void set_up_from(struct rig *rig, const char *address, uint8_t stream)
 {
 	memset(rig, 0, sizeof(*rig));
+	rig->now_ns = 1000 * MS;
 	rig->ends[0].read_fd = connection_through(address, "recv-buffer-size=8M", &rig->source);
 	rig->ends[0].read_stream = stream;
 	rig->ends[1].write_fd = connection_through("127.0.0.1:0", "", &rig->sink);
@@ -73,23 +80,57 @@ static int low_water(const struct rig *rig)
 	return socket_option(rig->ends[0].read_fd, SOL_SOCKET, SO_RCVLOWAT);
 }
 
-/* As a turn that has moved @size bytes of bulk. */
-static bool move(struct rig *rig, size_t size)
+/* Returns whether the end coalesces, and is to be looked after. */
+static bool note(struct rig *rig)
 {
+	struct coalesce_result result =
+		coalesce_note(&rig->coalesce, &rig->ends[0], &terms, rig->now_ns);
+
+	assert_false(result.is_due);
+	assert_int_equal(rig->ends[0].coalesces, result.look_in_ns > 0);
+	assert_true(result.look_in_ns <= terms.wait_ns);
+	return rig->ends[0].coalesces;
+}
+
+/* As a turn that has moved @size bytes of bulk, @ns after the one before. */
+static bool move_after(struct rig *rig, uint64_t ns, size_t size)
+{
+	rig->now_ns += ns;
 	rig->ends[0].bulk = true;
 	rig->ends[0].moved += size;
-	return coalesce_note(&rig->coalesce, &rig->ends[0], PIPE);
+	return note(rig);
+}
+
+static bool move(struct rig *rig, size_t size)
+{
+	return move_after(rig, MS, size);
+}
+
+/* It does once that much has moved, in as many pieces as make it worth it, and not before. */
+static void begins_after(struct rig *rig, size_t size)
+{
+	for (int i = 0; i < 7; i++)
+		assert_false(move(rig, size / 8));
+	assert_false(move(rig, size / 8 - 1));
+	assert_int_equal(low_water(rig), 1);
+	assert_true(has_nodelay(rig));
+	assert_true(move(rig, 1));
 }
 
 static void begin(struct rig *rig)
 {
 	assert_false(move(rig, MIB));
-	assert_false(move(rig, BEGIN - 1));
-	assert_int_equal(low_water(rig), 1);
-	assert_true(has_nodelay(rig));
-	assert_true(move(rig, 1));
+	begins_after(rig, BEGIN);
 	assert_int_equal(low_water(rig), PIPE);
 	assert_true(has_nodelay(rig));
+}
+
+/* Nobody has to pay for the pause. */
+static void goes_on_at_once(struct rig *rig)
+{
+	for (int i = 0; i < 8 && !rig->ends[0].coalesces; i++)
+		move(rig, BEGIN / 16);
+	assert_true(rig->ends[0].coalesces);
 }
 
 /* What comes in, until it can be read. */
@@ -103,28 +144,144 @@ static void send_bytes(struct rig *rig, size_t size)
 	}
 }
 
-static bool look(struct rig *rig)
+enum seen { GOES_ON, IS_DUE, HAS_ENDED };
+
+static enum seen check(struct rig *rig)
 {
-	return coalesce_check(&rig->coalesce, &rig->ends[0]);
+	struct coalesce_result result =
+		coalesce_check(&rig->coalesce, &rig->ends[0], &terms, rig->now_ns);
+
+	if (result.look_in_ns == 0)
+		return HAS_ENDED;
+	return result.is_due ? IS_DUE : GOES_ON;
 }
 
-static void goes_on_while_bytes_come(void **state)
+/* When it is due. */
+static enum seen look(struct rig *rig)
+{
+	rig->now_ns = rig->coalesce.look_ns;
+	return check(rig);
+}
+
+/* Nothing comes any more. */
+static void rest(struct rig *rig)
+{
+	uint64_t before = rig->now_ns;
+
+	while (look(rig) != HAS_ENDED)
+		assert_int_equal(low_water(rig), PIPE);
+	assert_true(rig->now_ns - before <= 8 * terms.wait_ns);
+	assert_int_equal(low_water(rig), 1);
+}
+
+/* What is there is the last that comes: it goes on in time, and that is judged three times. */
+static void stand(struct rig *rig)
+{
+	for (int i = 0; i < 2; i++) {
+		while (pace_step_of(rig->coalesce.looks) != PACE_SAMPLE)
+			assert_int_equal(look(rig), IS_DUE);
+		assert_int_equal(look(rig), GOES_ON);
+		assert_int_equal(look(rig), IS_DUE);
+	}
+	assert_int_equal(look(rig), GOES_ON);
+	assert_int_equal(low_water(rig), PIPE);
+	assert_int_equal(look(rig), HAS_ENDED);
+	assert_int_equal(low_water(rig), 1);
+}
+
+static void read_all(struct rig *rig)
+{
+	char bytes[64 * KIB];
+	ssize_t n;
+
+	while ((n = recv(rig->ends[0].read_fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+		rig->ends[0].moved += (uint64_t)n;
+	assert_true(note(rig));
+}
+
+/* Each byte goes on when it has waited for as long as it may. */
+static void what_has_waited_is_due(void **state)
+{
+	uint64_t before;
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	begin(&rig);
+	for (int i = 0; i < 30; i++) {
+		before = rig.now_ns;
+		send_bytes(&rig, 100 * KIB);
+		if (pace_step_of(rig.coalesce.looks) == PACE_SAMPLE)
+			assert_int_equal(look(&rig), GOES_ON);
+		send_bytes(&rig, 100 * KIB);
+		assert_int_equal(look(&rig), IS_DUE);
+		assert_true(rig.now_ns - before <= terms.wait_ns);
+		assert_in_range(low_water(&rig), 200 * KIB, PIPE);
+		read_all(&rig);
+	}
+	tear_down(&rig);
+}
+
+/* That of another stream was due. */
+static void look_that_comes_too_soon_is_none(void **state)
 {
 	struct rig rig;
 
 	(void)state;
 	set_up(&rig);
 	begin(&rig);
-	/* Slower than a wake-up every time, for as long as the low water takes to come. */
-	for (int i = 0; i < 7; i++) {
-		send_bytes(&rig, 128 * KIB);
-		assert_true(look(&rig));
-		assert_int_equal(low_water(&rig), PIPE);
+	send_bytes(&rig, KIB);
+	assert_int_equal(look(&rig), GOES_ON);
+	for (int i = 0; i < 5; i++) {
+		rig.now_ns += MS / 2;
+		assert_int_equal(check(&rig), GOES_ON);
 	}
-	/* And then they are read: all begins anew, with nobody to wait for. */
-	assert_true(move(&rig, 896 * KIB));
-	assert_true(look(&rig));
-	assert_int_equal(low_water(&rig), PIPE);
+	/* So near, it saves a wake-up. */
+	rig.now_ns += MS / 2;
+	assert_int_equal(check(&rig), IS_DUE);
+	tear_down(&rig);
+}
+
+static void mark_follows_the_pace(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	begin(&rig);
+	for (int i = 0; i < 100; i++)
+		assert_true(move(&rig, 40 * KIB));
+	assert_in_range(low_water(&rig), 512 * KIB, 800 * KIB);
+	for (int i = 0; i < 100; i++)
+		assert_true(move(&rig, 20 * KIB));
+	assert_in_range(low_water(&rig), 256 * KIB, 400 * KIB);
+	tear_down(&rig);
+}
+
+static void slow_stream_does_not_coalesce(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	begin(&rig);
+	for (int i = 0; i < 100; i++)
+		move(&rig, KIB);
+	assert_false(rig.ends[0].coalesces);
+	assert_int_equal(low_water(&rig), 1);
+	goes_on_at_once(&rig);
+	tear_down(&rig);
+}
+
+/* It wakes us as seldom by itself. */
+static void few_large_pieces_do_not_coalesce(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	for (int i = 0; i < 100; i++)
+		assert_false(move_after(&rig, 3 * MS, MIB));
 	tear_down(&rig);
 }
 
@@ -136,48 +293,27 @@ static void last_piece_is_not_kept(void **state)
 	set_up(&rig);
 	begin(&rig);
 	send_bytes(&rig, 500 * KIB);
-	assert_true(look(&rig));
-	assert_false(look(&rig));
-	assert_int_equal(low_water(&rig), 1);
-	assert_true(has_nodelay(&rig));
-
+	stand(&rig);
 	/* Twice as long until the next time. */
-	assert_false(move(&rig, 2 * BEGIN - 1));
-	assert_true(move(&rig, 1));
+	begins_after(&rig, 2 * BEGIN);
 	tear_down(&rig);
 }
 
-static void trickle_is_not_kept(void **state)
+/* It stands still once in a while, but goes on for long in between. */
+static void kept_piece_is_forgiven(void **state)
 {
 	struct rig rig;
 
 	(void)state;
 	set_up(&rig);
 	begin(&rig);
-	send_bytes(&rig, 128 * KIB - 1);
-	assert_false(look(&rig));
-	assert_int_equal(low_water(&rig), 1);
-	tear_down(&rig);
-}
-
-static void what_lay_there_before_is_forgotten(void **state)
-{
-	struct rig rig;
-	char bytes[64 * KIB];
-
-	(void)state;
-	set_up(&rig);
-	begin(&rig);
-	send_bytes(&rig, 600 * KIB);
-	assert_true(look(&rig));
-	for (size_t left = 600 * KIB; left > 0;)
-		left -= (size_t)read(rig.ends[0].read_fd, bytes, sizeof(bytes));
-	assert_true(move(&rig, 600 * KIB));
-	assert_true(look(&rig));
-	/* Less than lay there before it was read, but more than nothing. */
-	send_bytes(&rig, 200 * KIB);
-	assert_true(look(&rig));
-	assert_int_equal(low_water(&rig), PIPE);
+	send_bytes(&rig, KIB);
+	stand(&rig);
+	begins_after(&rig, 2 * BEGIN);
+	for (int i = 0; i < 64; i++)
+		assert_true(move_after(&rig, 8 * MS, 8 * MIB));
+	stand(&rig);
+	begins_after(&rig, BEGIN);
 	tear_down(&rig);
 }
 
@@ -188,10 +324,8 @@ static void stream_that_rests_may_go_on(void **state)
 	(void)state;
 	set_up(&rig);
 	begin(&rig);
-	assert_false(look(&rig));
-	assert_int_equal(low_water(&rig), 1);
-	assert_true(move(&rig, 1));
-	assert_int_equal(low_water(&rig), PIPE);
+	rest(&rig);
+	assert_true(move(&rig, MIB));
 	tear_down(&rig);
 }
 
@@ -205,8 +339,42 @@ static void peer_that_reads_nothing_is_waited_for(void **state)
 	begin(&rig);
 	send_bytes(&rig, KIB);
 	rig.ends[0].pending = &pending;
-	assert_false(look(&rig));
+	assert_int_equal(look(&rig), HAS_ENDED);
 	assert_int_equal(low_water(&rig), PIPE);
+	assert_true(rig.ends[0].coalesces);
+	/* A look would tell nothing: there is none until the peer has taken it. */
+	assert_true(coalesce_note(&rig.coalesce, &rig.ends[0], &terms, rig.now_ns).look_in_ns == 0);
+	rig.ends[0].pending = NULL;
+	assert_true(move(&rig, MIB));
+	tear_down(&rig);
+}
+
+static void begin_from_unix(struct rig *rig)
+{
+	set_up_from(rig, "@sockfront-test-gather", SFRONT_STREAM_UNIX);
+	for (int i = 0; i < 9; i++)
+		move(rig, BEGIN / 8);
+	assert_true(rig->ends[0].coalesces);
+	assert_false(has_nodelay(rig));
+}
+
+/* It comes and goes, but goes on between: nobody waits for an answer. */
+static void standing_once_is_no_last_piece(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	begin(&rig);
+	for (int i = 0; i < 10; i++) {
+		send_bytes(&rig, 100 * KIB);
+		assert_int_equal(look(&rig), GOES_ON);
+		if (i % 3 == 2)
+			send_bytes(&rig, 80 * KIB); /* it has not stood still */
+		assert_int_equal(look(&rig), IS_DUE);
+		read_all(&rig);
+		rig.coalesce.looks = 0;
+	}
 	tear_down(&rig);
 }
 
@@ -215,36 +383,34 @@ static void last_piece_is_not_held_back(void **state)
 {
 	static char bytes[64 * KIB];
 	struct rig rig;
-	int fd;
 
 	(void)state;
-	set_up_from(&rig, "@sockfront-test-gather", SFRONT_STREAM_UNIX);
-	fd = rig.ends[1].write_fd;
-	assert_false(move(&rig, MIB));
-	assert_true(move(&rig, BEGIN));
-	assert_false(has_nodelay(&rig));
-	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+	begin_from_unix(&rig);
+	while (send(rig.ends[1].write_fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
 		; /* until the peer's window is full */
-	assert_false(look(&rig));
+	assert_int_equal(look(&rig), GOES_ON);
+	assert_int_equal(look(&rig), HAS_ENDED);
 	assert_true(has_nodelay(&rig));
-	assert_false(move(&rig, 2 * BEGIN - 1));
-	assert_true(move(&rig, 1));
+	for (int i = 0; i < 15; i++)
+		assert_false(move(&rig, BEGIN / 8));
+	assert_true(move(&rig, BEGIN / 8));
 	tear_down(&rig);
 }
 
 static void option_that_was_off_stays_off(void **state)
 {
-	const int off = 0;
 	struct rig rig;
 
 	(void)state;
-	set_up_from(&rig, "@sockfront-test-gather", SFRONT_STREAM_UNIX);
-	assert_int_equal(
-		setsockopt(rig.ends[1].write_fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof(off)), 0);
-	rig.ends[0].bulk = true;
-	assert_false(move(&rig, MIB));
-	assert_true(move(&rig, BEGIN));
-	assert_false(look(&rig));
+	begin_from_unix(&rig);
+	while (look(&rig) != HAS_ENDED)
+		;
+	assert_int_equal(setsockopt(rig.ends[1].write_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 0 },
+				    sizeof(int)),
+			 0);
+	goes_on_at_once(&rig);
+	while (look(&rig) != HAS_ENDED)
+		;
 	assert_false(has_nodelay(&rig));
 	tear_down(&rig);
 }
@@ -255,17 +421,16 @@ static void unix_source(void **state)
 	struct rig rig;
 
 	(void)state;
-	set_up_from(&rig, "@sockfront-test-gather", SFRONT_STREAM_UNIX);
-	assert_false(move(&rig, MIB));
-	assert_true(move(&rig, BEGIN));
-	assert_false(has_nodelay(&rig));
+	begin_from_unix(&rig);
 	send_bytes(&rig, 1);
-	assert_true(look(&rig)); /* it is about to be read */
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(look(&rig), GOES_ON); /* it is about to be read */
 	assert_false(has_nodelay(&rig));
 	assert_int_equal(read(rig.ends[0].read_fd, &(char){ 0 }, 1), 1);
-	assert_false(look(&rig));
+	while (look(&rig) != HAS_ENDED)
+		;
 	assert_true(has_nodelay(&rig));
-	assert_true(move(&rig, 1));
+	goes_on_at_once(&rig);
 	assert_false(has_nodelay(&rig));
 	tear_down(&rig);
 }
@@ -278,42 +443,56 @@ static void ends_with_bulk(void **state)
 	set_up(&rig);
 	begin(&rig);
 	rig.ends[0].bulk = false;
-	assert_false(coalesce_note(&rig.coalesce, &rig.ends[0], PIPE));
+	assert_false(note(&rig));
 	assert_int_equal(low_water(&rig), 1);
 	tear_down(&rig);
 }
 
-static void only_tcp_with_pipes_gathers(void **state)
+static void assert_never_coalesces(struct rig *rig, const struct coalesce_terms *such)
 {
+	rig->ends[0].bulk = true;
+	for (int i = 0; i < 100; i++) {
+		rig->ends[0].moved += BEGIN;
+		rig->now_ns += MS;
+		coalesce_note(&rig->coalesce, &rig->ends[0], such, rig->now_ns);
+		assert_false(rig->ends[0].coalesces);
+	}
+	assert_int_equal(low_water(rig), 1);
+}
+
+static void only_tcp_with_pipes_and_time_coalesces(void **state)
+{
+	const struct coalesce_terms no_pipe = { .wait_ns = 8 * MS };
+	const struct coalesce_terms no_time = { .pipe_size = PIPE };
 	struct rig rig;
 
 	(void)state;
 	set_up(&rig);
-	rig.ends[0].bulk = true;
-	rig.ends[0].moved = 100 * BEGIN;
-	for (int i = 0; i < 3; i++, rig.ends[0].moved += BEGIN)
-		assert_false(coalesce_note(&rig.coalesce, &rig.ends[0], 0));
+	assert_never_coalesces(&rig, &no_pipe);
+	assert_never_coalesces(&rig, &no_time);
 	rig.ends[1].write_stream = SFRONT_STREAM_UNIX;
-	for (int i = 0; i < 3; i++, rig.ends[0].moved += BEGIN)
-		assert_false(coalesce_note(&rig.coalesce, &rig.ends[0], PIPE));
-	assert_int_equal(low_water(&rig), 1);
+	assert_never_coalesces(&rig, &terms);
 	tear_down(&rig);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		counted(goes_on_while_bytes_come),
+		counted(what_has_waited_is_due),
+		counted(look_that_comes_too_soon_is_none),
+		counted(mark_follows_the_pace),
+		counted(slow_stream_does_not_coalesce),
+		counted(few_large_pieces_do_not_coalesce),
 		counted(last_piece_is_not_kept),
-		counted(trickle_is_not_kept),
-		counted(what_lay_there_before_is_forgotten),
+		counted(kept_piece_is_forgiven),
+		counted(standing_once_is_no_last_piece),
 		counted(stream_that_rests_may_go_on),
 		counted(peer_that_reads_nothing_is_waited_for),
 		counted(last_piece_is_not_held_back),
 		counted(option_that_was_off_stays_off),
 		counted(unix_source),
 		counted(ends_with_bulk),
-		counted(only_tcp_with_pipes_gathers),
+		counted(only_tcp_with_pipes_and_time_coalesces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,10 +12,10 @@
 static struct timers timers;
 static char over[256];
 static const char letter[DEADLINES + 1] = {
-	[DEADLINE_RETRY] = 'r', [DEADLINE_COALESCE] = 'c',   [DEADLINE_LOOK] = 'l',
-	[DEADLINE_HELD] = 'h',  [DEADLINE_DELIVERY] = 'd',   [DEADLINE_HEADER] = 'p',
-	[DEADLINE_IDLE] = 'i',  [DEADLINE_HALF_CLOSE] = 't', [DEADLINE_LOOP] = 'o',
-	[DEADLINE_LIFE] = 'L',  [DEADLINE_NONE] = '-',
+	[DEADLINE_RETRY] = 'r',      [DEADLINE_LOOK] = 'l',   [DEADLINE_HELD] = 'h',
+	[DEADLINE_DELIVERY] = 'd',   [DEADLINE_HEADER] = 'p', [DEADLINE_IDLE] = 'i',
+	[DEADLINE_HALF_CLOSE] = 't', [DEADLINE_LOOP] = 'o',   [DEADLINE_LIFE] = 'L',
+	[DEADLINE_NONE] = '-',
 };
 
 static void fired(evutil_socket_t fd, short what, void *arg)
@@ -96,12 +96,12 @@ static void test_what_moves_nearer_is_over_sooner(void **state)
 {
 	(void)state;
 	timers_set(&timers, DEADLINE_IDLE, 1000);
-	timers_set(&timers, DEADLINE_COALESCE, 2);
+	timers_set(&timers, DEADLINE_RETRY, 2);
 	simulated_advance(2);
-	assert_string_equal(over, "c");
+	assert_string_equal(over, "r");
 	timers_set(&timers, DEADLINE_IDLE, 5);
 	simulated_advance(5);
-	assert_string_equal(over, "ci");
+	assert_string_equal(over, "ri");
 }
 
 static void test_what_is_cleared_is_never_over(void **state)
@@ -137,10 +137,10 @@ static void test_without_memory_nothing_is_lost(void **state)
 static void test_early_event_is_believed(void **state)
 {
 	(void)state;
-	timers_set(&timers, DEADLINE_COALESCE, 2);
+	timers_set(&timers, DEADLINE_RETRY, 2);
 	simulated.now_ms += 1;
 	simulated_fire(&timers.event, EV_TIMEOUT);
-	assert_string_equal(over, "c");
+	assert_string_equal(over, "r");
 }
 
 static void test_no_time_is_too_long(void **state)
