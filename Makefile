@@ -6,6 +6,7 @@
 # make check-vm   the tests that need systemd and vsock, in a virtual machine; a part of "make check"
 # make deps       install what "make check" needs (Debian packages; said before it is done)
 # make bench      measure sockfront beside other proxies; BENCH='--quick' or other options of tests/bench/run
+# make bench-delay measure how long a byte is on the way, and at what price: the table of sockfront.conf(5)
 # make bench-plots measure what the README shows, and draw it into tests/bench/plots/
 # make bench-deps install those proxies (Debian packages), and what draws the plots
 # make examples   the programs in lib/examples/, into build/examples/ (one of them wants glib)
@@ -296,17 +297,23 @@ soak: deps
 # that are missing are skipped; bench-deps installs them.
 
 bench_relay := $(BUILD)/tests/bench/epoll_relay.o
-bench_load  := $(filter-out $(bench_relay),$(call objects,tests/bench/*.c))
+bench_paced := $(BUILD)/tests/bench/paced.o
+bench_load  := $(filter-out $(bench_relay) $(bench_paced),$(call objects,tests/bench/*.c))
 
 $(BUILD)/bench/load: $(bench_load)
 $(BUILD)/bench/epoll_relay: $(bench_relay) $(BUILD)/tests/bench/address.o
-$(BUILD)/bench/load $(BUILD)/bench/epoll_relay:
+$(BUILD)/bench/paced: $(bench_paced) $(BUILD)/tests/bench/address.o $(BUILD)/tests/bench/histogram.o
+$(BUILD)/bench/load $(BUILD)/bench/epoll_relay $(BUILD)/bench/paced:
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(link) -o $@ $^
 
 bench: $(BUILD)/sockfront $(BUILD)/bench/load $(BUILD)/bench/epoll_relay
 	$(Q)$(PYTHON) tests/bench/run --build $(BUILD) $(BENCH)
+
+# Delay and processor time of one stream at many paces, for each coalesce-time.
+bench-delay: $(BUILD)/sockfront $(BUILD)/bench/paced
+	$(Q)$(PYTHON) tests/bench/delay --build $(BUILD) $(BENCH)
 
 # The plots that the README shows; its figures are from the same run.
 bench-plots: BENCH = --readme
@@ -324,7 +331,7 @@ c_files      := $(shell find lib conf daemon tests -name '*.[ch]' 2>/dev/null | 
 c_sources    := $(filter %.c,$(c_files))
 shell_files  := .ci/run $(wildcard tests/*.sh systemd/packaging/make-* systemd/packaging/build-* \
                 systemd/packaging/debian/tests/[ls]*) conf/completion/sockfront.bash daemon/status/embed.sh
-python_files := tests/run tests/switches tests/bench/run tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
+python_files := tests/run tests/switches tests/bench/run tests/bench/delay tests/soak/run tests/vm/boot $(shell find tests -name '*.py' 2>/dev/null | sort)
 lib_pages    := $(sort $(wildcard lib/*.[37] lib/adapter/*.3 lib/proxy_protocol/*.3))
 daemon_pages := $(sort $(wildcard daemon/*.[78] conf/*.5))
 man_pages    := $(daemon_pages) $(lib_pages)
@@ -459,7 +466,7 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: FORCE all lib examples unit fuzzers demo deps deps-vm check check-vm test dist deb rpm bench \
-	bench-plots bench-deps fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
+	bench-delay bench-plots bench-deps fuzz soak sanitize tsan valgrind lint $(lint_targets) install \
 	install-lib install-daemon uninstall help clean
 .SECONDARY:
 
