@@ -15,7 +15,7 @@
 #include "daemon/base/loop.h"
 #include "daemon/base/slab.h"
 #include "daemon/relay/pipe_pool.h"
-#include "daemon/session/coalescing.h"
+#include "daemon/session/looked_after.h"
 
 struct proxy;
 struct session_host;
