@@ -5,11 +5,12 @@
  */
 #include "daemon/session/header.h"
 
+#include <sys/socket.h> /* before <linux/vm_sockets.h>, which needs it in older versions */
+
 #include <errno.h>
 #include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <sockfront/proxy_protocol.h>
 
