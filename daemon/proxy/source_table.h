@@ -48,7 +48,7 @@ void source_key_format(const struct source_key *key, unsigned int v4_bits, unsig
 struct source_table;
 struct source_entry;
 
-/* How many sources are told apart; further ones share an entry while all have connections. */
+/* How many sources are told apart; further ones share an entry while none can be forgotten. */
 #define SOURCES_MAX 65536
 
 /* NULL: out of memory, or no random numbers. */
