@@ -1194,44 +1194,83 @@ static void note_client(struct attempt *attempt, const struct attempt_client *cl
 	attempt->client = *client;
 }
 
+/* What a client that has just come gets without waiting. */
+struct first_try {
+	uint64_t began_us;
+	unsigned int failures; /* of the unit, before it came */
+	struct server *server; /* that was chosen, and counts it; NULL: none yet */
+	int fd, r; /* as dial() has them; without a literal address, as if it had begun */
+};
+
+static struct server *choose_first(struct backend *backend, const struct attempt_client *client)
+{
+	bool is_full, may_go = backend_client_comes(backend) && !backend_has_queue(backend);
+
+	return may_go ? backend_choose(backend, NULL, client->source, &is_full) : NULL;
+}
+
+static struct first_try try_first(struct backend *backend, const struct attempt_client *client)
+{
+	struct first_try first = { .began_us = now_us(client), .fd = -1, .r = -EINPROGRESS };
+	struct address_list *list;
+
+	first.failures = failures_before(backend);
+	first.server = choose_first(backend, client);
+	list = first.server ? resolver_literal(first.server->resolver) : NULL;
+	if (list) {
+		attempt_story_tries(client->id, first.server, &list->addresses[0]);
+		first.r = dial(&first.server->dial, &client->addr, &list->addresses[0], &first.fd);
+	}
+	return first;
+}
+
+static void take_back(const struct first_try *first, struct backend *backend)
+{
+	if (first->fd >= 0)
+		close(first->fd);
+	if (first->server)
+		backend_leave(backend, first->server);
+	backend_client_goes(backend);
+}
+
+/* It was enough. */
+static struct outcome outcome_of(const struct first_try *first, struct backend *backend,
+				 const struct attempt_client *client)
+{
+	backend_note_answer(backend, first->server, NULL);
+	return (struct outcome){ .fd = first->fd,
+				 .error = -first->r,
+				 .server = first->server,
+				 .connect_us = now_us(client) - first->began_us };
+}
+
+/* It was not: from here on it is the attempt's. */
+static void go_on_from(struct attempt *attempt, const struct first_try *first,
+		       const struct attempt_client *client)
+{
+	note_client(attempt, client, first->began_us, first->failures);
+	if (first->server)
+		await(attempt, first->server, first->fd, first->r);
+}
+
 int attempt_start(struct loop *loop, struct backend *backend, const struct attempt_client *client,
 		  attempt_done *done, void *arg, struct attempt **ret_attempt,
 		  struct outcome *ret_outcome)
 {
-	uint64_t began_us = now_us(client);
-	unsigned int failures = failures_before(backend);
-	bool is_full = false, may_go = backend_client_comes(backend) && !backend_has_queue(backend);
-	struct server *server =
-		may_go ? backend_choose(backend, NULL, client->source, &is_full) : NULL;
-	struct address_list *list = server ? resolver_literal(server->resolver) : NULL;
+	struct first_try first = try_first(backend, client);
 	struct attempt *attempt;
-	int fd = -1, r = -EINPROGRESS;
 
-	if (list) {
-		attempt_story_tries(client->id, server, &list->addresses[0]);
-		r = dial(&server->dial, &client->addr, &list->addresses[0], &fd);
-	}
-	if (dial_is_connected(r)) {
-		backend_note_answer(backend, server, NULL);
-		*ret_outcome = (struct outcome){ .fd = fd,
-						 .error = -r,
-						 .server = server,
-						 .connect_us = now_us(client) - began_us };
+	if (dial_is_connected(first.r)) {
+		*ret_outcome = outcome_of(&first, backend, client);
 		return 0;
 	}
 	attempt = attempt_new(loop, backend, backend_n_servers(backend),
 			      backend_settings(backend)->connect_timeout_ms, done, arg);
 	if (!attempt) {
-		if (fd >= 0)
-			close(fd);
-		if (server)
-			backend_leave(backend, server);
-		backend_client_goes(backend);
+		take_back(&first, backend);
 		return -ENOMEM;
 	}
-	note_client(attempt, client, began_us, failures);
-	if (server)
-		await(attempt, server, fd, r);
+	go_on_from(attempt, &first, client);
 	*ret_attempt = attempt;
 	return -EINPROGRESS;
 }

@@ -60,7 +60,7 @@ static void keep_bits(uint8_t *bytes, size_t size, unsigned int bits)
 	}
 }
 
-static struct source_key number_key(enum source_key_kind kind, uint32_t number)
+struct source_key source_key_of_number(enum source_key_kind kind, uint32_t number)
 {
 	struct source_key key = { .kind = (uint8_t)kind };
 
@@ -78,8 +78,8 @@ static struct source_key ip_key(bool is_ipv6, const void *bytes, unsigned int bi
 	return key;
 }
 
-struct source_key source_key_of(const struct sfront_sockaddr *addr, uint32_t uid,
-				unsigned int v4_bits, unsigned int v6_bits)
+struct source_key source_key_of(const struct sfront_sockaddr *addr, unsigned int v4_bits,
+				unsigned int v6_bits)
 {
 	struct sockaddr_vm vm;
 
@@ -92,11 +92,9 @@ struct source_key source_key_of(const struct sfront_sockaddr *addr, uint32_t uid
 		if (IN6_IS_ADDR_V4MAPPED(&addr->sa.in6.sin6_addr))
 			return ip_key(false, addr->sa.in6.sin6_addr.s6_addr + 12, v4_bits);
 		return ip_key(true, &addr->sa.in6.sin6_addr, v6_bits);
-	case AF_UNIX:
-		return number_key(SOURCE_KEY_UID, uid);
 	case AF_VSOCK:
 		memcpy(&vm, &addr->sa, sizeof(vm));
-		return number_key(SOURCE_KEY_CID, vm.svm_cid);
+		return source_key_of_number(SOURCE_KEY_CID, vm.svm_cid);
 	default:
 		return (struct source_key){ .kind = SOURCE_KEY_NONE };
 	}

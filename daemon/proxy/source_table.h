@@ -22,7 +22,7 @@ struct source_key {
 };
 
 enum source_key_kind {
-	SOURCE_KEY_NONE, /* pipes and files: nobody to count */
+	SOURCE_KEY_NONE, /* nobody to count: pipes and files, and who is not known */
 	SOURCE_KEY_IPV4,
 	SOURCE_KEY_IPV6,
 	SOURCE_KEY_UID, /* of a UNIX client */
@@ -30,14 +30,16 @@ enum source_key_kind {
 };
 
 /*
- * Makes the key of a client.
+ * Makes the key of a client whose address tells who it is: over IP or vsock.
  *
- * @addr:     who it is; len 0: nobody
- * @uid:      of a UNIX client
+ * @addr:     len 0, or of another kind: nobody
  * @v4_bits, @v6_bits: how much of an address is one source
  */
-struct source_key source_key_of(const struct sfront_sockaddr *addr, uint32_t uid,
-				unsigned int v4_bits, unsigned int v6_bits);
+struct source_key source_key_of(const struct sfront_sockaddr *addr, unsigned int v4_bits,
+				unsigned int v6_bits);
+
+/* @kind: SOURCE_KEY_UID or SOURCE_KEY_CID */
+struct source_key source_key_of_number(enum source_key_kind kind, uint32_t number);
 
 /* "10.0.0.0/24", "uid:33"; @size: 64 is enough. */
 void source_key_format(const struct source_key *key, unsigned int v4_bits, unsigned int v6_bits,
@@ -46,7 +48,7 @@ void source_key_format(const struct source_key *key, unsigned int v4_bits, unsig
 struct source_table;
 struct source_entry;
 
-/* How many sources are told apart; further ones share an entry while all have connections. */
+/* How many sources are told apart; further ones share an entry while none can be forgotten. */
 #define SOURCES_MAX 65536
 
 /* NULL: out of memory, or no random numbers. */

@@ -5,11 +5,12 @@
  */
 #include "daemon/session/header.h"
 
+#include <sys/socket.h> /* before <linux/vm_sockets.h>, which needs it in older versions */
+
 #include <errno.h>
 #include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <sockfront/proxy_protocol.h>
 
@@ -241,20 +242,6 @@ static void introduce(struct session *session, const struct sfront_proxy_header 
 			 });
 }
 
-/* Where the header does not tell, the sender is the client; nobody asks without need. */
-static bool count_source(struct session *session, const struct sfront_connection *client,
-			 struct refusal *refusal)
-{
-	struct sfront_connection sender;
-
-	if (!proxy_config_limits_sources(&session->proxy->config))
-		return true;
-	if (client->is_proxied)
-		return source_count_begin(session, &client->peer, refusal);
-	sender = endpoint_connection(&session->client);
-	return source_count_begin(session, &sender.peer, refusal);
-}
-
 /* @client: by the header, if that tells */
 static enum header_result header_read(struct session *session,
 				      const struct sfront_connection *client,
@@ -268,7 +255,7 @@ static enum header_result header_read(struct session *session,
 	admission_tell(session, claimed);
 	if (!admission_grant_claimed(session->proxy, &session->client, claimed, refusal))
 		return HEADER_REFUSED;
-	if (!count_source(session, client, refusal))
+	if (!source_count_begin_claimed(session, header, refusal))
 		return HEADER_REFUSED;
 	introduce(session, header, &id);
 	return HEADER_READ;

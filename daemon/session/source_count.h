@@ -9,6 +9,7 @@
 
 struct refusal;
 struct session;
+struct sfront_proxy_header;
 struct sfront_sockaddr;
 
 /*
@@ -19,6 +20,13 @@ struct sfront_sockaddr;
  */
 bool source_count_begin(struct session *session, const struct sfront_sockaddr *client,
 			struct refusal *refusal);
+
+/*
+ * The same of a client that a header tells of: a UNIX client is a source by a believed
+ * TLV alone, and so is one of vsock; without that, nobody is counted.
+ */
+bool source_count_begin_claimed(struct session *session, const struct sfront_proxy_header *header,
+				struct refusal *refusal);
 
 /* The connection has ended, if it was counted. */
 void source_count_end(struct session *session);

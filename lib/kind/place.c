@@ -8,8 +8,9 @@
  * dead and not about to listen.  There is no lock file to be left behind.
  *
  * Others can hold that lock too, for as long as they like.  So nothing depends
- * on it: a free path is bound without it, and a dead socket is removed without
- * it once it is older than any socket that is about to listen.
+ * on it: a free path is bound at once, with the lock or without; it is waited
+ * for where a dead socket is in the way, and that is removed without it once it
+ * is older than any socket that is about to listen.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -135,15 +136,8 @@ bool sfront_place_is(const struct sfront_place *place, const char *path)
 
 void sfront_place_lock(struct sfront_place *place)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000000L };
-
-	for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_POLL_MS) {
-		place->locked = flock(place->dir_fd, LOCK_EX | LOCK_NB) == 0;
-		place->contended = !place->locked && errno == EWOULDBLOCK;
-		if (place->locked || (!place->contended && errno != EINTR))
-			return;
-		nanosleep(&pause, NULL);
-	}
+	place->locked = flock(place->dir_fd, LOCK_EX | LOCK_NB) == 0;
+	place->contended = !place->locked && (errno == EWOULDBLOCK || errno == EINTR);
 }
 
 void sfront_place_unlock(struct sfront_place *place)
@@ -262,6 +256,12 @@ static int refuse_dead(const struct sfront_place *place, int error, struct sfron
 			   place->path, strerror(-error));
 }
 
+/* Whether it may be about to listen. */
+static bool is_young(const struct stat *st)
+{
+	return time(NULL) - st->st_ctime <= LISTENS_WITHIN_S;
+}
+
 /* Others have the lock: a socket that nobody answers on is dead once it is old enough. */
 static int judge_contended(const struct sfront_place *place, const struct stat *st,
 			   struct sfront_error *err)
@@ -270,7 +270,7 @@ static int judge_contended(const struct sfront_place *place, const struct stat *
 
 	directory_of(place->path, dir, sizeof(dir));
 	name_holder(place->dir_fd, holder, sizeof(holder));
-	if (time(NULL) - st->st_ctime <= LISTENS_WITHIN_S)
+	if (is_young(st))
 		return sfront_fail(
 			err, -EADDRINUSE,
 			"%s: a socket is there that does not listen, or not yet; to tell "
@@ -295,21 +295,21 @@ static int remove_dead(const struct sfront_place *place, const struct stat *st,
 	return r < 0 && r != -ENOENT ? refuse_dead(place, r, err) : 0;
 }
 
-/* What is in the way is open as @file_fd.  Returns 0 if it was removed. */
-static int clear_file(const struct sfront_place *place, int file_fd, struct sfront_error *err)
+/* What is in the way is open as @file_fd.  Returns 0 if it is a dead socket, to be removed. */
+static int judge_file(const struct sfront_place *place, int file_fd, struct stat *ret,
+		      struct sfront_error *err)
 {
 	bool wanted = place->options->unix_unlink;
-	struct stat st;
 	int r;
 
-	if (fstat(file_fd, &st) < 0)
+	if (fstat(file_fd, ret) < 0)
 		return refuse_dead(place, -errno, err);
-	if (!S_ISSOCK(st.st_mode))
+	if (!S_ISSOCK(ret->st_mode))
 		return sfront_fail(
 			err, -EADDRINUSE,
 			"%s: %s is in the way, and unix-listen-unlink removes dead sockets "
 			"only",
-			place->path, sfront_place_type(st.st_mode));
+			place->path, sfront_place_type(ret->st_mode));
 
 	r = probe(place, file_fd);
 	if (r == 0)
@@ -329,10 +329,37 @@ static int clear_file(const struct sfront_place *place, int file_fd, struct sfro
 				   "%s: a dead socket is in the way, left by a process that ended; "
 				   "unix-listen-unlink removes it",
 				   place->path);
-	return remove_dead(place, &st, err);
+	return 0;
 }
 
-int sfront_place_clear(const struct sfront_place *place, struct sfront_error *err)
+/* For the lock, no longer than it takes; once in any case. */
+static void wait_a_moment(struct sfront_place *place)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000000L };
+	int waited = 0;
+
+	do {
+		nanosleep(&pause, NULL);
+		if (place->contended)
+			sfront_place_lock(place);
+		waited += LOCK_POLL_MS;
+	} while (place->contended && waited < LOCK_WAIT_MS);
+}
+
+/* A young one may have been bound without the lock: it is asked again whether it listens. */
+static int clear_file(struct sfront_place *place, int file_fd, struct sfront_error *err)
+{
+	struct stat st;
+	int r = judge_file(place, file_fd, &st, err);
+
+	if (r == 0 && (place->contended || is_young(&st))) {
+		wait_a_moment(place);
+		r = judge_file(place, file_fd, &st, err);
+	}
+	return r < 0 ? r : remove_dead(place, &st, err);
+}
+
+int sfront_place_clear(struct sfront_place *place, struct sfront_error *err)
 {
 	int fd = openat(place->dir_fd, place->leaf, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
 

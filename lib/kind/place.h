@@ -35,17 +35,19 @@ void sfront_place_close(struct sfront_place *place);
 bool sfront_place_is(const struct sfront_place *place, const char *path);
 
 /*
- * Locks the directory, so that nobody who does the same removes anything from it.
- * Waits a moment, no longer: anybody who may open it can keep it locked.
+ * Locks the directory, so that nobody who does the same removes anything from it,
+ * if that can be had at once: anybody who may open it can keep it locked.
  */
 void sfront_place_lock(struct sfront_place *place);
 void sfront_place_unlock(struct sfront_place *place);
 
 /*
  * Removes what is at the path if it is a dead socket and the user wants that.
+ * Waits for the lock then, a moment and no longer.
+ *
  * Returns 0 if the path is free now, or a negative errno with @err.
  */
-int sfront_place_clear(const struct sfront_place *place, struct sfront_error *err);
+int sfront_place_clear(struct sfront_place *place, struct sfront_error *err);
 
 /* Removes the socket file @leaf if it is still the one with that device and inode number. */
 int sfront_place_remove(int dir_fd, const char *leaf, dev_t dev, ino_t ino);

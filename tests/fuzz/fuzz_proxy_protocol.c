@@ -10,8 +10,9 @@
 
 #include "lib/proxy_protocol/codec.h"
 
-#define UNTOUCHED 0xa5
-#define ROOM      1024 /* for what any input of a run becomes */
+#define UNTOUCHED     0xa5
+#define ROOM          SFRONT_PROXY_HEADER_MAX
+#define CHECKSUM_SIZE 7 /* of the TLV */
 
 static void is_untouched(const struct sfront_proxy_header *header)
 {
@@ -94,6 +95,14 @@ static void writes_line(const struct sfront_proxy_header *header)
 			is_same(&header->destination, &back.destination));
 }
 
+/* The longest headers have no room for one. */
+static void add_checksum(struct sfront_proxy_writer *writer)
+{
+	int r = sfront_proxy_add(writer, SFRONT_PROXY_TLV_CRC32C, NULL, 0);
+
+	PROMISE(r == 0 || (r == -ENOBUFS && writer->len + CHECKSUM_SIZE > ROOM));
+}
+
 static int write_again(const struct sfront_proxy_header *header, struct sfront_proxy_writer *writer,
 		       bool with_checksum)
 {
@@ -104,7 +113,7 @@ static int write_again(const struct sfront_proxy_header *header, struct sfront_p
 	while (sfront_proxy_next_tlv(header, &tlv))
 		PROMISE(sfront_proxy_add(writer, tlv.type, tlv.value, tlv.size) == 0);
 	if (with_checksum)
-		PROMISE(sfront_proxy_add(writer, SFRONT_PROXY_TLV_CRC32C, NULL, 0) == 0);
+		add_checksum(writer);
 	return sfront_proxy_finish(writer);
 }
 
@@ -138,9 +147,10 @@ static void writes_header(const struct sfront_proxy_header *header)
 	has_same_tlvs(header, &back);
 	is_in_bounds(&back, buf, (size_t)len);
 	PROMISE(write_again(&back, &second, false) == len && memcmp(buf, again, (size_t)len) == 0);
-	if (header->is_local)
+	if (!sfront_proxy_find_tlv(&back, SFRONT_PROXY_TLV_CRC32C, &crc)) {
+		PROMISE(header->is_local || len + CHECKSUM_SIZE > ROOM);
 		return;
-	PROMISE(sfront_proxy_find_tlv(&back, SFRONT_PROXY_TLV_CRC32C, &crc));
+	}
 	buf[crc.value - buf] ^= 0x10;
 	PROMISE(parse(buf, (size_t)len, &back, &more) == -EPROTO);
 }

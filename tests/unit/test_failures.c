@@ -836,10 +836,11 @@ static const struct tolerance every_tolerates[] = {
 };
 
 static const struct tolerance unix_tolerates[] = {
-	{ CALL_chmod, ENOENT, 0 }, /* no /proc: the kernel has another way */
-	{ CALL_ioctl, 0, 0 },      /* the file is found by its name */
-	{ CALL_realpath, 0, 0 },   /* bound as it was typed */
-	{ CALL_open, EACCES, 0 },  /* the directory may not be read: opened without */
+	{ CALL_chmod, ENOENT, 0 },    /* no /proc: the kernel has another way */
+	{ CALL_ioctl, 0, 0 },         /* the file is found by its name */
+	{ CALL_realpath, 0, 0 },      /* bound as it was typed */
+	{ CALL_open, EACCES, 0 },     /* the directory may not be read: opened without */
+	{ CALL_nanosleep, EINTR, 0 }, /* a shorter pause */
 	{ CALL_flock, 0, 0 },
 	{ CALL_getpwnam_r, ERANGE, 0 }, /* asked again with a larger buffer */
 	{ CALL_getgrnam_r, ERANGE, 0 },

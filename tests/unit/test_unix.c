@@ -493,13 +493,26 @@ static void test_absolute_path(void **state)
 	rmdir("./a");
 }
 
-/* In the place of the C library's: what happens just before the library locks, or binds. */
-static void (*before_lock)(void), (*before_bind)(void);
+/* In the place of the C library's: what happens just before the library locks, binds or pauses. */
+static void (*before_lock)(void), (*before_bind)(void), (*before_pause)(void);
+static unsigned int n_locks, n_pauses;
+
+int nanosleep(const struct timespec *pause, struct timespec *left)
+{
+	void (*happens)(void) = before_pause;
+
+	n_pauses++;
+	before_pause = NULL;
+	if (happens)
+		happens();
+	return -clock_nanosleep(CLOCK_REALTIME, 0, pause, left);
+}
 
 int flock(int fd, int operation)
 {
 	void (*happens)(void) = before_lock;
 
+	n_locks++;
 	before_lock = NULL;
 	if (happens)
 		happens();
@@ -648,8 +661,8 @@ static void test_failure_leaves_nothing(void **state)
 	assert_false(exists(ME));
 }
 
-/* Locks the directory in a child for @ms.  Returns once that is done. */
-static pid_t lock_for(int ms)
+/* Locks the directory in a child, as @how, for @ms.  Returns once that is done. */
+static pid_t lock_as(int how, int ms)
 {
 	int ready[2];
 	char byte;
@@ -660,7 +673,7 @@ static pid_t lock_for(int ms)
 	if (pid == 0) {
 		int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-		if (flock(fd, LOCK_EX) == 0)
+		if (flock(fd, how) == 0)
 			(void)!write(ready[1], "x", 1);
 		poll(NULL, 0, ms);
 		_exit(0);
@@ -669,6 +682,11 @@ static pid_t lock_for(int ms)
 	close(ready[0]);
 	close(ready[1]);
 	return pid;
+}
+
+static pid_t lock_for(int ms)
+{
+	return lock_as(LOCK_EX, ms);
 }
 
 /* In the place of the C library's: how old a file is for the library, which nobody can set. */
@@ -723,6 +741,30 @@ static void test_directory_that_others_lock(void **state)
 	sfront_listener_close(listener);
 }
 
+#define PATHS 20
+
+/* Nor does it hold up a start: a free path waits for nothing, and neither does a live one. */
+static void test_many_paths_where_others_lock(void **state)
+{
+	struct sfront_listener *listeners[PATHS], *second = NULL;
+	pid_t pid = lock_as(LOCK_SH, 30000);
+	char path[32];
+
+	(void)state;
+	n_locks = n_pauses = 0;
+	for (int i = 0; i < PATHS; i++) {
+		snprintf(path, sizeof(path), "./app%d.sock", i);
+		listeners[i] = must_open(path, "unix-listen-unlink");
+		assert_string_equal(warnings, "");
+	}
+	assert_int_equal(try_open(path, "unix-listen-unlink", &second), -EADDRINUSE);
+	assert_int_equal(n_pauses, 0);
+	assert_int_equal(n_locks, PATHS + 1);
+	for (int i = 0; i < PATHS; i++)
+		sfront_listener_close(listeners[i]);
+	unlock(pid);
+}
+
 /* A dead socket is removed under the lock; without that, once it cannot be one about to listen. */
 static void test_dead_socket_under_a_lock(void **state)
 {
@@ -756,7 +798,38 @@ static void test_dead_socket_under_a_lock(void **state)
 	unlock(pid);
 }
 
+/* What a young socket does while it is looked at: it was bound without the lock. */
+static int about_to_listen = -1;
+
+static void listen_now(void)
+{
+	assert_int_equal(listen(about_to_listen, 5), 0);
+}
+
+/* A process that found the lock taken binds all the same: nobody removes what it is about to open.
+ */
+static void test_young_socket_is_asked_again(void **state)
+{
+	struct sfront_listener *listener = NULL;
+
+	(void)state;
+	about_to_listen = foreign_socket(ME, SOCK_STREAM, -1);
+	before_pause = listen_now;
+	assert_int_equal(try_open(ME, "unix-listen-unlink", &listener), -EADDRINUSE);
+	assert_contains(why.message, "somebody listens there already");
+	assert_int_equal(try_connect(ME), 0);
+	close(about_to_listen);
+	unlink(ME);
+}
+
 #define RIVALS 6
+
+/* It listens already; or it was the one to bind where the dead one was removed. */
+static bool tells_of_the_winner(const char *message)
+{
+	return strstr(message, "listens there already") ||
+	       strstr(message, "another process took the path just now");
+}
 
 /* One of the rivals for a path that a dead socket is in the way of.  Returns 1 if it won. */
 static int compete(int start, int stop)
@@ -766,7 +839,7 @@ static int compete(int start, int stop)
 
 	(void)!read(start, &byte, 1); /* ends when the parent closes it */
 	if (try_open(ME, "unix-listen-unlink", &listener) < 0)
-		return strstr(why.message, "listens there already") ? 0 : 2;
+		return tells_of_the_winner(why.message) ? 0 : 2;
 	(void)!read(stop, &byte, 1);
 	if (try_connect(ME) < 0)
 		return 3;
@@ -881,6 +954,8 @@ int main(void)
 		isolated(test_failure_leaves_nothing),
 		isolated(test_directory_that_others_lock),
 		isolated(test_dead_socket_under_a_lock),
+		isolated(test_many_paths_where_others_lock),
+		isolated(test_young_socket_is_asked_again),
 		isolated(test_rivals),
 		isolated(test_buffers),
 		isolated(test_abstract),

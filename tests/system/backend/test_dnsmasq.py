@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Names as dnsmasq has them: many addresses, some that come and go, one that is there only later, services."""
 
-import collections
-
 from support.backend import Backend, named, servers
 from support.names import Dnsmasq
 from support.proc import wait_until
-from support.streams import exchange, read_exactly
+from support.streams import exchange
 
 
 def at(stage, host, name, port=0):
@@ -15,24 +13,12 @@ def at(stage, host, name, port=0):
     return backend
 
 
-def ask(stage, proxy):
-    client = stage.connect(proxy.listening[0], 30)
-    name = read_exactly(client, 1, 30).decode()
-    stage.sockets.remove(client)
-    client.close()
-    return name
-
-
-def shares(stage, proxy, n):
-    return collections.Counter(ask(stage, proxy) for _ in range(n))
-
-
 def test_a_hundred_addresses(stage):
     """More than a datagram holds, so that they come by TCP; one of them answers."""
     server = at(stage, "127.0.1.77", "a")
     names = Dnsmasq(stage, "".join(f"127.0.1.{number} many.test\n" for number in range(1, 101)))
     proxy = stage.proxy("127.0.0.1:0", f"many.test:{server.port}", handover=names.handover)
-    assert shares(stage, proxy, 5) == {"a": 5}
+    assert stage.shares(proxy.listening[0], 5) == {"a": 5}
 
 
 def test_addresses_come_and_go(stage):
@@ -42,12 +28,12 @@ def test_addresses_come_and_go(stage):
     proxy = stage.proxy(
         "--resolve-each", "--resolve-interval=300ms", "--balance=round-robin", "127.0.0.1:0", f"each.test:{a.port}",
         handover=names.handover)
-    assert shares(stage, proxy, 4) == {"a": 4}
+    assert stage.shares(proxy.listening[0], 4) == {"a": 4}
     names.say("127.0.2.1 each.test\n127.0.2.2 each.test\n")
-    wait_until(lambda: ask(stage, proxy) == "b", "the new one has clients", 20)
-    assert shares(stage, proxy, 10) == {"a": 5, "b": 5}
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "b", "the new one has clients", 20)
+    assert stage.shares(proxy.listening[0], 10) == {"a": 5, "b": 5}
     names.say("127.0.2.2 each.test\n")
-    wait_until(lambda: shares(stage, proxy, 6) == {"b": 6}, "the old one has none any more", 20)
+    wait_until(lambda: stage.shares(proxy.listening[0], 6) == {"b": 6}, "the old one has none any more", 20)
 
 
 def test_name_that_is_there_only_later(stage):
@@ -71,7 +57,7 @@ def test_service(stage):
     proxy = stage.proxy(
         "--balance=round-robin", "--backend=srv:_echo._tcp.test", "127.0.0.1:0", handover=names.handover)
     proxy.wait_log(r"3 server\(s\) now")
-    assert shares(stage, proxy, 40) == {"a": 30, "b": 10}
+    assert stage.shares(proxy.listening[0], 40) == {"a": 30, "b": 10}
     a.close()
     b.close()
-    wait_until(lambda: ask(stage, proxy) == "c", "the next priority serves", 30)
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "c", "the next priority serves", 30)

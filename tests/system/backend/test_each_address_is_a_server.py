@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """resolve-each: each address of a name is a server, which appears and vanishes with it."""
 
-import collections
 import re
 import time
 
@@ -14,18 +13,6 @@ from support.streams import read_exactly, reset, round_trip
 def at(stage, number, port=0):
     """A server on an address of its own."""
     return stage.backend(named(str(number)), host=f"127.0.0.{number}", port=port)
-
-
-def ask(stage, proxy):
-    client = stage.connect(proxy.listening[0])
-    name = read_exactly(client, 1).decode()
-    stage.sockets.remove(client)
-    client.close()
-    return name
-
-
-def shares(stage, proxy, n=30):
-    return collections.Counter(ask(stage, proxy) for _ in range(n))
 
 
 def entry(*numbers, name="many.test"):
@@ -43,7 +30,7 @@ def test_each_has_its_share(stage):
         at(stage, number, one.port)
     proxy = proxy_of(stage, Hosts(stage, entry(4, 2, 3)), f"--backend=many.test:{one.port}", "--access-log")
     proxy.wait_log(r"3 server\(s\) now")
-    assert shares(stage, proxy) == {"2": 10, "3": 10, "4": 10}
+    assert stage.shares(proxy.listening[0], 30) == {"2": 10, "3": 10, "4": 10}
     proxy.wait_log(f"backend=127.0.0.3:{one.port} ")
 
 
@@ -62,7 +49,7 @@ def test_one_of_them_is_down(stage):
     proxy = proxy_of(stage, Hosts(stage, entry(2, 3)), f"--backend=many.test:{one.port}")
     proxy.wait_log(r"2 server\(s\) now")
     two.close()
-    assert shares(stage, proxy) == {"2": 30}
+    assert stage.shares(proxy.listening[0], 30) == {"2": 30}
     proxy.wait_log(f"backend 127.0.0.3:{one.port} is down")
 
 
@@ -77,12 +64,12 @@ def test_addresses_come_and_go(stage):
     kept = [stage.connect(proxy.listening[0]) for _ in range(4)]
     assert {read_exactly(client, 1) for client in kept} == {b"2", b"3"}
     hosts.say(entry(3, 4))
-    wait_until(lambda: ask(stage, proxy) == "4", "the one that came has clients", 30)
-    assert shares(stage, proxy) == {"3": 15, "4": 15}
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "4", "the one that came has clients", 30)
+    assert stage.shares(proxy.listening[0], 30) == {"3": 15, "4": 15}
     for client in kept:
         round_trip(client)
     hosts.say(entry(4))
-    wait_until(lambda: set(shares(stage, proxy, 4)) == {"4"}, "one is left", 30)
+    wait_until(lambda: set(stage.shares(proxy.listening[0], 4)) == {"4"}, "one is left", 30)
 
 
 def test_idle_proxy_looks_nothing_up(stage):
@@ -90,13 +77,13 @@ def test_idle_proxy_looks_nothing_up(stage):
     server = NameServer(stage)
     backend = stage.backend(named("1"))
     proxy = stage.proxy("--resolve-each", "127.0.0.1:0", f"many.test:{backend.port}", handover=server.handover)
-    assert ask(stage, proxy) == "1"
+    assert stage.ask(proxy.listening[0]) == "1"
     time.sleep(21)
     asked = server.asked
     assert 0 < asked
     time.sleep(11)
     assert server.asked == asked
-    assert ask(stage, proxy) == "1"
+    assert stage.ask(proxy.listening[0]) == "1"
     wait_until(lambda: server.asked > asked, "it is asked again")
 
 
@@ -110,7 +97,7 @@ def test_name_that_exists_only_later(stage):
     proxy.wait_log("does not resolve")
     hosts.say(entry(2, 3))
     assert read_exactly(client, 1, 30) in (b"2", b"3")
-    wait_until(lambda: set(shares(stage, proxy, 4)) == {"2", "3"}, "each is a server", 30)
+    wait_until(lambda: set(stage.shares(proxy.listening[0], 4)) == {"2", "3"}, "each is a server", 30)
 
 
 def test_hundred_addresses(stage):

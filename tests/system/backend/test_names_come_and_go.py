@@ -105,23 +105,15 @@ def named(name):
     return lambda connection: (connection.sendall(name), echo(connection))
 
 
-def visit(stage, proxy):
-    client = stage.connect(proxy.listening[0])
-    name = read_exactly(client, 1)
-    stage.sockets.remove(client)
-    client.close()
-    return name
-
-
 def test_resolve_interval(stage):
     """A name that moves is followed without a reload, though the old address still answers."""
     one = stage.backend(named(b"1"))
     stage.backend(named(b"2"), host="127.0.0.2", port=one.port)
     server = NameServer(stage)
     proxy = stage.proxy("--resolve-interval=500ms", "127.0.0.1:0", f"moving.test:{one.port}", handover=server.handover)
-    assert visit(stage, proxy) == b"1"
+    assert stage.ask(proxy.listening[0]) == "1"
     server.addresses = ["127.0.0.2"]
-    wait_until(lambda: visit(stage, proxy) == b"2", "the new address is used", 5)
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "2", "the new address is used", 5)
     asked = server.asked
     proxy.assert_rests(1.5)
     assert server.asked == asked, "nobody has asked for it"
@@ -130,10 +122,10 @@ def test_resolve_interval(stage):
 def test_long_resolve_interval(stage):
     backend, server = stage.backend(named(b"1")), NameServer(stage)
     proxy = stage.proxy("--resolve-interval=1h", "127.0.0.1:0", f"service.test:{backend.port}", handover=server.handover)
-    assert visit(stage, proxy) == b"1"
+    assert stage.ask(proxy.listening[0]) == "1"
     asked = server.asked
     for _ in range(5):
-        visit(stage, proxy)
+        stage.ask(proxy.listening[0])
     assert server.asked == asked
 
 
@@ -142,11 +134,11 @@ def test_reload_while_the_name_server_fails(stage):
     backend, server = stage.backend(named(b"1")), NameServer(stage)
     text = f"[proxy a]\nlisten = {stage.path('front')}\nbackend = service.test:{backend.port}\nconnect-timeout = 5s\n"
     proxy = stage.proxy("-c", stage.file("sockfront.conf", text), handover=server.handover)
-    assert visit(stage, proxy) == b"1"
+    assert stage.ask(proxy.listening[0]) == "1"
     server.failure = SERVFAIL
     stage.file("sockfront.conf", text + "idle-timeout = 1h\n")
     proxy.reload()
-    assert visit(stage, proxy) == b"1"
+    assert stage.ask(proxy.listening[0]) == "1"
 
 
 # ---- clients that are held over a reload ----

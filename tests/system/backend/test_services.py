@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """srv:NAME: each target of a service is a server, with its priority and weight, for as long as it is one."""
 
-import collections
 import re
 
 import pytest
@@ -29,18 +28,6 @@ def proxy_of(stage, names, *words, backends=(SERVICE,), **more):
     return stage.proxy(*words, *lines, "127.0.0.1:0", handover=names.handover, **more)
 
 
-def ask(stage, proxy, within=30):
-    client = stage.connect(proxy.listening[0], within)
-    name = read_exactly(client, 1, within).decode()
-    stage.sockets.remove(client)
-    client.close()
-    return name
-
-
-def shares(stage, proxy, n):
-    return collections.Counter(ask(stage, proxy) for _ in range(n))
-
-
 def known(proxy, n):
     proxy.wait_log(rf"backend {re.escape(SERVICE)}.*: {n} server\(s\) now")
     proxy.settle()  # the look-up was a descriptor, too
@@ -51,7 +38,7 @@ def test_weights(stage, names):
     names.targets = [target(a, weight=3), target(b, weight=1)]
     proxy = proxy_of(stage, names, "--balance=round-robin", "--access-log")
     known(proxy, 2)
-    assert shares(stage, proxy, 40) == {"a": 30, "b": 10}
+    assert stage.shares(proxy.listening[0], 40) == {"a": 30, "b": 10}
     proxy.wait_log(f"backend=host.test:{a.port} ")
 
 
@@ -61,7 +48,7 @@ def test_wide_weights(stage, names):
     names.targets = [target(a, weight=60000), target(b, weight=30000), target(c, weight=0)]
     proxy = proxy_of(stage, names, "--balance=round-robin")
     known(proxy, 3)
-    seen = shares(stage, proxy, 385)  # 256, 128 and 1
+    seen = stage.shares(proxy.listening[0], 385)  # 256, 128 and 1
     assert seen == {"a": 256, "b": 128, "c": 1}
 
 
@@ -73,18 +60,18 @@ def test_priorities(stage, names):
     stage.backends.append(standby)
     proxy = proxy_of(stage, names, "--balance=round-robin", backends=[SERVICE, f"{standby.address} backup"])
     known(proxy, 4)
-    assert shares(stage, proxy, 20) == {"a": 10, "b": 10}
+    assert stage.shares(proxy.listening[0], 20) == {"a": 10, "b": 10}
     a.close()
-    wait_until(lambda: ask(stage, proxy) and proxy.grep(f":{a.port} is down"), "it is down")
-    assert shares(stage, proxy, 10) == {"b": 10}
+    wait_until(lambda: stage.ask(proxy.listening[0]) and proxy.grep(f":{a.port} is down"), "it is down")
+    assert stage.shares(proxy.listening[0], 10) == {"b": 10}
     port = b.port
     b.close()
-    wait_until(lambda: ask(stage, proxy) and proxy.grep(f":{port} is down"), "it is down")
-    assert shares(stage, proxy, 10) == {"c": 10}
+    wait_until(lambda: stage.ask(proxy.listening[0]) and proxy.grep(f":{port} is down"), "it is down")
+    assert stage.shares(proxy.listening[0], 10) == {"c": 10}
     c.close()
-    assert ask(stage, proxy) == "s"
+    assert stage.ask(proxy.listening[0]) == "s"
     stage.backend(named("b"), port=port)
-    wait_until(lambda: ask(stage, proxy) == "b", "the first priority is back", 20)
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "b", "the first priority is back", 20)
 
 
 def test_more_targets_than_there_is_room_for(stage, names):
@@ -96,14 +83,14 @@ def test_more_targets_than_there_is_room_for(stage, names):
     known(proxy, 256)
     said = rf"backend {re.escape(SERVICE)}.*: 45 more are left out: a proxy has 256 servers at most"
     assert proxy.grep(said)
-    assert shares(stage, proxy, 5) == {"a": 5}
+    assert stage.shares(proxy.listening[0], 5) == {"a": 5}
     asked = names.asked
-    wait_until(lambda: ask(stage, proxy) and names.asked >= asked + 4, "it is looked up again", 30)
+    wait_until(lambda: stage.ask(proxy.listening[0]) and names.asked >= asked + 4, "it is looked up again", 30)
     assert len(proxy.grep("left out")) == 1
     names.targets = [target(a)]
-    wait_until(lambda: ask(stage, proxy) and proxy.grep(r": 1 server\(s\) now"), "there are fewer", 30)
+    wait_until(lambda: stage.ask(proxy.listening[0]) and proxy.grep(r": 1 server\(s\) now"), "there are fewer", 30)
     names.targets = [*others, target(a)]
-    wait_until(lambda: ask(stage, proxy) and len(proxy.grep(said)) == 2, "they are too many again", 30)
+    wait_until(lambda: stage.ask(proxy.listening[0]) and len(proxy.grep(said)) == 2, "they are too many again", 30)
 
 
 def test_targets_come_and_go(stage, names):
@@ -115,12 +102,12 @@ def test_targets_come_and_go(stage, names):
     kept = [stage.connect(proxy.listening[0]) for _ in range(2)]
     assert {read_exactly(client, 1) for client in kept} == {b"a", b"b"}
     names.targets = [target(b), target(c, weight=2)]
-    wait_until(lambda: ask(stage, proxy) == "c", "the new one has clients", 10)
-    assert shares(stage, proxy, 30) == {"b": 10, "c": 20}
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "c", "the new one has clients", 10)
+    assert stage.shares(proxy.listening[0], 30) == {"b": 10, "c": 20}
     for client in kept:
         round_trip(client)
     names.targets = [target(b), target(c, weight=1)]
-    wait_until(lambda: shares(stage, proxy, 10) == {"b": 5, "c": 5}, "a weight changes", 10)
+    wait_until(lambda: stage.shares(proxy.listening[0], 10) == {"b": 5, "c": 5}, "a weight changes", 10)
 
 
 def test_resolve_interval(stage, names):
@@ -129,9 +116,9 @@ def test_resolve_interval(stage, names):
     names.targets, names.ttl = [target(a)], 86400
     proxy = proxy_of(stage, names, "--resolve-interval=500ms")
     known(proxy, 1)
-    assert ask(stage, proxy) == "a"
+    assert stage.ask(proxy.listening[0]) == "a"
     names.targets = [target(b)]
-    wait_until(lambda: ask(stage, proxy) == "b", "the new one has clients", 10)
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "b", "the new one has clients", 10)
 
 
 @pytest.mark.parametrize("retry", ["yes", "no"])
@@ -140,7 +127,7 @@ def test_first_client(stage, names, retry):
     (a,) = servers(stage, 1)
     names.targets, names.holding = [target(a)], True
     proxy = proxy_of(stage, names, f"--connect-retry={retry}", "--connect-timeout=60s")
-    clients = [Background(ask, stage, proxy) for _ in range(20)]
+    clients = [Background(stage.ask, proxy.listening[0]) for _ in range(20)]
     wait_until(lambda: names.held and proxy.excess_sockets() >= 20, "they are held")
     names.holding = False
     names.let_go()
@@ -154,7 +141,7 @@ def test_service_that_exists_only_later(stage, names):
     (a,) = servers(stage, 1)
     names.failure = NXDOMAIN
     proxy = proxy_of(stage, names, "--connect-timeout=60s", "--resolve-interval=1s")
-    client = Background(ask, stage, proxy)
+    client = Background(stage.ask, proxy.listening[0])
     proxy.wait_log("does not resolve")
     names.targets, names.failure = [target(a)], 0
     assert client.result(60) == "a"
@@ -177,13 +164,13 @@ def test_service_that_is_gone_for_good(stage, names):
     faults = Faults(stage)
     proxy = proxy_of(stage, names, "--connect-timeout=2s", environment=faults.environment)
     known(proxy, 1)
-    assert ask(stage, proxy) == "a"
+    assert stage.ask(proxy.listening[0]) == "a"
     names.failure = SERVFAIL
     asked = names.asked
-    wait_until(lambda: ask(stage, proxy) == "a" and names.asked >= asked + 3, "nobody knows", 20)
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "a" and names.asked >= asked + 3, "nobody knows", 20)
     names.failure, names.targets = 0, []
     asked = names.asked
-    wait_until(lambda: ask(stage, proxy) == "a" and names.asked >= asked + 3, "it is known not to exist", 20)
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "a" and names.asked >= asked + 3, "it is known not to exist", 20)
     assert not proxy.grep("has not existed")
     faults.begin("later")
 
@@ -229,13 +216,13 @@ def test_reload_while_the_name_server_fails(stage, names):
     text = f"[proxy a]\nlisten = 127.0.0.1:0\nbackend = {SERVICE}\nbalance = first\n"
     proxy = stage.proxy("-c", stage.file("sockfront.conf", text), handover=names.handover)
     known(proxy, 2)
-    first, second = (a, b) if ask(stage, proxy) == "a" else (b, a)
+    first, second = (a, b) if stage.ask(proxy.listening[0]) == "a" else (b, a)
     first.close()
-    wait_until(lambda: ask(stage, proxy) and proxy.grep(f":{first.port} is down"), "it is down")
+    wait_until(lambda: stage.ask(proxy.listening[0]) and proxy.grep(f":{first.port} is down"), "it is down")
     names.failure = SERVFAIL
     stage.file("sockfront.conf", text + "idle-timeout = 1h\n")
     proxy.reload()
-    assert ask(stage, proxy) == ("b" if first is a else "a")
+    assert stage.ask(proxy.listening[0]) == ("b" if first is a else "a")
     assert len(proxy.grep(f":{first.port} is down")) == 1
 
 
@@ -246,4 +233,4 @@ def test_target_that_has_no_address(stage, names):
     names.targets = [target(Reserved(stage), host="nowhere.test"), target(a)]
     proxy = proxy_of(stage, names)
     known(proxy, 2)
-    assert shares(stage, proxy, 20) == {"a": 20}
+    assert stage.shares(proxy.listening[0], 20) == {"a": 20}

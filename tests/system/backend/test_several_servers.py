@@ -34,15 +34,6 @@ def proxy_of(stage, lines, *options, listen=("127.0.0.1:0",), **more):
     return stage.proxy(*options, *words, *listen, sockets=len(listen), **more)
 
 
-def ask(stage, address):
-    """Who serves a client that comes and goes."""
-    client = stage.connect(address)
-    name = read_exactly(client, 1)
-    stage.sockets.remove(client)
-    client.close()
-    return name.decode()
-
-
 def keep(stage, address):
     client = stage.connect(address)
     return client, read_exactly(client, 1).decode()
@@ -70,7 +61,7 @@ def test_shares_are_as_the_weights(stage, policy, spread, weights):
 
 def test_first(stage):
     proxy = proxy_of(stage, [server.address for server in servers(stage, 3)], "--balance=first")
-    assert {ask(stage, proxy.listening[0]) for _ in range(20)} == {"a"}
+    assert {stage.ask(proxy.listening[0]) for _ in range(20)} == {"a"}
 
 
 def test_least_connections_is_the_default(stage):
@@ -232,12 +223,12 @@ def test_server_comes_back(stage):
     proxy = proxy_of(stage, [server.address for server in two], "--balance=first")
     killed = kill(stage, two[0])
     for _ in range(50):
-        assert ask(stage, proxy.listening[0]) == "b"
+        assert stage.ask(proxy.listening[0]) == "b"
         time.sleep(0.1)
     killed.close()
     back = stage.backend(named("a"), port=port)
     began = time.monotonic()
-    while ask(stage, proxy.listening[0]) == "b":
+    while stage.ask(proxy.listening[0]) == "b":
         time.sleep(0.05)
         assert time.monotonic() - began < 3
     proxy.wait_log(f"backend {re.escape(back.address)} answers")
@@ -286,12 +277,12 @@ def test_server_that_swallows_syns(stage):
     deaf, (good,) = Deaf(stage), servers(stage, 1)
     proxy = proxy_of(stage, [deaf.address, good.address], "--balance=first")
     began = time.monotonic()
-    assert ask(stage, proxy.listening[0]) == "a"
+    assert stage.ask(proxy.listening[0]) == "a"
     first = time.monotonic()
     assert 0.25 <= first - began < 0.75
     proxy.wait_log(f"backend {re.escape(deaf.address)} is suspect")
     later = time.monotonic()
-    assert {ask(stage, proxy.listening[0]) for _ in range(50)} == {"a"}
+    assert {stage.ask(proxy.listening[0]) for _ in range(50)} == {"a"}
     assert time.monotonic() - later < 50 * 0.1
     assert len(proxy.grep("is suspect")) == 1
 
@@ -332,12 +323,12 @@ def test_backup(stage):
     main, backup = servers(stage, 2)
     port = main.port
     proxy = proxy_of(stage, [f"{backup.address} backup", main.address])
-    assert ask(stage, proxy.listening[0]) == "a"
+    assert stage.ask(proxy.listening[0]) == "a"
     main.close()
-    assert ask(stage, proxy.listening[0]) == "b"
+    assert stage.ask(proxy.listening[0]) == "b"
     stage.backend(named("a"), port=port)
-    wait_until(lambda: ask(stage, proxy.listening[0]) == "a", "new clients go back", 20)
-    assert {ask(stage, proxy.listening[0]) for _ in range(10)} == {"a"}
+    wait_until(lambda: stage.ask(proxy.listening[0]) == "a", "new clients go back", 20)
+    assert {stage.ask(proxy.listening[0]) for _ in range(10)} == {"a"}
 
 
 def test_servers_of_several_kinds(stage):
@@ -363,7 +354,7 @@ def test_probes_say_who_they_are(stage, version):
     port = Reserved(stage)
     proxy = proxy_of(stage, [port.address, good.address], "--balance=first", f"--send-proxy-protocol={version}")
     for _ in range(3):
-        ask(stage, proxy.listening[0])
+        stage.ask(proxy.listening[0])
     proxy.wait_log("is down")
     port.open()
     probe = port.accept(stage, 20)
@@ -382,7 +373,7 @@ def test_down_action_closes(stage, n, workers):
     hanging = [keep(stage, proxy.listening[0])[0] for _ in range(2 * workers)]
     some[0].stop_listening()
     for _ in range(3):
-        stage.visit(proxy.listening[0]) if n == 1 else ask(stage, proxy.listening[0])
+        stage.visit(proxy.listening[0]) if n == 1 else stage.ask(proxy.listening[0])
     proxy.wait_log(f"backend {re.escape(some[0].address)} is down .*its connections are closed")
     for client in hanging:
         assert outcome(client) == (b"", "reset")
@@ -515,7 +506,7 @@ def test_reload_without_a_server(stage):
     assert name == "b"
     configuration(stage, [good.address], "balance = first")
     proxy.reload()
-    assert ask(stage, front) == "a"
+    assert stage.ask(front) == "a"
     round_trip(client)
 
 

@@ -28,11 +28,6 @@ def proxy_for(stage, units, *options, name=WIKI, listen="127.0.0.1:0", **setting
     return units.proxy(f"--backend-unit={name}", *options, listen, path)
 
 
-def visit(stage, address, within=10):
-    with stage.connect(address, within) as client:
-        round_trip(client)
-
-
 def is_reset(stage, address, within=10):
     """And how long that took."""
     began = time.monotonic()
@@ -44,10 +39,10 @@ def is_reset(stage, address, within=10):
 def test_first_client_is_served(stage, units):
     proxy = proxy_for(stage, units)
     assert units.count(f"StartUnit {WIKI}") == 0
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 1
     for _ in range(20):
-        visit(stage, proxy.listening[0])
+        stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 1 and units.count(f"StopUnit {WIKI}") == 0
 
 
@@ -78,7 +73,7 @@ def test_longer_than_a_client_waits(stage, units):
     assert 0.2 < is_reset(stage, proxy.listening[0]) < 1.2
     proxy.wait_log(f"unit {WIKI} was not up within connect-timeout")
     units.wait(f"active {WIKI}")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 1
 
 
@@ -92,7 +87,7 @@ def test_a_start_that_fails(stage, units, result):
     assert 0.5 < is_reset(stage, proxy.listening[0]) < 2
     assert units.count(f"StartUnit {WIKI}") == 2
     units.set(WIKI, fail="-")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 3
 
 
@@ -104,7 +99,7 @@ def test_a_pause_that_is_too_long_for_a_client(stage, units):
     assert units.count(f"StartUnit {WIKI}") == 1
     units.set(WIKI, fail="-")
     time.sleep(1.1)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
 
 
 def test_a_unit_that_does_not_exist(stage, units):
@@ -123,15 +118,15 @@ def test_stopped_when_idle(stage, units):
     units.wait(f"inactive {WIKI}")
     assert 0.4 < time.monotonic() - began < 2
     proxy.wait_log(f"unit {WIKI}: no connection for 0.5 s: stopping it")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 2
 
 
 def test_a_client_while_it_stops(stage, units):
     proxy = proxy_for(stage, units, "--backend-unit-idle=200ms", stop_ms=1000)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     units.wait(f"deactivating {WIKI}")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 2
 
 
@@ -141,7 +136,7 @@ def test_clients_at_the_instant_of_the_stop(stage, units, workers):
     proxy = proxy_for(stage, units, f"--backend-unit-idle={int(idle * 1000)}ms", f"--workers={workers}",
                       listen=stage.path("front"))
     for at in range(200):
-        visit(stage, proxy.listening[0])
+        stage.round_trip(proxy.listening[0])
         time.sleep(idle + 0.02 + (at % 20 - 8) / 2000)
     stops, starts = units.count(f"StopUnit {WIKI}"), units.count(f"StartUnit {WIKI}")
     assert stops > 20 and 200 > starts >= stops, (starts, stops)
@@ -150,27 +145,27 @@ def test_clients_at_the_instant_of_the_stop(stage, units, workers):
 def test_a_unit_of_others_is_not_stopped(stage, units):
     proxy = proxy_for(stage, units, "--backend-unit-idle=200ms")
     units.say(f"start {WIKI}")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     time.sleep(0.8)
     assert units.count(f"StartUnit {WIKI}") == units.count(f"StopUnit {WIKI}") == 0
 
 
 def test_an_invocation_of_others_is_not_stopped(stage, units):
     proxy = proxy_for(stage, units, "--backend-unit-idle=400ms")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     units.say(f"stop {WIKI}")
     units.say(f"start {WIKI}")
     time.sleep(1)
     assert units.count(f"StopUnit {WIKI}") == 0
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
 
 
 def test_a_unit_that_ends_by_itself(stage, units):
     proxy = proxy_for(stage, units)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     for times in (2, 3):
         units.say(f"die {WIKI}")
-        visit(stage, proxy.listening[0])
+        stage.round_trip(proxy.listening[0])
         assert units.count(f"StartUnit {WIKI}") == times
 
 
@@ -184,12 +179,12 @@ def test_without_the_right(stage, units):
 
 def test_without_the_right_to_stop(stage, units):
     proxy = proxy_for(stage, units, "--backend-unit-idle=200ms")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     units.set(WIKI, deny=1)
     units.wait(f"StopUnit {WIKI}")
     time.sleep(0.6)
     assert units.count(f"StopUnit {WIKI}") == 1 and len(proxy.grep("polkit rule")) == 1
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
 
 
 def test_several_proxies_of_one_unit(stage, units):
@@ -237,7 +232,7 @@ def test_a_bus_that_vanishes(stage, units):
     assert len(proxy.grep("cannot be reached by D-Bus")) == 1
     units.begin()
     proxy.wait_log("systemd can be reached by D-Bus again")
-    visit(stage, proxy.listening[0], 20)
+    stage.round_trip(proxy.listening[0], 20)
 
 
 def test_a_bus_that_comes_late(stage, units):
@@ -253,7 +248,7 @@ def test_a_bus_that_comes_late(stage, units):
 
 def test_a_drain_leaves_it_running(stage, units):
     proxy = proxy_for(stage, units, "--backend-unit-idle=1s")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     proxy.finish()
     time.sleep(1.2)
     assert units.count(f"StopUnit {WIKI}") == 0
@@ -264,7 +259,7 @@ def test_idle_exit_waits_for_the_stop(stage, units):
     listener = stage.listener()
     proxy = stage.handed([listener], "--exit-idle-time=300ms", f"--backend-unit={WIKI}", "--backend-unit-idle=900ms",
                          "sd-listen", path, environment=units.environment)
-    visit(stage, address_of(listener))
+    stage.round_trip(address_of(listener))
     began = time.monotonic()
     assert proxy.wait(10) == 0
     assert 0.9 < time.monotonic() - began < 3
@@ -281,11 +276,11 @@ def test_a_reload_keeps_what_is_known(stage, units):
     path = units.add(WIKI)
     file = stage.file("f.conf", configured(path, "1h"))
     proxy = units.proxy("-c", file)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     stage.file("f.conf", configured(path, "300ms"))
     proxy.reload()
     units.wait(f"inactive {WIKI}")
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 2
 
 
@@ -298,7 +293,7 @@ def test_a_reload_while_clients_wait(stage, units):
     stage.file("f.conf", configured(path, "1h") + "idle-timeout = 1h\n")
     proxy.reload()
     round_trip(client)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert units.count(f"StartUnit {WIKI}") == 1
 
 
@@ -310,7 +305,7 @@ def test_an_upgrade_takes_over_the_stop(stage, units):
     client = stage.connect(address)
     round_trip(client)
     proxy.upgrade()
-    visit(stage, address)
+    stage.round_trip(address)
     holds_for(lambda: units.count(f"StopUnit {WIKI}") == 0, "up for the old process's client", 1.5)
     round_trip(client)
     client.close()
@@ -318,13 +313,13 @@ def test_an_upgrade_takes_over_the_stop(stage, units):
     units.wait(f"inactive {WIKI}")
     assert 0.5 < time.monotonic() - began < 3
     assert units.count(f"StartUnit {WIKI}") == 1
-    visit(stage, address)
+    stage.round_trip(address)
 
 
 def test_an_upgrade_of_a_unit_without_clients(stage, units):
     path = units.add(WIKI)
     proxy = units.proxy("-c", stage.file("f.conf", configured(path, "2s")))
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     began = time.monotonic()
     time.sleep(1)
     proxy.upgrade()

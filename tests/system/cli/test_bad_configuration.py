@@ -26,6 +26,13 @@ FILES = {
     "bad size": (PROXY + "recv-buffer-size = big\n", [(4, "big")]),
     "bad mode": (PROXY + "unix-listen-chmod = 999\n", [(4, "999")]),
     "bad user": (PROXY + "unix-listen-uid = no-such-user\n", [(4, "no-such-user")]),
+    "unknown user of a rule": (PROXY + "allow = loopback uid:no-such-user\n", [(4, "no-such-user")]),
+    "unknown group of a rule": (
+        PROXY + "deny = any\nallow = gid:no-such-group uid:no-such-user\n", [(5, "no-such-group")],
+    ),
+    "unknown user in two lines": (
+        PROXY + "allow = uid:no-such-user\ndeny = uid:nor-this-one\n", [(4, "no-such-user"), (5, "nor-this-one")],
+    ),
     "bad count": ("[sockfront]\nmax-connections = 0\n" + PROXY, [(2, "max-connections")]),
     "bad address": ("[proxy a]\nlisten = 127.0.0.1:99999\nbackend = 127.0.0.1:9\n", [(2, "127.0.0.1:99999")]),
     "bad backend": ("[proxy a]\nlisten = ./app.sock\nbackend = 127.0.0.1\n", [(3, "127.0.0.1")]),

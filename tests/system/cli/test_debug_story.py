@@ -7,7 +7,7 @@ import pytest
 
 from support.backend import Reserved, echo
 from support.proxy_protocol import UNIQUE_ID, tlv, v2
-from support.streams import exchange, read_exactly
+from support.streams import exchange
 
 
 def story(proxy, id=None):
@@ -21,13 +21,6 @@ def matches(lines, *patterns):
     assert len(lines) == len(patterns), lines
     for line, pattern in zip(lines, patterns):
         assert re.fullmatch(pattern, line), (line, pattern)
-
-
-def visit(stage, where):
-    client = stage.connect(where)
-    client.sendall(b"x")
-    assert read_exactly(client, 1) == b"x"
-    client.close()
 
 
 CONNECTED = r"connected: server {}, in \d+\.\d{{3}} ms, first tried after \d+\.\d{{3}} ms"
@@ -54,7 +47,7 @@ def test_one_that_is_served(stage):
 def test_the_id_is_that_of_the_access_log(stage):
     backend = stage.backend(echo)
     proxy = stage.proxy("--log-level=debug", "--access-log", "127.0.0.1:0", backend.address)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     line, = proxy.wait_log("reason=")
     assert len(story(proxy, re.search(r" id=(\S+) ", line)[1])) == 4
 
@@ -66,7 +59,7 @@ def test_the_id_is_that_of_the_access_log(stage):
 def test_a_rule(stage, rules, line):
     backend = stage.backend(echo)
     proxy = stage.proxy("--log-level=debug", *rules, "127.0.0.1:0", backend.address)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     assert story(proxy)[1] == line
 
 
@@ -131,7 +124,7 @@ def test_a_header(stage):
 def test_nothing_is_told_at_another_level(stage):
     backend = stage.backend(echo)
     proxy = stage.proxy("127.0.0.1:0", backend.address)
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])
     stage.close_sockets()
     proxy.wait_released()
     assert not proxy.grep("id=")

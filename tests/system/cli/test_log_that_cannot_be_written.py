@@ -7,8 +7,8 @@ import resource
 
 import pytest
 
+from support.disk import fill, small_disk
 from support.proc import listening_sockets, wait_until
-from support.stage import need
 from support.streams import exchange
 
 
@@ -35,10 +35,7 @@ def test_full_device(stage):
 
 def test_full_disk(stage):
     """As soon as there is room again, the log says how many lines it has lost, exactly, each time."""
-    script = 'mount -t tmpfs -o size=128k none "$0" && exec "$@" 2>>"$0/log"'
-    directory = stage.path("disk")
-    os.mkdir(directory)
-    prefix = [need("unshare"), "-m", "sh", "-c", script, directory]
+    directory, prefix = small_disk(stage, "128k", 'exec "$@" 2>>"$0/log"')
     proxy, backend, path = logging_elsewhere(stage, prefix=prefix)
     log = f"/proc/{proxy.pid}/root{directory}/log"
     wait_until(lambda: says_listening(log), "its first lines are written")
@@ -56,12 +53,6 @@ def test_full_disk(stage):
 def says_listening(log):
     with open(log, "rb") as file:
         return b"listening on" in file.read()
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
-        while True:
-            filler.write(bytes(4096))
 
 
 def whole(log):

@@ -15,11 +15,12 @@ import pytest
 from support.access_log import KEYS, parse_logfmt, read_lines
 from support.backend import echo
 from support.configuration import process, section
+from support.disk import fill, small_disk
 from support.manager import Manager
 from support.proc import listening_sockets, wait_until
 from support.proxy import run
 from support.stage import need
-from support.streams import exchange, read_exactly
+from support.streams import exchange
 
 OPENED = "access-log-file .*: opened again"
 ROTATION = """{path} {{
@@ -30,12 +31,6 @@ ROTATION = """{path} {{
     endscript
 }}
 """
-
-
-def visit(stage, where):
-    with stage.connect(where) as client:
-        client.sendall(b"x")
-        assert read_exactly(client, 1) == b"x"
 
 
 def logging(stage, *options, form="yes", name="access.log", **more):
@@ -67,7 +62,7 @@ class Visitors:
     def _come(self, stage, where):
         try:
             while not self.over.is_set():
-                visit(stage, where)
+                stage.round_trip(where)
                 with self.lock:
                     self.n += 1
         except Exception as error:
@@ -91,7 +86,7 @@ def test_lines_and_mode(stage):
     """The time comes first; the mode is the same whatever the umask; what was there stays."""
     proxy, where, path = logging(stage, preexec_fn=lambda: os.umask(0o077))
     before = time.time()
-    visit(stage, where)
+    stage.round_trip(where)
     record = parse_logfmt(wait_lines(path, 1)[0])
     assert list(record) == ["time", *KEYS]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["time"])
@@ -102,7 +97,7 @@ def test_lines_and_mode(stage):
     proxy.finish()
     second, where, path = logging(stage, "--log-level=error", form="json", sockets=0)
     wait_until(lambda: listening_sockets(second.pid), "it has started")
-    visit(stage, where)
+    stage.round_trip(where)
     assert list(json.loads(wait_lines(path, 2)[1])) == ["time", *KEYS]
 
 
@@ -137,7 +132,7 @@ def test_what_is_no_file(stage, kind, wrong):
 
 def test_dev_null(stage):
     proxy, where, _ = logging(stage, name="/dev/null")
-    visit(stage, where)
+    stage.round_trip(where)
     assert proxy.after_signal(signal.SIGUSR1, OPENED)
 
 
@@ -173,7 +168,7 @@ def test_logrotate(stage, mode):
     visitors = None if quiet else Visitors(stage, where)
     for number in range(4):
         for _ in range(20 if quiet else 0):
-            visit(stage, where)
+            stage.round_trip(where)
             n += 1
         if quiet:
             wait_lines(path, 20)
@@ -196,7 +191,7 @@ def test_logrotate(stage, mode):
 def test_nobody_says_so(stage, how):
     """It is looked for once a second; one that is missing is given another second."""
     proxy, where, path = logging(stage)
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(path, 1)
     first = os.stat(path).st_ino
     if how == "removed":
@@ -207,7 +202,7 @@ def test_nobody_says_so(stage, how):
         stage.file("access.log", "")
 
     def written_elsewhere():
-        visit(stage, where)
+        stage.round_trip(where)
         return os.path.exists(path) and os.stat(path).st_ino != first and read_lines(path)
 
     wait_until(written_elsewhere, "lines in the new file", 20, every=0.1)
@@ -216,16 +211,16 @@ def test_nobody_says_so(stage, how):
 def test_it_cannot_be_opened_again(stage):
     """Lines go on into the file that was there; nothing is lost."""
     proxy, where, path = logging(stage)
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(path, 1)
     moved = rotate(path, 1)
     os.symlink("elsewhere", path)
     proxy.after_signal(signal.SIGUSR1, "error: access-log-file .*none is followed; its lines go on into the file that was there")
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(moved, 2)
     os.unlink(path)
     proxy.after_signal(signal.SIGUSR1, OPENED)
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(path, 1)
 
 
@@ -242,27 +237,27 @@ def test_reload_changes_the_file(stage):
     paths = [stage.path(f"{letter}.log") for letter in "ab"]
     file, where = configured(stage, backend, "access-log = yes", f"access-log-file = {paths[0]}")
     proxy = stage.proxy("-c", file)
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(paths[0], 1)
     configured(stage, backend, "access-log = yes", f"access-log-file = {paths[1]}")
     assert "reloaded" in proxy.reload()
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(paths[1], 1)
     # One that cannot be opened: nothing has changed.
     configured(stage, backend, "access-log = yes", f"access-log-file = {stage.path('no/log')}")
     assert "reload failed" in proxy.reload()
     assert proxy.grep("error: access-log-file .*/no/log: No such file")
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(paths[1], 2)
     # The log itself, and back again, in a file that is there.
     configured(stage, backend, "access-log = yes")
     proxy.before = None
     assert "reloaded" in proxy.reload()
-    visit(stage, where)
+    stage.round_trip(where)
     proxy.wait_log("reason=")
     configured(stage, backend, "access-log = json", f"access-log-file = {paths[0]}")
     assert "reloaded" in proxy.reload()
-    visit(stage, where)
+    stage.round_trip(where)
     assert json.loads(wait_lines(paths[0], 2)[1])["reason"] == "closed"
     assert [len(read_lines(path)) for path in paths] == [2, 2]
 
@@ -271,11 +266,11 @@ def test_reload_opens_what_was_moved(stage):
     backend, path = stage.backend(echo), stage.path("a.log")
     file, where = configured(stage, backend, "access-log = yes", f"access-log-file = {path}")
     proxy = stage.proxy("-c", file)
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(path, 1)
     rotate(path, 1)
     assert "reloaded" in proxy.reload()
-    visit(stage, where)
+    stage.round_trip(where)
     wait_lines(path, 1)
 
 
@@ -339,18 +334,9 @@ def test_a_process_that_drains_outlives_its_successor(stage):
 
 def on_a_small_disk(stage, *options, size="64k"):
     """A proxy whose file lies on a file system of its own, as the test sees that."""
-    directory = stage.path("disk")
-    os.mkdir(directory)
-    script = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
-    prefix = [need("unshare"), "-m", "sh", "-c", script, directory]
+    _, prefix = small_disk(stage, size)
     proxy, where, path = logging(stage, *options, name="disk/access.log", prefix=prefix)
     return proxy, where, f"/proc/{proxy.pid}/root{path}"
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
-        while True:
-            filler.write(bytes(4096))
 
 
 def whole(path):
@@ -377,12 +363,12 @@ def test_a_full_disk(stage):
     for _ in range(3):
         fill(f"{path}.filler")
         for _ in range(70):
-            visit(stage, where)
+            stage.round_trip(where)
         n += 70
         proxy.wait_log("error: access-log-file .*: lines are lost: No space left on device")
         os.unlink(f"{path}.filler")
         for _ in range(5):
-            visit(stage, where)
+            stage.round_trip(where)
         n += 5
         wait_until(lambda: whole(path) + lost(proxy) == n, f"each of {n} connections is there or counted:\n{proxy.log}")
     assert lost(proxy) > 0 and 3 <= len(proxy.grep("were lost")) <= len(proxy.grep("lines are lost: No space")) < 10
@@ -393,7 +379,7 @@ def test_a_disk_that_stays_full(stage):
     proxy, where, path = on_a_small_disk(stage)
     fill(f"{path}.filler")
     for _ in range(70):
-        visit(stage, where)
+        stage.round_trip(where)
     proxy.wait_log("lines are lost")
     stage.close_sockets()
     proxy.wait_released()

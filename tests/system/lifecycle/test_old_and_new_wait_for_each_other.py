@@ -460,7 +460,9 @@ def test_signal_while_the_listeners_are_opened(stage, number):
     backend, first = stage.backend(), stage.path("first.sock")
     os.mkdir(stage.path("locked"))
     second = stage.path("locked/second.sock")
-    file = config(stage, backend, first, second)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(second)
+    file = stage.file("sockfront.conf", section(backend, first, second, options="unix-listen-unlink = yes"))
     directory = os.open(stage.path("locked"), os.O_RDONLY)
     fcntl.flock(directory, fcntl.LOCK_EX)
     proxy = stage.proxy("-c", file, sockets=0)

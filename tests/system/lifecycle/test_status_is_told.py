@@ -11,16 +11,11 @@ import pytest
 from support.backend import echo
 from support.manager import Manager, fill
 from support.proc import wait_until
-from support.streams import exchange, outcome, round_trip
+from support.streams import exchange, outcome
 
 
 def statuses(manager, since=0):
     return [m.value("STATUS") for m in manager.messages[since:] if m.value("STATUS") is not None]
-
-
-def visit(stage, address):
-    with stage.connect(address) as client:
-        round_trip(client)
 
 
 def test_on_change_and_at_most_every_five_seconds(stage):
@@ -32,7 +27,7 @@ def test_on_change_and_at_most_every_five_seconds(stage):
     kept = stage.connect(proxy.listening[0])
     until = time.monotonic() + 5.2
     while time.monotonic() < until:
-        visit(stage, proxy.listening[0])
+        stage.round_trip(proxy.listening[0])
         time.sleep(0.02)
     wait_until(lambda: re.match(r"1 connection", statuses(manager)[-1]), "the one that stays is told of", 6)
     times = [m.time for m in manager.messages if m.value("STATUS") is not None]
@@ -104,7 +99,7 @@ def test_deaf_manager_delays_nobody(stage, deaf, store):
     file = stage.file("sockfront.conf", f"[proxy a]\nlisten = {address}\nbackend = {backend.address}\n")
     proxy = stage.proxy("-c", file, environment={**deaf, **store, "WATCHDOG_USEC": "20000"})
     for number in range(100):
-        visit(stage, address)
+        stage.round_trip(address)
         if number % 20 == 0:
             proxy.before = None
             assert "reloaded" in proxy.reload()
@@ -131,8 +126,8 @@ def test_deaf_manager_and_an_upgrade(stage, deaf):
     proxy.signal(signal.SIGUSR2)
     proxy.wait_log("takes over")
     for _ in range(100):
-        visit(stage, proxy.listening[0])
+        stage.round_trip(proxy.listening[0])
     proxy.followed(proxy.wait_log("takes over")[0])
     proxy.wait_log("does not read what it is told", 8)
     proxy.wait_replaced()
-    visit(stage, proxy.listening[0])
+    stage.round_trip(proxy.listening[0])

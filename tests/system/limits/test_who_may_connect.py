@@ -3,13 +3,16 @@
 
 import os
 import socket
+import struct
 import subprocess
 import time
 
 import pytest
 
+from support.backend import echo
 from support.configuration import process, section
 from support.proc import wait_until
+from support.proxy_protocol import CREDENTIALS, LOCAL, VSOCK, tlv, v2
 from support.streams import exchange
 
 
@@ -28,11 +31,6 @@ def outcome_of(stage, address, source=None):
         return "reset"
     finally:
         client.close()
-
-
-def echo(connection):
-    while data := connection.recv(100):
-        connection.sendall(data)
 
 
 @pytest.mark.parametrize("options, source, wanted", [
@@ -204,6 +202,65 @@ def test_users_are_sources_of_unix_sockets(stage):
     assert outcome_of(stage, proxy.listening[0]) in ("closed", "reset")
     proxy.wait_log(f"refused: uid:{os.geteuid()} has")
     stage.close_sockets_of([pair])
+
+
+def of_user(uid):
+    return v2("/client", "/server", tlvs=tlv(CREDENTIALS, struct.pack("!III", 1, uid, 1)))
+
+
+def of_context(cid):
+    return v2(None, tlvs=tlv(VSOCK, struct.pack("!IIII", cid, 1, 3, 1)))
+
+
+@pytest.mark.parametrize("middle", ["tcp", "unix"])
+@pytest.mark.parametrize("believed, first, second, source", [
+    (True, of_user(7), of_user(7), "uid:7"),
+    (True, of_user(7), of_user(8), None),
+    (False, of_user(7), of_user(7), None),
+    (True, v2("/client", "/server"), v2("/client", "/server"), None),
+    (True, v2("/client", "/server", tlvs=tlv(CREDENTIALS, b"?")), of_user(7), None),
+    (True, of_context(5), of_context(5), "vsock:5"),
+    (True, of_context(5), of_context(6), None),
+    (False, of_context(5), of_context(5), None),
+    (False, v2(("192.0.2.7", 1), tlvs=tlv(CREDENTIALS, bytes(12))), v2(("192.0.2.7", 2)), "192.0.2.7"),
+    (True, v2(None), v2(command=LOCAL), {"tcp": "127.0.0.1", "unix": f"uid:{os.geteuid()}"}),
+])
+def test_source_is_the_client_of_a_header(stage, middle, believed, first, second, source):
+    """A user or a context by a believed TLV alone; without one, nobody; the sender where nothing is told."""
+    if isinstance(source, dict):
+        source = source[middle]
+    proxy, backend = stage.served(
+        "--accept-proxy-protocol=any", *(["--accept-proxy-protocol-tlvs=any"] if believed else []),
+        "--max-connections-per-source=1", listen=[stage.front(middle)])  # fmt: skip
+    clients = [stage.connect(proxy.listening[0])]
+    clients[0].sendall(first)
+    backend.accept()
+    clients.append(stage.connect(proxy.listening[0]))
+    clients[1].sendall(second)
+    if source:
+        proxy.wait_log(f"refused: {source} has max-connections-per-source")
+        assert len(backend.connections) == 1
+    else:
+        backend.accept()
+
+
+@pytest.mark.parametrize("middle", ["tcp", "unix"])
+def test_users_behind_another_proxy(stage, middle):
+    """Each is within the limit, whatever the two proxies have between them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may become somebody else")
+    os.chmod(stage.directory, 0o755)
+    sources = "loopback unix"
+    second, _ = stage.served(
+        "--accept-proxy-protocol", sources, "--accept-proxy-protocol-tlvs", sources,
+        "--max-connections-per-source=1", listen=[stage.front(middle)], handler=echo)  # fmt: skip
+    first = stage.proxy("--send-proxy-protocol=v2", "--unix-listen-chmod=everybody", stage.path("a.sock"),
+                        second.listening[0])
+    client = stage.connect(first.listening[0])
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    assert outcome_of(stage, first.listening[0]) in ("closed", "reset")
+    assert as_user(4321, [], first.listening[0]) == "served"
 
 
 def test_counts_go_over_a_reload(stage):

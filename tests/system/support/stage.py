@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What one test puts up - proxies, backends, clients - and the order it is taken down in."""
 
+import collections
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from support.backend import Backend, LocalBackend, MachineBackend, hang_up
 from support.proc import children, tcp_connections, wait_until
 from support.proxy import HANDOVER, SOCKFRONT, Proxy
-from support.streams import outcome, read_exactly
+from support.streams import outcome, read_exactly, round_trip
 
 
 def need(program):
@@ -118,6 +119,23 @@ class Stage:
             return outcome(self.connect(address), within)
         except ConnectionResetError:
             return b"", "reset"
+
+    def round_trip(self, address, within=10):
+        """A client that comes to a backend that echoes, and goes."""
+        with self.connect(address, within) as client:
+            round_trip(client, within=within)
+
+    def ask(self, address, within=30):
+        """Which backend, see named(), serves a client that comes and goes."""
+        client = self.connect(address, within)
+        name = read_exactly(client, 1, within).decode()
+        self.sockets.remove(client)
+        client.close()
+        return name
+
+    def shares(self, address, n):
+        """How many of so many clients, one after the other, each backend gets."""
+        return collections.Counter(self.ask(address) for _ in range(n))
 
     def listener(self, address="127.0.0.1:0", backlog=128):
         """A listening socket of the test's own, to hand over."""

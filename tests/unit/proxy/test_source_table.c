@@ -39,7 +39,7 @@ static struct source_key ipv4(uint32_t number)
 
 	addr.sa.in.sin_family = AF_INET;
 	addr.sa.in.sin_addr.s_addr = htonl(number);
-	return source_key_of(&addr, 0, 32, 64);
+	return source_key_of(&addr, 32, 64);
 }
 
 static void assert_key(const char *text, unsigned int v4_bits, unsigned int v6_bits,
@@ -56,7 +56,7 @@ static void assert_key(const char *text, unsigned int v4_bits, unsigned int v6_b
 		addr.sa.in.sin_family = AF_INET;
 		assert_int_equal(inet_pton(AF_INET, text, &addr.sa.in.sin_addr), 1);
 	}
-	key = source_key_of(&addr, 0, v4_bits, v6_bits);
+	key = source_key_of(&addr, v4_bits, v6_bits);
 	source_key_format(&key, v4_bits, v6_bits, found, sizeof(found));
 	assert_string_equal(found, wanted);
 }
@@ -78,16 +78,17 @@ static void test_what_is_one_source(void **state)
 	assert_key("2001:db8:1:2:3:4:5:6", 32, 49, "2001:db8:1::/49");
 	assert_key("2001:db8::1", 32, 128, "2001:db8::1");
 	addr.sa.any.sa_family = AF_UNIX;
-	key = source_key_of(&addr, 33, 32, 64);
+	assert_int_equal(source_key_of(&addr, 32, 64).kind, SOURCE_KEY_NONE);
+	key = source_key_of_number(SOURCE_KEY_UID, 33);
 	source_key_format(&key, 32, 64, text, sizeof(text));
 	assert_string_equal(text, "uid:33");
 	memcpy(&addr.sa, &vm, sizeof(vm));
 	addr.len = sizeof(vm);
-	key = source_key_of(&addr, 0, 32, 64);
+	key = source_key_of(&addr, 32, 64);
 	source_key_format(&key, 32, 64, text, sizeof(text));
 	assert_string_equal(text, "vsock:3");
 	addr.len = 0;
-	assert_int_equal(source_key_of(&addr, 0, 32, 64).kind, SOURCE_KEY_NONE);
+	assert_int_equal(source_key_of(&addr, 32, 64).kind, SOURCE_KEY_NONE);
 }
 
 static void test_connections_at_once(void **state)
