@@ -98,6 +98,14 @@ void endpoint_close(struct endpoint *end, bool reset)
 	close_fd(&end->read_fd, end->restore_read);
 }
 
+void endpoint_turn_away(const struct sfront_connection *connection)
+{
+	struct endpoint end = { 0 };
+
+	endpoint_init_client(&end, connection);
+	endpoint_close(&end, true);
+}
+
 uint64_t endpoint_unsent(const struct endpoint *end)
 {
 	int unsent = 0;

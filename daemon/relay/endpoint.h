@@ -80,6 +80,9 @@ void endpoint_connected(struct endpoint *end, int fd, enum sfront_stream stream)
 /* Carries an end of stream: no more will be written. */
 void endpoint_finish(struct endpoint *end);
 
+/* Closes a connection that no session serves, with a reset where the transport knows one. */
+void endpoint_turn_away(const struct sfront_connection *connection);
+
 /* @reset: with a reset instead of an end of stream, where the transport knows one */
 void endpoint_close(struct endpoint *end, bool reset);
 

@@ -14,7 +14,7 @@ import pytest
 
 from support.backend import echo
 from support.faults import Faults
-from support.proc import descriptors, threads, wait_until
+from support.proc import descriptors, state, threads, wait_until
 from support.streams import MB, outcome, random_bytes, read_exactly, round_trip
 
 pytestmark = pytest.mark.plain_only("a sanitizer's library wants to be loaded first")
@@ -81,6 +81,41 @@ def test_what_nobody_has_read(stage, old_kernel):
     for _ in range(3):
         pass_to(client, [lingering(stage)], b"x")
     proxy.wait_log("trying again")
+    began = time.monotonic()
+    proxy.signal(signal.SIGTERM)
+    assert proxy.wait(3 * LINGER) == 0
+    assert time.monotonic() - began < LINGER
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_client_that_may_not_connect(stage, old_kernel, workers):
+    """It has sent them before it is accepted, and the thread that refuses it serves others."""
+    backend = stage.backend(echo)
+    proxy = stage.proxy("--deny=unix", f"--workers={workers}", stage.path("a"), "127.0.0.1:0", backend.address,
+                        sockets=2, environment=old_kernel)
+    innocent = stage.connect(proxy.listening[1])
+    round_trip(innocent)
+    began = time.monotonic()
+    for _ in range(3):
+        proxy.signal(signal.SIGSTOP)
+        wait_until(lambda: state(proxy.pid) == "T", "the proxy is stopped")
+        client = stage.connect(stage.path("a"))
+        pass_to(client, [lingering(stage)], b"x")
+        proxy.signal(signal.SIGCONT)
+        assert outcome(client)[0] == b""
+    round_trip(innocent, within=3 * LINGER)
+    round_trip(stage.connect(proxy.listening[1]), within=3 * LINGER)
+    assert time.monotonic() - began < LINGER
+
+
+def test_queue_that_is_turned_away(stage, old_kernel):
+    backend = stage.backend()
+    proxy = stage.proxy("--max-connections=1", "--drain-timeout=300ms", stage.path("a"),
+                        backend.address, environment=old_kernel)
+    stage.connect(stage.path("a")).sendall(b"x")
+    backend.accept()
+    for _ in range(2):
+        pass_to(stage.connect(stage.path("a")), [lingering(stage)], b"x")
     began = time.monotonic()
     proxy.signal(signal.SIGTERM)
     assert proxy.wait(3 * LINGER) == 0
