@@ -41,7 +41,8 @@ struct endpoint {
 	bool copy_only : 1; /* splice was refused for what is read here */
 	bool restore_read : 1;
 	bool restore_write : 1;
-	bool finished : 1; /* a socket's: the end of stream was written to it */
+	bool fds_may_come : 1; /* what is read here may pass some: see passed_fds.h */
+	bool finished : 1;     /* a socket's: the end of stream was written to it */
 };
 
 /* The two ends of a connection stand side by side: the client, then the backend. */

@@ -15,6 +15,7 @@ import pytest
 from support.backend import echo
 from support.faults import Faults
 from support.proc import descriptors, state, threads, wait_until
+from support.proxy_protocol import v2
 from support.streams import MB, outcome, random_bytes, read_exactly, round_trip
 
 pytestmark = pytest.mark.plain_only("a sanitizer's library wants to be loaded first")
@@ -106,6 +107,25 @@ def test_client_that_may_not_connect(stage, old_kernel, workers):
     round_trip(innocent, within=3 * LINGER)
     round_trip(stage.connect(proxy.listening[1]), within=3 * LINGER)
     assert time.monotonic() - began < LINGER
+
+
+def test_header_of_the_proxy_protocol(stage, old_kernel):
+    """The bytes that they come with are read before there is a backend."""
+    backend = stage.backend(echo)
+    proxy = stage.proxy("--accept-proxy-protocol=unix", "--workers=1", stage.path("a"), "127.0.0.1:0",
+                        backend.address, sockets=2, environment=old_kernel)
+    innocent = stage.connect(proxy.listening[1])
+    round_trip(innocent)
+    before = len(descriptors(proxy.pid))
+    began = time.monotonic()
+    for _ in range(3):
+        client = stage.connect(stage.path("a"))
+        pass_to(client, [lingering(stage)], v2())
+        round_trip(client, within=3 * LINGER)
+        round_trip(innocent, within=3 * LINGER)
+        client.close()
+    assert time.monotonic() - began < LINGER
+    wait_until(lambda: len(descriptors(proxy.pid)) <= before, "all are closed", LINGER)
 
 
 def test_queue_that_is_turned_away(stage, old_kernel):
