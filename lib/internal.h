@@ -149,7 +149,7 @@ struct sfront_socket {
 	 * were set, and so have none of them: as many are given theirs one by one.
 	 */
 	unsigned int n_early; /* accessed atomically */
-	/* The same of UNIX, whose number is not known: until the queue was empty once. */
+	/* The same of UNIX, whose number is not known: until one is accepted who came later. */
 	bool has_early; /* accessed atomically */
 	struct sfront_options early_options;
 	struct sfront_sockaddr local;

@@ -23,9 +23,9 @@
 #define PROBE_INTERVAL_S 10
 #define PROBE_COUNT      6
 
-static void note_passed_fds(struct endpoint *end)
+static bool is_unrefused(const struct endpoint *end)
 {
-	end->fds_may_come = end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come();
+	return end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come();
 }
 
 void endpoint_init_client(struct endpoint *end, const struct sfront_connection *connection)
@@ -36,7 +36,7 @@ void endpoint_init_client(struct endpoint *end, const struct sfront_connection *
 	end->write_stream = (uint8_t)connection->write_stream;
 	end->restore_read = connection->restore_read;
 	end->restore_write = connection->restore_write;
-	note_passed_fds(end);
+	end->fds_may_come = connection->fds_may_come || is_unrefused(end);
 }
 
 void endpoint_init_backend(struct endpoint *end)
@@ -65,7 +65,7 @@ void endpoint_connected(struct endpoint *end, int fd, enum sfront_stream stream)
 {
 	end->read_fd = end->write_fd = fd;
 	end->read_stream = end->write_stream = (uint8_t)stream;
-	note_passed_fds(end);
+	end->fds_may_come = is_unrefused(end);
 }
 
 static void close_fd(int *fd, bool restore)

@@ -80,6 +80,7 @@ static int take_connected(const struct taking *taking, struct sfront_socket *soc
 		.write_fd = taking->fd,
 		.read_stream = socket->stream,
 		.write_stream = socket->stream,
+		.fds_may_come = socket->stream == SFRONT_STREAM_UNIX,
 		.peer = { .len = sizeof(only.peer.sa) },
 	};
 	int r;

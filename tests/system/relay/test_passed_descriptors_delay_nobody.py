@@ -128,6 +128,48 @@ def test_header_of_the_proxy_protocol(stage, old_kernel):
     wait_until(lambda: len(descriptors(proxy.pid)) <= before, "all are closed", LINGER)
 
 
+@pytest.mark.parametrize("is_old", [False, True], ids=["this-kernel", "old-kernel"])
+def test_client_that_was_there_before(stage, is_old):
+    """In the queue of a socket that we inherit: whoever made it has refused nothing."""
+    faults = Faults(stage)
+    if is_old:
+        faults.begin("rights")
+    backend = stage.backend(echo)
+    path = stage.path("a")
+    clients = []
+    with stage.listener(path) as listener:
+        for _ in range(3):
+            clients.append(stage.connect(path))
+            pass_to(clients[-1], [lingering(stage)], b"x")
+        proxy = stage.handed([listener], "--workers=1", "sd-listen", "127.0.0.1:0", backend.address,
+                             listening=2, environment=faults.environment)
+    proxy.before = None  # taken with their connections
+    began = time.monotonic()
+    innocent = stage.connect(next(address for address in proxy.listening if address != path))
+    round_trip(innocent, within=4 * LINGER)
+    for client in clients:
+        assert read_exactly(client, 1, 4 * LINGER) == b"x"
+        client.close()
+    round_trip(innocent, within=4 * LINGER)
+    assert time.monotonic() - began < LINGER
+
+
+def test_connection_that_was_there_before(stage):
+    """One that is inherited as it is, next to others."""
+    backend = stage.backend(echo)
+    ours, theirs = socket.socketpair()
+    pass_to(ours, [lingering(stage)], b"x")
+    proxy = stage.handed([theirs], "--workers=1", "accept-from-fd:3", "127.0.0.1:0", backend.address,
+                         listening=1)
+    proxy.before = None  # taken with this connection
+    theirs.close()
+    began = time.monotonic()
+    assert read_exactly(ours, 1, 2 * LINGER) == b"x"
+    round_trip(stage.connect(proxy.listening[0]), within=2 * LINGER)
+    ours.close()
+    assert time.monotonic() - began < LINGER
+
+
 def test_queue_that_is_turned_away(stage, old_kernel):
     backend = stage.backend()
     proxy = stage.proxy("--max-connections=1", "--drain-timeout=300ms", stage.path("a"),
