@@ -16,6 +16,7 @@ from support.backend import echo
 from support.faults import Faults
 from support.proc import descriptors, state, threads, wait_until
 from support.proxy_protocol import v2
+from support.status import ask, with_status
 from support.streams import MB, outcome, random_bytes, read_exactly, round_trip
 
 pytestmark = pytest.mark.plain_only("a sanitizer's library wants to be loaded first")
@@ -126,6 +127,22 @@ def test_header_of_the_proxy_protocol(stage, old_kernel):
         client.close()
     assert time.monotonic() - began < LINGER
     wait_until(lambda: len(descriptors(proxy.pid)) <= before, "all are closed", LINGER)
+
+
+def test_client_that_may_not_ask(stage, old_kernel):
+    """At the status address, whose requests the main thread reads."""
+    proxy, (path, address) = with_status(stage, f"[proxy a]\nlisten = @{stage.path('a')}\nbackend = 127.0.0.1:9\n",
+                                         stage.path("s"), "127.0.0.1:0", options="deny = unix",
+                                         environment=old_kernel)
+    began = time.monotonic()
+    proxy.signal(signal.SIGSTOP)
+    wait_until(lambda: state(proxy.pid) == "T", "the proxy is stopped")
+    client = stage.connect(path)
+    pass_to(client, [lingering(stage)], b"x")
+    proxy.signal(signal.SIGCONT)
+    assert outcome(client)[0] == b""
+    assert ask(stage, address).code > 0
+    assert time.monotonic() - began < LINGER
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["this-kernel", "old-kernel"])
