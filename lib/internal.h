@@ -138,6 +138,7 @@ struct sfront_socket {
 	int header_due;            /* of the connections; accessed atomically */
 	bool inherited;
 	bool was_blocking; /* an inherited or adopted one, before it was taken */
+	bool bent;         /* somebody else made it blocking again; accessed atomically */
 	bool lent;         /* another listener may claim it; ours to serve, not to close */
 	bool first;        /* an inherited one: no other listener had set anything on it */
 	bool single;       /* gives .only, once; .fd is an eventfd then */

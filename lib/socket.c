@@ -221,6 +221,14 @@ static void set_up_connection(struct sfront_socket *socket, int fd)
 		set_int(fd, SOL_SOCKET, SO_SNDBUF, send_buffer);
 }
 
+/* Whether accept() may wait for a client, as the socket may be blocking by then. */
+static bool would_wait(struct sfront_socket *socket)
+{
+	struct pollfd pollfd = { .fd = socket->fd, .events = POLLIN };
+
+	return __atomic_load_n(&socket->bent, __ATOMIC_RELAXED) && poll(&pollfd, 1, 0) == 0;
+}
+
 int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
 {
 	/* Asked first: after a later client, another thread says that there are no more of them. */
@@ -229,6 +237,8 @@ int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection 
 	int fd = -1;
 
 	for (int i = 0; i < ACCEPT_TRIES && fd < 0; i++) {
+		if (would_wait(socket))
+			return -EAGAIN;
 		peer.len = sizeof(peer.sa);
 		fd = accept4(socket->fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && !is_of_the_client(errno))
