@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """
-A UNIX client that passes descriptors whose last close waits delays nobody: the kernel
+A UNIX client or backend that passes descriptors whose last close waits delays nobody: the kernel
 refuses them, or, before Linux 6.16, they are closed in a thread of their own.
 """
 
@@ -44,6 +44,13 @@ def pass_to(client, socks, data):
     client.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
     for sock in socks:
         sock.close()  # not the last time: the message holds it
+
+
+def knows_passrights(sock):
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, 83) is not None
+    except OSError:
+        return False
 
 
 @pytest.fixture
@@ -218,14 +225,44 @@ def test_bytes_are_exact(stage, old_kernel, data_path):
 def test_this_kernel(stage):
     """Refused where it can be: the sender is told."""
     proxy, client, connection = stage.pair(listen=stage.path("a"))
-    try:
-        client.getsockopt(socket.SOL_SOCKET, 83)
-    except OSError:
+    if not knows_passrights(client):
         pytest.skip("this kernel is older than Linux 6.16")
     with pytest.raises(PermissionError):
         client.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
     client.sendall(b"x")
     assert read_exactly(connection, 1) == b"x"
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["this-kernel", "old-kernel"])
+def test_backend(stage, is_old):
+    """It is no more to be trusted than a client; this kernel refuses what it passes."""
+    faults = Faults(stage)
+    if is_old:
+        faults.begin("rights")
+    listener = stage.listener(stage.path("b"))
+    echoing = stage.backend(echo)
+    proxy = stage.proxy("-c", stage.file("a.conf", f"""
+[proxy a]
+listen = 127.0.0.1:0
+backend = {stage.path("b")}
+[proxy b]
+listen = 127.0.0.1:0
+backend = {echoing.address}
+"""), "--workers=1", sockets=2, environment=faults.environment)
+    innocent = stage.connect(proxy.listening[1])
+    round_trip(innocent)
+    client = stage.connect(proxy.listening[0])
+    connection = stage.keep(listener.accept()[0])
+    if knows_passrights(connection) and not is_old:
+        with pytest.raises(PermissionError):
+            pass_to(connection, socket.socketpair(), b"x")
+        return
+    began = time.monotonic()
+    for _ in range(3):
+        pass_to(connection, [lingering(stage)], b"x")
+        assert read_exactly(client, 1, 2 * LINGER) == b"x"
+        round_trip(innocent, within=2 * LINGER)
+    assert time.monotonic() - began < LINGER
 
 
 def test_thread_is_there_only_for_them(stage, old_kernel):
