@@ -44,8 +44,10 @@ static int identify(const struct adoption *adoption, int fd, struct sfront_socke
 		.header_due = adoption->options->accept_proxy_protocol,
 		.text = ret->text,
 	};
-	if (identity.kind & KIND_UNIX)
+	if (identity.kind & KIND_UNIX) {
 		ret->send_buffer = adoption->options->send_buffer;
+		ret->has_early = true;
+	}
 	r = sfront_socket_local(fd, &ret->local);
 	if (r < 0)
 		return sfront_fail(err, r, "%s: what descriptor %d is bound to cannot be told: %s",

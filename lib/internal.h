@@ -138,6 +138,7 @@ struct sfront_socket {
 	int header_due;            /* of the connections; accessed atomically */
 	bool inherited;
 	bool was_blocking; /* an inherited or adopted one, before it was taken */
+	bool bent;         /* somebody else made it blocking again; accessed atomically */
 	bool lent;         /* another listener may claim it; ours to serve, not to close */
 	bool first;        /* an inherited one: no other listener had set anything on it */
 	bool single;       /* gives .only, once; .fd is an eventfd then */
@@ -147,7 +148,7 @@ struct sfront_socket {
 	 * were set, and so have none of them: as many are given theirs one by one.
 	 */
 	unsigned int n_early; /* accessed atomically */
-	/* The same of UNIX, whose number is not known: until the queue was empty once. */
+	/* The same of UNIX, whose number is not known: until one is accepted who came later. */
 	bool has_early; /* accessed atomically */
 	struct sfront_sockaddr local;
 	/*

@@ -193,6 +193,23 @@ static bool is_early(struct sfront_socket *socket)
 	return false;
 }
 
+/*
+ * Whether a client may have passed descriptors, and it cannot any more.  A connection has
+ * what the listening socket had when the client came, and so have those of all who came later.
+ */
+static bool refuse_fds(struct sfront_socket *socket, int fd)
+{
+	int passes = 0;
+	socklen_t len = sizeof(passes);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &passes, &len) == 0 && passes) {
+		set_int(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);
+		return true;
+	}
+	__atomic_store_n(&socket->has_early, false, __ATOMIC_RELAXED);
+	return false;
+}
+
 /* What Linux does not let connections inherit.  No failure is a reason to turn a client away. */
 static void set_up_connection(struct sfront_socket *socket, int fd)
 {
@@ -203,27 +220,32 @@ static void set_up_connection(struct sfront_socket *socket, int fd)
 					  &socket->early_options, NULL);
 	if (socket->stream == SFRONT_STREAM_UNIX)
 		set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	if (__atomic_load_n(&socket->has_early, __ATOMIC_RELAXED))
-		set_int(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);
 	if (send_buffer > 0)
 		set_int(fd, SOL_SOCKET, SO_SNDBUF, send_buffer);
 }
 
+/* Whether accept() may wait for a client, as the socket may be blocking by then. */
+static bool would_wait(struct sfront_socket *socket)
+{
+	struct pollfd pollfd = { .fd = socket->fd, .events = POLLIN };
+
+	return __atomic_load_n(&socket->bent, __ATOMIC_RELAXED) && poll(&pollfd, 1, 0) == 0;
+}
+
 int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
 {
+	/* Asked first: after a later client, another thread says that there are no more of them. */
+	bool has_early = __atomic_load_n(&socket->has_early, __ATOMIC_RELAXED);
 	struct sfront_sockaddr peer;
 	int fd = -1;
 
 	for (int i = 0; i < ACCEPT_TRIES && fd < 0; i++) {
+		if (would_wait(socket))
+			return -EAGAIN;
 		peer.len = sizeof(peer.sa);
 		fd = accept4(socket->fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && !is_of_the_client(errno)) {
-			int error = -errno;
-
-			if (error == -EAGAIN)
-				__atomic_store_n(&socket->has_early, false, __ATOMIC_RELAXED);
-			return error;
-		}
+		if (fd < 0 && !is_of_the_client(errno))
+			return -errno;
 	}
 	/* A firewall may forbid one client, a security module every one. */
 	if (fd < 0)
@@ -235,6 +257,7 @@ int sfront_socket_accept(struct sfront_socket *socket, struct sfront_connection 
 		.write_fd = fd,
 		.read_stream = socket->stream,
 		.write_stream = socket->stream,
+		.fds_may_come = has_early && refuse_fds(socket, fd),
 		.peer = peer,
 	};
 	return 0;

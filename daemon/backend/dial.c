@@ -18,6 +18,7 @@
 #include "daemon/backend/mux.h"
 #include "daemon/backend/own_sockets.h"
 #include "daemon/base/reset.h"
+#include "daemon/relay/passed_fds.h"
 
 static int set(int fd, int level, int option, int value)
 {
@@ -53,6 +54,8 @@ static int dial_socket(const struct dial_options *options, int family)
 	r = set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 	if (r == 0 && is_internet(family))
 		r = set_tcp_options(options, fd);
+	if (family == AF_UNIX)
+		passed_fds_refuse(fd);
 	if (r < 0) {
 		close(fd);
 		return r;

@@ -23,6 +23,11 @@
 #define PROBE_INTERVAL_S 10
 #define PROBE_COUNT      6
 
+static bool is_unrefused(const struct endpoint *end)
+{
+	return end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come();
+}
+
 void endpoint_init_client(struct endpoint *end, const struct sfront_connection *connection)
 {
 	end->read_fd = connection->read_fd;
@@ -31,6 +36,7 @@ void endpoint_init_client(struct endpoint *end, const struct sfront_connection *
 	end->write_stream = (uint8_t)connection->write_stream;
 	end->restore_read = connection->restore_read;
 	end->restore_write = connection->restore_write;
+	end->fds_may_come = connection->fds_may_come || is_unrefused(end);
 }
 
 void endpoint_init_backend(struct endpoint *end)
@@ -59,6 +65,7 @@ void endpoint_connected(struct endpoint *end, int fd, enum sfront_stream stream)
 {
 	end->read_fd = end->write_fd = fd;
 	end->read_stream = end->write_stream = (uint8_t)stream;
+	end->fds_may_come = is_unrefused(end);
 }
 
 static void close_fd(int *fd, bool restore)
@@ -93,9 +100,17 @@ void endpoint_close(struct endpoint *end, bool reset)
 	if (reset && end->write_fd >= 0 && end->write_stream == SFRONT_STREAM_TCP)
 		reset_on_close(end->write_fd);
 	close_write_side(end);
-	if (end->read_fd >= 0 && end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come())
+	if (end->read_fd >= 0 && end->fds_may_come)
 		passed_fds_clear(end->read_fd);
 	close_fd(&end->read_fd, end->restore_read);
+}
+
+void endpoint_turn_away(const struct sfront_connection *connection)
+{
+	struct endpoint end = { 0 };
+
+	endpoint_init_client(&end, connection);
+	endpoint_close(&end, true);
 }
 
 uint64_t endpoint_unsent(const struct endpoint *end)

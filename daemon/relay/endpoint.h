@@ -41,7 +41,8 @@ struct endpoint {
 	bool copy_only : 1; /* splice was refused for what is read here */
 	bool restore_read : 1;
 	bool restore_write : 1;
-	bool finished : 1; /* a socket's: the end of stream was written to it */
+	bool fds_may_come : 1; /* what is read here may pass some: see passed_fds.h */
+	bool finished : 1;     /* a socket's: the end of stream was written to it */
 };
 
 /* The two ends of a connection stand side by side: the client, then the backend. */
@@ -79,6 +80,9 @@ void endpoint_connected(struct endpoint *end, int fd, enum sfront_stream stream)
 
 /* Carries an end of stream: no more will be written. */
 void endpoint_finish(struct endpoint *end);
+
+/* Closes a connection that no session serves, with a reset where the transport knows one. */
+void endpoint_turn_away(const struct sfront_connection *connection);
 
 /* @reset: with a reset instead of an end of stream, where the transport knows one */
 void endpoint_close(struct endpoint *end, bool reset);

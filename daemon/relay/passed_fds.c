@@ -60,6 +60,13 @@ bool passed_fds_may_come(void)
 	return may_come;
 }
 
+void passed_fds_refuse(int fd)
+{
+	const int off = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
 /* The next that waits, and no longer does; -1: there is none, and the thread is over. */
 static int take(void)
 {

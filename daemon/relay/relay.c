@@ -34,13 +34,12 @@
 
 /*
  * Plain files and terminals refuse splice in one case or another: they are copied.  So is
- * what a UNIX client sends where splice() would close what it passes.
+ * what a UNIX peer sends where splice() would close what it passes.
  */
 static bool can_splice(struct endpoint *from)
 {
 	return !from->copy_only && from->read_stream <= SFRONT_STREAM_PIPE &&
-	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE &&
-	       (from->read_stream != SFRONT_STREAM_UNIX || !passed_fds_may_come());
+	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE && !from->fds_may_come;
 }
 
 static bool is_refusal(int error)
@@ -59,7 +58,7 @@ static ssize_t receive(const struct endpoint *end, unsigned char *data, size_t s
 {
 	if (!is_socket(end->read_stream))
 		return read(end->read_fd, data, size);
-	if (end->read_stream == SFRONT_STREAM_UNIX && passed_fds_may_come())
+	if (end->fds_may_come)
 		return passed_fds_recv(end->read_fd, data, size);
 	return recv(end->read_fd, data, size, 0);
 }

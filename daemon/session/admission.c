@@ -6,7 +6,6 @@
 
 #include "daemon/backend/backend.h"
 #include "daemon/base/log.h"
-#include "daemon/base/reset.h"
 #include "daemon/proxy/access.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/endpoint.h"
@@ -81,13 +80,6 @@ static void count(const struct proxy *proxy, enum connection_end end)
 	counters_add(proxy->counts, PROXY_ENDED + end, 1);
 }
 
-static void turn_away(struct sfront_connection *connection)
-{
-	if (connection->write_stream == SFRONT_STREAM_TCP)
-		reset_on_close(connection->write_fd);
-	sfront_connection_close(connection);
-}
-
 bool admission_grant(const struct proxy *proxy, size_t socket, struct sfront_connection *connection)
 {
 	const struct proxy_config *config = &proxy->config;
@@ -102,7 +94,7 @@ bool admission_grant(const struct proxy *proxy, size_t socket, struct sfront_con
 		return true;
 	report(proxy, socket, connection, refusal.reason);
 	count(proxy, refusal.end);
-	turn_away(connection);
+	endpoint_turn_away(connection);
 	return false;
 }
 

@@ -16,6 +16,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/proxy/proxy.h"
+#include "daemon/relay/passed_fds.h"
 #include "daemon/session/access_log.h"
 #include "daemon/session/admission.h"
 #include "daemon/session/connection_id.h"
@@ -289,6 +290,8 @@ enum header_result header_take(struct session *session, struct refusal *refusal)
 
 	if (!reader.buf)
 		return HEADER_NO_MEMORY;
+	if (session->client.fds_may_come)
+		reader.receive = passed_fds_recv;
 	unkeep(session, &reader);
 	r = sfront_proxy_read(&client, &reader, &header, &err);
 	if (r == 0)

@@ -21,6 +21,7 @@
 #include "daemon/proxy/access.h"
 #include "daemon/proxy/listener.h"
 #include "daemon/proxy/status_section.h"
+#include "daemon/relay/passed_fds.h"
 #include "daemon/status/http_client.h"
 
 #define HEADERS_MAX (16 * 1024)
@@ -103,10 +104,15 @@ static bool may_ask(const struct server *server, const struct sfront_connection 
 	return false;
 }
 
+/* Nothing of it has been read. */
 static void turn_away(struct evhttp_connection *connection, const struct sfront_connection *client)
 {
+	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+
 	if (client->write_stream == SFRONT_STREAM_TCP)
-		reset_on_close(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)));
+		reset_on_close(fd);
+	else if (client->write_stream == SFRONT_STREAM_UNIX)
+		passed_fds_clear(fd);
 	evhttp_connection_free(connection);
 }
 

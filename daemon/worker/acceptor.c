@@ -15,9 +15,9 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
-#include "daemon/base/reset.h"
 #include "daemon/proxy/generation.h"
 #include "daemon/proxy/proxy_counts.h"
+#include "daemon/relay/endpoint.h"
 #include "daemon/session/admission.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/process_counts.h"
@@ -731,8 +731,7 @@ static unsigned int reset_queue(const struct accept_source *source)
 		r = accept_from(source, &connection);
 		if (r < 0)
 			break;
-		reset_on_close(connection.write_fd);
-		sfront_connection_close(&connection);
+		endpoint_turn_away(&connection);
 	}
 	if (r == -EAGAIN)
 		return n;

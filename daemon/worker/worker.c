@@ -11,8 +11,8 @@
 
 #include "daemon/base/counters.h"
 #include "daemon/base/log.h"
-#include "daemon/base/reset.h"
 #include "daemon/proxy/proxy.h"
+#include "daemon/relay/endpoint.h"
 #include "daemon/session/session.h"
 #include "daemon/worker/process.h"
 
@@ -86,8 +86,7 @@ static struct arrival *next_arrived(struct worker *worker)
 
 static void turn_away(struct arrival *arrival)
 {
-	reset_on_close(arrival->connection.write_fd);
-	sfront_connection_close(&arrival->connection);
+	endpoint_turn_away(&arrival->connection);
 	if (arrival->connection.header_due)
 		process_settle_header(arrival->worker->process, arrival->proxy);
 	process_unhold(arrival->worker->process, arrival->proxy);

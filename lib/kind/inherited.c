@@ -80,6 +80,7 @@ static int take_connected(const struct taking *taking, struct sfront_socket *soc
 		.write_fd = taking->fd,
 		.read_stream = socket->stream,
 		.write_stream = socket->stream,
+		.fds_may_come = socket->stream == SFRONT_STREAM_UNIX,
 		.peer = { .len = sizeof(only.peer.sa) },
 	};
 	int r;
@@ -219,7 +220,9 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 
 /*
  * Whoever else has the socket may make it blocking at any time, for all who have it, and
- * take the client that it was readable for.
+ * take the client that it was readable for.  Who does so once may do so again and again,
+ * between this look at it and accept() too: from then on there is another look, see
+ * sfront_socket_accept().
  */
 int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connection *ret_connection)
 {
@@ -229,7 +232,11 @@ int sfront_inherited_accept(struct sfront_socket *socket, struct sfront_connecti
 	if (socket->single)
 		return sfront_single_accept(socket, ret_connection);
 	r = sfront_set_nonblocking(socket->fd, &was_blocking);
-	return r < 0 ? r : sfront_socket_accept(socket, ret_connection);
+	if (r < 0)
+		return r;
+	if (was_blocking)
+		__atomic_store_n(&socket->bent, true, __ATOMIC_RELAXED);
+	return sfront_socket_accept(socket, ret_connection);
 }
 
 void sfront_inherited_close(struct sfront_socket *socket)

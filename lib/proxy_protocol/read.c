@@ -14,6 +14,13 @@ static ssize_t result(ssize_t n)
 	return n < 0 ? -errno : n;
 }
 
+static ssize_t receive(const struct sfront_connection *connection,
+		       const struct sfront_proxy_reader *reader, void *at, size_t size)
+{
+	return reader->receive ? reader->receive(connection->read_fd, at, size)
+			       : recv(connection->read_fd, at, size, MSG_DONTWAIT);
+}
+
 /* Exactly the bytes that are known to belong to the header. */
 static ssize_t take_exactly(const struct sfront_connection *connection,
 			    const struct sfront_proxy_reader *reader, size_t more)
@@ -48,7 +55,7 @@ static ssize_t take_from_socket(const struct sfront_connection *connection,
 		return r;
 	if (r > 0)
 		n = r - (ssize_t)reader->len;
-	return result(recv(connection->read_fd, at, (size_t)n, MSG_DONTWAIT));
+	return result(receive(connection, reader, at, (size_t)n));
 }
 
 static ssize_t take(const struct sfront_connection *connection,

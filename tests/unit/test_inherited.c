@@ -720,6 +720,7 @@ static void no_descriptors_by_unix(void)
 	listeners[1] = own = must_open("@sockfront-test-rights", "");
 
 	CHECK(sfront_listener_accept(listeners[0], &connection) == 0);
+	CHECK(connection.fds_may_come);
 	CHECK(pass_descriptor(early) == -EPERM);
 	sfront_connection_close(&connection);
 	close(early);
@@ -729,6 +730,7 @@ static void no_descriptors_by_unix(void)
 		client = connect_to(listeners[i], 0);
 		CHECK(pass_descriptor(client) == -EPERM);
 		CHECK(sfront_listener_accept(listeners[i], &connection) == 0);
+		CHECK(!connection.fds_may_come);
 		CHECK(pass_descriptor(client) == -EPERM);
 		CHECK(write(client, "y", 1) == 1 && read(connection.read_fd, byte, 4) == 1);
 		sfront_connection_close(&connection);

@@ -391,6 +391,32 @@ static void test_greatest(void **state)
 	close_ends(&ends);
 }
 
+static size_t received;
+
+static ssize_t receive(int fd, void *data, size_t size)
+{
+	received += size;
+	return __real_recv(fd, data, size, 0);
+}
+
+/* What takes bytes off a socket is the program's own function, and what looks at them is not. */
+static void test_receive(void **state)
+{
+	struct sfront_proxy_reader reader = { .buf = buf, .size = sizeof(buf), .receive = receive };
+	struct sfront_proxy_header parsed;
+	struct ends ends = unix_ends();
+
+	(void)state;
+	memset(&calls, 0, sizeof(calls));
+	send_bytes(&ends, BYTES(V1 PAYLOAD));
+	assert_int_equal(sfront_proxy_read(&ends.connection, &reader, &parsed, &why), 0);
+	assert_int_equal(received, strlen(V1));
+	assert_int_equal(calls.peeks, 1);
+	assert_int_equal(calls.reads, 0);
+	assert_payload(&ends, PAYLOAD);
+	close_ends(&ends);
+}
+
 static void send_with_descriptor(int socket, const char *bytes, size_t len)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -646,6 +672,7 @@ int main(void)
 		counted(test_reset),
 		counted(test_small_buffer),
 		counted(test_greatest),
+		counted(test_receive),
 		counted(test_passed_descriptors),
 		counted(test_no_peek),
 		counted(test_interrupted),

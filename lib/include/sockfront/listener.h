@@ -96,7 +96,13 @@ struct sfront_connection {
 	 * is the proxy.
 	 */
 	bool header_due;
-	bool is_proxied;             /* the peer is who a header said, not who connected */
+	bool is_proxied; /* the peer is who a header said, not who connected */
+	/*
+	 * A UNIX client's, who came before the kernel was told to refuse passed
+	 * descriptors: whoever reads with recv() closes those that came by then,
+	 * which can take long.
+	 */
+	bool fds_may_come;
 	struct sfront_sockaddr peer; /* len 0 where there is none */
 };
 

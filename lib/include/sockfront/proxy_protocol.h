@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <sockfront/address.h>
 #include <sockfront/error.h>
@@ -229,6 +230,13 @@ struct sfront_proxy_reader {
 	size_t size; /* of buf; SFRONT_PROXY_HEADER_MAX is enough for every header */
 	size_t len;  /* bytes of the header that are in buf; on success, its length */
 	size_t need; /* bytes that it has at least: with -EAGAIN and -ENOBUFS */
+
+	/*
+	 * Called instead of recv() for what takes bytes off a socket, by a program
+	 * that receives what comes with them: descriptors that a UNIX client
+	 * passes.  NULL: recv()
+	 */
+	ssize_t (*receive)(int fd, void *data, size_t size);
 };
 
 /*

@@ -10,7 +10,7 @@ import pytest
 
 from support.faults import Faults
 from support.stage import address_of
-from support.streams import exchange, is_silent
+from support.streams import exchange, is_silent, read_exactly
 
 
 @pytest.mark.plain_only("a sanitizer's library must be the first one loaded")
@@ -54,3 +54,22 @@ def test_made_blocking_by_another(stage):
     fcntl.fcntl(listener, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
     proxy.signal(signal.SIGTERM)
     assert proxy.wait(10) == 0, "it looks into the queue once more, which is empty"
+
+
+@pytest.mark.plain_only("a sanitizer's library must be the first one loaded")
+def test_made_blocking_at_the_last_moment(stage):
+    """Between each look at the flags and the accept() that follows it."""
+    faults, backend, listener = Faults(stage), stage.backend(), stage.listener()
+    path = stage.path("app.sock")
+    faults.begin("bend")
+    proxy = stage.handed([listener], "--workers=1", "sd-listen", path, backend.address, listening=2,
+                         environment=faults.environment)
+    live = stage.live_pair(backend, path)
+    for _ in range(40):  # from the ninth on, two clients are asked for at once
+        pair = stage.live_pair(backend, address_of(listener))
+        live[0].sendall(b"x")
+        assert read_exactly(live[1], 1) == b"x"
+        stage.close_sockets_of([pair])
+    proxy.signal(signal.SIGTERM)
+    stage.close_sockets_of([live])
+    assert proxy.wait(10) == 0

@@ -10,6 +10,8 @@
  *	starve  the kernel has no memory to receive, send and splice
  *	later   the clocks that count since boot are a minute ahead
  *	accept  nobody may accept from a listener whose path ends in "forbidden"
+ *	bend    whoever else has a listener makes it blocking just before it is accepted from;
+ *	        those at paths excepted
  *	mute    the new process of an upgrade does not come to say that it accepts
  *	exec    a program takes its time to be started
  */
@@ -127,6 +129,8 @@ int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		errno = EACCES;
 		return -1;
 	}
+	if (bound.sun_family != AF_UNIX && is_on("bend"))
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	return real(fd, addr, len, flags);
 }
 

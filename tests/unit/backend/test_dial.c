@@ -92,6 +92,8 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 		note("linger");
 	else if (level == SOL_SOCKET && name == SO_KEEPALIVE)
 		note("keepalive");
+	else if (level == SOL_SOCKET && name == 83) /* SO_PASSRIGHTS, of Linux 6.16 */
+		note("norights");
 	else if (level == SOL_IP && name == IP_TRANSPARENT)
 		return note("transparent"), result(scene.transparent_error, 0);
 	else if (level == SOL_IPV6 && name == IPV6_TRANSPARENT)
@@ -265,7 +267,7 @@ static void test_unix(void **state)
 
 	(void)state;
 	assert_int_equal(connect_to("/run/a.sock"), 0);
-	assert_string_equal(scene.trace, "socket1 inline connect");
+	assert_string_equal(scene.trace, "socket1 inline norights connect");
 	assert_string_equal(scene.to.sa.un.sun_path, "/run/a.sock");
 	assert_int_equal(scene.to.len, offsetof(struct sockaddr_un, sun_path) + 12);
 	assert_int_equal(connect_to("@a"), 0);
@@ -274,7 +276,7 @@ static void test_unix(void **state)
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		scene.connect_error = errors[i];
 		assert_int_equal(connect_to("/run/a.sock"), -errors[i]);
-		assert_string_equal(scene.trace, "socket1 inline connect close");
+		assert_string_equal(scene.trace, "socket1 inline norights connect close");
 	}
 }
 
@@ -329,7 +331,7 @@ static void test_mux(void **state)
 	(void)state;
 	scene.answered = 0;
 	assert_int_equal(connect_to("vsock-mux:/run/vm:52"), 0);
-	assert_string_equal(scene.trace, "socket1 inline connect ask52 / answer");
+	assert_string_equal(scene.trace, "socket1 inline norights connect ask52 / answer");
 	assert_string_equal(scene.to.sa.un.sun_path, "/run/vm");
 	assert_int_equal(dial_awaits(&options), EV_READ);
 	scene.answered = -EAGAIN;
@@ -338,10 +340,10 @@ static void test_mux(void **state)
 	assert_int_equal(connect_to("vsock-mux:/run/vm:52"), -ECONNREFUSED);
 	scene.asked = -EPIPE;
 	assert_int_equal(connect_to("vsock-mux:/run/vm:52"), -EPIPE);
-	assert_string_equal(scene.trace, "socket1 inline connect ask52 close");
+	assert_string_equal(scene.trace, "socket1 inline norights connect ask52 close");
 	scene.connect_error = ENOENT;
 	assert_int_equal(connect_to("vsock-mux:/run/vm:52"), -ENOENT);
-	assert_string_equal(scene.trace, "socket1 inline connect close");
+	assert_string_equal(scene.trace, "socket1 inline norights connect close");
 }
 
 static void come_from(const char *words)
