@@ -497,7 +497,7 @@ static void test_absolute_path(void **state)
 static void (*before_lock)(void), (*before_bind)(void), (*before_pause)(void);
 static unsigned int n_locks, n_pauses;
 
-int nanosleep(const struct timespec *pause, struct timespec *left)
+int nanosleep(const struct timespec *requested_time, struct timespec *remaining)
 {
 	void (*happens)(void) = before_pause;
 
@@ -505,7 +505,7 @@ int nanosleep(const struct timespec *pause, struct timespec *left)
 	before_pause = NULL;
 	if (happens)
 		happens();
-	return -clock_nanosleep(CLOCK_REALTIME, 0, pause, left);
+	return -clock_nanosleep(CLOCK_REALTIME, 0, requested_time, remaining);
 }
 
 int flock(int fd, int operation)
