@@ -26,9 +26,10 @@ check=(
 	zsh fish debhelper dpkg-dev lintian rpm rpmlint
 )
 
-# For builds for other processors, whose libraries tests/sysroot.py fetches.
+# For builds for other processors, whose libraries tests/sysroot.py fetches.  The package
+# gcc-multilib itself, which adds one link to this one, cannot be there beside the other compiler.
 if [[ $(uname -m) == x86_64 ]]; then
-	check+=(gcc-multilib gcc-aarch64-linux-gnu qemu-user)
+	check+=(gcc-12-multilib gcc-aarch64-linux-gnu qemu-user)
 fi
 
 # The kernel is none of them: tests/vm/boot fetches one, which is not installed.
