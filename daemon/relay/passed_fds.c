@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passed descriptors: see passed_fds.h.  Used by relay.c and endpoint.c.
+ * Passed descriptors: see passed_fds.h.
  */
 #include "daemon/relay/passed_fds.h"
 

@@ -5,8 +5,8 @@
  * file system that does not answer, and a worker must not.
  *
  * Since Linux 6.16 the kernel refuses them for us (SO_PASSRIGHTS, which the library turns
- * off for clients), but for what was passed before it was told.  Whatever comes is received and closed in
- * a thread of its own, which exists only while there is some.
+ * off for clients), but for what was passed before it was told.  Whatever comes is received
+ * and closed in a thread of its own, which exists only while there is some.
  */
 #ifndef DAEMON_RELAY_PASSED_FDS_H
 #define DAEMON_RELAY_PASSED_FDS_H
