@@ -454,7 +454,8 @@ def test_reload_wants_back_what_the_upgrade_dropped(stage, binary):
     file = stage.file("sockfront.conf", f"{without}listen = {path}\n")
     proxy = stage.proxy("-c", file, program=binary, sockets=2)
     gate = held(stage, binary)
-    old, new = proxy.pid, hold(stage, proxy)
+    old = proxy.pid
+    hold(stage, proxy)
     stage.file("sockfront.conf", without)
     proxy.signal(signal.SIGHUP)
     proxy.wait_log("reload: waiting")
