@@ -169,12 +169,18 @@ def test_there_are_examples():
     assert {"conf/sockfront.conf", "systemd/examples/two-proxies/two-proxies.conf"} <= set(EXAMPLES)
 
 
+def ports(listen):
+    """How many a line stands for."""
+    found = re.search(r":(\d+)-(\d+)", listen)
+    return int(found[2]) - int(found[1]) + 1 if found else 1
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example(place, prefix, name):
     """Each line of it that names an address has its place, and the service may do little."""
     *sockets, service = made(place, EXAMPLES[name]).values()
     passed = [value for socket in sockets for value in values(socket, "ListenStream")]
-    assert len(passed) == len(re.findall(r"^listen = ", EXAMPLES[name], re.M))
+    assert len(passed) == sum(map(ports, re.findall(r"^listen = (.*)", EXAMPLES[name], re.M)))
     assert not values(service, "WantedBy"), "it opens nothing itself"
     assert exposure(place / "out/web.service") <= 2.0
     assert_silent(prefix, *sorted((place / "out").iterdir()))

@@ -69,7 +69,7 @@ def test_no_thread_is_to_be_had(stage):
         client.sendall(b"x")
         assert read_exactly(client, 1) == b"x"
         assert ask(stage, status, "/healthz").code == 200
-    assert "no thread to be had" in proxy.reload()
+    assert "no thread can be started" in proxy.reload()
     proxy.signal(signal.SIGUSR1)
     proxy.wait_log("SIGUSR1")
     assert os.path.getsize(calls) > 0
