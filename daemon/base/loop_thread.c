@@ -25,6 +25,12 @@ struct first_timer {
 	bool is_found;
 };
 
+/* timercmp() is none that cppcheck can read. */
+static bool is_earlier(const struct timeval *a, const struct timeval *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_usec < b->tv_usec;
+}
+
 static int note_timer(const struct event_base *base, const struct event *event, void *data)
 {
 	struct first_timer *first = data;
@@ -33,7 +39,7 @@ static int note_timer(const struct event_base *base, const struct event *event, 
 	(void)base;
 	if (event == first->now || !event_pending(event, EV_TIMEOUT, &due))
 		return 0;
-	if (!first->is_found || timercmp(&due, &first->due, <))
+	if (!first->is_found || is_earlier(&due, &first->due))
 		first->due = due;
 	first->is_found = true;
 	return 0;
@@ -56,7 +62,7 @@ static uint64_t time_to_first_timer(struct loop_thread *thread)
 	event_del(&thread->now);
 	if (!first.is_found)
 		return UINT64_MAX;
-	if (timercmp(&first.due, &now, <))
+	if (is_earlier(&first.due, &now))
 		return 0;
 	timersub(&first.due, &now, &left);
 	return (uint64_t)left.tv_sec * 1000000 + (uint64_t)left.tv_usec;
