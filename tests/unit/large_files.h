@@ -28,6 +28,8 @@
 #define __real_openat    __real_openat64
 #define __wrap_setrlimit __wrap_setrlimit64
 #define __real_setrlimit __real_setrlimit64
+#define __wrap_stat      __wrap_stat64
+#define __real_stat      __real_stat64
 
 #endif
 

@@ -254,7 +254,8 @@ def test_example(tmp_path, name):
     if name == "sockfront_proxy_protocol.3":
         blocks.reverse()
     (tmp_path / "example.c").write_text(INCLUDES + template % tuple(blocks))
-    flags = [f"-fsanitize={SANITIZE},undefined"] if SANITIZE == "address" else []
+    # A function within another one is called by way of the stack, which has to be the real one.
+    flags = ["-fsanitize=address,undefined", "--param=asan-use-after-return=0"] if SANITIZE == "address" else []
     done = subprocess.run(
         ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wno-unused-result", "-Werror", *flags, "-I", TOP / "lib/include",
          "-o", tmp_path / "example", tmp_path / "example.c", BUILD / "libsockfront-event.a", BUILD / "libsockfront.a",

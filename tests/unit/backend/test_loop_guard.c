@@ -3,6 +3,7 @@
  * Which UNIX addresses lead to our own listeners.
  */
 #include "tests/unit/descriptors.h"
+#include "tests/unit/large_files.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
