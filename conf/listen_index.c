@@ -10,20 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a */
-static uint64_t hash(uint64_t hash, const char *text)
-{
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-	return hash;
-}
+#include "conf/hash.h"
 
 static uint64_t hash_of(const struct sfront_address *address)
 {
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
 
 	sfront_address_format(address, text, sizeof(text));
-	return hash(UINT64_C(0xcbf29ce484222325), text);
+	return hash_bytes(HASH_START, text, strlen(text));
 }
 
 bool listen_is_every(const struct sfront_address *address)

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/base/hash.h"
+#include "conf/hash.h"
 
 #define BUCKETS 4096
 

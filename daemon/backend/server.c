@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hash.h"
 #include "daemon/base/counters.h"
-#include "daemon/base/hash.h"
 
 static enum sfront_stream stream_of(enum sfront_kind kind)
 {

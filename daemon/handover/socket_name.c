@@ -11,17 +11,8 @@
 #include <sys/stat.h>
 
 #include "conf/conf.h"
+#include "conf/hash.h"
 #include "daemon/proxy/listener.h"
-
-/* FNV-1a: spread well enough, and the same in every version. */
-static uint64_t hash(const char *text)
-{
-	uint64_t sum = UINT64_C(0xcbf29ce484222325);
-
-	for (; *text != '\0'; text++)
-		sum = (sum ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-	return sum;
-}
 
 static void format(const struct sfront_address *address, unsigned int nth, dev_t device,
 		   ino_t inode, char *buf)
@@ -31,7 +22,8 @@ static void format(const struct sfront_address *address, unsigned int nth, dev_t
 	sfront_address_format(address, text, sizeof(text));
 	snprintf(whole, sizeof(whole), "%u %llu %llu %s", nth, (unsigned long long)device,
 		 (unsigned long long)inode, text);
-	snprintf(buf, SOCKET_NAME_SIZE, SOCKET_NAME_PREFIX "%016" PRIx64, hash(whole));
+	snprintf(buf, SOCKET_NAME_SIZE, SOCKET_NAME_PREFIX "%016" PRIx64,
+		 hash_bytes(HASH_START, whole, strlen(whole)));
 }
 
 bool socket_name_is_ours(const char *name)

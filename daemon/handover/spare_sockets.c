@@ -17,7 +17,7 @@
 #include <sys/un.h>
 
 #include "conf/conf.h"
-#include "daemon/base/hash.h"
+#include "conf/hash.h"
 #include "daemon/base/log.h"
 #include "daemon/base/netns.h"
 #include "daemon/handover/socket_name.h"

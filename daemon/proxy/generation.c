@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hash.h"
 #include "conf/spread.h"
 #include "daemon/backend/backend.h"
 #include "daemon/backend/loop_guard.h"
 #include "daemon/base/counters.h"
-#include "daemon/base/hash.h"
 #include "daemon/base/log.h"
 #include "daemon/proxy/status_section.h"
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "conf/hash.h"
 #include "daemon/backend/backend.h"
 #include "daemon/backend/server_counts.h"
 #include "daemon/backend/unit.h"
@@ -224,14 +225,12 @@ static void separate(struct overview *overview, struct evbuffer *out)
 	overview->has_proxy = true;
 }
 
-/* FNV-1a, of what was made in this turn. */
+/* What was made in this turn. */
 static void keep(struct overview *overview)
 {
 	const unsigned char *bytes = evbuffer_pullup(overview->made, -1);
-	size_t n = evbuffer_get_length(overview->made);
 
-	for (size_t i = 0; i < n; i++)
-		overview->hash = (overview->hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+	overview->hash = hash_bytes(overview->hash, bytes, evbuffer_get_length(overview->made));
 	evbuffer_add_buffer(overview->kept, overview->made);
 }
 
@@ -248,7 +247,7 @@ static bool has_changed(const struct overview *overview)
 
 static void begin_proxy(struct overview *overview, struct evbuffer *out)
 {
-	overview->hash = UINT64_C(0xcbf29ce484222325);
+	overview->hash = HASH_START;
 	if (!overview->hashes)
 		separate(overview, out);
 }

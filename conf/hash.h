@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * FNV-1a, for look-ups whose keys nobody chooses to collide: what is in the configuration.
+ * Of conf/ and of every room of the daemon.  It is the same in every version: names that systemd
+ * keeps are made with it.
  */
-#ifndef DAEMON_BASE_HASH_H
-#define DAEMON_BASE_HASH_H
+#ifndef CONF_HASH_H
+#define CONF_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>
