@@ -15,6 +15,9 @@
 /* What follows at once, as an answer does from a request, finds the thread still there. */
 #define LINGER_MS 10
 
+/* How soon to look again where there is no memory to tell when the first timer is due. */
+#define NO_MEMORY_US ((uint64_t)LINGER_MS * 1000)
+
 static void start(struct loop_thread *thread);
 
 /* ---- timers ---- */
@@ -56,7 +59,7 @@ static uint64_t time_to_first_timer(struct loop_thread *thread)
 	struct timeval now, left;
 
 	if (event_add(&thread->now, &at_once) < 0)
-		return 0; /* without memory it runs on */
+		return NO_MEMORY_US;
 	event_pending(&thread->now, EV_TIMEOUT, &now);
 	event_base_foreach_event(thread->loop->base, note_timer, &first);
 	event_del(&thread->now);

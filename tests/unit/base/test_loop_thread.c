@@ -35,6 +35,21 @@ int __wrap_thread_start(pthread_t *ret_thread, void *(*main)(void *), void *arg)
 	return __real_thread_start(ret_thread, main, arg);
 }
 
+/* Of the timer that the others are compared with, how often there was no memory for it. */
+static bool is_memory_short;
+static unsigned int n_refused;
+
+int __real_event_add(struct event *event, const struct timeval *timeout);
+int __wrap_event_add(struct event *event, const struct timeval *timeout);
+
+int __wrap_event_add(struct event *event, const struct timeval *timeout)
+{
+	if (!is_memory_short || event != &beside.now)
+		return __real_event_add(event, timeout);
+	n_refused++;
+	return -1;
+}
+
 static bool is_on_host(void)
 {
 	return pthread_equal(pthread_self(), host_thread) != 0;
@@ -45,8 +60,8 @@ static int open_loops(void **state)
 	(void)state;
 	loop = host = (struct loop){ 0 };
 	host_thread = pthread_self();
-	n_threads_started = 0;
-	is_thread_refused = false;
+	n_threads_started = n_refused = 0;
+	is_thread_refused = is_memory_short = false;
 	return loop_open(&loop, LOOP_PRIORITIES) == 0 && loop.poll_fd >= 0 &&
 			       loop_open(&host, 1) == 0
 		       ? 0
@@ -112,6 +127,18 @@ static void test_first_timer_is_on_time(void **state)
 	assert_true(fired_ms >= began + 199);
 	event_del(&late);
 	event_del(&last);
+}
+
+static void test_without_memory_it_does_not_spin(void **state)
+{
+	struct event first;
+
+	(void)state;
+	is_memory_short = true;
+	after(loop.base, &first, note_and_leave, 200);
+	run_both();
+	assert_false(fired_on_host);
+	assert_in_range(n_refused, 1, 100); /* 20, if nothing delays it */
 }
 
 static void test_descriptor_wakes_it(void **state)
@@ -248,6 +275,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_first_timer_is_on_time, open_loops,
+						close_loops),
+		cmocka_unit_test_setup_teardown(test_without_memory_it_does_not_spin, open_loops,
 						close_loops),
 		cmocka_unit_test_setup_teardown(test_descriptor_wakes_it, open_loops, close_loops),
 		cmocka_unit_test_setup_teardown(test_it_rests_between_messages, open_loops,
