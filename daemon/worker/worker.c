@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker thread: its loop, its sessions and the connections that wait to become some.
+ * A worker: its loop, its sessions and the connections that wait to become some.
  * Between dispatch.c, which sends it connections, and session.c, which serves them.
  */
 #include "daemon/worker/worker.h"
@@ -11,6 +11,7 @@
 
 #include "daemon/base/counters.h"
 #include "daemon/base/log.h"
+#include "daemon/base/thread.h"
 #include "daemon/proxy/proxy.h"
 #include "daemon/relay/endpoint.h"
 #include "daemon/session/session.h"
@@ -288,10 +289,10 @@ int worker_init(struct worker *worker, struct process *process, unsigned int max
 
 int worker_start(struct worker *worker)
 {
-	int r = pthread_create(&worker->thread, NULL, worker_main, worker);
+	int r = thread_start(&worker->thread, worker_main, worker);
 
 	worker->started = r == 0;
-	return -r;
+	return r;
 }
 
 void worker_join(struct worker *worker)

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -47,23 +46,16 @@ static bool is_alone(const struct process *process)
 	return process->n_workers == 1 && process->loop.poll_fd >= 0;
 }
 
-/*
- * Signals are the main thread's: workers inherit a mask that blocks them all.
- * All are set up before one starts, since they post to each other.
- */
+/* All are set up before one starts, since they post to each other. */
 int workers_start(struct process *process, unsigned int pipes_a_worker,
 		  const struct worker_handlers *handlers)
 {
-	sigset_t all, before;
 	int r = init(process, pipes_a_worker, handlers);
 
-	if (r < 0 || is_alone(process))
+	if (is_alone(process))
 		return r;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	for (unsigned int i = process->n_workers; i-- > 0 && r == 0;)
 		r = worker_start(&process->workers[i]);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
 }
 
