@@ -10,15 +10,17 @@
 #include <event2/event_struct.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "daemon/backend/server_watch.h"
+#include "daemon/base/fine_timer.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/slab.h"
 #include "daemon/relay/pipe_pool.h"
-#include "daemon/session/looked_after.h"
 
 struct proxy;
 struct session_host;
+struct session_timing;
 struct view_list;
 
 /* Each is called on the host's thread. */
@@ -39,12 +41,18 @@ struct session_counts {
 	atomic_ullong served; /* clients that have reached it */
 };
 
+/* The sessions in which bytes coalesce, and the one timer that looks after them all. */
+struct coalescing {
+	struct fine_timer timer; /* set as long as the list has anybody */
+	LIST_HEAD(, session_timing) sessions;
+};
+
 struct session_host {
 	struct loop loop;
 	struct pipe_pool pipes;
 	struct slab sessions;
-	struct slab timings; /* of the sessions that have one */
-	struct coalescing coalescing;
+	struct slab timings;          /* of the sessions that have one */
+	struct coalescing coalescing; /* coalescing.c's */
 	struct session_counts counts;
 	const struct session_host_ops *ops;
 	event_callback_fn fired; /* session.c's: a deadline may be over */
