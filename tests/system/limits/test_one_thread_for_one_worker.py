@@ -36,6 +36,18 @@ def test_after_whatever_it_was_asked(stage):
     proxy.wait_one_thread()
 
 
+def blocked_signals(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return next(line.split()[1] for line in file if line.startswith("SigBlk"))
+
+
+def test_an_upgrade_blocks_no_signal(stage):
+    """It is started by a thread that has all of them blocked."""
+    proxy = stage.proxy(stage.path("app.sock"), stage.backend(echo).address)
+    before = blocked_signals(proxy.pid)
+    assert blocked_signals(proxy.upgrade()) == before
+
+
 def test_after_somebody_looked(stage):
     """Who watches the status has a thread as long as that; relaying goes on in the other."""
     backend = stage.backend(echo)
