@@ -2,7 +2,7 @@
 /*
  * sockfront: from the command line to the exit status.  The main thread opens
  * the listeners, starts the workers, and then only waits for signals and for
- * the workers' messages.
+ * the workers' messages; where there is one worker, that runs on it.
  */
 #include <errno.h>
 #include <event2/event.h>

@@ -13,7 +13,7 @@
 struct loop {
 	struct event_base *base;
 	struct mailbox mailbox; /* any thread may post to it */
-	int poll_fd;            /* readable when a descriptor of the base is; -1: there is none */
+	int poll_fd;            /* readable when a descriptor of the base is; -1: unknown */
 };
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker: a thread with a loop of its own, and the sessions that run on it.  Nothing
- * in it is touched by another thread, the mailbox and the load aside.
+ * A worker: a loop with a thread of its own, or the process's where it is the only one, and
+ * the sessions that run on it.  Nothing in it is touched by another thread, the mailbox and
+ * the load aside.
  */
 #ifndef DAEMON_WORKER_WORKER_H
 #define DAEMON_WORKER_WORKER_H
