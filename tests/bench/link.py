@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A wire with a rate, between the bench's network and another one.
 
-The load stands at the near end.  The proxy and its backend stand at the far end, as on a
-server: what a proxy has to do there, its clients wait for here.  Each end sends through a token
+Each end sends through a token
 bucket (tc tbf), or through netem where there is a delay or a loss.
 """
 
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 import sandbox
 
-NEAR, FAR = "10.9.9.1", "10.9.9.2"
+NETWORK, NEAR, FAR = "10.9.9.0/24", "10.9.9.1", "10.9.9.2"
 
 # As long as a sender that is ahead may wait: a switch has about as much.
 QUEUE = "20ms"
@@ -23,10 +22,14 @@ QUEUE = "20ms"
 class Shape:
     """What the wire is like; the same both ways."""
 
-    rate: str  # tc's words
-    bits: int  # the same as a number
+    rate: str  # tc's words: a whole number with kbit, mbit or gbit
     delay: str = ""
     loss: str = ""
+
+    @property
+    def bits(self):
+        """A second."""
+        return int(self.rate[:-4]) * {"k": 1000, "m": 1000**2, "g": 1000**3}[self.rate[-4]]
 
     def qdisc(self):
         if self.delay or self.loss:
@@ -63,6 +66,9 @@ class Link:
         call("ip", "link", "set", "near", "up")
         self.call_far("ip", "address", "add", f"{FAR}/24", "dev", "far")
         self.call_far("ip", "link", "set", "far", "up")
+        # Where cubic is not the default, a namespace may not make it so; a route may name it.
+        call("ip", "route", "replace", NETWORK, "dev", "near", "src", NEAR, "congctl", "cubic")
+        self.call_far("ip", "route", "replace", NETWORK, "dev", "far", "src", FAR, "congctl", "cubic")
 
     def call_far(self, *command):
         call(*command, preexec_fn=lambda: sandbox.enter(self.far))
