@@ -283,10 +283,10 @@ static bool go_on(struct overview *overview, const struct turn *turn, struct evb
 	const struct subject *subject;
 
 	while ((subject = subject_at(&overview->subjects, &overview->at))) {
-		if (turn_is_over(turn, out))
-			return true;
 		put_next(overview, subject, out);
 		subject_cursor_next(&overview->at, &overview->subjects);
+		if (turn_is_over(turn, out))
+			return true;
 	}
 	return false;
 }

@@ -122,19 +122,17 @@ static void begin_table(struct evbuffer *out)
 	markup_add(out, "</tr></thead>\n<tbody>\n");
 }
 
-/* Returns whether there is more of it. */
-static bool write_rows(struct page *page, struct evbuffer *out)
+static void write_rows(struct page *page, struct evbuffer *out)
 {
 	struct turn turn = turn_begin(out);
 	const struct subject *subject;
 
 	while ((subject = subject_at(&page->subjects, &page->at))) {
-		if (turn_is_over(&turn, out))
-			return true;
 		write_part(out, subject, &page->at);
 		subject_cursor_next(&page->at, &page->subjects);
+		if (turn_is_over(&turn, out))
+			break;
 	}
-	return false;
 }
 
 /* ---- the answer ---- */
@@ -163,8 +161,10 @@ static bool page_more(void *answer, struct evbuffer *out)
 		page->has_begun = true;
 		return true;
 	}
-	if (write_rows(page, out))
-		return true;
+	if (subject_at(&page->subjects, &page->at)) {
+		write_rows(page, out);
+		return true; /* what is after the rows is a turn of its own */
+	}
 	markup_add(out, "</tbody></table>\n");
 	evbuffer_add_reference(out, page_after, page_after_size, NULL, NULL);
 	return false;

@@ -325,13 +325,13 @@ static bool go_on(struct terminal *terminal, struct evbuffer *out)
 	const struct subject *subject;
 
 	while ((subject = subject_at(&terminal->subjects, &terminal->at))) {
-		if (turn_is_over(&turn, out))
-			return true;
 		if (terminal->state == MEASURING)
 			measure(terminal, subject);
 		else
 			draw(out, terminal, subject);
 		subject_cursor_next(&terminal->at, &terminal->subjects);
+		if (turn_is_over(&turn, out))
+			return true;
 	}
 	return false;
 }

@@ -11,6 +11,7 @@
 #include <event2/keyvalq_struct.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/backend/backend.h"
 #include "daemon/base/loop.h"
@@ -30,6 +31,25 @@
 static char directory[] = "/tmp/sf-page-XXXXXX";
 static struct process process;
 static struct status status_of_process = { .process = &process };
+
+/* ---- time ---- */
+
+/* How long a look at the clock takes: on a machine that is fast, and on one that is slow. */
+static const uint64_t paces_ns[] = { 0, 1000000 };
+#define N_PACES (sizeof(paces_ns) / sizeof(*paces_ns))
+
+static uint64_t pace_ns;
+static uint64_t now_ns = UINT64_C(5000000000000);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	(void)clock;
+	now_ns += pace_ns;
+	ret->tv_sec = (time_t)(now_ns / 1000000000);
+	ret->tv_nsec = (long)(now_ns % 1000000000);
+	return 0;
+}
 
 /* ---- configurations ---- */
 
@@ -180,14 +200,17 @@ static void test_page_is_whole_around_its_table(void **state)
 
 static void test_a_thousand_proxies_take_many_turns(void **state)
 {
-	char *text;
-
 	(void)state;
 	open_proxies(1000);
-	text = whole_answer(&page_route);
-	assert_true(answer.turns > 10);
-	assert_int_equal(count(text, "<th scope=\"row\">"), 1000);
-	free(text);
+	for (size_t i = 0; i < N_PACES; i++) {
+		char *text;
+
+		pace_ns = paces_ns[i];
+		text = whole_answer(&page_route);
+		assert_true(answer.turns > 10);
+		assert_int_equal(count(text, "<th scope=\"row\">"), 1000);
+		free(text);
+	}
 	close_generation();
 }
 
@@ -207,11 +230,14 @@ static void test_one_proxy_with_many_listeners_takes_many_turns(void **state)
 
 	(void)state;
 	open_listeners();
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		char *text = whole_answer(rows[i].route);
+	for (size_t i = 0; i < N_PACES * sizeof(rows) / sizeof(*rows); i++) {
+		size_t row = i / N_PACES;
+		char *text;
 
+		pace_ns = paces_ns[i % N_PACES];
+		text = whole_answer(rows[row].route);
 		assert_true(answer.turns >= 3);
-		assert_int_equal(count(text, rows[i].before), LISTENERS * rows[i].times);
+		assert_int_equal(count(text, rows[row].before), LISTENERS * rows[row].times);
 		free(text);
 	}
 	close_generation();
