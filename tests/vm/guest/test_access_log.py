@@ -17,7 +17,7 @@ CONFIGURATION = """
 {}
 
 [proxy vm-log]
-listen = 127.0.0.1:4002
+listen = 127.0.0.1:5402
 backend = {}
 """
 
@@ -31,7 +31,7 @@ def begin(units, *lines):
 
 
 def visit(units, backend):
-    client = units.keep(socket.create_connection(("127.0.0.1", 4002)))
+    client = units.keep(socket.create_connection(("127.0.0.1", 5402)))
     exchange(client, units.accept(backend), seed=4002, size=100)
     client.close()
     return client
@@ -49,7 +49,7 @@ def test_the_journal_has_fields(units):
     wait_until(lambda: found("SOCKFRONT_REASON=closed", "SOCKFRONT_PROXY=vm-log"), "the record", MANY, every=0.5)
     record, = found("SOCKFRONT_REASON=closed", "SOCKFRONT_PROXY=vm-log")
     assert record["SOCKFRONT_BACKEND"] == backend.address
-    assert record["SOCKFRONT_LISTENER"] == "127.0.0.1:4002"
+    assert record["SOCKFRONT_LISTENER"] == "127.0.0.1:5402"
     assert record["SOCKFRONT_UP"] == "100" and int(record["SOCKFRONT_DOWN"]) > 0
     assert (record["PRIORITY"], record["SYSLOG_IDENTIFIER"]) == ("6", "sockfront")
     assert record["MESSAGE"].startswith(f"id={record['SOCKFRONT_ID']} proxy=vm-log client=127.0.0.1:")

@@ -198,7 +198,7 @@ def shipped(units, name):
     backend = units.backend()
     text = re.sub("^backend = [^ \n]+", f"backend = {backend.address}", elsewhere(SHIPPED[name]), flags=re.MULTILINE)
     proxies, _, questions = text.partition("\n[status]\n")
-    names = generate(units, f"vm-{name}", text)
+    names = generate(units, f"vm-shipped-{name}", text)
     units.start(*(unit for unit in names[:-1] if not unit.endswith(".status.socket")))
     units.used(*names[:-1])
     listens = re.findall(r"^listen = (\S+)", proxies, re.MULTILINE)

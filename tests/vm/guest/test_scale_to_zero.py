@@ -60,8 +60,8 @@ def ask(units, family, address, data):
 
 
 def test_up_and_down_and_up_again(units):
-    begin(units, "vm-zero", 4601, "3s")
-    for family, address in ((socket.AF_INET, ("127.0.0.1", 4602)),
+    begin(units, "vm-zero", 5101, "3s")
+    for family, address in ((socket.AF_INET, ("127.0.0.1", 5102)),
                             (socket.AF_UNIX, "/run/vm-zero.sock")):
         for unit in ("vm-zero.service", "vm-zero-backend.service"):
             assert units.show(unit, "ActiveState") == "inactive"
@@ -78,9 +78,9 @@ def test_up_and_down_and_up_again(units):
 
 def test_connection_keeps_it_up(units):
     """Idle is without a connection, not without bytes."""
-    begin(units, "vm-held", 4603, "1s")
+    begin(units, "vm-held", 5103, "1s")
     client = units.keep(socket.socket())
-    client.connect(("127.0.0.1", 4604))
+    client.connect(("127.0.0.1", 5104))
     client.sendall(b"first")
     assert client.recv(5) == b"first"
     time.sleep(3)
@@ -93,10 +93,10 @@ def test_connection_keeps_it_up(units):
 
 def test_clients_at_the_instant_of_the_exit(units):
     """Whether it just still serves them or is started again: each has an answer."""
-    begin(units, "vm-race", 4605, "1s")
+    begin(units, "vm-race", 5105, "1s")
     rng = random.Random(1)
     for number in range(5):
-        ask(units, socket.AF_INET, ("127.0.0.1", 4606), b"%d" % number)
+        ask(units, socket.AF_INET, ("127.0.0.1", 5106), b"%d" % number)
         time.sleep(0.9 + rng.random() * 0.3)
     assert units.show("vm-race.socket", "ActiveState") == "active"
     assert units.show("vm-race.socket", "Result") == "success"
@@ -131,16 +131,16 @@ def answered(client):
 
 def test_server_is_killed_and_ends_cleanly(units):
     """Ten clients after each, all at once: systemd starts it while they wait."""
-    wiki(units, "vm-ended", 4611)
+    wiki(units, "vm-ended", 5111)
     server = "vm-ended-server.service"
-    assert answered(begin_to_ask(units, 4611))
+    assert answered(begin_to_ask(units, 5111))
     for signal in ("KILL", "TERM"):
-        keeps_it_up = begin_to_ask(units, 4611, end=False)
+        keeps_it_up = begin_to_ask(units, 5111, end=False)
         before = units.main_pid(server)
         units.ctl("kill", f"--signal={signal}", "--kill-who=main", server)
         # Whoever reaches it while it dies is reset by it.
         wait_until(lambda: units.show(server, "MainPID") != before, "it has ended", MANY)
-        assert all([answered(client) for client in [begin_to_ask(units, 4611) for _ in range(10)]])
+        assert all([answered(client) for client in [begin_to_ask(units, 5111) for _ in range(10)]])
         assert units.main_pid(server) != before
         keeps_it_up.close()
     # What was started again is stopped again once nobody needs it.
@@ -152,10 +152,10 @@ def test_server_is_killed_and_ends_cleanly(units):
 def test_server_that_crashes_again_and_again(units):
     """Until it works, clients wait; the sixth start within ten seconds is one as any."""
     works = "/run/vm-loop.works"
-    wiki(units, "vm-loop", 4615, ("ExecStart=/usr/bin/python3 ", "ExecStart=/bin/sh -c '[ -e "
+    wiki(units, "vm-loop", 5115, ("ExecStart=/usr/bin/python3 ", "ExecStart=/bin/sh -c '[ -e "
                                   f"{works} ] || exit 1; exec /usr/bin/python3 \"$$@\"' sh "),
          ("StartLimitIntervalSec=0", "StartLimitIntervalSec=0\nStartLimitBurst=1"))
-    waiting = [begin_to_ask(units, 4615) for _ in range(3)]
+    waiting = [begin_to_ask(units, 5115) for _ in range(3)]
     wait_until(lambda: units.show("vm-loop-server.service", "NRestarts") >= 2,
                "it was started again", MANY, 0.1)
     units.file(works, "")
@@ -169,8 +169,9 @@ def test_server_that_was_stopped_is_started_for_later_clients(units):
     vain, always one or more, keep the proxy up for no longer than connect-timeout:
     the next proxy starts the server.
     """
-    wiki(units, "vm-halted", 4617, ("--connect-timeout 1min", "--connect-timeout 10s"))
-    assert answered(begin_to_ask(units, 4617))
+    wiki(units, "vm-halted", 5117, ("--connect-timeout 1min", "--connect-timeout 10s"))
+    # Who comes before the server has begun may wait in vain.
+    wait_until(lambda: answered(begin_to_ask(units, 5117)), "it has started", 2 * MANY)
     units.stop("vm-halted-server.service")
     ends = time.monotonic() + MANY
     served = []
@@ -178,7 +179,7 @@ def test_server_that_was_stopped_is_started_for_later_clients(units):
     def ask_until_one_is_answered(delay):
         time.sleep(delay)
         while not served and time.monotonic() < ends:
-            if answered(begin_to_ask(units, 4617)):
+            if answered(begin_to_ask(units, 5117)):
                 served.append(True)
 
     # So that there is always one, with more than half of its time to wait.

@@ -89,7 +89,7 @@ def test_example(units):
 
 
 def test_a_unit_that_needs_ten_seconds(units):
-    backend = server(units, "vm-slow.service", 4701, "ExecStartPre=/usr/bin/sleep 10")
+    backend = server(units, "vm-slow.service", 4901, "ExecStartPre=/usr/bin/sleep 10")
     one = proxy(units, "vm-slow.service", backend, "--connect-timeout=2min")
     began = time.monotonic()
     clients = [send(units, one.listening[0]) for _ in range(50)]
@@ -102,7 +102,7 @@ def test_clients_at_the_instant_of_the_stop(units):
     """While it runs, while it stops, while it is started again: each of 200 has an answer."""
     names = [f"vm-instant{number}.service" for number in range(5)]
     text = "".join(
-        f"[proxy {name}]\nlisten = 127.0.0.1:0\nbackend = {server(units, name, 4710 + number)}\n"
+        f"[proxy {name}]\nlisten = 127.0.0.1:0\nbackend = {server(units, name, 4910 + number)}\n"
         f"backend-unit = {name}\nbackend-unit-idle = 300ms\nconnect-timeout = 2min\n"
         for number, name in enumerate(names))
     units.configuration("vm-instant", text)
@@ -135,7 +135,7 @@ def test_clients_at_the_instant_of_the_stop(units):
 def test_a_unit_that_fails(units):
     """And once it works, it is started all the same."""
     works = "/run/vm-fails.works"
-    backend = server(units, "vm-fails.service", 4703, f"ExecStartPre=/bin/sh -c '[ -e {works} ]'")
+    backend = server(units, "vm-fails.service", 4903, f"ExecStartPre=/bin/sh -c '[ -e {works} ]'")
     one = proxy(units, "vm-fails.service", backend, "--connect-timeout=30s")
     began = time.monotonic()
     assert not has_answer(send(units, one.listening[0]))
@@ -147,7 +147,7 @@ def test_a_unit_that_fails(units):
 
 
 def test_a_unit_that_another_has_restarted(units):
-    backend = server(units, "vm-other.service", 4704)
+    backend = server(units, "vm-other.service", 4904)
     one = proxy(units, "vm-other.service", backend, "--connect-timeout=2min", "--backend-unit-idle=2s")
     assert has_answer(send(units, one.listening[0]))
     units.ctl("restart", "vm-other.service")
@@ -158,14 +158,14 @@ def test_a_unit_that_another_has_restarted(units):
 
 def test_without_the_right(units):
     """The example's user, without its rule."""
-    backend = server(units, "vm-denied.service", 4705)
-    units.configuration("vm-front", f"[proxy a]\nlisten = 127.0.0.1:4706\nbackend = {backend}\n"
+    backend = server(units, "vm-denied.service", 4905)
+    units.configuration("vm-front", f"[proxy a]\nlisten = 127.0.0.1:4906\nbackend = {backend}\n"
                         "backend-unit = vm-denied.service\nconnect-timeout = 30s\n")
     units.unit("vm-without.service", "[Service]\nType=notify\nUser=sockfront-demand\n"
                "ExecStart=/usr/bin/sockfront -c /etc/sockfront/vm-front.conf\n")
     units.start("vm-without.service")
     for _ in range(2):
-        assert not has_answer(send(units, "127.0.0.1:4706"))
+        assert not has_answer(send(units, "127.0.0.1:4906"))
     said = units.wait_log("vm-without.service", "polkit rule")
     assert len(said) == 1, said
     assert units.show("vm-denied.service", "ActiveState") == "inactive"

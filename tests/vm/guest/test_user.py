@@ -156,7 +156,7 @@ def test_example(units):
 
 SERVER = """
 [Service]
-ExecStart=/usr/bin/socat TCP-LISTEN:4707,bind=127.0.0.1,fork,reuseaddr PIPE
+ExecStart=/usr/bin/socat TCP-LISTEN:4207,bind=127.0.0.1,fork,reuseaddr PIPE
 SuccessExitStatus=143
 """
 PROXY = f"""
@@ -166,8 +166,8 @@ ExecStart=/usr/bin/sockfront -c {HOME}/.config/sockfront/mine.conf
 """
 CONFIGURATION = """
 [proxy a]
-listen = 127.0.0.1:4708
-backend = 127.0.0.1:4707
+listen = 127.0.0.1:4208
+backend = 127.0.0.1:4207
 backend-unit = vm-mine.service
 backend-unit-idle = 2s
 connect-timeout = 2min
@@ -183,7 +183,7 @@ def test_unit_on_demand(units):
         user.file("sockfront/mine.conf", CONFIGURATION)
         user.start("vm-proxy.service", "vm-mine.service")
         assert user.show("vm-mine.service", "ActiveState") == "inactive"
-        client = units.keep(socket.create_connection(("127.0.0.1", 4708), MANY))
+        client = units.keep(socket.create_connection(("127.0.0.1", 4208), MANY))
         client.sendall(b"hello")
         assert client.recv(5) == b"hello"
         assert user.show("vm-mine.service", "ActiveState") == "active"

@@ -59,11 +59,12 @@ class Units:
     # ---- files ---------------------------------------------------------------------------------
 
     def file(self, path, text):
+        """New, or of this test: another topic, which runs at the same time, may have it otherwise."""
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path, "w" if path in self.paths else "x", encoding="utf-8") as file:
+            if path not in self.paths:
+                self.paths.append(path)
             file.write(text)
-        if path not in self.paths:
-            self.paths.append(path)
         return path
 
     def unit(self, name, text):
