@@ -12,8 +12,11 @@
 #include "daemon/base/counters.h"
 #include "daemon/base/thread.h"
 
-/* What follows at once, as an answer does from a request, finds the thread still there. */
-#define LINGER_MS 10
+/*
+ * What follows soon, as the next of many requests does, finds the thread still there: to
+ * start one costs the host, and who waits for the host notices that.
+ */
+#define LINGER_MS 100
 
 /* How soon to look again where there is no memory to tell when the first timer is due. */
 #define NO_MEMORY_US ((uint64_t)LINGER_MS * 1000)

@@ -13,10 +13,10 @@
 #include "daemon/base/loop_thread.h"
 #include "daemon/base/thread.h"
 
-#define ROUNDS 20
+#define ROUNDS 5
 
 /* Longer than the thread lingers. */
-#define PAUSE_MS 30
+#define PAUSE_MS 200
 
 static struct loop loop, host;
 static struct loop_thread beside;
