@@ -192,19 +192,25 @@ class Proxy:
         """Until nobody but the one worker is there."""
         wait_until(lambda: len(threads(self.pid)) == 1 + RUNTIME_THREADS, "one thread is left")
 
+    def _during(self, seconds, look):
+        """What is seen before and after a time in which no thread came or went: that of the main loop lingers."""
+
+        def seen():
+            there, before = set(threads(self.pid)), look(self.pid)
+            time.sleep(seconds)
+            after = look(self.pid)
+            return (before, after) if set(threads(self.pid)) == there else None
+
+        return wait_until(seen, "no thread comes or goes", 5 + 3 * seconds)
+
     def restless_threads(self, seconds):
         """How many threads woke in that time."""
-        before = wakeups_of_each(self.pid)
-        time.sleep(seconds)
-        after = wakeups_of_each(self.pid)
-        assert after.keys() == before.keys(), "threads came or went"
+        before, after = self._during(seconds, wakeups_of_each)
         return sum(after[tid] != before[tid] for tid in after)
 
     def wakeups_during(self, seconds):
-        before, number = wakeups(self.pid), len(threads(self.pid))
-        time.sleep(seconds)
-        assert len(threads(self.pid)) == number
-        return wakeups(self.pid) - before
+        before, after = self._during(seconds, wakeups)
+        return after - before
 
     def sockets(self):
         return kinds(self.pid)["socket"]
