@@ -193,15 +193,19 @@ class Proxy:
         wait_until(lambda: len(threads(self.pid)) == 1 + RUNTIME_THREADS, "one thread is left")
 
     def _during(self, seconds, look):
-        """What is seen before and after a time in which no thread came or went: that of the main loop lingers."""
+        """
+        What is seen before and after a time in which no thread ends; that of the main loop may
+        still linger when it begins.  None may come.
+        """
 
         def seen():
             there, before = set(threads(self.pid)), look(self.pid)
             time.sleep(seconds)
-            after = look(self.pid)
-            return (before, after) if set(threads(self.pid)) == there else None
+            after, left = look(self.pid), set(threads(self.pid))
+            assert left <= there, "a thread came"
+            return (before, after) if left == there else None
 
-        return wait_until(seen, "no thread comes or goes", 5 + 3 * seconds)
+        return wait_until(seen, "no thread ends", 5 + 3 * seconds)
 
     def restless_threads(self, seconds):
         """How many threads woke in that time."""
