@@ -211,6 +211,7 @@ static void test_a_thousand_proxies_take_many_turns(void **state)
 		assert_int_equal(count(text, "<th scope=\"row\">"), 1000);
 		free(text);
 	}
+	pace_ns = 0;
 	close_generation();
 }
 
@@ -240,6 +241,7 @@ static void test_one_proxy_with_many_listeners_takes_many_turns(void **state)
 		assert_int_equal(count(text, rows[row].before), LISTENERS * rows[row].times);
 		free(text);
 	}
+	pace_ns = 0;
 	close_generation();
 }
 
