@@ -17,8 +17,11 @@
 /* Wake-ups are for as much as this at a time: measured, less saves less, and more no more. */
 #define LOW_WATER_MAX ((size_t)1 << 20)
 
-/* A stream is long once it has moved this much as bulk. */
-#define FIRST_STEP ((uint64_t)4 << 20)
+/* A stream is long once it has moved this much, as bulk or in all. */
+#define FIRST_STEP COALESCE_AFTER
+
+/* Copies are noted once they have moved so much. */
+#define NOTED_COPIES ((uint64_t)256 << 10)
 
 /* A stream rests, or stands, once so many looks in a row have said so. */
 #define RESTS  4
@@ -77,6 +80,8 @@ static void start(struct coalesce *coalesce, struct endpoint *end, int low_water
 	coalesce->last = (struct pace_look){ .moved = end->moved };
 	coalesce->looks = coalesce->rests = coalesce->stands = 0;
 	coalesce->began_ns = now_ns;
+	end->bulk = true; /* also where it was copied: it comes in large pieces from now on */
+	end->thin_runs = 0;
 	set_low_water(end, low_water);
 	if (coalesce->had_nodelay)
 		set_nodelay(to, 0);
@@ -106,7 +111,7 @@ static void stop_until_it_moves(struct coalesce *coalesce, struct endpoint *end,
 	stop(coalesce, end, 0);
 }
 
-/* A last piece was kept. */
+/* A last piece was kept, or may have been. */
 static void back_off(struct coalesce *coalesce, struct endpoint *end,
 		     const struct coalesce_terms *terms, uint64_t now_ns)
 {
@@ -140,7 +145,7 @@ static int wanted_low_water(const struct coalesce *coalesce, const struct endpoi
 static void begin_to_count(struct coalesce *coalesce, const struct endpoint *end)
 {
 	coalesce->step = FIRST_STEP;
-	coalesce->begin = end->moved + coalesce->step;
+	coalesce->begin = end->bulk ? end->moved + coalesce->step : FIRST_STEP;
 }
 
 static bool is_long(const struct coalesce *coalesce, const struct endpoint *end,
@@ -159,7 +164,7 @@ static void follow_pace(struct coalesce *coalesce, struct endpoint *end,
 	if (!end->coalesces && low_water > 0 && is_long(coalesce, end, terms)) {
 		start(coalesce, end, low_water, now_ns);
 	} else if (end->coalesces && low_water == 0) {
-		stop_until_it_moves(coalesce, end, now_ns);
+		back_off(coalesce, end, terms, now_ns); /* it may be slow because it waits */
 	} else if (end->coalesces && low_water != coalesce->low_water) {
 		coalesce->low_water = low_water;
 		set_low_water(end, low_water);
@@ -177,17 +182,42 @@ static uint64_t look_in_ns(struct coalesce *coalesce, const struct endpoint *end
 	return coalesce->look_ns - now_ns;
 }
 
+bool coalesce_count(struct coalesce *coalesce, const struct endpoint *end)
+{
+	coalesce->turns++;
+	return end->bulk || end->coalesces || end->moved - coalesce->noted >= NOTED_COPIES;
+}
+
+/*
+ * Whether the pace says for how much to wait.  Of what is copied it does where the mark can
+ * be set, and where nobody has answered since the last note.
+ */
+static bool pace_counts(const struct coalesce *coalesce, struct endpoint *end)
+{
+	return end->bulk || (end->read_stream == SFRONT_STREAM_TCP && endpoint_can_splice(end) &&
+			     end_peer(end)->moved == coalesce->answered);
+}
+
+static void note_pace(struct coalesce *coalesce, struct endpoint *end,
+		      const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	if (coalesce->begin == 0)
+		begin_to_count(coalesce, end);
+	pace_note(&coalesce->pace, now_ns, end->moved, end->coalesces ? 0 : coalesce->turns);
+	if (pace_counts(coalesce, end))
+		follow_pace(coalesce, end, terms, now_ns);
+	coalesce->noted = end->moved;
+	coalesce->answered = end_peer(end)->moved;
+	coalesce->turns = 0;
+}
+
 struct coalesce_result coalesce_note(struct coalesce *coalesce, struct endpoint *end,
 				     const struct coalesce_terms *terms, uint64_t now_ns)
 {
-	if (!end->bulk) {
+	if (end->coalesces && !end->bulk)
 		coalesce_stop(coalesce, end);
-	} else if (terms->pipe_size > 0 && terms->wait_ns > 0 && can_gather(end)) {
-		if (coalesce->begin == 0)
-			begin_to_count(coalesce, end);
-		pace_note(&coalesce->pace, now_ns, end->moved, !end->coalesces);
-		follow_pace(coalesce, end, terms, now_ns);
-	}
+	else if (terms->pipe_size > 0 && terms->wait_ns > 0 && can_gather(end))
+		note_pace(coalesce, end, terms, now_ns);
 	return (struct coalesce_result){
 		.look_in_ns = look_in_ns(coalesce, end, terms, now_ns),
 	};

@@ -8,13 +8,19 @@
  * that they stream to is asked not to send a small piece behind each that we move
  * (TCP_NODELAY off).
  *
+ * On an idle machine a fast stream is read piece by piece, however long it is, and never
+ * becomes bulk by what one read finds.  So its pace is measured too while it is copied.  It
+ * counts only where the other side says nothing meanwhile: pieces with answers between them
+ * are a conversation, and each would wait.
+ *
  * A stream is looked at when its bytes have waited.  When nothing has come at several
  * looks, the sockets are as they were.  Every now and then it is looked at when half of the
  * time is over, too: if what was there then is all that is there in the end, it may be a
  * last piece, and somebody wait for the answer to just that.  If that is so three times in a
- * row, the stream must go on for twice as long as before until all this is done once more;
- * once it has coalesced for long without, that is forgiven.  A protocol that sends large
- * messages and waits for answers thus loses that time a few times in its life.
+ * row, or if the stream has become slow, which waiting for such answers does, it must go on
+ * for twice as long as before until all this is done once more; once it has coalesced for
+ * long without, that is forgiven.  A protocol that sends large messages and waits for answers
+ * thus loses that time a few times in its life.
  */
 #ifndef DAEMON_RELAY_COALESCE_H
 #define DAEMON_RELAY_COALESCE_H
@@ -46,6 +52,9 @@ struct coalesce {
 	uint64_t step;         /* how many more that is each time */
 	uint64_t began_ns;     /* when it last began */
 	uint64_t good_ns;      /* for how long it has coalesced since a last piece was kept */
+	uint64_t noted;        /* bytes that had moved when its pace was noted */
+	uint64_t answered;     /* and those of the other direction */
+	unsigned int turns;    /* since then */
 	bool had_nodelay;      /* where the bytes go to, before it coalesced */
 };
 
@@ -55,8 +64,18 @@ struct coalesce_result {
 	bool is_due;         /* the end is to be read now, although no event says so */
 };
 
+/* What has not moved so much can wait for nothing, unless it is bulk. */
+#define COALESCE_AFTER ((uint64_t)4 << 20)
+
 /*
- * After a turn: begins or ends coalescing as the traffic says.
+ * Counts a turn.  Returns whether coalesce_note() is to be called now: copies are noted many
+ * at a time, since each costs little.
+ */
+bool coalesce_count(struct coalesce *coalesce, const struct endpoint *end);
+
+/*
+ * After a turn that coalesce_count() says so of: begins or ends coalescing as the traffic
+ * says.
  *
  * @now_ns: by the exact clock
  */

@@ -57,6 +57,17 @@ static inline bool is_socket(uint8_t stream)
 	return stream <= SFRONT_STREAM_VSOCK;
 }
 
+/*
+ * Whether what is read here may go through a pipe.  Plain files and terminals refuse splice()
+ * in one case or another: they are copied.  So is what a UNIX peer sends where splice() would
+ * close what it passes.
+ */
+static inline bool endpoint_can_splice(struct endpoint *from)
+{
+	return !from->copy_only && from->read_stream <= SFRONT_STREAM_PIPE &&
+	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE && !from->fds_may_come;
+}
+
 /* Whether it is not read at present: it has ended, or its peer takes no more. */
 static inline bool endpoint_is_unread(const struct endpoint *end)
 {

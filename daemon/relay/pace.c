@@ -27,14 +27,14 @@ static void follow(double *average, double amount, double past)
 		*average += (amount - *average * past) / AVERAGE_NS;
 }
 
-void pace_note(struct pace *pace, uint64_t now_ns, uint64_t moved, bool by_itself)
+void pace_note(struct pace *pace, uint64_t now_ns, uint64_t moved, unsigned int pieces)
 {
 	double past = (double)(now_ns - pace->at_ns);
 
 	if (pace->at_ns != 0) {
 		follow(&pace->bytes, (double)(moved - pace->moved), past);
-		if (by_itself)
-			follow(&pace->wakes, 1, past);
+		if (pieces > 0)
+			follow(&pace->wakes, (double)pieces, past);
 	}
 	pace->at_ns = now_ns;
 	pace->moved = moved;

@@ -22,10 +22,10 @@ struct pace {
 /*
  * Something has moved.
  *
- * @moved:     bytes in all, by @now_ns
- * @by_itself: it came as a piece of its own: nothing was waited for
+ * @moved:  bytes in all, by @now_ns
+ * @pieces: in how many it came by itself; 0: more was waited for
  */
-void pace_note(struct pace *pace, uint64_t now_ns, uint64_t moved, bool by_itself);
+void pace_note(struct pace *pace, uint64_t now_ns, uint64_t moved, unsigned int pieces);
 
 /* Whether bytes come in so many pieces that to wait for @wait_ns saves wake-ups. */
 bool pace_comes_in_pieces(const struct pace *pace, uint64_t wait_ns);

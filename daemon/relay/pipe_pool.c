@@ -26,7 +26,11 @@
 
 void pipe_pool_init(struct pipe_pool *pool, size_t pipe_size, unsigned int max_pipes)
 {
-	*pool = (struct pipe_pool){ .pipe_size = pipe_size, .max_pipes = max_pipes };
+	*pool = (struct pipe_pool){
+		.pipe_size = pipe_size,
+		.pipe_capacity = pipe_size,
+		.max_pipes = max_pipes,
+	};
 }
 
 static void pipe_free(struct pipe_pool *pool, struct pending *pipe)

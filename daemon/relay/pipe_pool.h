@@ -36,10 +36,10 @@ struct pending {
 struct pipe_pool {
 	struct pending *pipes; /* empty pipes */
 	unsigned int n_idle;
-	atomic_uint n_pipes;       /* idle and borrowed; any thread may read it */
-	unsigned int max_pipes;    /* descriptors are scarce: past this, connections copy */
-	size_t pipe_size;          /* wanted; 0: never splice */
-	size_t pipe_capacity;      /* of the last one that was made; 0: there is none to be had */
+	atomic_uint n_pipes;    /* idle and borrowed; any thread may read it */
+	unsigned int max_pipes; /* descriptors are scarce: past this, connections copy */
+	size_t pipe_size;       /* wanted; 0: never splice */
+	size_t pipe_capacity; /* of the last one, or what is wanted; 0: there was none to be had */
 	uint64_t no_pipe_until_ms; /* there was none to be had; not asked again before */
 	struct pending *buffer;    /* the copy buffer; NULL while out of memory */
 };

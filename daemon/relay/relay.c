@@ -32,16 +32,6 @@
  */
 #define SPLICE_SIZE ((size_t)1 << 20)
 
-/*
- * Plain files and terminals refuse splice in one case or another: they are copied.  So is
- * what a UNIX peer sends where splice() would close what it passes.
- */
-static bool can_splice(struct endpoint *from)
-{
-	return !from->copy_only && from->read_stream <= SFRONT_STREAM_PIPE &&
-	       end_peer(from)->write_stream <= SFRONT_STREAM_PIPE && !from->fds_may_come;
-}
-
 static bool is_refusal(int error)
 {
 	return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
@@ -150,7 +140,7 @@ static void note_copy(struct endpoint *from, size_t n)
 	from->full_runs = n == COPY_SIZE ? (uint8_t)(from->full_runs + 1) : 0;
 	if (from->full_runs < BULK_AFTER)
 		return;
-	from->bulk = can_splice(from);
+	from->bulk = endpoint_can_splice(from);
 	from->full_runs = 0;
 	from->thin_runs = 0;
 }

@@ -108,17 +108,22 @@ void coalescing_clear(struct coalescing *coalescing)
 	fine_timer_close(&coalescing->timer);
 }
 
-static void note_bulk(struct session *session, struct endpoint *from,
+static void note_long(struct session *session, struct endpoint *from,
 		      const struct coalesce_terms *terms)
 {
 	struct coalescing *coalescing = &session->host->coalescing;
 	struct session_timing *timing = session_timing(session);
-	uint64_t now_ns = clock_exact_ns();
 	struct coalesce_result result;
+	struct coalesce *coalesce;
+	uint64_t now_ns;
 
 	if (!timing)
 		return;
-	result = coalesce_note(&timing->coalesce[from->is_backend], from, terms, now_ns);
+	coalesce = &timing->coalesce[from->is_backend];
+	if (!coalesce_count(coalesce, from))
+		return;
+	now_ns = clock_exact_ns();
+	result = coalesce_note(coalesce, from, terms, now_ns);
 	if (result.look_in_ns == 0)
 		return;
 	join(coalescing, timing);
@@ -130,10 +135,10 @@ static void note_bulk(struct session *session, struct endpoint *from,
 void coalescing_note(struct session *session, struct endpoint *from)
 {
 	struct coalesce_terms terms = terms_of(session);
-	bool may = from->bulk && terms.wait_ns > 0 && terms.pipe_size > 0;
+	bool is_long = from->bulk || from->moved >= COALESCE_AFTER;
 
-	if (may || from->coalesces)
-		note_bulk(session, from, &terms);
+	if ((is_long && terms.wait_ns > 0 && terms.pipe_size > 0) || from->coalesces)
+		note_long(session, from, &terms);
 }
 
 void coalescing_stop(struct session *session)

@@ -23,6 +23,7 @@ from support.streams import MB, Background, read_exactly
 pytestmark = pytest.mark.plain_only("the sanitizers' own system calls would be counted")
 
 REQUEST = b"x" * 64
+PIECE = b"x" * 16384
 
 
 def low_port_backend(stage):
@@ -149,12 +150,27 @@ def stream_once(stage, backend, proxy, size):
     proxy.wait_released()
 
 
-def calls_of_a_stream(stage, *options, size):
+def pieces_once(stage, backend, proxy, size, answer=b""):
+    """No read ever finds more than a piece: as of a fast stream on an idle machine."""
+    client = stage.connect(proxy.listening[0])
+    connection = backend.accept()
+    for _ in range(size // len(PIECE)):
+        client.sendall(PIECE)
+        read_exactly(connection, len(PIECE))
+        connection.sendall(answer)
+        read_exactly(client, len(answer))
+    client.close()
+    assert connection.recv(1) == b""
+    connection.close()
+    proxy.wait_released()
+
+
+def calls_of_a_stream(stage, *options, size, stream=stream_once, **details):
     backend = low_port_backend(stage)
     proxy = stage.proxy(*options, "127.0.0.1:0", backend.address)
     before = kinds(proxy.pid)["other"]
     trace = Trace(stage, proxy.pid)
-    stream_once(stage, backend, proxy, size)
+    stream(stage, backend, proxy, size, **details)
     calls = trace.take()
     assert kinds(proxy.pid)["other"] == before, "the timer is closed with the stream"
     trace.strace.kill()
@@ -178,6 +194,17 @@ def test_long_stream_is_looked_after(stage):
     calls = calls_of_a_stream(stage, "--coalesce-time=100ms", size=300 * MB)
     assert calls["timerfd_create"] == 1
     assert calls["setsockopt"] >= 3
+
+
+def test_long_stream_of_small_pieces_is_looked_after(stage):
+    """Its pace counts, not what a read finds; an answer to each piece makes it a conversation."""
+    stream = calls_of_a_stream(stage, "--coalesce-time=100ms", size=16 * MB, stream=pieces_once)
+    assert stream["timerfd_create"] == 1
+    assert stream["splice"] > 0
+    conversation = calls_of_a_stream(
+        stage, "--coalesce-time=100ms", size=16 * MB, stream=pieces_once, answer=b"!"
+    )
+    assert not any(conversation[call] for call in (*COALESCING, "splice"))
 
 
 class Begun(Trace):

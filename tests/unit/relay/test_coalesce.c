@@ -83,9 +83,10 @@ static int low_water(const struct rig *rig)
 /* Returns whether the end coalesces, and is to be looked after. */
 static bool note(struct rig *rig)
 {
-	struct coalesce_result result =
-		coalesce_note(&rig->coalesce, &rig->ends[0], &terms, rig->now_ns);
+	struct coalesce_result result = { 0 };
 
+	if (coalesce_count(&rig->coalesce, &rig->ends[0]))
+		result = coalesce_note(&rig->coalesce, &rig->ends[0], &terms, rig->now_ns);
 	assert_false(result.is_due);
 	assert_int_equal(rig->ends[0].coalesces, result.look_in_ns > 0);
 	assert_true(result.look_in_ns <= terms.wait_ns);
@@ -269,7 +270,22 @@ static void slow_stream_does_not_coalesce(void **state)
 		move(&rig, KIB);
 	assert_false(rig.ends[0].coalesces);
 	assert_int_equal(low_water(&rig), 1);
-	goes_on_at_once(&rig);
+	tear_down(&rig);
+}
+
+/* As a piece does whose receiver tells elsewhere that it has come, before there is another. */
+static void stream_that_becomes_slow_must_go_on_for_long(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	begin(&rig);
+	assert_false(move_after(&rig, 8 * MS, KIB));
+	for (int i = 0; i < 7; i++)
+		assert_false(move(&rig, MIB));
+	assert_false(move(&rig, MIB - 1));
+	assert_true(move(&rig, 1));
 	tear_down(&rig);
 }
 
@@ -448,6 +464,110 @@ static void ends_with_bulk(void **state)
 	tear_down(&rig);
 }
 
+/* Whether it coalesces after MiBs of copies of 16 KiB, @ns each. */
+static bool coalesces_by_copies(struct rig *rig, uint64_t ns)
+{
+	for (int i = 0; i < 640 && !rig->ends[0].coalesces; i++) {
+		rig->now_ns += ns;
+		rig->ends[0].moved += 16 * KIB;
+		note(rig);
+	}
+	return rig->ends[0].coalesces;
+}
+
+/* No read ever finds much: an idle machine is quick. */
+static void fast_copies_coalesce(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	rig.ends[0].moved = COALESCE_AFTER;
+	assert_true(coalesces_by_copies(&rig, MS / 5));
+	assert_true(rig.ends[0].bulk);
+	assert_in_range(low_water(&rig), 256 * KIB, PIPE); /* and follows */
+	/* A stream that ends to be bulk must go on for long. */
+	rig.ends[0].bulk = false;
+	assert_false(note(&rig));
+	for (uint64_t before = rig.ends[0].moved; rig.ends[0].moved < before + BEGIN - 16 * KIB;) {
+		rig.now_ns += MS / 5;
+		rig.ends[0].moved += 16 * KIB;
+		assert_false(note(&rig));
+	}
+	assert_true(coalesces_by_copies(&rig, MS / 5));
+	tear_down(&rig);
+}
+
+static void slow_copies_do_not_coalesce(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	rig.ends[0].moved = COALESCE_AFTER;
+	assert_false(coalesces_by_copies(&rig, 5 * MS));
+	assert_false(rig.ends[0].bulk);
+	assert_int_equal(low_water(&rig), 1);
+	tear_down(&rig);
+}
+
+/* Each piece is the question to an answer. */
+static void conversation_does_not_coalesce(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	rig.ends[0].moved = COALESCE_AFTER;
+	for (int i = 0; i < 100; i++) {
+		for (int piece = 0; piece < 16; piece++) {
+			rig.now_ns += MS / 5;
+			rig.ends[0].moved += 16 * KIB;
+			assert_false(note(&rig));
+		}
+		rig.ends[1].moved++;
+	}
+	assert_true(coalesces_by_copies(&rig, MS / 5));
+	tear_down(&rig);
+}
+
+/* Where no mark can be set, or no pipe be used. */
+static void such_copies_do_not_coalesce(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	rig.ends[0].moved = COALESCE_AFTER;
+	rig.ends[0].copy_only = true;
+	assert_false(coalesces_by_copies(&rig, MS / 5));
+	rig.ends[0].copy_only = false;
+	rig.ends[0].read_stream = SFRONT_STREAM_UNIX;
+	assert_false(coalesces_by_copies(&rig, MS / 5));
+	rig.ends[0].read_stream = SFRONT_STREAM_TCP;
+	assert_true(coalesces_by_copies(&rig, MS / 5));
+	tear_down(&rig);
+}
+
+/* A note of each would cost more than it is worth. */
+static void copies_are_noted_many_at_a_time(void **state)
+{
+	struct rig rig;
+	int notes = 0;
+
+	(void)state;
+	set_up(&rig);
+	for (int i = 0; i < 1024; i++) {
+		rig.ends[0].moved += KIB;
+		if (!coalesce_count(&rig.coalesce, &rig.ends[0]))
+			continue;
+		coalesce_note(&rig.coalesce, &rig.ends[0], &terms, rig.now_ns);
+		notes++;
+	}
+	assert_int_equal(notes, 4);
+	tear_down(&rig);
+}
+
 static void assert_never_coalesces(struct rig *rig, const struct coalesce_terms *such)
 {
 	rig->ends[0].bulk = true;
@@ -482,6 +602,7 @@ int main(void)
 		counted(look_that_comes_too_soon_is_none),
 		counted(mark_follows_the_pace),
 		counted(slow_stream_does_not_coalesce),
+		counted(stream_that_becomes_slow_must_go_on_for_long),
 		counted(few_large_pieces_do_not_coalesce),
 		counted(last_piece_is_not_kept),
 		counted(kept_piece_is_forgiven),
@@ -492,6 +613,11 @@ int main(void)
 		counted(option_that_was_off_stays_off),
 		counted(unix_source),
 		counted(ends_with_bulk),
+		counted(fast_copies_coalesce),
+		counted(slow_copies_do_not_coalesce),
+		counted(conversation_does_not_coalesce),
+		counted(such_copies_do_not_coalesce),
+		counted(copies_are_noted_many_at_a_time),
 		counted(only_tcp_with_pipes_and_time_coalesces),
 	};
 

@@ -58,7 +58,7 @@ static void follow(struct stream *stream, uint64_t now)
 	bool coalesces = stream->look_ns != 0;
 	size_t low_water;
 
-	pace_note(&stream->pace, now, stream->moved, !coalesces);
+	pace_note(&stream->pace, now, stream->moved, coalesces ? 0 : 1);
 	low_water = pace_low_water(&stream->pace, WAIT, MOST, stream->low_water);
 	if (!coalesces && (low_water == 0 || !pace_comes_in_pieces(&stream->pace, WAIT)))
 		return;
@@ -212,9 +212,9 @@ static void test_average_follows(void **state)
 
 	(void)state;
 	assert_int_equal(pace_low_water(&pace, WAIT, MOST, 0), 0);
-	pace_note(&pace, now, moved, true);
+	pace_note(&pace, now, moved, 1);
 	for (int i = 0; i < 100; i++)
-		pace_note(&pace, now += MS, moved += 100 * KIB, true);
+		pace_note(&pace, now += MS, moved += 100 * KIB, 1);
 	assert_in_range(pace_low_water(&pace, WAIT, MOST, 0), 399 * KIB, 400 * KIB);
 	assert_int_equal(pace_low_water(&pace, WAIT, 100 * KIB, 0), 100 * KIB);
 	/* Little changes are none. */
@@ -222,8 +222,16 @@ static void test_average_follows(void **state)
 	assert_in_range(pace_low_water(&pace, WAIT, MOST, 300 * KIB), 399 * KIB, 400 * KIB);
 	assert_false(pace_comes_in_pieces(&pace, 2 * MS));
 	assert_true(pace_comes_in_pieces(&pace, 4 * MS));
+	/* What is noted seldom is counted no less. */
+	for (int i = 0; i < 100; i++)
+		pace_note(&pace, now += 4 * MS, moved += 400 * KIB, 4);
+	assert_false(pace_comes_in_pieces(&pace, 2 * MS));
+	assert_true(pace_comes_in_pieces(&pace, 4 * MS));
+	/* What was waited for is not counted. */
+	pace_note(&pace, now += 4 * MS, moved += 400 * KIB, 0);
+	assert_true(pace_comes_in_pieces(&pace, 4 * MS));
 	/* A pause is forgotten no sooner than what came before it. */
-	pace_note(&pace, now + 100 * MS, moved, true);
+	pace_note(&pace, now + 100 * MS, moved, 1);
 	assert_int_equal(pace_low_water(&pace, WAIT, MOST, 250 * KIB), 0);
 	assert_false(pace_comes_in_pieces(&pace, 100 * MS));
 }
