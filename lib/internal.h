@@ -144,12 +144,18 @@ struct sfront_socket {
 	bool single;       /* gives .only, once; .fd is an eventfd then */
 	bool taken;        /* .only was given; accessed atomically */
 	/*
-	 * Clients that were in the queue of an inherited socket before its options
-	 * were set, and so have none of them: as many are given theirs one by one.
+	 * Whether there may be clients who were in the queue of a UNIX socket before its options
+	 * were set: until one is accepted who came later.
 	 */
-	unsigned int n_early; /* accessed atomically */
-	/* The same of UNIX, whose number is not known: until one is accepted who came later. */
 	bool has_early; /* accessed atomically */
+	/*
+	 * The same of an inherited TCP socket, whose number is known: they have none of the
+	 * options, and as many are given theirs one by one.
+	 */
+	unsigned int n_early;                 /* accessed atomically */
+	struct sfront_options *early_options; /* owned; for .n_early */
+	/* Before any options were set, as far as it was noted; NULL: nothing was.  Owned. */
+	struct sfront_options *had;
 	struct sfront_sockaddr local;
 	/*
 	 * How .local is shown: owned by the listener that the socket is part of; before that a
@@ -158,20 +164,15 @@ struct sfront_socket {
 	char *text;
 	/* There may be thousands: what only some have shares its place. */
 	union {
-		/* Of one that listens. */
+		/* A UNIX path of our making: its directory (owned), and what we bound. */
 		struct {
-			struct sfront_options had; /* before any were set, as far as it was noted */
-			struct sfront_options early_options; /* for .n_early */
-			/* A UNIX path of our making: its directory (owned), and what we bound. */
-			struct {
-				int dir_fd;
-				dev_t dev;
-				ino_t ino;
-				bool seen; /* an inherited one, which was there when it was taken */
-				struct sfront_access made; /* what no option set; -1: one did */
-			} path;
-		};
-		struct sfront_connection only; /* of .single */
+			int dir_fd;
+			bool seen; /* an inherited one, which was there when it was taken */
+			dev_t dev;
+			ino_t ino;
+			struct sfront_access made; /* what no option set; -1: one did */
+		} path;
+		struct sfront_connection *only; /* owned; of .single */
 		/* Of sfront_listener_new(): the program's own operations. */
 		struct {
 			struct sfront_listener_ops ops;
@@ -372,6 +373,9 @@ int sfront_open_one(struct sfront_listener *listener, const struct sfront_addres
 int sfront_listener_add(struct sfront_listener *listener, const struct sfront_socket *socket,
 			struct sfront_error *err);
 
+/* Frees what is noted of a socket, but for its text, which may be the caller's. */
+void sfront_socket_clear(struct sfront_socket *socket);
+
 /* Undoes every socket but the first @count. */
 void sfront_listener_undo(struct sfront_listener *listener, size_t count);
 
@@ -449,11 +453,11 @@ int sfront_socket_apply(int fd, unsigned int target, const char *text,
 			const struct sfront_options *options, struct sfront_error *err);
 
 /*
- * Notes in @had what @fd has of the options that are given, where that is not
- * noted yet and can be set again.
+ * Notes in *@had, which is made if need be, what @fd has of the options that are given, where
+ * that is not noted yet and can be set again.  Returns 0 or -ENOMEM.
  */
-void sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
-			struct sfront_options *had);
+int sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
+		       struct sfront_options **had);
 
 /*
  * Sets what @to has other than @from on a listening socket, as far as it can be

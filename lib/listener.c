@@ -53,6 +53,20 @@ int sfront_listener_add(struct sfront_listener *listener, const struct sfront_so
 	return 0;
 }
 
+void sfront_socket_clear(struct sfront_socket *socket)
+{
+	free(socket->had);
+	free(socket->early_options);
+	if (socket->single)
+		free(socket->only);
+}
+
+static void free_socket(struct sfront_socket *socket)
+{
+	sfront_socket_clear(socket);
+	free(socket->text);
+}
+
 void sfront_listener_undo(struct sfront_listener *listener, size_t count)
 {
 	while (listener->n_sockets > count) {
@@ -62,7 +76,7 @@ void sfront_listener_undo(struct sfront_listener *listener, size_t count)
 			socket->class->undo(socket);
 		else
 			socket->class->close(socket);
-		free(socket->text);
+		free_socket(socket);
 	}
 }
 
@@ -126,7 +140,7 @@ int sfront_check_together(const struct sfront_address *addresses, size_t n,
 void sfront_listener_free(struct sfront_listener *listener)
 {
 	for (size_t i = 0; i < listener->n_sockets; i++)
-		free(listener->sockets[i].text);
+		free_socket(&listener->sockets[i]);
 	free(listener->sockets);
 	free(listener);
 }

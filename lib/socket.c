@@ -217,7 +217,7 @@ static void set_up_connection(struct sfront_socket *socket, int fd)
 
 	if (is_early(socket))
 		(void)sfront_socket_apply(fd, CONNECTED(KINDS_OF(socket->target)), socket->text,
-					  &socket->early_options, NULL);
+					  socket->early_options, NULL);
 	if (socket->stream == SFRONT_STREAM_UNIX)
 		set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 	if (send_buffer > 0)

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -283,6 +284,11 @@ static void warn_of_fixed(const char *text, enum sfront_option_id option,
 		    text, sfront_option_name(option));
 }
 
+static bool is_noted(const struct sfront_socket *socket, enum sfront_option_id option)
+{
+	return socket->had && sfront_option_given(socket->had, option);
+}
+
 static enum fate fate_of(enum sfront_option_id option, const struct sfront_socket *socket,
 			 const struct sfront_options *from, const struct sfront_options *to)
 {
@@ -294,7 +300,7 @@ static enum fate fate_of(enum sfront_option_id option, const struct sfront_socke
 		return FATE_NONE;
 	if (!sfront_option_applies(option, open_target(target)))
 		return FATE_FIXED;
-	if (sfront_option_given(to, option) || sfront_option_given(&socket->had, option) ||
+	if (sfront_option_given(to, option) || is_noted(socket, option) ||
 	    has_default(option, target))
 		return FATE_SET;
 	/* Connections do not have them of the listening UNIX socket. */
@@ -348,13 +354,23 @@ static bool note(int fd, enum sfront_option_id option, struct sfront_options *ha
 	}
 }
 
-void sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
-			struct sfront_options *had)
+int sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
+		       struct sfront_options **had)
 {
+	struct sfront_options noted = *had ? **had : sfront_default_options;
+
 	for (unsigned int i = 0; i < OPTIONS_COUNT; i++)
-		if (sfront_option_given(options, i) && !sfront_option_given(had, i) &&
-		    sfront_option_applies(i, open_target(target)) && note(fd, i, had))
-			had->given |= 1u << i;
+		if (sfront_option_given(options, i) && !sfront_option_given(&noted, i) &&
+		    sfront_option_applies(i, open_target(target)) && note(fd, i, &noted))
+			noted.given |= 1u << i;
+	if (noted.given == 0)
+		return 0;
+	if (!*had)
+		*had = malloc(sizeof(**had));
+	if (!*had)
+		return -ENOMEM;
+	**had = noted;
+	return 0;
 }
 
 /* A part that @from set and @to leaves to the system has to be set to what that is. */
@@ -398,8 +414,8 @@ static struct sfront_options changes_of(const struct sfront_socket *socket,
 		if (fate_of(i, socket, from, to) != FATE_SET)
 			continue;
 		changes.given |= 1u << i;
-		if (!sfront_option_given(to, i) && sfront_option_given(&socket->had, i))
-			take_noted(&changes, i, &socket->had);
+		if (!sfront_option_given(to, i) && is_noted(socket, i))
+			take_noted(&changes, i, socket->had);
 	}
 	/* One alone stands for both on vsock. */
 	if (!sfront_option_given(&changes, OPTION_SEND_BUFFER) &&
@@ -454,22 +470,35 @@ static void warn_of_unchanged(const struct sfront_socket *socket, const struct s
 }
 
 /* Options that @from gave were set before anybody could look. */
-static void note_new(struct sfront_socket *socket, const struct sfront_options *from,
-		     const struct sfront_options *to)
+static int note_new(struct sfront_socket *socket, const struct sfront_options *from,
+		    const struct sfront_options *to)
 {
 	struct sfront_options new = *to;
 
 	new.given &= ~from->given;
-	sfront_socket_note(socket->fd, socket->target, &new, &socket->had);
+	return sfront_socket_note(socket->fd, socket->target, &new, &socket->had);
+}
+
+/* What is no longer given was set back. */
+static void forget_noted(struct sfront_socket *socket, const struct sfront_options *to)
+{
+	if (!socket->had)
+		return;
+	socket->had->given &= to->given;
+	if (socket->had->given != 0)
+		return;
+	free(socket->had);
+	socket->had = NULL;
 }
 
 int sfront_socket_change(struct sfront_socket *socket, const struct sfront_options *from,
 			 const struct sfront_options *to, struct sfront_error *err)
 {
 	const struct sfront_options changes = changes_of(socket, from, to);
-	int r;
+	int r = note_new(socket, from, to);
 
-	note_new(socket, from, to);
+	if (r < 0)
+		return sfront_fail(err, r, "%s: out of memory", socket->text);
 	reset_keepalive(socket->fd, &changes);
 	r = sfront_socket_apply(socket->fd, open_target(socket->target), socket->text, &changes,
 				err);
@@ -479,6 +508,7 @@ int sfront_socket_change(struct sfront_socket *socket, const struct sfront_optio
 	    listen(socket->fd, sfront_socket_backlog(socket->text, &changes)) < 0)
 		return refuse_option(socket->text, OPTION_BACKLOG, -errno, err);
 	warn_of_unchanged(socket, from, to);
+	forget_noted(socket, to);
 	return 0;
 }
 

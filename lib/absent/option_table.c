@@ -82,13 +82,14 @@ const char *sfront_option_name(enum sfront_option_id option)
 	return "";
 }
 
-void sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
-			struct sfront_options *had)
+int sfront_socket_note(int fd, unsigned int target, const struct sfront_options *options,
+		       struct sfront_options **had)
 {
 	(void)fd;
 	(void)target;
 	(void)options;
 	(void)had;
+	return 0;
 }
 
 int sfront_socket_change(struct sfront_socket *socket, const struct sfront_options *from,

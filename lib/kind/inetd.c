@@ -243,6 +243,7 @@ static int take_over(struct sfront_listener *listener, const struct sfront_optio
 	r = sfront_listener_add(listener, &socket, err);
 	if (r < 0) {
 		close(socket.fd);
+		sfront_socket_clear(&socket);
 		goto fail;
 	}
 	/* The listener owns everything from here on, and closes it if this fails. */

@@ -43,6 +43,33 @@ static unsigned int count_queued(int fd)
 	return info.tcpi_unacked; /* of a listening socket: that number */
 }
 
+/* What the socket has before any option is set. */
+static int note_options(const struct taking *taking, unsigned int kind,
+			struct sfront_socket *socket, struct sfront_error *err)
+{
+	int r = sfront_former_note(taking->fd, kind, &socket->first);
+
+	if (r == 0)
+		r = sfront_socket_note(taking->fd, socket->target, taking->options, &socket->had);
+	return r < 0 ? sfront_fail(err, r, "%s: out of memory", taking->typed) : 0;
+}
+
+/* Those who wait already have none of the options. */
+static int note_early(const struct taking *taking, struct sfront_socket *socket,
+		      struct sfront_error *err)
+{
+	unsigned int n = count_queued(taking->fd);
+
+	if (n == 0)
+		return 0;
+	socket->early_options = sfront_options_copy(taking->options);
+	if (!socket->early_options)
+		return sfront_fail(err, -ENOMEM, "%s: out of memory", taking->typed);
+	socket->early_options->warn = NULL;
+	socket->n_early = n;
+	return 0;
+}
+
 static int take_listening(const struct taking *taking, struct sfront_socket *socket,
 			  struct sfront_error *err)
 {
@@ -64,12 +91,7 @@ static int take_listening(const struct taking *taking, struct sfront_socket *soc
 		socket->send_buffer = options->send_buffer;
 		socket->has_early = true;
 	}
-	if (socket->target & EVERY(KIND_TCP)) {
-		socket->early_options = *options;
-		socket->early_options.warn = NULL;
-		socket->n_early = count_queued(taking->fd);
-	}
-	return 0;
+	return socket->target & EVERY(KIND_TCP) ? note_early(taking, socket, err) : 0;
 }
 
 static int take_connected(const struct taking *taking, struct sfront_socket *socket,
@@ -93,8 +115,8 @@ static int take_connected(const struct taking *taking, struct sfront_socket *soc
 	if (r < 0)
 		return sfront_fail(err, r, "%s: %s cannot be prepared: %s", taking->typed,
 				   taking->label, strerror(-r));
-	socket->only.restore_read = socket->was_blocking;
-	socket->only.restore_write = socket->was_blocking;
+	socket->only->restore_read = socket->was_blocking;
+	socket->only->restore_write = socket->was_blocking;
 	return 0;
 }
 
@@ -114,8 +136,8 @@ static void restore_options(struct sfront_socket *socket)
 {
 	if (socket->first)
 		(void)sfront_former_restore(socket->fd);
-	else
-		(void)sfront_socket_change(socket, &socket->had, &sfront_default_options, NULL);
+	else if (socket->had)
+		(void)sfront_socket_change(socket, socket->had, &sfront_default_options, NULL);
 }
 
 /* Another mount namespace may have made the path: then it is nothing to look at. */
@@ -149,13 +171,10 @@ static int take(struct taking *taking, struct sfront_listener *listener,
 	if (fcntl(taking->fd, F_SETFD, FD_CLOEXEC) < 0)
 		return sfront_fail(err, -errno, "%s: %s cannot be made close-on-exec: %s",
 				   taking->typed, taking->label, strerror(errno));
-	if (identity.listening) {
-		r = sfront_former_note(taking->fd, identity.kind, &socket->first);
-		if (r < 0)
-			return sfront_fail(err, r, "%s: out of memory", taking->typed);
-		sfront_socket_note(taking->fd, socket->target, taking->options, &socket->had);
-	}
-	r = sfront_socket_apply(taking->fd, socket->target, taking->typed, taking->options, err);
+	r = identity.listening ? note_options(taking, identity.kind, socket, err) : 0;
+	if (r == 0)
+		r = sfront_socket_apply(taking->fd, socket->target, taking->typed, taking->options,
+					err);
 	if (r == 0)
 		r = identity.listening ? take_listening(taking, socket, err)
 				       : take_connected(taking, socket, err);
@@ -214,6 +233,7 @@ int sfront_inherited_open(struct sfront_listener *listener, const struct sfront_
 	if (r < 0) {
 		sfront_restore_blocking(fd, socket.was_blocking);
 		sfront_unclaim(fd);
+		sfront_socket_clear(&socket);
 	}
 	return r;
 }
@@ -279,7 +299,7 @@ int sfront_inherited_restore(struct sfront_socket *socket)
 
 void sfront_inherited_undo(struct sfront_socket *socket)
 {
-	int fd = socket->single ? socket->only.read_fd : socket->fd;
+	int fd = socket->single ? socket->only->read_fd : socket->fd;
 
 	if (socket->single)
 		close(socket->fd);

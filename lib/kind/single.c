@@ -4,6 +4,7 @@
  * start: shared by inherited.c and inetd.c.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,14 +17,22 @@
  */
 int sfront_single_init(struct sfront_socket *socket, const struct sfront_connection *only)
 {
-	int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct sfront_connection *copy = malloc(sizeof(*copy));
+	int fd, r;
 
-	if (fd < 0)
-		return -errno;
+	if (!copy)
+		return -ENOMEM;
+	fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd < 0) {
+		r = -errno;
+		free(copy);
+		return r;
+	}
 
+	*copy = *only;
 	socket->fd = fd;
 	socket->single = true;
-	socket->only = *only;
+	socket->only = copy;
 	return 0;
 }
 
@@ -35,13 +44,13 @@ int sfront_single_accept(struct sfront_socket *socket, struct sfront_connection 
 		return -ESHUTDOWN;
 
 	eventfd_read(socket->fd, &drained);
-	*ret_connection = socket->only;
+	*ret_connection = *socket->only;
 	return 0;
 }
 
 void sfront_single_close(struct sfront_socket *socket)
 {
 	if (!socket->taken)
-		sfront_connection_close(&socket->only);
+		sfront_connection_close(socket->only);
 	close(socket->fd);
 }
