@@ -25,9 +25,9 @@
 #define BUCKETS 4096
 
 struct bound {
-	struct sfront_sockaddr addr;
 	bool takes_ipv4;
-	char *text; /* owned */
+	socklen_t len;
+	char bytes[]; /* as many of the address, then the text */
 };
 
 /* A way to find one, by what it has in common with the address of a connection that it gets. */
@@ -39,7 +39,7 @@ struct entry {
 
 struct loop_guard {
 	atomic_uint refs;
-	struct bound *bound; /* owned array */
+	struct bound **bound; /* owned array */
 	size_t n, size;
 	struct entry *entries; /* owned array, with room for two of each */
 	size_t n_entries;
@@ -68,7 +68,7 @@ void loop_guard_unref(struct loop_guard *guard)
 	if (!guard || atomic_fetch_sub(&guard->refs, 1) != 1)
 		return;
 	for (size_t i = 0; i < guard->n; i++)
-		free(guard->bound[i].text);
+		free(guard->bound[i]);
 	free(guard->bound);
 	free(guard->entries);
 	free(guard);
@@ -186,15 +186,44 @@ static bool key_of_file(const struct sfront_sockaddr *addr, uint64_t *ret)
 
 /* ---- filling ---- */
 
+/* There may be thousands: each takes the room that its address needs. */
+static struct bound *bound_new(const struct sfront_sockaddr *addr, bool takes_ipv4,
+			       const char *text)
+{
+	size_t size = strlen(text) + 1;
+	struct bound *bound = malloc(sizeof(*bound) + addr->len + size);
+
+	if (!bound)
+		return NULL;
+	bound->takes_ipv4 = takes_ipv4;
+	bound->len = addr->len;
+	memcpy(bound->bytes, &addr->sa, addr->len);
+	memcpy(bound->bytes + addr->len, text, size);
+	return bound;
+}
+
+static struct sfront_sockaddr address_of(const struct bound *bound)
+{
+	struct sfront_sockaddr addr = { .len = bound->len };
+
+	memcpy(&addr.sa, bound->bytes, bound->len);
+	return addr;
+}
+
+static const char *text_of(const struct bound *bound)
+{
+	return bound->bytes + bound->len;
+}
+
 static int make_room(struct loop_guard *guard)
 {
 	size_t size = guard->n < guard->size ? guard->size : guard->size * 2 + 16;
-	struct bound *bound;
+	struct bound **bound;
 	struct entry *entries;
 
 	if (size == guard->size)
 		return 0;
-	bound = reallocarray(guard->bound, size, sizeof(*bound));
+	bound = reallocarray(guard->bound, size, sizeof(struct bound *));
 	if (!bound)
 		return -ENOMEM;
 	guard->bound = bound;
@@ -222,20 +251,14 @@ static void add_entry(struct loop_guard *guard, uint64_t key)
 int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr, bool takes_ipv4,
 		   const char *text)
 {
-	char *copy = strdup(text);
+	struct bound *bound = bound_new(addr, takes_ipv4, text);
 	uint64_t key;
 
-	if (!copy || make_room(guard) < 0) {
-		free(copy);
+	if (!bound || make_room(guard) < 0) {
+		free(bound);
 		return -ENOMEM;
 	}
-	guard->bound[guard->n++] = (struct bound){
-		.addr = *addr,
-		.takes_ipv4 = takes_ipv4,
-		.text = copy,
-	};
-	if (addr->len == 0)
-		return 0;
+	guard->bound[guard->n++] = bound;
 	add_entry(guard, key_of_address(addr));
 	if (key_of_file(addr, &key))
 		add_entry(guard, key);
@@ -356,18 +379,16 @@ static bool is_reached_by_tcp(const struct sfront_sockaddr *bound, bool takes_ip
 
 static bool is_reached(const struct bound *bound, const struct sfront_sockaddr *to)
 {
-	const struct sfront_sockaddr *at = &bound->addr;
+	const struct sfront_sockaddr at = address_of(bound);
 
-	if (at->len == 0)
-		return false;
 	switch (to->sa.any.sa_family) {
 	case AF_UNIX:
-		return at->sa.any.sa_family == AF_UNIX &&
-		       (sfront_sockaddr_equal(at, to) || is_same_file(at, to));
+		return at.sa.any.sa_family == AF_UNIX &&
+		       (sfront_sockaddr_equal(&at, to) || is_same_file(&at, to));
 	case AF_VSOCK:
-		return at->sa.any.sa_family == AF_VSOCK && is_reached_by_vsock(at, to);
+		return at.sa.any.sa_family == AF_VSOCK && is_reached_by_vsock(&at, to);
 	default:
-		return is_reached_by_tcp(at, bound->takes_ipv4, to);
+		return is_reached_by_tcp(&at, bound->takes_ipv4, to);
 	}
 }
 
@@ -380,8 +401,8 @@ static const struct bound *find(const struct loop_guard *guard, uint64_t key,
 
 	for (uint32_t at = guard->buckets[key % BUCKETS]; at > 0; at = entry->older) {
 		entry = &guard->entries[at - 1];
-		if (entry->key == key && is_reached(&guard->bound[entry->bound], to))
-			found = &guard->bound[entry->bound];
+		if (entry->key == key && is_reached(guard->bound[entry->bound], to))
+			found = guard->bound[entry->bound];
 	}
 	return found;
 }
@@ -396,5 +417,5 @@ const char *loop_guard_find(const struct loop_guard *guard, const struct sfront_
 		found = find(guard, key, &to);
 	else if (!found && port_of(&to) > 0)
 		found = find(guard, key_of_every(&to), &to);
-	return found ? found->text : NULL;
+	return found ? text_of(found) : NULL;
 }

@@ -27,13 +27,13 @@ static struct {
 	struct generation *generation;
 } watch;
 
-/* The path that a socket is bound to; NULL: it is bound to none, or to one that is relative. */
-static const char *path_of(const struct listener_socket *socket)
+/* The path that a socket with that address is bound to; NULL: to none, or to a relative one. */
+static const char *path_of(const struct sfront_sockaddr *local)
 {
-	if (socket->addr.len == 0 || socket->addr.sa.any.sa_family != AF_UNIX ||
-	    socket->addr.sa.un.sun_path[0] != '/')
+	if (local->len == 0 || local->sa.any.sa_family != AF_UNIX ||
+	    local->sa.un.sun_path[0] != '/')
 		return NULL;
-	return socket->addr.sa.un.sun_path;
+	return local->sa.un.sun_path;
 }
 
 /* ---- listeners of our own ---- */
@@ -87,9 +87,11 @@ static void warn_of_runtime_directory(struct listener_socket *socket, const char
 		socket->text);
 }
 
-static void complain_if_removed(struct listener_socket *socket)
+static void complain_if_removed(const struct listener *listener, size_t index)
 {
-	const char *path = path_of(socket);
+	const struct sfront_sockaddr local = listener_local(listener, index);
+	struct listener_socket *socket = &listener->sockets[index];
+	const char *path = path_of(&local);
 	struct stat st;
 
 	if (!path || !socket->path_inode)
@@ -105,9 +107,11 @@ static void complain_if_removed(struct listener_socket *socket)
 		 socket->text);
 }
 
-static bool add_inherited(struct listener_socket *socket, int fd)
+static bool add_inherited(const struct listener *listener, size_t index, int fd)
 {
-	const char *path = path_of(socket);
+	const struct sfront_sockaddr local = listener_local(listener, index);
+	struct listener_socket *socket = &listener->sockets[index];
+	const char *path = path_of(&local);
 	struct stat st;
 
 	if (!path)
@@ -128,7 +132,7 @@ static bool complain(struct listener *listener, void *data)
 	if (listener_is_own(listener))
 		return complain_if_lost(listener, data);
 	for (size_t i = 0; i < listener->n_sockets; i++)
-		complain_if_removed(&listener->sockets[i]);
+		complain_if_removed(listener, i);
 	return false;
 }
 
@@ -143,16 +147,23 @@ static void watch_readable(evutil_socket_t fd, short what, void *arg)
 	(void)generation_each(watch.generation, complain, NULL);
 }
 
+static bool add_own(const struct listener *listener, int fd)
+{
+	const struct sfront_address address = listener_address(listener);
+
+	return address.kind == SFRONT_UNIX &&
+	       inotify_add_watch(fd, address.u.local.name, EVENTS) >= 0;
+}
+
 static bool add(struct listener *listener, void *data)
 {
 	int fd = *(const int *)data;
 	bool added = false;
 
 	if (listener_is_own(listener))
-		return listener->address->kind == SFRONT_UNIX &&
-		       inotify_add_watch(fd, listener->address->u.local.name, EVENTS) >= 0;
+		return add_own(listener, fd);
 	for (size_t i = 0; i < listener->n_sockets; i++)
-		added |= add_inherited(&listener->sockets[i], fd);
+		added |= add_inherited(listener, i, fd);
 	return added;
 }
 

@@ -121,7 +121,7 @@ static bool is_lost(int r)
 static bool is_kept(const struct listener *listener)
 {
 	struct sfront_error err;
-	int r = sfront_listener_verify(listener->open, listener->address, listener->options, &err);
+	int r = listener_verify(listener, &err);
 	bool is_kept = !is_lost(r) || !listener_is_own(listener);
 
 	if (r < 0 && !is_kept)
@@ -168,13 +168,14 @@ static struct listener *find(void *data, const struct listen_config *listen,
 
 static bool has_line(const struct listen_index *index, const struct listener *listener)
 {
-	struct listen_group group = listen_index_find_same(index, listener->address);
+	const struct sfront_address address = listener_address(listener);
+	struct listen_group group = listen_index_find_same(index, &address);
 
 	for (size_t i = 0; i < group.n; i++) {
 		const struct listen_config *listen = group.entries[i].listen;
 
 		if (listen->nth == listener->nth &&
-		    sfront_address_equal(&listen->address, listener->address))
+		    sfront_address_equal(&listen->address, &address))
 			return true;
 	}
 	return false;

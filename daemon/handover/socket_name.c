@@ -14,14 +14,12 @@
 #include "conf/hash.h"
 #include "daemon/proxy/listener.h"
 
-static void format(const struct sfront_address *address, unsigned int nth, dev_t device,
-		   ino_t inode, char *buf)
+static void format(const char *line, unsigned int nth, dev_t device, ino_t inode, char *buf)
 {
-	char text[SFRONT_ADDRESS_TEXT_SIZE], whole[SFRONT_ADDRESS_TEXT_SIZE + 64];
+	char whole[SFRONT_ADDRESS_TEXT_SIZE + 64];
 
-	sfront_address_format(address, text, sizeof(text));
 	snprintf(whole, sizeof(whole), "%u %llu %llu %s", nth, (unsigned long long)device,
-		 (unsigned long long)inode, text);
+		 (unsigned long long)inode, line);
 	snprintf(buf, SOCKET_NAME_SIZE, SOCKET_NAME_PREFIX "%016" PRIx64,
 		 hash_bytes(HASH_START, whole, strlen(whole)));
 }
@@ -38,14 +36,16 @@ void socket_name_format(const struct listener *listener, char *buf)
 
 	if (sfront_listener_path_id(listener->open, 0, &device, &inode) < 0)
 		device = inode = 0;
-	format(listener->address, listener->nth, device, inode, buf);
+	format(listener->line, listener->nth, device, inode, buf);
 }
 
 void socket_name_format_wanted(const struct listen_config *listen, char *buf)
 {
+	char line[SFRONT_ADDRESS_TEXT_SIZE];
 	struct stat st = { 0 };
 
+	sfront_address_format(&listen->address, line, sizeof(line));
 	if (listen->address.kind == SFRONT_UNIX && lstat(listen->address.u.local.name, &st) < 0)
 		st.st_dev = st.st_ino = 0;
-	format(&listen->address, listen->nth, st.st_dev, st.st_ino, buf);
+	format(line, listen->nth, st.st_dev, st.st_ino, buf);
 }

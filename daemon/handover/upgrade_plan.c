@@ -224,7 +224,7 @@ static void pass_own(struct passing *passing, struct listener *listener)
 static bool is_what_its_line_says(const struct listener *listener)
 {
 	struct sfront_error err;
-	int r = sfront_listener_verify(listener->open, listener->address, listener->options, &err);
+	int r = listener_verify(listener, &err);
 
 	if (r != -ESHUTDOWN && r != -ENODEV && r != -ENOENT && r != -ESTALE)
 		return true;

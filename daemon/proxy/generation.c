@@ -96,11 +96,12 @@ static int note_bound(struct generation *generation, const struct proxy *proxy,
 {
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
 		const struct listener_socket *socket = proxy_socket_at(proxy, i);
+		const struct sfront_sockaddr local =
+			listener_local(proxy->sockets[i].listener, proxy->sockets[i].index);
 
-		if (socket->is_elsewhere)
+		if (socket->is_elsewhere || local.len == 0)
 			continue;
-		if (loop_guard_add(generation->guard, &socket->addr, socket->takes_ipv4,
-				   socket->text) < 0)
+		if (loop_guard_add(generation->guard, &local, socket->takes_ipv4, socket->text) < 0)
 			return out_of_memory(err);
 	}
 	return 0;
@@ -143,12 +144,9 @@ struct listener_key {
 	struct listener *listener;
 };
 
-static uint64_t hash_of(const struct sfront_address *address, unsigned int nth)
+static uint64_t hash_of(const char *line, unsigned int nth)
 {
-	char text[SFRONT_ADDRESS_TEXT_SIZE];
-
-	sfront_address_format(address, text, sizeof(text));
-	return hash_bytes(HASH_START + nth, text, strlen(text));
+	return hash_bytes(HASH_START + nth, line, strlen(line));
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -163,7 +161,7 @@ static bool add_key(struct listener *listener, void *data)
 	struct generation *generation = data;
 
 	generation->by_address[generation->n_listeners++] = (struct listener_key){
-		.hash = hash_of(listener->address, listener->nth),
+		.hash = hash_of(listener->line, listener->nth),
 		.listener = listener,
 	};
 	return true;
@@ -191,18 +189,20 @@ static int sort_listeners(struct generation *generation, struct sfront_error *er
 struct listener *generation_listener(const struct generation *generation,
 				     const struct sfront_address *address, unsigned int nth)
 {
-	const struct listener_key wanted = { .hash = hash_of(address, nth) };
-	const struct listener_key *keys = generation->by_address;
-	const struct listener_key *key =
-		bsearch(&wanted, keys, generation->n_listeners, sizeof(*keys), compare_keys);
+	const struct listener_key *keys = generation->by_address, *key;
+	char line[SFRONT_ADDRESS_TEXT_SIZE];
+	struct listener_key wanted;
 
+	sfront_address_format(address, line, sizeof(line));
+	wanted.hash = hash_of(line, nth);
+	key = bsearch(&wanted, keys, generation->n_listeners, sizeof(*keys), compare_keys);
 	if (!key)
 		return NULL;
 	while (key > keys && key[-1].hash == wanted.hash)
 		key--;
 	for (; key < keys + generation->n_listeners && key->hash == wanted.hash; key++)
 		if (key->listener->open && key->listener->nth == nth &&
-		    sfront_address_equal(key->listener->address, address))
+		    strcmp(key->listener->line, line) == 0)
 			return key->listener;
 	return NULL;
 }
@@ -362,11 +362,10 @@ void generation_share(struct generation *next, const struct generation *before)
 }
 
 static void note_newest(struct listener *listener, const struct generation *generation,
-			const struct sfront_options *options, const struct listen_config *line)
+			const struct sfront_options *options)
 {
 	listener->newest = generation;
 	listener->options = options;
-	listener->address = &line->address;
 }
 
 void generation_be_replaced(struct generation *generation)
@@ -383,10 +382,8 @@ void generation_become_newest(struct generation *generation)
 		struct proxy *proxy = generation->proxies[i];
 
 		for (size_t j = 0; j < proxy->n_listeners; j++)
-			note_newest(proxy->listeners[j], generation, proxy->config.options,
-				    &proxy->config.listen[j]);
+			note_newest(proxy->listeners[j], generation, proxy->config.options);
 	}
 	for (size_t i = 0; status && i < status->n_listeners; i++)
-		note_newest(status->listeners[i], generation, status->config->options,
-			    &status->config->listen[i]);
+		note_newest(status->listeners[i], generation, status->config->options);
 }

@@ -18,17 +18,35 @@
 #include "daemon/base/log.h"
 #include "daemon/base/netns.h"
 
+struct sfront_address listener_address(const struct listener *listener)
+{
+	struct sfront_address address = { 0 };
+
+	(void)sfront_address_parse(listener->line, &address, NULL);
+	return address;
+}
+
+struct sfront_sockaddr listener_local(const struct listener *listener, size_t index)
+{
+	struct sfront_sockaddr local = { 0 };
+
+	if (listener->open && !listener->sockets[index].is_single)
+		(void)sfront_listener_local(listener->open, index, &local);
+	return local;
+}
+
 static void note_bound(struct listener *listener, size_t index)
 {
 	struct listener_socket *socket = &listener->sockets[index];
+	const struct sfront_sockaddr local = listener_local(listener, index);
 	int fd = sfront_listener_fd(listener->open, index);
 	int v6only = 1;
 	socklen_t len = sizeof(v6only);
 
-	if (sfront_listener_local(listener->open, index, &socket->addr) < 0)
+	if (local.len == 0)
 		return;
 	socket->is_elsewhere = !netns_is_ours(fd);
-	if (socket->addr.sa.any.sa_family == AF_INET6)
+	if (local.sa.any.sa_family == AF_INET6)
 		socket->takes_ipv4 =
 			getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && !v6only;
 }
@@ -46,6 +64,15 @@ static int note_socket(struct listener *listener, size_t index)
 	if (!socket->is_single)
 		note_bound(listener, index);
 	return 0;
+}
+
+static int note_line(struct listener *listener, const struct sfront_address *address)
+{
+	char text[SFRONT_ADDRESS_TEXT_SIZE];
+
+	sfront_address_format(address, text, sizeof(text));
+	listener->line = strdup(text);
+	return listener->line ? 0 : -ENOMEM;
 }
 
 static int note_sockets(struct listener *listener)
@@ -66,6 +93,7 @@ static void listener_free(struct listener *listener)
 	for (size_t i = 0; listener->sockets && i < listener->n_sockets; i++)
 		free(listener->sockets[i].text);
 	free(listener->sockets);
+	free(listener->line);
 	free(listener);
 }
 
@@ -75,15 +103,22 @@ static bool is_loopback(const struct in6_addr *in6)
 	       (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
 }
 
-bool listener_socket_is_open_to_others(const struct listener_socket *socket)
+bool listener_is_open_to_others(const struct listener *listener, size_t index)
 {
-	const struct sfront_sockaddr *addr = &socket->addr;
+	const struct sfront_sockaddr addr = listener_local(listener, index);
 
-	if (addr->len == 0)
+	if (addr.len == 0)
 		return false;
-	if (addr->sa.any.sa_family == AF_INET)
-		return ntohl(addr->sa.in.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
-	return addr->sa.any.sa_family == AF_INET6 && !is_loopback(&addr->sa.in6.sin6_addr);
+	if (addr.sa.any.sa_family == AF_INET)
+		return ntohl(addr.sa.in.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
+	return addr.sa.any.sa_family == AF_INET6 && !is_loopback(&addr.sa.in6.sin6_addr);
+}
+
+int listener_verify(const struct listener *listener, struct sfront_error *err)
+{
+	const struct sfront_address address = listener_address(listener);
+
+	return sfront_listener_verify(listener->open, &address, listener->options, err);
 }
 
 struct listener *listener_new(const struct sfront_address *address, unsigned int nth,
@@ -94,13 +129,12 @@ struct listener *listener_new(const struct sfront_address *address, unsigned int
 	if (!listener)
 		return NULL;
 	atomic_init(&listener->refs, 1);
-	listener->address = address;
 	listener->nth = nth;
 	listener->options = options;
 	listener->open = open;
 	/* Whoever bound an inherited one holds it, whatever the address says. */
 	listener->is_own = address_is_own(address) && !sfront_listener_is_inherited(open, 0);
-	if (note_sockets(listener) == 0)
+	if (note_line(listener, address) == 0 && note_sockets(listener) == 0)
 		return listener;
 	listener_free(listener);
 	return NULL;

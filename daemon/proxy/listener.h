@@ -18,12 +18,11 @@ struct generation;
 /* A descriptor of the listener, as noted when it was opened: workers read it when that is closed.
  */
 struct listener_socket {
-	char *text;                  /* owned: what it listens on */
-	struct sfront_sockaddr addr; /* len 0 for a connection */
-	bool is_single;              /* it is for one connection */
-	bool takes_ipv4;             /* an IPv6 socket that IPv4 clients reach too */
-	bool is_elsewhere;           /* it is in another network namespace than we */
-	bool done;                   /* that one is taken; the acceptor's alone */
+	char *text;        /* owned: what it listens on */
+	bool is_single;    /* it is for one connection */
+	bool takes_ipv4;   /* an IPv6 socket that IPv4 clients reach too */
+	bool is_elsewhere; /* it is in another network namespace than we */
+	bool done;         /* that one is taken; the acceptor's alone */
 	/* The main thread's, of a path that somebody else has bound: see path_watch.c. */
 	bool path_said;
 	dev_t path_device;
@@ -33,9 +32,9 @@ struct listener_socket {
 struct listener {
 	const struct generation *newest;      /* of those that have it; the main thread's */
 	const struct sfront_options *options; /* what is in force; borrowed from that */
-	const struct sfront_address *address; /* borrowed from that, too */
-	struct sfront_listener *open;         /* NULL once it is closed */
-	struct listener_socket *sockets;      /* owned array */
+	char *line;                      /* owned: the address of its line, in canonical form */
+	struct sfront_listener *open;    /* NULL once it is closed */
+	struct listener_socket *sockets; /* owned array */
 	size_t n_sockets;
 	atomic_uint refs; /* a section each */
 	unsigned int nth; /* of that address in its configuration: free ports may repeat */
@@ -51,14 +50,11 @@ struct listener {
 	bool path_lost;     /* it was said in the log that the path is gone */
 };
 
-/* Whether others than this machine's own reach it by TCP. */
-bool listener_socket_is_open_to_others(const struct listener_socket *socket);
-
 /*
  * Makes one of an open listener, which is taken on success.
  *
- * @address: that of its line; borrowed, as are
- * @options: those it was opened with; see listener.options
+ * @address: that of its line; copied
+ * @options: those it was opened with; borrowed: see listener.options
  *
  * Returns it with one reference, or NULL when out of memory.
  */
@@ -87,6 +83,18 @@ void listener_hide(const struct listener *listener);
  * still looks at it.
  */
 void listener_refuse(const struct listener *listener);
+
+/* The address of its line. */
+struct sfront_address listener_address(const struct listener *listener);
+
+/* What socket @index is bound to; len 0 for a connection, and once the listener is closed. */
+struct sfront_sockaddr listener_local(const struct listener *listener, size_t index);
+
+/* Whether others than this machine's own reach that socket by TCP. */
+bool listener_is_open_to_others(const struct listener *listener, size_t index);
+
+/* As sfront_listener_verify(), by its line and the options that are in force. */
+int listener_verify(const struct listener *listener, struct sfront_error *err);
 
 /* Whether the socket is of our own making: not inherited, not a connection. */
 bool listener_is_own(const struct listener *listener);

@@ -233,6 +233,21 @@ static void unused_delivered(struct message *message)
 	proxy_free(message_owner(message, struct proxy, unused));
 }
 
+/* What was opened has the rest of it: there may be thousands. */
+static void forget_lines(struct proxy *proxy)
+{
+	struct proxy_config *config = &proxy->config;
+
+	free(config->listen);
+	config->listen = NULL;
+	config->n_listen = 0;
+	if (proxy->expansion) /* goes by those of the servers */
+		return;
+	free(config->servers);
+	config->servers = NULL;
+	config->n_servers = 0;
+}
+
 struct proxy *proxy_open(struct proxy_config *config, const struct process_config *process,
 			 struct loop_guard *guard, listener_finder *find, void *data,
 			 struct loop *home, struct sfront_error *err)
@@ -256,6 +271,7 @@ struct proxy *proxy_open(struct proxy_config *config, const struct process_confi
 		return NULL;
 	}
 	*config = (struct proxy_config){ 0 };
+	forget_lines(proxy);
 	return proxy;
 }
 
@@ -393,13 +409,13 @@ void proxy_warn_of_trust(const struct proxy *proxy)
 	if (!trusts_everybody(&proxy->config.accept_proxy_protocol))
 		return;
 	for (size_t i = 0; i < proxy->n_sockets; i++) {
-		const struct listener_socket *socket = proxy_socket_at(proxy, i);
+		const struct proxy_socket *socket = &proxy->sockets[i];
 
-		if (listener_socket_is_open_to_others(socket))
+		if (listener_is_open_to_others(socket->listener, socket->index))
 			log_line(LOG_WARNING,
 				 "accept-proxy-protocol: whoever reaches %s may claim to be "
 				 "anybody; name the proxies in front of it instead, such as "
 				 "192.0.2.7 or loopback",
-				 socket->text);
+				 proxy_socket_at(proxy, i)->text);
 	}
 }

@@ -52,7 +52,7 @@ struct proxy_limit {
 };
 
 struct proxy {
-	struct proxy_config config; /* owned */
+	struct proxy_config config; /* owned; without its lines, which are open */
 	struct backend *backend;    /* as configured: see proxy_backend() */
 	struct prober *prober;      /* NULL: the backend has one server, or there is an expansion */
 	struct expansion *expansion; /* NULL: the servers are those that are configured */

@@ -14,7 +14,7 @@
 static int check_reach(const struct listener *listener, struct sfront_error *err)
 {
 	for (size_t i = 0; i < listener->n_sockets; i++) {
-		if (!listener_socket_is_open_to_others(&listener->sockets[i]))
+		if (!listener_is_open_to_others(listener, i))
 			continue;
 		snprintf(err->message, sizeof(err->message),
 			 "%s can be reached from other machines: [status] wants an allow that says "

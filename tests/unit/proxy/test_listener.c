@@ -13,7 +13,7 @@ static char directory[] = "/tmp/sf-listener-XXXXXX";
 
 static struct listener *listen_on(const char *text, bool is_shared)
 {
-	static struct sfront_address address; /* of the last one; what is its own is noted */
+	struct sfront_address address;
 	struct sfront_listener *open = must_open(text, "");
 	struct listener *listener;
 
@@ -31,9 +31,8 @@ static bool is_there(const char *path)
 	return lstat(path, &st) == 0;
 }
 
-static int connect_at(const struct listener *listener)
+static int connect_by(const struct sfront_sockaddr *addr)
 {
-	const struct sfront_sockaddr *addr = &listener->sockets[0].addr;
 	int fd = socket(addr->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int r = connect(fd, &addr->sa.any, addr->len) < 0 ? -errno : 0;
 
@@ -42,6 +41,13 @@ static int connect_at(const struct listener *listener)
 		return fd;
 	close(fd);
 	return r;
+}
+
+static int connect_at(const struct listener *listener)
+{
+	const struct sfront_sockaddr local = listener_local(listener, 0);
+
+	return connect_by(&local);
 }
 
 static bool is_ended(int fd)
@@ -93,6 +99,7 @@ static void test_who_comes_is_refused(void **state)
 static void test_what_others_have_is_left_alone(void **state)
 {
 	struct listener *listener = listen_on("./app.sock", true);
+	const struct sfront_sockaddr local = listener_local(listener, 0);
 	int other = dup(sfront_listener_fd(listener->open, 0)), client;
 
 	(void)state;
@@ -105,7 +112,7 @@ static void test_what_others_have_is_left_alone(void **state)
 	listener_close(listener);
 	assert_true(is_there("app.sock"));
 	assert_false(is_ended(dup(client)));
-	close(connect_at(listener));
+	close(connect_by(&local));
 
 	close(client);
 	close(other);
@@ -123,6 +130,26 @@ static void test_what_nobody_else_has_any_more_goes(void **state)
 	listener_close(listener);
 	assert_false(is_there("app.sock"));
 	listener_unref(listener);
+}
+
+/* What is not asked of the kernel any more is told by its line. */
+static void test_line_outlives_the_sockets(void **state)
+{
+	static const char *const lines[] = { "127.0.0.1:0", "./app.sock", "@sockfront-test-line" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct listener *listener = listen_on(lines[i], false);
+		struct sfront_address wanted, address;
+
+		assert_int_equal(sfront_address_parse(lines[i], &wanted, &why), 0);
+		assert_true(listener_local(listener, 0).len > 0);
+		listener_close(listener);
+		assert_int_equal(listener_local(listener, 0).len, 0);
+		address = listener_address(listener);
+		assert_true(sfront_address_equal(&address, &wanted));
+		listener_unref(listener);
+	}
 }
 
 static void test_path_of_somebody_else_stays(void **state)
@@ -148,6 +175,7 @@ int main(void)
 		counted(test_who_comes_is_refused),
 		counted(test_what_others_have_is_left_alone),
 		counted(test_what_nobody_else_has_any_more_goes),
+		counted(test_line_outlives_the_sockets),
 		counted(test_path_of_somebody_else_stays),
 	};
 	int failed;
