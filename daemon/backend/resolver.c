@@ -33,7 +33,7 @@
 
 struct resolver {
 	atomic_uint refs;
-	struct sfront_address address;
+	struct sfront_address *address; /* owned; NULL: what it stands for is known for good */
 	struct loop_guard *guard;
 	bool is_literal;
 	bool has_scope; /* and it names an interface */
@@ -149,9 +149,9 @@ static int resolve_into(const struct resolver *resolver, struct sfront_sockaddr 
 {
 	int r;
 
-	if (target_fill(&resolver->address, addresses))
+	if (target_fill(resolver->address, addresses))
 		return 1;
-	r = sfront_address_resolve(&resolver->address, addresses, MAX_ADDRESSES, err);
+	r = sfront_address_resolve(resolver->address, addresses, MAX_ADDRESSES, err);
 	if (resolver->is_literal)
 		return r;
 	if (r < 0)
@@ -176,6 +176,21 @@ static struct address_list *resolve(const struct resolver *resolver, int *ret_er
 	return list;
 }
 
+static int copy_address(struct resolver *resolver, const struct sfront_address *address)
+{
+	resolver->address = malloc(sizeof(*address));
+	if (!resolver->address)
+		return -ENOMEM;
+	*resolver->address = *address;
+	return 0;
+}
+
+static void drop_address(struct resolver *resolver)
+{
+	free(resolver->address);
+	resolver->address = NULL;
+}
+
 struct resolver *resolver_new(const struct sfront_address *address, struct loop_guard *guard,
 			      struct sfront_error *err)
 {
@@ -187,8 +202,12 @@ struct resolver *resolver_new(const struct sfront_address *address, struct loop_
 		return NULL;
 	atomic_init(&resolver->refs, 1);
 	pthread_mutex_init(&resolver->lock, NULL);
-	resolver->address = *address;
 	resolver->guard = loop_guard_ref(guard);
+	if (copy_address(resolver, address) < 0) {
+		resolver_unref(resolver);
+		errno = ENOMEM;
+		return NULL;
+	}
 	resolver->is_literal = address->kind != SFRONT_TCP || sfront_address_is_literal(address);
 	resolver->has_scope = address->kind == SFRONT_TCP && resolver->is_literal &&
 			      address->u.tcp.scope[0] != '\0';
@@ -196,11 +215,14 @@ struct resolver *resolver_new(const struct sfront_address *address, struct loop_
 		return resolver;
 
 	resolver->list = resolve(resolver, &error, err);
-	if (resolver->list)
-		return resolver;
-	resolver_unref(resolver);
-	errno = -error;
-	return NULL;
+	if (!resolver->list) {
+		resolver_unref(resolver);
+		errno = -error;
+		return NULL;
+	}
+	if (!resolver->has_scope)
+		drop_address(resolver);
+	return resolver;
 }
 
 struct resolver *resolver_new_srv(const char *name, struct loop_guard *guard,
@@ -253,6 +275,7 @@ void resolver_unref(struct resolver *resolver)
 	srv_answer_unref(resolver->targets);
 	loop_guard_unref(resolver->guard);
 	pthread_mutex_destroy(&resolver->lock);
+	free(resolver->address);
 	free(resolver);
 }
 
@@ -281,7 +304,7 @@ static void forget_if_missing(struct resolver *resolver)
 		log_line(LOG_WARNING,
 			 "backend %s: the name has not existed for %u s, so its last addresses are "
 			 "no longer used",
-			 resolver->address.u.tcp.host, MISSING_MS / 1000);
+			 resolver->address->u.tcp.host, MISSING_MS / 1000);
 	}
 }
 
@@ -327,7 +350,7 @@ bool resolver_lookups_pending(void)
 /* Out of descriptors, there is nobody who could be asked. */
 static int look_up_srv(const struct resolver *resolver, struct srv_answer **ret)
 {
-	int r = srv_look_up(resolver->address.u.tcp.host, ret);
+	int r = srv_look_up(resolver->address->u.tcp.host, ret);
 
 	return r == -ENOENT && descriptors_are_out() ? -EAGAIN : r;
 }

@@ -85,6 +85,7 @@ void server_clear(struct server *server)
 	resolver_unref(server->resolver);
 	state_unref(server->state);
 	pthread_mutex_destroy(&server->lock);
+	free(server->answered);
 	free(server->text);
 }
 
@@ -116,7 +117,10 @@ void server_give(struct server *server)
 void server_note_address(struct server *server, const struct sfront_sockaddr *addr)
 {
 	pthread_mutex_lock(&server->lock);
-	server->answered = *addr;
+	if (!server->answered)
+		server->answered = malloc(sizeof(*server->answered));
+	if (server->answered) /* else the first of them is tried first */
+		*server->answered = *addr;
 	pthread_mutex_unlock(&server->lock);
 }
 
@@ -127,8 +131,8 @@ unsigned int server_preferred(struct server *server, const struct address_list *
 	if (list->n == 1)
 		return 0;
 	pthread_mutex_lock(&server->lock);
-	if (server->answered.len > 0)
-		index = address_list_find(list, &server->answered);
+	if (server->answered)
+		index = address_list_find(list, server->answered);
 	pthread_mutex_unlock(&server->lock);
 	return index < list->n ? index : 0;
 }

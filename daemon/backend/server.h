@@ -42,8 +42,8 @@ struct server {
 	struct counters *counts;    /* NULL: not counted */
 	struct server_state *state; /* a reference */
 
-	pthread_mutex_t lock;            /* guards what follows */
-	struct sfront_sockaddr answered; /* the address that did so last; len 0: none has */
+	pthread_mutex_t lock;             /* guards what follows */
+	struct sfront_sockaddr *answered; /* owned: of several, the address that did so last */
 };
 
 /* The same text has the same one wherever it runs. */
