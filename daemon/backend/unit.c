@@ -5,6 +5,7 @@
 #include "daemon/backend/unit.h"
 
 #include <pthread.h>
+#include <search.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +15,10 @@
 #include "daemon/base/loop.h"
 
 struct unit {
-	struct unit *next;
-	atomic_uint refs; /* 0: about to be freed, under the lock of the list */
-	char *name;       /* owned */
+	char *name;       /* owned; first: units are compared by it */
+	atomic_uint refs; /* 0: about to be freed, under the lock of the units */
 	struct loop *home;
+	void *keeper; /* the main thread's */
 	_Atomic enum unit_state state;
 	atomic_uint n_clients;
 	_Atomic uint64_t quiet_since_ms;
@@ -31,8 +32,10 @@ struct unit {
 };
 
 /* All of them: a reload finds those that there are. */
-static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct unit *first;
+static struct {
+	pthread_mutex_t lock;
+	void *by_name; /* tsearch's */
+} units = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static unit_wanted *tell;
 
@@ -48,6 +51,13 @@ static void wanted_delivered(struct message *message)
 	unit_unref(unit);
 }
 
+static int compare(const void *a, const void *b)
+{
+	const char *const *one = a, *const *other = b;
+
+	return strcmp(*one, *other);
+}
+
 static struct unit *unit_new(const char *name, struct loop *home)
 {
 	struct unit *unit = calloc(1, sizeof(*unit));
@@ -55,7 +65,8 @@ static struct unit *unit_new(const char *name, struct loop *home)
 	if (!unit)
 		return NULL;
 	unit->name = strdup(name);
-	if (!unit->name) {
+	if (!unit->name || !tsearch(unit, &units.by_name, compare)) {
+		free(unit->name);
 		free(unit);
 		return NULL;
 	}
@@ -65,17 +76,24 @@ static struct unit *unit_new(const char *name, struct loop *home)
 	unit->wanted.deliver = wanted_delivered;
 	pthread_mutex_init(&unit->lock, NULL);
 	TAILQ_INIT(&unit->queues);
-	unit->next = first;
-	first = unit;
 	return unit;
 }
 
+/* With the lock held. */
 static struct unit *find(const char *name)
 {
-	struct unit *unit = first;
+	void *node = tfind(&name, &units.by_name, compare);
 
-	while (unit && strcmp(unit->name, name) != 0)
-		unit = unit->next;
+	return node ? unit_ref(*(struct unit **)node) : NULL;
+}
+
+struct unit *unit_find(const char *name)
+{
+	struct unit *unit;
+
+	pthread_mutex_lock(&units.lock);
+	unit = find(name);
+	pthread_mutex_unlock(&units.lock);
 	return unit;
 }
 
@@ -83,13 +101,11 @@ struct unit *unit_get(const char *name, struct loop *home)
 {
 	struct unit *unit;
 
-	pthread_mutex_lock(&list_lock);
+	pthread_mutex_lock(&units.lock);
 	unit = find(name);
-	if (unit)
-		unit_ref(unit);
-	else
+	if (!unit)
 		unit = unit_new(name, home);
-	pthread_mutex_unlock(&list_lock);
+	pthread_mutex_unlock(&units.lock);
 	return unit;
 }
 
@@ -101,11 +117,7 @@ struct unit *unit_ref(struct unit *unit)
 
 static void unlink_and_free(struct unit *unit)
 {
-	struct unit **at = &first;
-
-	while (*at != unit)
-		at = &(*at)->next;
-	*at = unit->next;
+	tdelete(unit, &units.by_name, compare);
 	pthread_mutex_destroy(&unit->lock);
 	free(unit->name);
 	free(unit);
@@ -115,11 +127,11 @@ void unit_unref(struct unit *unit)
 {
 	if (!unit)
 		return;
-	/* Under the lock: nobody finds one in the list that is about to be freed. */
-	pthread_mutex_lock(&list_lock);
+	/* Under the lock: nobody finds one that is about to be freed. */
+	pthread_mutex_lock(&units.lock);
 	if (atomic_fetch_sub(&unit->refs, 1) == 1)
 		unlink_and_free(unit);
-	pthread_mutex_unlock(&list_lock);
+	pthread_mutex_unlock(&units.lock);
 }
 
 const char *unit_name(const struct unit *unit)
@@ -194,6 +206,16 @@ void unit_remove_queue(struct unit *unit, struct unit_queue *queue)
 void unit_on_wanted(unit_wanted *handler)
 {
 	tell = handler;
+}
+
+void unit_set_keeper(struct unit *unit, void *keeper)
+{
+	unit->keeper = keeper;
+}
+
+void *unit_keeper(const struct unit *unit)
+{
+	return unit->keeper;
 }
 
 enum unit_state unit_state(const struct unit *unit)

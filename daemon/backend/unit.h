@@ -54,6 +54,9 @@ enum unit_state {
  */
 struct unit *unit_get(const char *name, struct loop *home);
 
+/* The same, if there is one already; NULL: there is none. */
+struct unit *unit_find(const char *name);
+
 struct unit *unit_ref(struct unit *unit);
 
 /* NULL is allowed. */
@@ -99,6 +102,10 @@ typedef void unit_wanted(struct unit *unit);
 
 /* Before other threads run. */
 void unit_on_wanted(unit_wanted *handler);
+
+/* What whoever starts and stops it has of it; NULL at first. */
+void unit_set_keeper(struct unit *unit, void *keeper);
+void *unit_keeper(const struct unit *unit);
 
 enum unit_state unit_state(const struct unit *unit);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <search.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,8 +44,8 @@
 enum bus_state { BUS_CLOSED, BUS_OPENING, BUS_OPEN, BUS_PAUSING };
 
 struct manager_unit {
+	char *name; /* owned; first: units are compared by it */
 	TAILQ_ENTRY(manager_unit) link;
-	char *name; /* owned */
 	char *path; /* owned */
 	void *owner;
 	sd_bus_slot *changes; /* while there is a bus */
@@ -66,6 +67,7 @@ static struct {
 	bool is_lost_said; /* the log has heard of that */
 	int error;         /* what an answer came to; sd_bus_process() tells of none */
 	TAILQ_HEAD(, manager_unit) units;
+	void *by_name; /* the same; tsearch's */
 } manager;
 
 static void bus_ready(evutil_socket_t fd, short what, void *arg);
@@ -336,6 +338,21 @@ static int unit_changed(sd_bus_message *m, void *data, sd_bus_error *ignored)
 	return 0;
 }
 
+static int compare(const void *a, const void *b)
+{
+	const char *const *one = a, *const *other = b;
+
+	return strcmp(*one, *other);
+}
+
+static struct manager_unit *find(const char *name)
+{
+	void *node = tfind(&name, &manager.by_name, compare);
+
+	return node ? *(struct manager_unit **)node : NULL;
+}
+
+/* All jobs of the system are told of. */
 static int job_removed(sd_bus_message *m, void *data, sd_bus_error *ignored)
 {
 	const char *job, *name, *result;
@@ -346,13 +363,12 @@ static int job_removed(sd_bus_message *m, void *data, sd_bus_error *ignored)
 	(void)ignored;
 	if (sd_bus_message_read(m, "uoss", &id, &job, &name, &result) < 0)
 		return 0;
-	TAILQ_FOREACH (unit, &manager.units, link) {
-		if (strcmp(unit->name, name) != 0)
-			continue;
-		snprintf(unit->job_result, sizeof(unit->job_result), "%s",
-			 strcmp(result, "done") == 0 ? "" : result);
-		look(unit);
-	}
+	unit = find(name);
+	if (!unit)
+		return 0;
+	snprintf(unit->job_result, sizeof(unit->job_result), "%s",
+		 strcmp(result, "done") == 0 ? "" : result);
+	look(unit);
 	return 0;
 }
 
@@ -451,6 +467,13 @@ void manager_bus_start(struct event_base *base, const struct manager_handlers *h
 	TAILQ_INIT(&manager.units);
 }
 
+static void unit_free(struct manager_unit *unit)
+{
+	free(unit->name);
+	free(unit->path);
+	free(unit);
+}
+
 void manager_bus_stop(void)
 {
 	struct manager_unit *unit;
@@ -460,9 +483,8 @@ void manager_bus_stop(void)
 	enter(BUS_CLOSED);
 	while ((unit = TAILQ_FIRST(&manager.units))) {
 		TAILQ_REMOVE(&manager.units, unit, link);
-		free(unit->name);
-		free(unit->path);
-		free(unit);
+		tdelete(unit, &manager.by_name, compare);
+		unit_free(unit);
 	}
 	manager.base = NULL;
 }
@@ -477,9 +499,9 @@ struct manager_unit *manager_unit_new(const char *name, void *owner)
 		return NULL;
 	unit->owner = owner;
 	unit->name = strdup(name);
-	if (!unit->name || sd_bus_path_encode(UNITS_PATH, name, &unit->path) < 0) {
-		free(unit->name);
-		free(unit);
+	if (!unit->name || sd_bus_path_encode(UNITS_PATH, name, &unit->path) < 0 ||
+	    !tsearch(unit, &manager.by_name, compare)) {
+		unit_free(unit);
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&manager.units, unit, link);

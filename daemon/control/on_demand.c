@@ -438,16 +438,6 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 
 /* ---- units ---- */
 
-static struct demand *find(const struct unit *unit)
-{
-	struct demand *demand;
-
-	TAILQ_FOREACH (demand, &on_demand.demands, link)
-		if (demand->unit == unit)
-			break;
-	return demand;
-}
-
 static struct demand *demand_new(struct unit *unit)
 {
 	struct demand *demand = calloc(1, sizeof(*demand));
@@ -464,6 +454,7 @@ static struct demand *demand_new(struct unit *unit)
 		return NULL;
 	}
 	demand->unit = unit_ref(unit);
+	unit_set_keeper(unit, demand);
 	demand->idle_ms = SFRONT_INFINITY_MS;
 	demand->is_answered = true;
 	TAILQ_INSERT_TAIL(&on_demand.demands, demand, link);
@@ -473,7 +464,7 @@ static struct demand *demand_new(struct unit *unit)
 /* One that is there, or a new one; NULL: out of memory. */
 static struct demand *find_or_add(struct unit *unit)
 {
-	struct demand *demand = find(unit);
+	struct demand *demand = unit_keeper(unit);
 
 	return demand ? demand : demand_new(unit);
 }
@@ -593,6 +584,7 @@ void on_demand_clear(void)
 	while ((demand = TAILQ_FIRST(&on_demand.demands))) {
 		TAILQ_REMOVE(&on_demand.demands, demand, link);
 		event_del(&demand->timer);
+		unit_set_keeper(demand->unit, NULL);
 		unit_unref(demand->unit);
 		free(demand);
 	}
@@ -631,11 +623,10 @@ char *on_demand_format(void)
 
 static struct demand *find_by_name(const char *name)
 {
-	struct demand *demand;
+	struct unit *unit = unit_find(name);
+	struct demand *demand = unit ? unit_keeper(unit) : NULL;
 
-	TAILQ_FOREACH (demand, &on_demand.demands, link)
-		if (strcmp(unit_name(demand->unit), name) == 0)
-			break;
+	unit_unref(unit); /* a demand has a reference of its own */
 	return demand;
 }
 
@@ -651,20 +642,32 @@ static void take_over(struct demand *demand, const char *invocation, uint64_t qu
 	look(demand);
 }
 
-void on_demand_take_over(const char *text)
+/* False: it is none. */
+static bool take_over_line(const char *line)
 {
 	char name[UNIT_NAME_SIZE], invocation[INVOCATION_SIZE];
 	unsigned long long quiet_since_ms;
-	int length;
+	struct demand *demand;
 
-	while (sscanf(text, "%255s %32s %llu\n%n", name, invocation, &quiet_since_ms, &length) ==
-	       3) {
-		struct demand *demand = find_by_name(name);
+	if (sscanf(line, "%255s %32s %llu", name, invocation, &quiet_since_ms) != 3)
+		return false;
+	demand = find_by_name(name);
+	if (demand)
+		take_over(demand, invocation, quiet_since_ms);
+	return true;
+}
 
-		if (demand)
-			take_over(demand, invocation, quiet_since_ms);
-		text += length;
-	}
+/* Line by line: sscanf() looks for the end of all that it is given. */
+void on_demand_take_over(const char *text)
+{
+	char line[UNIT_NAME_SIZE + INVOCATION_SIZE + 32];
+	size_t length;
+
+	do {
+		length = strcspn(text, "\n");
+		snprintf(line, sizeof(line), "%.*s", (int)length, text);
+		text += length + (text[length] == '\n');
+	} while (take_over_line(line));
 }
 
 void on_demand_note_started(const char *name)
