@@ -23,8 +23,10 @@ static struct {
 	bool loaded;
 	int count;    /* for this process, or a negative errno */
 	int listed;   /* in LISTEN_FDS, for whichever process; 0: none */
-	char **names; /* of LISTEN_FDNAMES, with their text in one block that stays */
+	char **names; /* of LISTEN_FDNAMES, with what follows in one block that stays */
+	int *by_name; /* their numbers, in the order of the names, and within one as they came */
 	int n_names;  /* -1: there is no LISTEN_FDNAMES */
+	int first;    /* how many come before the first that is not reserved */
 	char why_none[160];
 	char reserved[SFRONT_NAME_SIZE]; /* what names of the program's own begin with, or "" */
 } passed = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -56,6 +58,14 @@ static int count_listed(void)
 	return (int)number;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	int one = *(const int *)a, other = *(const int *)b;
+	int r = strcmp(passed.names[one], passed.names[other]);
+
+	return r != 0 ? r : (one > other) - (one < other);
+}
+
 /* Copies LISTEN_FDNAMES, split at its colons.  Returns 0 or -ENOMEM. */
 static int copy_names(void)
 {
@@ -68,13 +78,17 @@ static int copy_names(void)
 		return 0;
 	for (const char *at = text; *at; at++)
 		n += *at == ':';
-	passed.names = malloc(n * sizeof(char *) + strlen(text) + 1);
+	passed.names = malloc(n * (sizeof(char *) + sizeof(int)) + strlen(text) + 1);
 	if (!passed.names)
 		return -ENOMEM;
-	copy = (char *)(passed.names + n);
+	passed.by_name = (int *)(passed.names + n);
+	copy = (char *)(passed.by_name + n);
 	memcpy(copy, text, strlen(text) + 1);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		passed.names[i] = strsep(&copy, ":");
+		passed.by_name[i] = (int)i;
+	}
+	qsort(passed.by_name, n, sizeof(int), compare_names);
 	passed.n_names = (int)n;
 	return 0;
 }
@@ -153,6 +167,9 @@ int sfront_inherited_reserve(const char *prefix)
 		n++;
 	}
 	memcpy(passed.reserved, prefix, len + 1);
+	passed.first = 0;
+	while (passed.first < count && is_reserved(passed.first))
+		passed.first++;
 	return n;
 }
 
@@ -256,11 +273,7 @@ static int refuse_name(const char *text, int count, struct sfront_error *err)
 /* The first that is not reserved, or @count. */
 static int first_of(int count)
 {
-	int i = 0;
-
-	while (i < count && is_reserved(i))
-		i++;
-	return i;
+	return passed.first < count ? passed.first : count;
 }
 
 /* The descriptors to choose from, and how their names are known. */
@@ -300,21 +313,78 @@ static const char *name_in(const struct choice *choice, int index)
 		       : NULL;
 }
 
-static bool is_wanted(const struct choice *choice, int index)
+static bool has_its_name(const struct choice *choice, int index)
 {
 	const char *name = name_in(choice, index);
 
+	return name && strcmp(name, choice->address->u.sd_listen.name) == 0;
+}
+
+static bool is_wanted(const struct choice *choice, int index)
+{
 	if (is_reserved(index))
 		return false;
 	switch (choice->address->u.sd_listen.which) {
 	case SFRONT_SD_LISTEN_ALL:
 		return true;
 	case SFRONT_SD_LISTEN_NAMED:
-		return name && strcmp(name, choice->address->u.sd_listen.name) == 0;
+		return has_its_name(choice, index);
 	case SFRONT_SD_LISTEN_FIRST:
 	default:
 		return index == (choice->regardless ? 0 : first_of(choice->count));
 	}
+}
+
+/* The place of the first name, in their order, that does not come before @name. */
+static int lower_bound(const char *name)
+{
+	int low = 0, high = passed.n_names;
+
+	while (low < high) {
+		int middle = low + (high - low) / 2;
+
+		if (strcmp(passed.names[passed.by_name[middle]], name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* What is wanted, one after the other: of thousands, those of a name are looked at alone. */
+struct search {
+	const struct choice *choice;
+	bool by_name;
+	int at; /* the next number, or the next in the order of the names */
+};
+
+static struct search search_begin(const struct choice *choice)
+{
+	struct search search = {
+		.choice = choice,
+		.by_name = choice->address->u.sd_listen.which == SFRONT_SD_LISTEN_NAMED,
+	};
+
+	if (search.by_name && passed.n_names != choice->count)
+		search.at = choice->count; /* nobody can tell which is whose */
+	else if (search.by_name)
+		search.at = lower_bound(choice->address->u.sd_listen.name);
+	return search;
+}
+
+/* Returns its number, or -1: there are no more. */
+static int search_next(struct search *search)
+{
+	while (search->at < search->choice->count) {
+		int index = search->by_name ? passed.by_name[search->at] : search->at;
+
+		if (search->by_name && !has_its_name(search->choice, index))
+			return -1;
+		search->at++;
+		if (is_wanted(search->choice, index))
+			return index;
+	}
+	return -1;
 }
 
 /* What LISTEN_FDS counts was looked at when it was read. */
@@ -322,15 +392,15 @@ static int sd_listen_find(const struct sfront_address *address,
 			  const struct sfront_options *options, struct sfront_error *err)
 {
 	const struct choice choice = choose(address, options);
+	struct search search = search_begin(&choice);
 	char text[SFRONT_ADDRESS_TEXT_SIZE];
-	int r = 0;
+	int index, r = 0;
 
 	if (!choice.regardless)
 		return 0;
 	sfront_address_format(address, text, sizeof(text));
-	for (int i = 0; i < choice.count && r == 0; i++)
-		if (is_wanted(&choice, i))
-			r = sfront_inherited_find(SD_LISTEN_FDS_START + i, text, err);
+	while (r == 0 && (index = search_next(&search)) >= 0)
+		r = sfront_inherited_find(SD_LISTEN_FDS_START + index, text, err);
 	return r;
 }
 
@@ -338,15 +408,14 @@ static int open_wanted(struct sfront_listener *listener, const struct choice *ch
 		       const char *text, const struct sfront_options *options,
 		       struct sfront_error *err)
 {
+	struct search search = search_begin(choice);
 	bool found = false;
-	int r;
+	int index, r;
 
-	for (int i = 0; i < choice->count; i++) {
-		if (!is_wanted(choice, i))
-			continue;
+	while ((index = search_next(&search)) >= 0) {
 		found = true;
 		r = sfront_inherited_open(listener, &sfront_sd_listen_class,
-					  SD_LISTEN_FDS_START + i, text, name_in(choice, i),
+					  SD_LISTEN_FDS_START + index, text, name_in(choice, index),
 					  KIND_SD_LISTEN, options, err);
 		if (r < 0)
 			return r;

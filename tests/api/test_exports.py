@@ -148,7 +148,7 @@ HARMLESS = set("""
     inet_pton memchr memcmp memcpy memmove memset pthread_mutex_destroy pthread_mutex_lock
     pthread_mutex_unlock pthread_once snprintf strcasecmp strchr strcmp strcspn strerror
     strlen strncasecmp strncmp strnlen strrchr strsep strspn strtol strtoul strtoull vsnprintf
-    argp_error poll tdelete tfind ptsname_r fscanf __isoc99_fscanf sscanf __isoc99_sscanf geteuid time __errno_location 
+    argp_error poll qsort tdelete tfind ptsname_r fscanf __isoc99_fscanf sscanf __isoc99_sscanf geteuid time __errno_location 
     _GLOBAL_OFFSET_TABLE_ __stack_chk_fail
 """.split())
 
