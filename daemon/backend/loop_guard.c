@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "conf/hash.h"
+#include "daemon/backend/address.h"
 
 #define BUCKETS 4096
 
@@ -74,18 +74,6 @@ void loop_guard_unref(struct loop_guard *guard)
 	free(guard);
 }
 
-static unsigned int port_of(const struct sfront_sockaddr *addr)
-{
-	switch (addr->sa.any.sa_family) {
-	case AF_INET:
-		return ntohs(addr->sa.in.sin_port);
-	case AF_INET6:
-		return ntohs(addr->sa.in6.sin6_port);
-	default:
-		return 0;
-	}
-}
-
 static struct sockaddr_vm vsock_of(const struct sfront_sockaddr *addr)
 {
 	struct sockaddr_vm vm;
@@ -94,93 +82,15 @@ static struct sockaddr_vm vsock_of(const struct sfront_sockaddr *addr)
 	return vm;
 }
 
-/* IPv4 may come inside IPv6. */
-static struct sfront_sockaddr unwrapped(const struct sfront_sockaddr *addr)
-{
-	struct sfront_sockaddr to = { .len = sizeof(to.sa.in) };
-
-	if (addr->sa.any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&addr->sa.in6.sin6_addr))
-		return *addr;
-	to.sa.in.sin_family = AF_INET;
-	to.sa.in.sin_port = addr->sa.in6.sin6_port;
-	memcpy(&to.sa.in.sin_addr, &addr->sa.in6.sin6_addr.s6_addr[12], sizeof(to.sa.in.sin_addr));
-	return to;
-}
-
-/* ---- keys ---- */
-
-enum key_kind { KEY_TCP, KEY_VSOCK, KEY_NAME, KEY_FILE };
-
-static uint64_t key_of(enum key_kind kind, const void *bytes, size_t n)
-{
-	return hash_bytes(HASH_START + kind, bytes, n);
-}
-
-/* An abstract name begins with a NUL byte. */
-static size_t name_length(const struct sfront_sockaddr *addr)
-{
-	size_t length = addr->len - offsetof(struct sockaddr_un, sun_path);
-
-	if (addr->len < offsetof(struct sockaddr_un, sun_path))
-		return 0;
-	return addr->sa.un.sun_path[0] ? strnlen(addr->sa.un.sun_path, length) : length;
-}
-
-/* By port and host, which is all 0 where that is every address. */
-static uint64_t key_of_place(unsigned int port, const void *host, size_t size)
-{
-	unsigned char place[2 + sizeof(struct in6_addr)] = { 0 };
-
-	place[0] = (unsigned char)(port >> 8);
-	place[1] = (unsigned char)port;
-	memcpy(place + 2, host, size);
-	return key_of(KEY_TCP, place, sizeof(place));
-}
-
-static uint64_t key_of_tcp(const struct sfront_sockaddr *addr)
-{
-	const struct sfront_sockaddr plain = unwrapped(addr);
-
-	if (plain.sa.any.sa_family == AF_INET)
-		return key_of_place(port_of(&plain), &plain.sa.in.sin_addr,
-				    sizeof(plain.sa.in.sin_addr));
-	return key_of_place(port_of(&plain), &plain.sa.in6.sin6_addr,
-			    sizeof(plain.sa.in6.sin6_addr));
-}
-
-/* That of listeners which have every address. */
-static uint64_t key_of_every(const struct sfront_sockaddr *addr)
-{
-	return key_of_place(port_of(addr), &in6addr_any, sizeof(in6addr_any));
-}
-
-static uint64_t key_of_address(const struct sfront_sockaddr *addr)
-{
-	unsigned int port;
-
-	switch (addr->sa.any.sa_family) {
-	case AF_UNIX:
-		return key_of(KEY_NAME, addr->sa.un.sun_path, name_length(addr));
-	case AF_VSOCK:
-		port = vsock_of(addr).svm_port;
-		return key_of(KEY_VSOCK, &port, sizeof(port));
-	default:
-		return key_of_tcp(addr);
-	}
-}
-
 /* By the file that a path leads to, of which there are many ways to write it. */
 static bool key_of_file(const struct sfront_sockaddr *addr, uint64_t *ret)
 {
 	struct stat st;
-	unsigned char file[sizeof(st.st_dev) + sizeof(st.st_ino)];
 
 	if (addr->sa.any.sa_family != AF_UNIX || !addr->sa.un.sun_path[0] ||
 	    stat(addr->sa.un.sun_path, &st) < 0)
 		return false;
-	memcpy(file, &st.st_dev, sizeof(st.st_dev));
-	memcpy(file + sizeof(st.st_dev), &st.st_ino, sizeof(st.st_ino));
-	*ret = key_of(KEY_FILE, file, sizeof(file));
+	*ret = address_key_of_file(&st, "");
 	return true;
 }
 
@@ -259,11 +169,11 @@ int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr,
 		return -ENOMEM;
 	}
 	guard->bound[guard->n++] = bound;
-	add_entry(guard, key_of_address(addr));
+	add_entry(guard, address_key(addr));
 	if (key_of_file(addr, &key))
 		add_entry(guard, key);
 	guard->has_unix |= addr->sa.any.sa_family == AF_UNIX;
-	guard->ports[port_of(addr) / 64] |= UINT64_C(1) << port_of(addr) % 64;
+	guard->ports[address_port(addr) / 64] |= UINT64_C(1) << address_port(addr) % 64;
 	return 0;
 }
 
@@ -271,7 +181,7 @@ int loop_guard_add(struct loop_guard *guard, const struct sfront_sockaddr *addr,
 
 bool loop_guard_may_return(const struct loop_guard *guard, const struct sfront_sockaddr *addr)
 {
-	unsigned int port = port_of(addr);
+	unsigned int port = address_port(addr);
 
 	if (addr->sa.any.sa_family == AF_UNIX)
 		return guard->has_unix;
@@ -314,7 +224,7 @@ static bool is_of_this_machine(const struct sfront_sockaddr *addr)
 /* What connect() makes of it: "every address" is the loopback. */
 static struct sfront_sockaddr as_connected(const struct sfront_sockaddr *addr)
 {
-	struct sfront_sockaddr to = unwrapped(addr);
+	struct sfront_sockaddr to = address_unwrapped(addr);
 
 	if (is_every_address(&to)) {
 		if (to.sa.any.sa_family == AF_INET)
@@ -367,9 +277,9 @@ static bool is_reached_by_tcp(const struct sfront_sockaddr *bound, bool takes_ip
 {
 	struct sfront_sockaddr at;
 
-	if (port_of(bound) == 0 || port_of(bound) != port_of(to))
+	if (address_port(bound) == 0 || address_port(bound) != address_port(to))
 		return false;
-	at = unwrapped(bound);
+	at = address_unwrapped(bound);
 	if (sfront_sockaddr_equal(&at, to))
 		return true;
 	if (!is_every_address(&at) || (at.sa.any.sa_family != to->sa.any.sa_family && !takes_ipv4))
@@ -410,12 +320,12 @@ static const struct bound *find(const struct loop_guard *guard, uint64_t key,
 const char *loop_guard_find(const struct loop_guard *guard, const struct sfront_sockaddr *addr)
 {
 	struct sfront_sockaddr to = as_connected(addr);
-	const struct bound *found = find(guard, key_of_address(&to), &to);
+	const struct bound *found = find(guard, address_key(&to), &to);
 	uint64_t key;
 
 	if (!found && to.sa.any.sa_family == AF_UNIX && guard->has_unix && key_of_file(&to, &key))
 		found = find(guard, key, &to);
-	else if (!found && port_of(&to) > 0)
-		found = find(guard, key_of_every(&to), &to);
+	else if (!found && address_port(&to) > 0)
+		found = find(guard, address_key_of_every(&to), &to);
 	return found ? text_of(found) : NULL;
 }

@@ -4,20 +4,21 @@
  */
 #include "daemon/handover/spare_sockets.h"
 
-#include <sys/socket.h> /* before <linux/vm_sockets.h>, which needs it in older versions */
-
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <sockfront/listener.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "conf/conf.h"
 #include "conf/hash.h"
+#include "daemon/backend/address.h"
+#include "daemon/backend/target.h"
 #include "daemon/base/log.h"
 #include "daemon/base/netns.h"
 #include "daemon/handover/socket_name.h"
@@ -26,111 +27,75 @@
 /* One of them. */
 struct spare_socket {
 	struct sfront_inherited inherited; /* taken: by spare_sockets_open() */
-	uint64_t key;                      /* of what it is bound to */
+	uint64_t key;                      /* the first of its keys */
 };
 
-/* ---- keys: a line that may be served by a socket has the same ---- */
+/* A way to find one: a line that may be served by it has one of its keys. */
+struct spare_key {
+	uint64_t key;
+	size_t socket; /* its place */
+};
 
-enum key_kind { KEY_TCP, KEY_VSOCK, KEY_NAME };
+/* ---- keys ---- */
 
-static uint64_t key_of(enum key_kind kind, const void *bytes, size_t n)
+/* The address, and for a path its place: a line may be relative, or lead through links. */
+#define KEYS_MAX 2
+
+/* The place of a path: its directory, and its name in that. */
+static bool key_of_place(const struct sfront_sockaddr *addr, uint64_t *ret)
 {
-	return hash_bytes(HASH_START + kind, bytes, n);
+	char path[sizeof(addr->sa.un.sun_path) + 1], directory[sizeof(path) + 1], *leaf;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%.*s", (int)sizeof(addr->sa.un.sun_path),
+		 addr->sa.un.sun_path);
+	leaf = strrchr(path, '/');
+	leaf = leaf ? leaf + 1 : path;
+	snprintf(directory, sizeof(directory), "%.*s.", (int)(leaf - path), path);
+	if (!*path || stat(directory, &st) < 0)
+		return false;
+	*ret = address_key_of_file(&st, leaf);
+	return true;
 }
 
-static uint64_t key_of_port(enum key_kind kind, uint32_t port)
+/* Returns how many there are. */
+static size_t keys_of(const struct sfront_sockaddr *addr, uint64_t ret[KEYS_MAX])
 {
-	return key_of(kind, &port, sizeof(port));
+	size_t n = 0;
+
+	ret[n++] = address_key(addr);
+	if (addr->sa.any.sa_family == AF_UNIX && key_of_place(addr, &ret[n]))
+		n++;
+	return n;
 }
 
-/* By its last part: the path of a line may be relative, or lead through links. */
-static uint64_t key_of_name(const char *name, size_t n)
+/* What a line of our own would bind; false: no socket can be told to be that. */
+static bool address_of_line(const struct listen_config *listen, struct sfront_sockaddr *ret)
 {
-	const char *slash = memrchr(name, '/', n);
-	const char *leaf = slash ? slash + 1 : name;
-
-	return key_of(KEY_NAME, leaf, n - (size_t)(leaf - name));
-}
-
-static uint64_t key_of_unix(const struct sfront_sockaddr *addr)
-{
-	const char *name = addr->sa.un.sun_path;
-	size_t n = addr->len - offsetof(struct sockaddr_un, sun_path);
-
-	if (addr->len <= offsetof(struct sockaddr_un, sun_path))
-		return 0;
-	return *name ? key_of_name(name, strnlen(name, n)) : key_of(KEY_NAME, name, n);
-}
-
-static uint64_t key_of_socket(int fd)
-{
-	struct sfront_sockaddr addr = { .len = sizeof(addr.sa) };
-	struct sockaddr_vm vm;
-
-	if (getsockname(fd, &addr.sa.any, &addr.len) < 0)
-		return 0;
-	switch (addr.sa.any.sa_family) {
-	case AF_INET:
-		return key_of_port(KEY_TCP, ntohs(addr.sa.in.sin_port));
-	case AF_INET6:
-		return key_of_port(KEY_TCP, ntohs(addr.sa.in6.sin6_port));
-	case AF_UNIX:
-		return key_of_unix(&addr);
-	case AF_VSOCK:
-		memcpy(&vm, &addr.sa, sizeof(vm));
-		return key_of_port(KEY_VSOCK, vm.svm_port);
-	default:
-		return 0;
-	}
-}
-
-static uint64_t key_of_abstract(const char *name)
-{
-	char bytes[SFRONT_PATH_MAX + 2] = "";
-	size_t n = strlen(name);
-
-	memcpy(bytes + 1, name, n + 1);
-	return key_of(KEY_NAME, bytes, n + 1);
-}
-
-/* Of an address of our own. */
-static uint64_t key_of_address(const struct sfront_address *address)
-{
-	uint16_t port = 0;
-
-	switch (address->kind) {
-	case SFRONT_UNIX:
-		return key_of_name(address->u.local.name, strlen(address->u.local.name));
-	case SFRONT_ABSTRACT:
-		return key_of_abstract(address->u.local.name);
-	case SFRONT_VSOCK:
-		return key_of_port(KEY_VSOCK, address->u.vsock.port);
-	default:
-		(void)sfront_address_port(address, &port, NULL);
-		return key_of_port(KEY_TCP, port);
-	}
+	return target_fill(&listen->address, ret) ||
+	       (sfront_address_is_literal(&listen->address) &&
+		sfront_address_resolve(&listen->address, ret, 1, NULL) == 1);
 }
 
 /* The same key is in the order in which they came. */
-static int compare(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b)
 {
-	const struct spare_socket *one = a, *other = b;
+	const struct spare_key *one = a, *other = b;
 
 	if (one->key != other->key)
 		return one->key < other->key ? -1 : 1;
-	return (one->inherited.fd > other->inherited.fd) -
-	       (one->inherited.fd < other->inherited.fd);
+	return (one->socket > other->socket) - (one->socket < other->socket);
 }
 
 /* The first with that key, or what would follow it. */
 static size_t lower_bound(const struct spare_sockets *spare, uint64_t key)
 {
-	size_t low = 0, high = spare->n;
+	size_t low = 0, high = spare->n_keys;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (spare->all[middle].key < key)
+		if (spare->keys[middle].key < key)
 			low = middle + 1;
 		else
 			high = middle;
@@ -140,14 +105,50 @@ static size_t lower_bound(const struct spare_sockets *spare, uint64_t key)
 
 /* ---- which are spare ---- */
 
-/* The lines that ask for descriptors. */
+/* A line that asks for descriptors. */
+struct asking_line {
+	uint64_t key; /* of the name or the number that it has */
+	const struct sfront_address *address;
+	const struct sfront_options *options;
+};
+
 struct asking {
-	struct {
-		const struct sfront_address *address;
-		const struct sfront_options *options;
-	} * lines; /* owned array */
+	struct asking_line *lines; /* owned array, by key */
 	size_t n;
 };
+
+/* What has no name in LISTEN_FDNAMES. */
+#define NAMELESS "unknown"
+
+/* Of lines that have neither name nor number, of which there are few. */
+#define KEY_OF_OTHERS 0
+
+static uint64_t key_of_name(const char *name)
+{
+	return hash_bytes(HASH_START, name, strlen(name));
+}
+
+static uint64_t key_of_number(int number)
+{
+	return hash_bytes(HASH_START, &number, sizeof(number));
+}
+
+static uint64_t key_of_asking(const struct sfront_address *address)
+{
+	if (address->kind == SFRONT_FD)
+		return key_of_number(address->u.fd.number);
+	if (address->kind == SFRONT_SD_LISTEN &&
+	    address->u.sd_listen.which == SFRONT_SD_LISTEN_NAMED)
+		return key_of_name(address->u.sd_listen.name);
+	return KEY_OF_OTHERS;
+}
+
+static int compare_asking(const void *a, const void *b)
+{
+	const struct asking_line *one = a, *other = b;
+
+	return (one->key > other->key) - (one->key < other->key);
+}
 
 static size_t count_lines(const struct config *config)
 {
@@ -172,19 +173,55 @@ static int list_asking(struct asking *asking, const struct config *config)
 		for (size_t j = 0; j < section.n; j++) {
 			if (address_is_own(&section.lines[j].address))
 				continue;
-			asking->lines[asking->n].address = &section.lines[j].address;
-			asking->lines[asking->n++].options = section.options;
+			asking->lines[asking->n++] = (struct asking_line){
+				.key = key_of_asking(&section.lines[j].address),
+				.address = &section.lines[j].address,
+				.options = section.options,
+			};
 		}
+	qsort(asking->lines, asking->n, sizeof(*asking->lines), compare_asking);
 	return 0;
 }
 
-static bool is_wanted(const struct asking *asking, int fd)
+static bool wants(const struct asking_line *line, int fd)
 {
-	for (size_t i = 0; i < asking->n; i++)
-		if (sfront_inherited_is_wanted(asking->lines[i].address, asking->lines[i].options,
-					       fd))
+	return sfront_inherited_is_wanted(line->address, line->options, fd);
+}
+
+static bool is_wanted_by(const struct asking *asking, uint64_t key, int fd)
+{
+	const struct asking_line *end = asking->lines + asking->n, *line;
+	const struct asking_line wanted = { .key = key };
+
+	line = bsearch(&wanted, asking->lines, asking->n, sizeof(*line), compare_asking);
+	if (!line)
+		return false;
+	while (line > asking->lines && line[-1].key == key)
+		line--;
+	for (; line < end && line->key == key; line++)
+		if (wants(line, fd))
 			return true;
 	return false;
+}
+
+/* Which name one has is known to the library alone, where LISTEN_FDNAMES does not fit. */
+static bool is_wanted_by_any(const struct asking *asking, int fd)
+{
+	for (size_t i = 0; i < asking->n; i++)
+		if (wants(&asking->lines[i], fd))
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct asking *asking, const struct sfront_inherited *inherited)
+{
+	int fd = inherited->fd;
+
+	if (strcmp(inherited->name, NAMELESS) == 0)
+		return is_wanted_by_any(asking, fd);
+	return is_wanted_by(asking, key_of_name(inherited->name), fd) ||
+	       is_wanted_by(asking, key_of_number(fd), fd) ||
+	       is_wanted_by(asking, KEY_OF_OTHERS, fd);
 }
 
 static int option_of(int fd, int name)
@@ -210,7 +247,7 @@ static bool is_here(int fd)
 static bool is_spare(const struct sfront_inherited *inherited, const struct asking *asking)
 {
 	return !socket_name_is_ours(inherited->name) && option_of(inherited->fd, SO_ACCEPTCONN) &&
-	       is_here(inherited->fd) && !is_wanted(asking, inherited->fd);
+	       is_here(inherited->fd) && !is_wanted(asking, inherited);
 }
 
 static size_t count_inherited(void)
@@ -223,20 +260,31 @@ static size_t count_inherited(void)
 	return n;
 }
 
-static void fill(struct spare_sockets *spare, const struct asking *asking, size_t n)
+static void add(struct spare_sockets *spare, struct sfront_inherited *inherited)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct spare_socket *socket = &spare->all[spare->n];
+	struct sfront_sockaddr addr = { .len = sizeof(addr.sa) };
+	uint64_t keys[KEYS_MAX];
+	size_t n;
 
-		if (sfront_inherited_at(i, &socket->inherited) < 0 ||
-		    !is_spare(&socket->inherited, asking))
-			continue;
-		/* Who has it may lend it by the time it is opened. */
-		socket->inherited.taken = false;
-		socket->key = key_of_socket(socket->inherited.fd);
-		spare->n++;
-	}
-	qsort(spare->all, spare->n, sizeof(*spare->all), compare);
+	if (getsockname(inherited->fd, &addr.sa.any, &addr.len) < 0)
+		return;
+	/* Who has it may lend it by the time it is opened. */
+	inherited->taken = false;
+	n = keys_of(&addr, keys);
+	for (size_t i = 0; i < n; i++)
+		spare->keys[spare->n_keys++] =
+			(struct spare_key){ .key = keys[i], .socket = spare->n };
+	spare->all[spare->n++] = (struct spare_socket){ .inherited = *inherited, .key = keys[0] };
+}
+
+static void fill(struct spare_sockets *spare, const struct asking *asking)
+{
+	struct sfront_inherited inherited;
+
+	for (size_t i = 0; sfront_inherited_at(i, &inherited) == 0; i++)
+		if (is_spare(&inherited, asking))
+			add(spare, &inherited);
+	qsort(spare->keys, spare->n_keys, sizeof(*spare->keys), compare_keys);
 }
 
 int spare_sockets_list(struct spare_sockets *spare, const struct config *config)
@@ -248,11 +296,12 @@ int spare_sockets_list(struct spare_sockets *spare, const struct config *config)
 	if (n == 0)
 		return 0;
 	spare->all = calloc(n, sizeof(*spare->all));
-	if (!spare->all || list_asking(&asking, config) < 0) {
+	spare->keys = calloc(n, KEYS_MAX * sizeof(*spare->keys));
+	if (!spare->all || !spare->keys || list_asking(&asking, config) < 0) {
 		spare_sockets_clear(spare);
 		return -ENOMEM;
 	}
-	fill(spare, &asking, n);
+	fill(spare, &asking);
 	free(asking.lines);
 	return 0;
 }
@@ -260,6 +309,7 @@ int spare_sockets_list(struct spare_sockets *spare, const struct config *config)
 void spare_sockets_clear(struct spare_sockets *spare)
 {
 	free(spare->all);
+	free(spare->keys);
 	*spare = (struct spare_sockets){ 0 };
 }
 
@@ -281,28 +331,46 @@ static struct listener *make_listener(const struct listen_config *listen,
 	return listener;
 }
 
+/* NULL: the socket is not what the line would bind, or taken, or cannot be opened. */
+static struct listener *open_one(struct spare_socket *socket, const struct listen_config *listen,
+				 const struct sfront_options *options)
+{
+	struct sfront_inherited *inherited = &socket->inherited;
+	struct sfront_listener *open;
+	struct sfront_error err;
+	int r;
+
+	if (inherited->taken)
+		return NULL;
+	r = sfront_listener_open_inherited(&listen->address, inherited->fd, options, &open, &err);
+	if (r == 0) {
+		inherited->taken = true;
+		return make_listener(listen, options, inherited, open);
+	}
+	if (r != -EADDRNOTAVAIL && r != -EBUSY)
+		log_line(LOG_WARNING, "%s", err.message);
+	return NULL;
+}
+
 struct listener *spare_sockets_open(struct spare_sockets *spare, const struct listen_config *listen,
 				    const struct sfront_options *options)
 {
-	struct sfront_listener *open;
-	struct sfront_error err;
-	uint64_t key;
+	struct listener *listener = NULL;
+	struct sfront_sockaddr addr;
+	uint64_t keys[KEYS_MAX];
+	size_t n;
 
-	if (spare->n == 0 || !address_is_own(&listen->address))
+	if (spare->n == 0 || !address_is_own(&listen->address) || !address_of_line(listen, &addr))
 		return NULL;
-	key = key_of_address(&listen->address);
-	for (size_t i = lower_bound(spare, key); i < spare->n && spare->all[i].key == key; i++) {
-		struct sfront_inherited *inherited = &spare->all[i].inherited;
-		int r = inherited->taken
-				? -EBUSY
-				: sfront_listener_open_inherited(&listen->address, inherited->fd,
-								 options, &open, &err);
+	n = keys_of(&addr, keys);
+	for (size_t i = 0; i < n && !listener; i++)
+		for (size_t at = lower_bound(spare, keys[i]);
+		     at < spare->n_keys && spare->keys[at].key == keys[i] && !listener; at++) {
+			struct spare_socket *socket = &spare->all[spare->keys[at].socket];
 
-		inherited->taken |= r == 0;
-		if (r == 0)
-			return make_listener(listen, options, inherited, open);
-		if (r != -EADDRNOTAVAIL && r != -EBUSY)
-			log_line(LOG_WARNING, "%s", err.message);
-	}
-	return NULL;
+			/* Those that have the first one, too, were tried. */
+			if (i == 0 || socket->key != keys[0])
+				listener = open_one(socket, listen, options);
+		}
+	return listener;
 }

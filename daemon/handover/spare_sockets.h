@@ -13,11 +13,14 @@ struct config;
 struct listen_config;
 struct listener;
 struct sfront_options;
+struct spare_key;
 struct spare_socket;
 
 struct spare_sockets {
-	struct spare_socket *all; /* owned array, sorted: see spare_sockets.c */
+	struct spare_socket *all; /* owned array, in the order in which they came */
 	size_t n;
+	struct spare_key *keys; /* owned array, sorted: see spare_sockets.c */
+	size_t n_keys;
 };
 
 /*
