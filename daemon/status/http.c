@@ -9,6 +9,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <search.h>
 #include <sockfront/event.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -36,12 +37,14 @@ struct server {
 	struct listener *listener;  /* a reference; NULL: it is answered on no more */
 	struct evhttp *evhttp;      /* owned */
 	struct sfront_evhttp *door; /* owned; NULL as above */
+	bool is_wanted;             /* by the section that comes */
 };
 
 struct http {
 	struct http_site site; /* first: see http_of() */
 	const struct source_list *access;
 	LIST_HEAD(, server) servers;
+	void *by_listener; /* those that have one; tsearch's */
 	bool is_full;
 };
 
@@ -141,12 +144,38 @@ static void accepting_ended(void *data, int error)
 			 server->listener->sockets[0].text, strerror(-error));
 }
 
+static int compare(const void *a, const void *b)
+{
+	const struct server *one = a, *other = b;
+
+	return (one->listener > other->listener) - (one->listener < other->listener);
+}
+
+static struct server *find(const struct http *http, struct listener *listener)
+{
+	const struct server wanted = { .listener = listener };
+	void *node = tfind(&wanted, &http->by_listener, compare);
+
+	return node ? *(struct server **)node : NULL;
+}
+
+/* Nobody who comes is answered any more. */
+static void leave_listener(struct server *server)
+{
+	if (!server->listener)
+		return;
+	sfront_evhttp_free(server->door);
+	server->door = NULL;
+	tdelete(server, &server->http->by_listener, compare);
+	listener_unref(server->listener);
+	server->listener = NULL;
+}
+
 static void server_free(struct server *server)
 {
-	sfront_evhttp_free(server->door);
+	leave_listener(server);
 	if (server->evhttp)
 		evhttp_free(server->evhttp); /* which ends the clients that are left */
-	listener_unref(server->listener);
 	free(server);
 }
 
@@ -175,19 +204,29 @@ static int open_door(struct server *server)
 	return r;
 }
 
-static void open_server(struct http *http, struct listener *listener)
+static struct server *server_new(struct http *http, struct listener *listener)
 {
 	struct server *server = calloc(1, sizeof(*server));
 
-	if (server)
-		server->evhttp = evhttp_new(http->site.base);
-	if (!server || !server->evhttp) {
-		log_line(LOG_ERR, "status on %s: out of memory", listener->sockets[0].text);
-		free(server);
-		return;
-	}
+	if (!server)
+		return NULL;
 	server->http = http;
 	server->listener = listener_ref(listener);
+	server->evhttp = evhttp_new(http->site.base);
+	if (server->evhttp && tsearch(server, &http->by_listener, compare))
+		return server;
+	server_free(server);
+	return NULL;
+}
+
+static void open_server(struct http *http, struct listener *listener)
+{
+	struct server *server = server_new(http, listener);
+
+	if (!server) {
+		log_line(LOG_ERR, "status on %s: out of memory", listener->sockets[0].text);
+		return;
+	}
 	if (open_door(server) < 0) {
 		server_free(server);
 		return;
@@ -202,10 +241,7 @@ static void close_door(struct server *server)
 {
 	struct http_client *client, *next;
 
-	sfront_evhttp_free(server->door);
-	server->door = NULL;
-	listener_unref(server->listener);
-	server->listener = NULL;
+	leave_listener(server);
 	for (client = TAILQ_FIRST(&server->http->site.clients); client; client = next) {
 		next = TAILQ_NEXT(client, entry);
 		if (client->server == server)
@@ -225,31 +261,26 @@ static bool has_clients(const struct server *server)
 
 /* ---- which there are ---- */
 
-static bool is_of(const struct status_section *section, const struct listener *listener)
+static void mark_wanted(struct http *http, const struct status_section *section)
 {
-	for (size_t i = 0; section && i < section->n_listeners; i++)
-		if (section->listeners[i] == listener)
-			return true;
-	return false;
-}
-
-static bool is_served(const struct http *http, const struct listener *listener)
-{
-	const struct server *server;
+	struct server *server;
 
 	LIST_FOREACH (server, &http->servers, entry)
-		if (server->listener == listener)
-			return true;
-	return false;
+		server->is_wanted = false;
+	for (size_t i = 0; section && i < section->n_listeners; i++) {
+		server = find(http, section->listeners[i]);
+		if (server)
+			server->is_wanted = true;
+	}
 }
 
-static void close_others(struct http *http, const struct status_section *section)
+static void close_others(struct http *http)
 {
 	struct server *server, *next;
 
 	for (server = LIST_FIRST(&http->servers); server; server = next) {
 		next = LIST_NEXT(server, entry);
-		if (server->door && !is_of(section, server->listener))
+		if (server->door && !server->is_wanted)
 			close_door(server);
 		if (server->door || has_clients(server))
 			continue;
@@ -264,9 +295,10 @@ void http_listen(struct http *http, const struct status_section *section)
 
 	http->site.hosts = section ? &section->config->hosts : &no_hosts;
 	http->access = section ? &section->config->access : NULL;
-	close_others(http, section);
+	mark_wanted(http, section);
+	close_others(http);
 	for (size_t i = 0; section && i < section->n_listeners; i++)
-		if (!is_served(http, section->listeners[i]))
+		if (!find(http, section->listeners[i]))
 			open_server(http, section->listeners[i]);
 }
 
