@@ -6,7 +6,9 @@
 #include "descriptors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/bench/clock.h"
@@ -91,26 +93,57 @@ static void test_what_is_none(void **state)
 	}
 }
 
-/* Until the time that it was told, or until nobody takes it any more. */
+/* Exits with the errno that ended it. */
+static pid_t start_sender(int fd, int others)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(others);
+		_exit(-pieces_send(fd, 0, SIZE, UINT64_MAX));
+	}
+	close(fd);
+	return pid;
+}
+
+/* As fast as it is taken, and until it is not taken any more. */
 static void test_what_is_sent_is_taken(void **state)
 {
-	unsigned char buffer[PIECE_BUFFER];
+	unsigned char buffer[1000];
 	struct piece piece = { 0 };
-	int fds[2];
-	ssize_t n;
+	uint64_t bytes = 0;
+	int fds[2], status;
+	pid_t pid;
 
 	(void)state;
 	delays = (struct delays){ 0 };
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	/* One every 0.3 s, for less than that. */
-	assert_int_equal(pieces_send(fds[0], 3000, 900, clock_ns() + NS_PER_S / 5), 0);
-	n = recv(fds[1], buffer, sizeof(buffer), 0);
-	assert_int_equal(n, 900);
-	assert_true(piece_take(&piece, &delays, buffer, (size_t)n));
-	assert_int_equal(delays.histogram.total, 1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	pid = start_sender(fds[0], fds[1]);
+	while (bytes < 1000000) {
+		ssize_t n = recv(fds[1], buffer, sizeof(buffer), 0);
+
+		assert_true(n > 0);
+		assert_true(piece_take(&piece, &delays, buffer, (size_t)n));
+		bytes += (uint64_t)n;
+	}
+	assert_int_equal(delays.histogram.total, bytes / SIZE);
 	close(fds[1]);
-	assert_int_equal(pieces_send(fds[0], 1e6, 900, UINT64_MAX), -EPIPE);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), EPIPE);
+}
+
+static void test_nothing_is_sent_after_the_end(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(pieces_send(fds[0], 1e6, SIZE, clock_ns()), 0);
+	assert_int_equal(recv(fds[1], stream, sizeof(stream), MSG_DONTWAIT), -1);
 	close(fds[0]);
+	close(fds[1]);
 }
 
 int main(void)
@@ -118,7 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		counted(test_in_parts_of_any_size),  counted(test_earlier_ones_do_not_count),
 		counted(test_how_long_it_took),      counted(test_what_is_none),
-		counted(test_what_is_sent_is_taken),
+		counted(test_what_is_sent_is_taken), counted(test_nothing_is_sent_after_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
