@@ -199,6 +199,20 @@ def test_a_newcomer_waits_no_longer_than_with_nginx():
     assert check["met"] and check["against"] == "of nginx"
 
 
+def test_what_is_usual_gets_intervals_in_three_rounds():
+    """... in which each has three slices, or fewer of its own; what is measured once has none."""
+    usual = [workload for workload in WORKLOADS.values() if workload.usual and not workload.once]
+    assert all(3 * min(3, workload.slices or 3) >= interval.FEWEST for workload in usual)
+    assert all(workload.usual for workload in WORKLOADS.values() if workload.quick)
+
+
+def test_links_show_one_and_eight_streams():
+    for name in "100Mbit", "1Gbit", "10Gbit":
+        usual = [w for w in WORKLOADS.values() if w.usual and w.name.startswith((f"link-{name}-up", f"link-{name}-down"))]
+        assert {workload.connections for workload in usual} == {1, 8}
+        assert {workload.then.rate for workload in usual} == {0.9 * LINKS[name].bits / 8}
+
+
 def test_every_workload_has_plots_of_its_own_kind():
     assert {workload.kind for workload in WORKLOADS.values()} == set(report.PLOT_TITLES)
     for name, kind in (("connect-behind-64", "connect-behind"), ("connect-16", "connect"), ("fair-1024", "fair")):

@@ -181,7 +181,7 @@ void request_run(const struct plan *plan)
 	control_begin();
 	idle_hold(plan);
 	open_stuck(plan);
-	resting_cpu = meter_resting_cpu(plan);
+	resting_cpu = plan->stuck > 0 ? meter_resting_cpu(plan) : 0;
 	open_callers(&crowd, plan);
 	for (unsigned int i = 0; i < crowd.n; i++)
 		ask(&crowd, plan, &crowd.callers[i]);

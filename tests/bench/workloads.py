@@ -148,7 +148,7 @@ def delay(direction, n, rate):
     return Workload(name, name, n, "", DELAY_METRICS, PIECE, rate=rate, seconds=DELAY_SECONDS)
 
 
-def over_link(direction, n, name, shape, **rest):
+def over_link(direction, n, name, shape):
     """
     Peers that a link holds up reach the same rate: there it is the processor time that counts.
     At full speed a byte's delay would be the length of the queues, so it is measured at a pace.
@@ -166,13 +166,14 @@ def over_link(direction, n, name, shape, **rest):
         then=delay(direction, n, PACE * shape.bits / 8),
         fronts=("tcp",),
         peers=("direct", "sockfront", "socket-proxyd", "haproxy-splice", "nginx"),
-        **rest,
+        usual=any(fnmatch(f"{name}-{direction}-{n}", pattern) for pattern in USUAL_OVER_LINKS),
     )
 
 
 def request(n, size, **rest):
     title = f"request/response, {n} connection{'s' if n > 1 else ''}, {size} bytes"
-    return Workload(f"request-{n}x{size}", "request", n, title, REQUEST_METRICS, size, **rest)
+    slices = 2 if n > 64 else None  # it takes a second until all are connected
+    return Workload(f"request-{n}x{size}", "request", n, title, REQUEST_METRICS, size, slices=slices, **rest)
 
 
 def fair(n):
@@ -187,7 +188,7 @@ def fair(n):
         seconds=FAIR_SECONDS,
         slices=1,
         fronts=("tcp",),
-        peers=("direct", "sockfront", "raw-epoll", "socket-proxyd", "haproxy", "nginx"),
+        peers=("direct", "sockfront", "socket-proxyd", "haproxy", "nginx"),
         once=True,
     )
 
@@ -213,6 +214,7 @@ def behind(n):
         seconds=BEHIND_SECONDS,
         slices=2,
         fronts=("tcp",),
+        peers=("direct", "sockfront", "raw-epoll", "socket-proxyd", "haproxy", "haproxy-splice", "nginx"),
     )
 
 
@@ -224,7 +226,18 @@ def among(verb, n, open_ones, **rest):
     }[verb]
     title = f"{what}, with {open_ones} idle ones open"
     name = f"{verb}-among-{open_ones}"
-    return Workload(name, verb, n, title, metrics, open=open_ones, fronts=("tcp",), **rest)
+    return Workload(
+        name,
+        verb,
+        n,
+        title,
+        metrics,
+        open=open_ones,
+        slices=2,
+        fronts=("tcp",),
+        peers=("sockfront", "socket-proxyd", "haproxy", "nginx"),
+        **rest,
+    )
 
 
 def stuck(n, paced=False, **rest):
@@ -232,7 +245,7 @@ def stuck(n, paced=False, **rest):
     if paced:
         title += " of 100-byte pieces"
     name = f"stuck-paced-{n}" if paced else f"stuck-{n}"
-    return Workload(name, "request", 64, title, STUCK_METRICS, stuck=n, paced=paced, **rest)
+    return Workload(name, "request", 64, title, STUCK_METRICS, stuck=n, paced=paced, slices=2, **rest)
 
 
 def idle(name, n, processes=1, **rest):
@@ -248,6 +261,10 @@ LINKS = {
     "1Gbit-5ms-0.1%": Shape("1gbit", "5ms", "0.1%"),
 }
 
+# One stream and eight, and both directions.  What eight streams down have under way at
+# 100 Mbit/s takes seconds to arrive.
+USUAL_OVER_LINKS = ("*-up-1", "1*Gbit*-down-8", "100Mbit-up-8")
+
 # As many as the limit of descriptors allows, five times over: what a machine holds.
 FLEET = 5
 FLEET_EACH = 9000
@@ -258,7 +275,7 @@ ENDS = (OPEN_ONES[0], OPEN_ONES[-1])
 def all_workloads(n_idle):
     # Idle first: the kernel's memory is quietest then.
     return [
-        idle("idle", n_idle, quick=True),
+        idle("idle", n_idle, once=True, quick=True),
         idle(
             f"idle-{FLEET * FLEET_EACH}",
             FLEET_EACH,
@@ -266,6 +283,7 @@ def all_workloads(n_idle):
             fronts=("tcp",),
             peers=("direct", "sockfront", "haproxy", "nginx"),
             once=True,
+            usual=False,
         ),
         *(
             bulk(direction, n, quick=n == 4 and direction != "both", usual=n < 16)
@@ -286,7 +304,8 @@ def all_workloads(n_idle):
         *(among("request", 64, n, usual=n in ENDS) for n in OPEN_ONES),
         *(among("connect", 16, n, usual=n in ENDS) for n in OPEN_ONES),
         *(stuck(n, usual=n == 1) for n in (1, 4)),
-        *(stuck(n, paced=True, usual=n == 1) for n in (1, 4)),
+        # Small pieces take seconds until nothing more fits.
+        *(stuck(n, paced=True, usual=False) for n in (1, 4)),
     ]
 
 
