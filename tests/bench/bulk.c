@@ -147,6 +147,7 @@ void bulk_hold(const struct plan *plan)
 	if (child_fork() == 0)
 		for (;;)
 			(void)move(&bulk, -1);
+	free(bulk.streams);
 }
 
 static void run(const struct plan *plan, char service, uint32_t events)
