@@ -332,11 +332,13 @@ soak: deps
 
 bench_relay := $(BUILD)/tests/bench/epoll_relay.o
 bench_paced := $(BUILD)/tests/bench/paced.o
+bench_piece := $(addprefix $(BUILD)/tests/bench/,clock.o histogram.o piece.o)
 bench_load  := $(filter-out $(bench_relay) $(bench_paced),$(call objects,tests/bench/*.c))
 
 $(BUILD)/bench/load: $(bench_load)
 $(BUILD)/bench/epoll_relay: $(bench_relay) $(BUILD)/tests/bench/address.o
-$(BUILD)/bench/paced: $(bench_paced) $(BUILD)/tests/bench/address.o $(BUILD)/tests/bench/histogram.o
+$(BUILD)/bench/paced: $(bench_paced) $(bench_piece) $(BUILD)/tests/bench/address.o
+$(BUILD)/tests/test_piece: $(bench_piece)
 $(BUILD)/bench/load $(BUILD)/bench/epoll_relay $(BUILD)/bench/paced:
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)

@@ -4,6 +4,7 @@
  * by a connection's first byte (service.h).  One thread, one move an event.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/bench/child.h"
 #include "tests/bench/load.h"
 #include "tests/bench/pattern.h"
+#include "tests/bench/piece.h"
 #include "tests/bench/service.h"
 
 #define EVENTS         256
@@ -39,6 +42,7 @@ struct served {
 	bool sending; /* EPOLLOUT is on */
 	uint64_t received;
 	uint64_t sent;
+	struct piece piece;
 };
 
 struct backend {
@@ -46,6 +50,7 @@ struct backend {
 	struct served *served;
 	int n_served;
 	struct counters counters;
+	struct delays delays;
 	bool stopped;         /* sources are */
 	int paced[PACED_MAX]; /* descriptors that take more */
 	unsigned int n_paced;
@@ -85,6 +90,8 @@ static void drop(struct backend *backend, int fd)
 	if (backend->served[fd].kind == KIND_CLIENT)
 		backend->counters.connections--;
 	backend->served[fd].kind = KIND_UNUSED;
+	if (backend->served[fd].service == SERVICE_GIVE)
+		(void)shutdown(fd, SHUT_RDWR); /* the child that sends has it, too */
 	close(fd);
 }
 
@@ -156,8 +163,34 @@ static void sink(struct backend *backend, struct served *served, const unsigned 
 	backend->counters.sunk += size;
 }
 
+static void take(struct backend *backend, struct served *served, const unsigned char *data,
+		 size_t size)
+{
+	if (!piece_take(&served->piece, &backend->delays, data, size))
+		backend->counters.faults++;
+}
+
+/* In a process of its own: a pace is not kept by one who has other things to do. */
+static void give(struct backend *backend, int fd, const unsigned char *data, size_t size)
+{
+	struct give give = { 0 };
+
+	if (size == sizeof(give))
+		memcpy(&give, data, size);
+	if (give.size < PIECE_MIN || give.size > PIECE_MAX) {
+		backend->counters.faults++;
+	} else if (child_fork() == 0) {
+		/* The connections of others must not stay open here. */
+		(void)close_range(STDERR_FILENO + 1, (unsigned int)fd - 1, 0);
+		(void)close_range((unsigned int)fd + 1, ~0U, 0);
+		(void)pieces_send(fd, give.rate, (size_t)give.size, UINT64_MAX);
+		_exit(0);
+	}
+}
+
 static void choose(struct backend *backend, int fd, char service)
 {
+	static const char others[] = { SERVICE_ECHO, SERVICE_TAKE, SERVICE_GIVE };
 	struct served *served = &backend->served[fd];
 
 	served->service = service;
@@ -165,7 +198,8 @@ static void choose(struct backend *backend, int fd, char service)
 		set_sending(backend, fd, true);
 	else if (service == SERVICE_PACED && backend->n_paced < PACED_MAX)
 		backend->paced[backend->n_paced++] = fd;
-	else if (!is_source(served) && !is_sink(served) && service != SERVICE_ECHO)
+	else if (!is_source(served) && !is_sink(served) &&
+		 memchr(others, service, sizeof(others)) == NULL)
 		backend->counters.faults++;
 }
 
@@ -189,6 +223,10 @@ static void client_readable(struct backend *backend, int fd)
 		sink(backend, served, buffer + first, (size_t)n - first);
 	else if (served->service == SERVICE_ECHO)
 		echo(backend, fd, buffer, (size_t)n);
+	else if (served->service == SERVICE_TAKE)
+		take(backend, served, buffer + first, (size_t)n - first);
+	else if (served->service == SERVICE_GIVE)
+		give(backend, fd, buffer, (size_t)n);
 }
 
 static void client_writable(struct backend *backend, int fd)
@@ -242,6 +280,7 @@ static void obey(struct backend *backend, char command)
 	switch (command) {
 	case COMMAND_CLEAR:
 		backend->counters = (struct counters){ .connections = connections };
+		backend->delays = (struct delays){ .counted_from_ns = clock_ns() };
 		backend->stopped = false;
 		break;
 	case COMMAND_STOP:
@@ -250,6 +289,12 @@ static void obey(struct backend *backend, char command)
 	default:
 		break;
 	}
+}
+
+static void answer(struct backend *backend, int fd, const void *data, size_t size)
+{
+	if (send(fd, data, size, MSG_NOSIGNAL) != (ssize_t)size)
+		drop(backend, fd);
 }
 
 static void control_readable(struct backend *backend, int fd)
@@ -264,9 +309,10 @@ static void control_readable(struct backend *backend, int fd)
 		return;
 	}
 	obey(backend, command);
-	if (send(fd, &backend->counters, sizeof(backend->counters), MSG_NOSIGNAL) !=
-	    (ssize_t)sizeof(backend->counters))
-		drop(backend, fd);
+	if (command == COMMAND_DELAYS)
+		answer(backend, fd, &backend->delays.histogram, sizeof(backend->delays.histogram));
+	else
+		answer(backend, fd, &backend->counters, sizeof(backend->counters));
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------
@@ -330,6 +376,7 @@ int backend_serve(const struct address *address, const struct address *control)
 	struct backend backend = { 0 };
 	bool wanted = true;
 
+	signal(SIGCHLD, SIG_IGN); /* those that give end with their client */
 	open_all(&backend, address, control);
 	while (wanted) {
 		int n = epoll_wait(backend.epoll_fd, events, EVENTS, backend.n_paced > 0 ? 0 : -1);

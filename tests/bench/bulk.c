@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "tests/bench/child.h"
 #include "tests/bench/meter.h"
 #include "tests/bench/pattern.h"
 #include "tests/bench/service.h"
@@ -134,6 +135,21 @@ static void settle(struct bulk *bulk, struct meter *meter)
 		fatal("wrong bytes came up");
 }
 
+void bulk_hold(const struct plan *plan)
+{
+	struct bulk bulk = { .events = EPOLLOUT };
+	struct plan streams = *plan;
+
+	if (plan->streams == 0)
+		return;
+	streams.connections = plan->streams;
+	open_streams(&bulk, &streams, SERVICE_SINK);
+	if (child_fork() == 0)
+		for (;;)
+			(void)move(&bulk, -1);
+	free(bulk.streams);
+}
+
 static void run(const struct plan *plan, char service, uint32_t events)
 {
 	struct bulk bulk = { .events = events };
@@ -151,7 +167,7 @@ static void run(const struct plan *plan, char service, uint32_t events)
 		if (now < meter.due_ns)
 			continue;
 		before = arrived;
-		arrived = control_ask(COMMAND_COUNT).sunk + bulk.received;
+		arrived = control_sunk() + bulk.received;
 		meter_turns(&meter, now);
 	}
 	settle(&bulk, &meter);

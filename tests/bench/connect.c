@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Connect, one request, its reply, close: again and again, a number of them at
- * a time.  The client closes first, as most do.
+ * a time; beside them, if the plan says so, streams at full speed.  The client
+ * closes first, as most do.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "tests/bench/child.h"
 #include "tests/bench/meter.h"
 #include "tests/bench/request.h"
 #include "tests/bench/service.h"
@@ -88,6 +90,15 @@ static void begin(struct visitors *visitors, struct visitor *visitor)
 	}
 }
 
+/*
+ * Behind streams a wait can be longer than what is measured: the one who is still
+ * under way at the end counts, too, or else the longest wait would be left out.
+ */
+static bool counts(const struct plan *plan, const struct meter *meter)
+{
+	return meter->phase == PHASE_MEASURE || (meter->phase == PHASE_OVER && plan->streams > 0);
+}
+
 static void finish(struct visitors *visitors, struct visitor *visitor, const struct meter *meter)
 {
 	if (!request_matches(visitor->reply, visitors->plan->size,
@@ -95,7 +106,7 @@ static void finish(struct visitors *visitors, struct visitor *visitor, const str
 		fatal("a reply was not the echo of its request");
 	close(visitor->fd);
 	visitor->state = STATE_RESTING;
-	if (meter->phase == PHASE_MEASURE) {
+	if (counts(visitors->plan, meter)) {
 		histogram_add(&visitors->latency, clock_ns() - visitor->began_ns);
 		visitors->done++;
 	}
@@ -165,10 +176,12 @@ void connect_run(const struct plan *plan)
 {
 	static struct visitors visitors;
 	struct epoll_event events[EVENTS];
+	uint64_t sunk = 0, streamed = 0;
 	struct meter meter;
 
 	control_begin();
 	idle_hold(plan);
+	bulk_hold(plan);
 	init(&visitors, plan);
 	meter_start(&meter, plan);
 	for (;;) {
@@ -184,7 +197,14 @@ void connect_run(const struct plan *plan)
 			visitor_stirred(&visitors, events[i].data.ptr, &meter);
 		now = clock_ns();
 		meter_watch(&meter, now, n > 0);
-		meter_turns(&meter, now);
+		if (meter_turns(&meter, now) && plan->streams > 0) {
+			streamed = control_sunk() - sunk;
+			sunk += streamed;
+		}
 	}
+	if (child_has_ended())
+		exit(1); /* it has said why */
+	if (plan->streams > 0)
+		meter_note(&meter, "streamed", streamed);
 	meter_print(&meter, "connections", visitors.done, &visitors.latency);
 }

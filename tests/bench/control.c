@@ -24,15 +24,35 @@ void control_open(const struct address *control)
 		fatal("the backend's control socket cannot be made blocking");
 }
 
-struct counters control_ask(enum command command)
+static void ask(enum command command, void *answer, size_t size)
 {
 	char byte = (char)command;
-	struct counters counters;
 
 	if (send(control_fd, &byte, 1, MSG_NOSIGNAL) != 1 ||
-	    recv(control_fd, &counters, sizeof(counters), MSG_WAITALL) != (ssize_t)sizeof(counters))
+	    recv(control_fd, answer, size, MSG_WAITALL) != (ssize_t)size)
 		fatal("the backend has ended");
+}
+
+struct counters control_ask(enum command command)
+{
+	struct counters counters;
+
+	ask(command, &counters, sizeof(counters));
 	return counters;
+}
+
+uint64_t control_sunk(void)
+{
+	struct counters counters = control_ask(COMMAND_COUNT);
+
+	if (counters.faults > 0)
+		fatal("wrong bytes came up");
+	return counters.sunk;
+}
+
+void control_delays(struct histogram *ret_delays)
+{
+	ask(COMMAND_DELAYS, ret_delays, sizeof(*ret_delays));
 }
 
 void control_begin(void)

@@ -29,6 +29,9 @@ static const struct workload {
 	{ "bulk-both", bulk_both, "both on every connection" },
 	{ "request", request_run, "requests and replies on lasting connections" },
 	{ "connect", connect_run, "connect, request, reply, close" },
+	{ "delay-up", delay_up,
+	  "pieces to the backend at a pace, and how long each is on the way" },
+	{ "delay-down", delay_down, "the same from the backend" },
 	{ "idle", idle_run, "connections that do nothing, until standard input ends" },
 };
 
@@ -42,9 +45,11 @@ static const char usage_text[] =
 	"ends when its standard input does.\n"
 	"\n"
 	"  --connections N   at once (1)\n"
-	"  --size BYTES      of a request, 24 to 65536 (64)\n"
+	"  --size BYTES      of a request or of a piece, 24 to 65536 (64)\n"
+	"  --rate BYTES      with \"delay-*\": a second, of all connections (0: all that goes)\n"
 	"  --open N          with \"request\" and \"connect\": further ones that do nothing (0)\n"
 	"  --stuck N         with \"request\": further ones that never read (0)\n"
+	"  --streams N       with \"connect\": further ones that send all the time (0)\n"
 	"  --paced           what the stuck ones are sent comes in pieces of 100 bytes\n"
 	"  --warm SECONDS    before the measurement (0.2)\n"
 	"  --seconds SECONDS of measurement (1)\n"
@@ -125,6 +130,8 @@ static void read_options(int argc, char **argv, struct plan *ret_plan, const cha
 		{ "connections", required_argument, NULL, 'n' },
 		{ "size", required_argument, NULL, 'b' },
 		{ "open", required_argument, NULL, 'o' },
+		{ "streams", required_argument, NULL, 'm' },
+		{ "rate", required_argument, NULL, 'r' },
 		{ "stuck", required_argument, NULL, 'k' },
 		{ "paced", no_argument, NULL, 'd' },
 		{ "warm", required_argument, NULL, 'w' },
@@ -155,6 +162,12 @@ static void read_options(int argc, char **argv, struct plan *ret_plan, const cha
 			break;
 		case 'o':
 			plan.open = (unsigned int)read_number(optarg, 0, 1e5);
+			break;
+		case 'm':
+			plan.streams = (unsigned int)read_number(optarg, 0, 1e4);
+			break;
+		case 'r':
+			plan.rate = read_number(optarg, 0, 1e12);
 			break;
 		case 'k':
 			plan.stuck = (unsigned int)read_number(optarg, 0, PACED_MAX);

@@ -15,9 +15,7 @@
 #include <sys/types.h>
 
 #include "tests/bench/address.h"
-
-#define NS_PER_S  UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
+#include "tests/bench/clock.h"
 
 /* A run in which nothing moves for this long has failed. */
 #define STALL_NS (5 * NS_PER_S)
@@ -26,10 +24,12 @@ struct plan {
 	struct address to;
 	pid_t proxy; /* whose processor time is measured; 0: nobody's */
 	unsigned int connections;
-	unsigned int open;  /* further ones that do nothing */
-	unsigned int stuck; /* further ones that ask for a stream and never read it */
-	bool paced;         /* ... and theirs comes in small pieces, one at a time */
-	size_t size;        /* of a request and of its reply */
+	unsigned int open;    /* further ones that do nothing */
+	unsigned int stuck;   /* further ones that ask for a stream and never read it */
+	bool paced;           /* ... and theirs comes in small pieces, one at a time */
+	unsigned int streams; /* further ones that send all the time */
+	size_t size;          /* of a request and of its reply, or of a piece */
+	double rate;          /* of all connections, in bytes a second */
 	uint64_t warm_ns;
 	uint64_t measure_ns;
 };
@@ -39,10 +39,15 @@ void bulk_down(const struct plan *plan);
 void bulk_both(const struct plan *plan);
 void request_run(const struct plan *plan);
 void connect_run(const struct plan *plan);
+void delay_up(const struct plan *plan);
+void delay_down(const struct plan *plan);
 void idle_run(const struct plan *plan);
 
 /* Opens plan->open connections that do nothing, and leaves them until the program ends. */
 void idle_hold(const struct plan *plan);
+
+/* Opens plan->streams bulk streams to the backend, which a process of its own fills. */
+void bulk_hold(const struct plan *plan);
 
 /* A connected, non-blocking socket to where the plan says. */
 int plan_connect(const struct plan *plan);
@@ -52,7 +57,5 @@ void plan_choose(int fd, char service);
 
 /* Says why on standard error, and ends the program with status 1. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-uint64_t clock_ns(void);
 
 #endif

@@ -6,18 +6,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/bench/cpu.h"
-
-uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
 
 #define RESTING_US 100000
 
@@ -92,6 +83,11 @@ static void print_latency(const struct histogram *latency)
 		       histogram_at(latency, points[i].share));
 }
 
+void meter_note(struct meter *meter, const char *name, uint64_t value)
+{
+	meter->notes[meter->n_notes++] = (struct note){ name, value };
+}
+
 void meter_print(const struct meter *meter, const char *what, uint64_t amount,
 		 const struct histogram *latency)
 {
@@ -102,6 +98,8 @@ void meter_print(const struct meter *meter, const char *what, uint64_t amount,
 	if (meter->plan->proxy != 0)
 		printf(", \"cpu_ns\": %" PRIu64 ", \"resting_cpu_ns\": %" PRIu64,
 		       meter->cpu_ended_ns - meter->cpu_began_ns, meter->resting_cpu_ns);
+	for (size_t i = 0; i < meter->n_notes; i++)
+		printf(", \"%s\": %" PRIu64, meter->notes[i].name, meter->notes[i].value);
 	if (latency != NULL)
 		print_latency(latency);
 	printf("}\n");

@@ -7,11 +7,20 @@
 #define BENCH_METER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "tests/bench/histogram.h"
 #include "tests/bench/load.h"
 
 enum phase { PHASE_WARM, PHASE_MEASURE, PHASE_OVER };
+
+/* A figure that only some workloads have. */
+struct note {
+	const char *name;
+	uint64_t value;
+};
+
+#define METER_NOTES 2
 
 struct meter {
 	const struct plan *plan;
@@ -21,6 +30,8 @@ struct meter {
 	uint64_t cpu_began_ns, cpu_ended_ns;
 	uint64_t progress_ns;    /* when something last moved */
 	uint64_t resting_cpu_ns; /* of a second: meter_resting_cpu() */
+	struct note notes[METER_NOTES];
+	size_t n_notes;
 };
 
 /* What the proxy uses while nothing is asked of it, as nanoseconds of a second; takes 0.1 s. */
@@ -33,6 +44,9 @@ bool meter_turns(struct meter *meter, uint64_t now);
 
 /* Ends the program when nothing has moved for too long; @now is noted if it has. */
 void meter_watch(struct meter *meter, uint64_t now, bool moved);
+
+/* Has the result say this, too; METER_NOTES at most, once the measurement is over. */
+void meter_note(struct meter *meter, const char *name, uint64_t value);
 
 /* Prints the result, one JSON object.  @latency: may be NULL. */
 void meter_print(const struct meter *meter, const char *what, uint64_t amount,

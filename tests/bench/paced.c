@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One stream at a steady pace, and how long each of its pieces is on the way: a sender
- * that stamps each piece, and a receiver that looks at the clock once the last byte of a piece is
- * there.  Both read the same clock, which all namespaces share.
+ * One stream of pieces at a steady pace (piece.h): a program that sends it, and
+ * one that takes it and says how long its pieces were on the way.
  *
  * Driven by tests/bench/delay.
  */
@@ -12,28 +11,15 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tests/bench/address.h"
-#include "tests/bench/histogram.h"
-
-#define NS_PER_S   UINT64_C(1000000000)
-#define PIECE_MAX  ((size_t)1 << 20)
-#define BUFFER     ((size_t)1 << 18)
-#define CATCH_UP_S 0.02 /* a sender that was held up for longer starts its pace anew */
-
-/* At the front of every piece. */
-struct stamp {
-	uint64_t sent_ns;
-	uint64_t size; /* of the whole piece */
-};
+#include "tests/bench/clock.h"
+#include "tests/bench/piece.h"
 
 static const char usage_text[] =
 	"usage: paced take ADDRESS WARM\n"
@@ -62,20 +48,6 @@ static _Noreturn void usage(void)
 	exit(2);
 }
 
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
-static void make_blocking(int fd)
-{
-	if (fd < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) < 0)
-		fatal("no socket: %s", strerror(fd < 0 ? -fd : errno));
-}
-
 static struct address read_address(const char *text)
 {
 	struct address address;
@@ -95,154 +67,54 @@ static double read_number(const char *text, double min, double max)
 	return number;
 }
 
-/* ---- the sender ---- */
-
-static void sleep_until(uint64_t due_ns)
-{
-	struct timespec ts = { .tv_sec = (time_t)(due_ns / NS_PER_S),
-			       .tv_nsec = (long)(due_ns % NS_PER_S) };
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-		;
-}
-
-static void send_piece(int fd, unsigned char *piece, size_t size)
-{
-	struct stamp stamp = { .sent_ns = clock_ns(), .size = size };
-
-	memcpy(piece, &stamp, sizeof(stamp));
-	for (size_t done = 0; done < size;) {
-		ssize_t n = send(fd, piece + done, size - done, MSG_NOSIGNAL);
-
-		if (n < 0 && errno != EINTR)
-			fatal("the stream was cut: %s", strerror(errno));
-		done += n > 0 ? (size_t)n : 0;
-	}
-}
-
-static void send_paced(int fd, double rate, size_t size, double seconds)
-{
-	uint64_t now = clock_ns(), end = now + (uint64_t)(seconds * (double)NS_PER_S);
-	double pause = rate > 0 ? (double)size / rate * (double)NS_PER_S : 0, due = (double)now;
-	unsigned char *piece = calloc(1, size);
-
-	if (!piece)
-		fatal("no memory");
-	for (; now < end; now = clock_ns()) {
-		due += pause;
-		if (pause > 0 && due > (double)now)
-			sleep_until((uint64_t)due);
-		else if (due < (double)now - CATCH_UP_S * (double)NS_PER_S)
-			due = (double)now;
-		send_piece(fd, piece, size);
-	}
-	free(piece);
-}
-
 static void run_sender(char **words)
 {
 	struct address address = read_address(words[0]);
 	double rate = read_number(words[1], 0, 1e12);
-	size_t size = (size_t)read_number(words[2], sizeof(struct stamp), (double)PIECE_MAX);
+	size_t size = (size_t)read_number(words[2], PIECE_MIN, (double)PIECE_MAX);
 	double seconds = read_number(words[3], 0.001, 3600);
-	int fd = address_connect(&address);
+	int fd = address_connect(&address), r;
 
-	make_blocking(fd);
-	(void)prctl(PR_SET_TIMERSLACK, 1);
-	send_paced(fd, rate, size, seconds);
+	if (fd < 0)
+		fatal("no socket: %s", strerror(-fd));
+	r = pieces_send(fd, rate, size, clock_ns() + (uint64_t)(seconds * (double)NS_PER_S));
+	if (r < 0)
+		fatal("the stream was cut: %s", strerror(-r));
 	close(fd);
 }
 
-/* ---- the receiver ---- */
-
-struct taking {
-	struct histogram delays;
-	struct stamp stamp; /* of the piece that is coming in */
-	size_t have;        /* bytes of that piece */
-	uint64_t counted_from_ns;
-	uint64_t first_ns, last_ns; /* sent: the first and the last piece that count */
-	uint64_t bytes;             /* of those that count */
-	uint64_t reads;
-};
-
-static void piece_is_whole(struct taking *taking, uint64_t now)
+static void print_taken(const struct delays *delays, uint64_t reads)
 {
-	uint64_t sent = taking->stamp.sent_ns;
-
-	taking->have = 0;
-	if (sent < taking->counted_from_ns)
-		return;
-	if (taking->first_ns == 0)
-		taking->first_ns = sent;
-	taking->last_ns = sent;
-	taking->bytes += taking->stamp.size;
-	histogram_add(&taking->delays, now - sent);
-}
-
-/* Takes what belongs to one piece, from @data on.  Returns how much that was. */
-static size_t take_some(struct taking *taking, const unsigned char *data, size_t n, uint64_t now)
-{
-	size_t want;
-
-	if (taking->have < sizeof(taking->stamp)) {
-		want = sizeof(taking->stamp) - taking->have;
-		n = n < want ? n : want;
-		memcpy((unsigned char *)&taking->stamp + taking->have, data, n);
-		taking->have += n;
-	} else {
-		want = (size_t)taking->stamp.size - taking->have;
-		n = n < want ? n : want;
-		taking->have += n;
-	}
-	if (taking->have >= sizeof(taking->stamp) && taking->have == taking->stamp.size)
-		piece_is_whole(taking, now);
-	return n;
-}
-
-static void take_all(struct taking *taking, const unsigned char *data, size_t n)
-{
-	uint64_t now = clock_ns();
-
-	taking->reads++;
-	while (n > 0) {
-		size_t taken = take_some(taking, data, n, now);
-
-		data += taken;
-		n -= taken;
-	}
-}
-
-static void print_taken(const struct taking *taking)
-{
-	const struct histogram *delays = &taking->delays;
-	double seconds = (double)(taking->last_ns - taking->first_ns) / (double)NS_PER_S;
+	const struct histogram *histogram = &delays->histogram;
+	double seconds = (double)(delays->last_ns - delays->first_ns) / (double)NS_PER_S;
 
 	printf("{\"pieces\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.6f, "
 	       "\"reads\": %" PRIu64 ", \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
-	       delays->total, taking->bytes, seconds, taking->reads,
-	       (double)histogram_at(delays, 0.5) / 1000, (double)histogram_at(delays, 0.99) / 1000,
-	       (double)histogram_at(delays, 1) / 1000);
+	       histogram->total, delays->bytes, seconds, reads,
+	       (double)histogram_at(histogram, 0.5) / 1000,
+	       (double)histogram_at(histogram, 0.99) / 1000,
+	       (double)histogram_at(histogram, 1) / 1000);
 	fflush(stdout);
 }
 
 /* A connection without a piece was somebody's look whether all is ready. */
 static void take_stream(int fd, double warm)
 {
-	static unsigned char buffer[BUFFER];
-	struct taking *taking = calloc(1, sizeof(*taking));
+	static unsigned char buffer[PIECE_BUFFER];
+	static struct delays delays;
+	struct piece piece = { 0 };
+	uint64_t reads = 0;
 	ssize_t n;
 
-	if (!taking)
-		fatal("no memory");
-	taking->counted_from_ns = UINT64_MAX;
-	while ((n = recv(fd, buffer, sizeof(buffer), 0)) > 0) {
-		if (taking->counted_from_ns == UINT64_MAX)
-			taking->counted_from_ns = clock_ns() + (uint64_t)(warm * (double)NS_PER_S);
-		take_all(taking, buffer, (size_t)n);
+	delays = (struct delays){ 0 };
+	for (; (n = recv(fd, buffer, sizeof(buffer), 0)) > 0; reads++) {
+		if (reads == 0)
+			delays.counted_from_ns = clock_ns() + (uint64_t)(warm * (double)NS_PER_S);
+		if (!piece_take(&piece, &delays, buffer, (size_t)n))
+			fatal("what came are not pieces");
 	}
-	if (taking->reads > 0)
-		print_taken(taking);
-	free(taking);
+	if (reads > 0)
+		print_taken(&delays, reads);
 }
 
 static void run_receiver(char **words)
@@ -251,7 +123,8 @@ static void run_receiver(char **words)
 	double warm = read_number(words[1], 0, 3600);
 	int listener = address_listen(&address);
 
-	make_blocking(listener);
+	if (listener < 0 || fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) & ~O_NONBLOCK) < 0)
+		fatal("no socket: %s", strerror(listener < 0 ? -listener : errno));
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 

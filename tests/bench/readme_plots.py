@@ -65,14 +65,10 @@ PLOTS = {
 }
 
 
-# What the table of idle connections is of: front, workload.
-ROWS_OF_IDLE = ("tcp", "idle")
-
-
 def restrict(workloads, rows=()):
     """Those that are drawn or stand in @rows, on the fronts that are."""
     wanted = {}
-    for _, front, name in rows:
+    for _, front, name, *_ in rows:
         wanted.setdefault(name, set()).add(front)
     for panels in PLOTS.values():
         for panel in panels:

@@ -32,7 +32,8 @@ struct caller {
 	int fd;
 	uint64_t number; /* of the request that is out */
 	uint64_t sent_ns;
-	size_t got; /* of its reply */
+	uint64_t served; /* replies in the time that is measured */
+	size_t got;      /* of its reply */
 	unsigned char *reply;
 };
 
@@ -107,6 +108,7 @@ static void answered(struct crowd *crowd, const struct plan *plan, struct caller
 	if (meter->phase == PHASE_MEASURE) {
 		histogram_add(&crowd->latency, clock_ns() - caller->sent_ns);
 		crowd->answered++;
+		caller->served++;
 	}
 	if (!request_matches(caller->reply, plan->size, (uint64_t)(caller - crowd->callers),
 			     caller->number))
@@ -153,6 +155,21 @@ static void open_stuck(const struct plan *plan)
 	}
 }
 
+/* How evenly they were served: who got the fewest replies, and who the most. */
+static void note_extremes(const struct crowd *crowd, struct meter *meter)
+{
+	uint64_t fewest = UINT64_MAX, most = 0;
+
+	for (unsigned int i = 0; i < crowd->n; i++) {
+		uint64_t served = crowd->callers[i].served;
+
+		fewest = served < fewest ? served : fewest;
+		most = served > most ? served : most;
+	}
+	meter_note(meter, "fewest", fewest);
+	meter_note(meter, "most", most);
+}
+
 void request_run(const struct plan *plan)
 {
 	static struct crowd crowd;
@@ -164,7 +181,7 @@ void request_run(const struct plan *plan)
 	control_begin();
 	idle_hold(plan);
 	open_stuck(plan);
-	resting_cpu = meter_resting_cpu(plan);
+	resting_cpu = plan->stuck > 0 ? meter_resting_cpu(plan) : 0;
 	open_callers(&crowd, plan);
 	for (unsigned int i = 0; i < crowd.n; i++)
 		ask(&crowd, plan, &crowd.callers[i]);
@@ -187,5 +204,6 @@ void request_run(const struct plan *plan)
 			meter_turns(&meter, now);
 	}
 	meter.resting_cpu_ns = resting_cpu;
+	note_extremes(&crowd, &meter);
 	meter_print(&meter, "requests", crowd.answered, &crowd.latency);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "tests/bench/address.h"
+#include "tests/bench/histogram.h"
 
 enum service {
 	SERVICE_ECHO = 'E',   /* sends back all it gets, this byte too */
@@ -21,6 +22,8 @@ enum service {
 	SERVICE_SOURCE = 'D', /* sends a stream of the pattern until it is told to stop */
 	SERVICE_BOTH = 'B',   /* SINK and SOURCE at once */
 	SERVICE_PACED = 'P',  /* as SOURCE, in pieces of PACED_SIZE bytes that come one by one */
+	SERVICE_TAKE = 'T',   /* takes stamped pieces, and counts how long they were on the way */
+	SERVICE_GIVE = 'G',   /* sends stamped pieces, as a struct give wants them */
 };
 
 #define PACED_SIZE ((size_t)100)
@@ -28,13 +31,21 @@ enum service {
 /* Paced connections at once. */
 #define PACED_MAX 64
 
-enum command {
-	COMMAND_COUNT = 'c',
-	COMMAND_CLEAR = 'z', /* counters to zero; sources may start */
-	COMMAND_STOP = 's',  /* every source stops, now */
+/* All that a client of SERVICE_GIVE sends. */
+struct give {
+	char service;
+	double rate; /* bytes a second */
+	uint64_t size;
 };
 
-/* The answer to every command, as it is after it. */
+enum command {
+	COMMAND_COUNT = 'c',
+	COMMAND_CLEAR = 'z', /* counters to zero; sources may start; only later pieces count */
+	COMMAND_STOP = 's',  /* every source stops, now */
+	COMMAND_DELAYS = 'd',
+};
+
+/* The answer to every command but COMMAND_DELAYS, as it is after it. */
 struct counters {
 	uint64_t connections; /* that are open */
 	uint64_t sunk;        /* pattern bytes taken */
@@ -49,6 +60,12 @@ int backend_serve(const struct address *address, const struct address *control);
 
 void control_open(const struct address *control);
 struct counters control_ask(enum command command);
+
+/* Pattern bytes taken so far; ends the program if any were wrong. */
+uint64_t control_sunk(void);
+
+/* Of the pieces that SERVICE_TAKE has taken. */
+void control_delays(struct histogram *ret_delays);
 
 /* Waits until no connection of an earlier run is left, and clears the counters. */
 void control_begin(void);
