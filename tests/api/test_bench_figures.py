@@ -113,7 +113,7 @@ def test_the_table_says_what_was_found(tmp_path):
         {"front": "tcp", "workload": "fair-1024", "peer": "nginx", "metrics": {"fairness": {"median": 1.1}}},
     ]
     document = tmp_path / "results.json"
-    about = {"version": "9.9", "machine": "A machine, 2 CPUs, Linux 6.1.2-build", "measured_rounds": 3}
+    about = {"machine": "A machine, 2 CPUs, Linux 6.1.2-build", "measured_rounds": 3}
     document.write_text(json.dumps({**about, "results": results}))
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n\n{readme_table.BEGIN}| old |{readme_table.END}\n\nafter\n")
@@ -124,7 +124,7 @@ def test_the_table_says_what_was_found(tmp_path):
     assert "| connections, 16 at a time | 0.87 (0.97-1.10) of nginx |  |  |" in text
     assert "| delay of 1 stream up over 1 Gbit/s, p50 and p99, ms |  |  | 1.20 and 1.90 |  |" in text
     assert "| 1,024 connections, most over fewest requests in 5 s |  |  |  | 1.10 |" in text
-    assert "version 9.9" in text and "Linux 6.1.2;" in text.replace("\n", " ")
+    assert "Linux 6.1.2;" in text.replace("\n", " ")
     assert "| old |" not in text and text.startswith("before\n") and text.endswith("\n\nafter\n")
 
 

@@ -134,13 +134,6 @@ def sockfront(words):
     return lambda place: [*words, "--log-level", "error", place.front, place.backend]
 
 
-def version(sockfront_path):
-    """sockfront's own, as it says it."""
-    command = [sockfront_path, "--version"]
-    said = subprocess.run(command, text=True, capture_output=True, check=True).stdout
-    return said.split()[1]
-
-
 def default_pipe_size(sockfront_path):
     """sockfront's own, from its help, so that the raw relay uses the same."""
     command = [sockfront_path, "--help"]

@@ -18,7 +18,7 @@ END = "\n\n<!-- up to here -->"
 WIDTH = 110
 
 ABOUT = (
-    "These are the figures of version {version}, from one run of the bench ({machine}; rounds: {rounds}): each proxy "
+    "These are the figures of this version, from one run of the bench ({machine}; rounds: {rounds}): each proxy "
     "in turn, with one thread, on cores that it shares with the load generator and the backend, over the loopback. "
     "Bars are medians, whiskers are quartiles."
 )
@@ -122,7 +122,7 @@ def table_alone(results):
 def section(document):
     """All that is between the marks."""
     machine = re.sub(r"(Linux [\d.]+)\S*", r"\1", document["machine"])
-    about = ABOUT.format(version=document["version"], machine=machine, rounds=document["measured_rounds"])
+    about = ABOUT.format(machine=machine, rounds=document["measured_rounds"])
     paragraphs = [
         textwrap.fill(about, WIDTH),
         "\n".join(f"![{name}](tests/bench/plots/{name}.svg)" for name in PLOTS),
