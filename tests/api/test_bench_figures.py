@@ -61,6 +61,8 @@ def test_too_few_have_none():
         ((1.01, 1.20), False, "worse"),
         ((1.01, 1.20), True, "better"),
         ((0.96, 1.04), False, "equal"),
+        ((0.981, 0.998), True, "equal"),
+        ((0.97, 0.998), True, "worse"),
         ((0.94, 1.02), False, ""),
         ((0.98, 1.06), True, ""),
         (None, True, ""),

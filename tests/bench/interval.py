@@ -14,7 +14,8 @@ FEWEST = 6
 RESAMPLES = 1000
 COVERED = 0.95
 
-# Closer than this is equal, if that is sure.
+# Closer than this is equal, if that is sure; closer than the first, even if it is sure too who is better.
+ALIKE = 0.02
 EQUAL = 0.05
 
 
@@ -45,6 +46,8 @@ def verdict(interval, more_is_better):
     if interval is None:
         return ""
     low, high = interval
+    if low >= 1 - ALIKE and high <= 1 + ALIKE:
+        return "equal"
     if low > 1 or high < 1:
         return "better" if (low > 1) == more_is_better else "worse"
     if low >= 1 - EQUAL and high <= 1 + EQUAL:
