@@ -86,6 +86,7 @@ struct proxy_config *config_add_proxy(struct config *config, const char *name,
 		.idle_timeout_ms = SFRONT_INFINITY_MS,
 		.half_close_timeout_ms = SFRONT_INFINITY_MS,
 		.connection_timeout_ms = SFRONT_INFINITY_MS,
+		/* At 1 Gbit/s, 64 KiB come every half millisecond: with 1 ms nothing is saved. */
 		.coalesce_ms = 2,
 		.backend_nodelay = true,
 	};
