@@ -358,10 +358,13 @@ static unsigned int fail_each(enum failing_call call, int error)
 	return broken;
 }
 
-/* Whether it makes the file of a socket where none was. */
+/*
+ * Whether it makes the file of a socket.  Where it replaces one, the new file may have the
+ * number of the old one, and is then not seen when it is left: only by chance is it another.
+ */
 static bool makes_path(const struct scenario *which)
 {
-	if (which->prepare)
+	if (which->adopts || which->inherits)
 		return false;
 	for (size_t i = 0; which->addresses[i]; i++)
 		if (which->addresses[i][0] == '.')
