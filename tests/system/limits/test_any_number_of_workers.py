@@ -8,7 +8,7 @@ import pytest
 from support.backend import echo
 from support.drain import serve_queue_of_a_drain
 from support.modes import MODES
-from support.proc import threads, wait_until
+from support.proc import of_each_thread, threads, wait_until
 from support.proxy import RUNTIME_THREADS
 from support.streams import exchange, is_silent, outcome, read_exactly
 
@@ -45,13 +45,8 @@ def test_lasting_connections_are_spread(stage, workers):
             client.sendall(b"ping")
         for client in clients:
             assert read_exactly(client, 4) == b"ping"
-    used = sorted(cpu_of(proxy.pid, tid) for tid in threads(proxy.pid))
-    assert used[-2] > 0.002, f"one worker did it all: {used}"
-
-
-def cpu_of(pid, tid):
-    with open(f"/proc/{pid}/task/{tid}/schedstat") as file:
-        return int(file.read().split()[0]) / 1e9
+    used = sorted(int(text.split()[0]) for text in of_each_thread(proxy.pid, "schedstat").values())
+    assert used[-2] > 2_000_000, f"one worker did it all: {used} ns"
 
 
 def nobody_comes(backend, seconds):

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from support.backend import echo
-from support.proc import cpu_seconds, limit_descriptors, lowest_free, wait_until
+from support.proc import are_traced, cpu_seconds, limit_descriptors, lowest_free, wait_until
 from support.stage import need
 from support.streams import KB300, is_silent, random_bytes, read_exactly, read_to_end, send_in_background
 
@@ -100,7 +100,7 @@ def test_call_that_fails_for_a_while(stage, injected):
     calls = stage.path("calls")
     strace = [need("strace"), "-f", "-qq", "-o", calls, "-e", f"trace={call}"]
     tracer = stage.helper(*strace, "-e", f"inject={call}:error={error}:when=1..4", "-p", str(proxy.pid))
-    wait_until(lambda: traced(proxy.pid), "strace is attached")
+    wait_until(lambda: are_traced(proxy.pid), "strace is attached")
     data = random_bytes(stage.seed, KB300)
     clients = [stage.connect(proxy.listening[0], 60) for _ in range(3)]
     sending = [send_in_background(client, data) for client in clients]
@@ -126,10 +126,3 @@ def test_resolver_without_a_descriptor(stage):
     assert read_exactly(client, 13) == b"are you there"
 
 
-def traced(pid):
-    """Every thread of the process."""
-    states = []
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/status") as file:
-            states.append(next(line.split()[1] for line in file if line.startswith("TracerPid")) != "0")
-    return all(states)

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from support.backend import Backend
-from support.proc import kinds, wait_until
+from support.proc import are_traced, kinds, wait_until
 from support.proxy_protocol import read_header, v2
 from support.stage import need
 from support.streams import MB, Background, read_exactly
@@ -49,21 +49,16 @@ class Trace:
     def __init__(self, stage, pid):
         self.path = stage.path("trace")
         self.strace = stage.helper(need("strace"), "-f", "-qq", "-p", str(pid), "-o", self.path)
-        wait_until(lambda: os.path.exists(self.path) and self.attached(pid), "strace is attached")
+        wait_until(lambda: os.path.exists(self.path) and are_traced(pid), "strace is attached")
         self.seen = 0
 
-    def attached(self, pid):
-        return all(
-            re.search(r"^TracerPid:\s*[1-9]", open(f"/proc/{pid}/task/{tid}/status").read(), re.M)
-            for tid in os.listdir(f"/proc/{pid}/task")
-        )
-
     def calls(self):
+        """Each once, where it begins: it is on two lines if another thread's came in between."""
         with open(self.path) as file:
-            return re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?: resumed|\()", file.read(), re.M)
+            return re.findall(r"^\d+ +(\w+)\(", file.read(), re.M)
 
     def take(self):
-        """Waits until the proxy rests in epoll_wait again; an interrupted call shows once more."""
+        """Waits until the proxy rests in epoll_wait again."""
         wait_until(self.settled, "the proxy rests")
         calls = self.calls()
         taken, self.seen = calls[self.seen :], len(calls)
@@ -104,7 +99,7 @@ def test_connection(stage, traced):
     one_connection(stage, backend, proxy)
     calls = trace.take()
     waits = calls.pop("epoll_wait")
-    assert waits <= 8, calls
+    assert waits <= 6, "one for each event, one for a late request, one of another worker"
     for call, most in {
         "accept4": 2,
         "socket": 1,
@@ -133,9 +128,7 @@ def test_request(stage, traced):
         connection.sendall(REQUEST)
         read_exactly(client, 64)
         calls = trace.take()
-    waits = calls.pop("epoll_wait")
-    assert waits <= 4, "an entry and a return for each of two waits"
-    assert calls == {"recvfrom": 2, "sendto": 2}
+    assert calls == {"recvfrom": 2, "sendto": 2, "epoll_wait": 2}
 
 
 def stream_once(stage, backend, proxy, size):
@@ -207,19 +200,11 @@ def test_long_stream_of_small_pieces_is_looked_after(stage):
     assert not any(conversation[call] for call in (*COALESCING, "splice"))
 
 
-class Begun(Trace):
-    """Each call once, though another thread's came in between."""
-
-    def calls(self):
-        with open(self.path) as file:
-            return re.findall(r"^\d+ +(\w+)\(", file.read(), re.M)
-
-
 def calls_of_a_waiting_client(stage, options, said, expects_header=False):
     """Everything that the client has to say is there when it is accepted."""
     backend = low_port_backend(stage)
     proxy = stage.proxy(*options, "127.0.0.1:0", backend.address)
-    trace = Begun(stage, proxy.pid)
+    trace = Trace(stage, proxy.pid)
     for _ in range(2):
         trace.take()
         os.kill(proxy.pid, signal.SIGSTOP)

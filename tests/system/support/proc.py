@@ -77,13 +77,19 @@ def threads(pid):
 
 
 def of_each_thread(pid, name):
-    """Thread -> the text of /proc/PID/task/*/NAME; a resolver's thread may end while we look."""
+    """Thread -> the text of /proc/PID/task/*/NAME; one may end while we look."""
     texts = {}
     for tid in threads(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"/proc/{pid}/task/{tid}/{name}") as file:
                 texts[tid] = file.read()
     return texts
+
+
+def are_traced(pid):
+    """Whether strace has every thread of the process."""
+    states = of_each_thread(pid, "status").values()
+    return all(re.search(r"^TracerPid:\s*[1-9]", state, re.M) for state in states)
 
 
 def cpu_seconds(pid):
