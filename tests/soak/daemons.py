@@ -92,9 +92,10 @@ class Listening:
 class Daemon:
     """One sockfront with a configuration file, and whoever took over from it."""
 
-    def __init__(self, name, directory, servers, listenings, complain, upgrades=True, workers=(1, 2), pipe_sizes=("1M",)):
+    def __init__(self, name, directory, servers, listenings, complain, upgrades, workers, pipe_sizes, never):
         self.name, self.servers, self.listenings, self.complain = name, servers, listenings, complain
         self.upgrades, self.workers, self.pipe_sizes = upgrades, workers, pipe_sizes
+        self.keys = sorted(SOMETIMES.keys() - {never})
         self.file = os.path.join(directory, f"{name}.conf")
         self.log_path = os.path.join(directory, f"{name}.log")
         self.log = deque(maxlen=400)
@@ -136,7 +137,7 @@ class Daemon:
         server = rng.choice(self.servers) if rng else self.servers[0]
         host = rng.choice(("127.0.0.1", "127.0.0.1", "localhost")) if rng else "127.0.0.1"
         options = dict(ALWAYS)
-        for key in rng.sample(sorted(SOMETIMES), rng.randrange(6)) if rng else ():
+        for key in rng.sample(self.keys, rng.randrange(6)) if rng else ():
             options[key] = rng.choice(SOMETIMES[key])
         return [
             "",
