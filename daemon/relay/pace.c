@@ -10,8 +10,8 @@
 /* Waiting is for at least so many pieces. */
 #define PIECES 3
 
-/* For less than this, splice() costs more than copying. */
-#define LEAST ((size_t)64 << 10)
+/* Half of it comes while it is waited for: for less than that, splice() saves nothing. */
+#define LEAST ((size_t)32 << 10)
 
 /* Looks in the beginning, each for what was seen at the one before. */
 #define FIRST_LOOKS 4

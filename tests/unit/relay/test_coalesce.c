@@ -267,7 +267,7 @@ static void slow_stream_does_not_coalesce(void **state)
 	set_up(&rig);
 	begin(&rig);
 	for (int i = 0; i < 100; i++)
-		move(&rig, KIB);
+		move(&rig, KIB / 2);
 	assert_false(rig.ends[0].coalesces);
 	assert_int_equal(low_water(&rig), 1);
 	tear_down(&rig);
