@@ -41,18 +41,25 @@ struct spare_key {
 /* The address, and for a path its place: a line may be relative, or lead through links. */
 #define KEYS_MAX 2
 
-/* The place of a path: its directory, and its name in that. */
+/*
+ * The place of a path: its directory, and its name in that.  The directory may be one that we
+ * may not search, so that nothing is looked up in it, not even ".".
+ */
 static bool key_of_place(const struct sfront_sockaddr *addr, uint64_t *ret)
 {
-	char path[sizeof(addr->sa.un.sun_path) + 1], directory[sizeof(path) + 1], *leaf;
+	char path[sizeof(addr->sa.un.sun_path) + 1], *slash;
+	const char *directory = ".", *leaf = path;
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%.*s", (int)sizeof(addr->sa.un.sun_path),
 		 addr->sa.un.sun_path);
-	leaf = strrchr(path, '/');
-	leaf = leaf ? leaf + 1 : path;
-	snprintf(directory, sizeof(directory), "%.*s.", (int)(leaf - path), path);
-	if (!*path || stat(directory, &st) < 0)
+	slash = strrchr(path, '/');
+	if (slash) {
+		*slash = '\0';
+		directory = slash > path ? path : "/";
+		leaf = slash + 1;
+	}
+	if (!*leaf || stat(directory, &st) < 0)
 		return false;
 	*ret = address_key_of_file(&st, leaf);
 	return true;

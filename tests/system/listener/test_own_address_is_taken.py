@@ -90,6 +90,18 @@ def test_the_same_line_opens_it_where_nobody_has(stage, kind):
     assert not os.path.exists(stage.path("app.sock"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="running as somebody else needs root")
+def test_link_to_a_directory_that_we_may_not_search(stage):
+    os.chmod(stage.directory, 0o755)
+    os.mkdir(stage.path("private"), 0o700)
+    os.symlink("private", stage.path("link"))
+    backend, sock = stage.backend(), stage.listener(stage.path("private/app.sock"))
+    proxy = stage.handed([sock], stage.path("link/app.sock"), backend.address, names="web",
+                         user=65534, group=65534, extra_groups=[])
+    assert len(proxy.grep(TAKEN)) == 1 and not proxy.grep("warning:"), proxy.log
+    serves(stage, backend, where(sock))
+
+
 def test_several_lines_and_sockets_in_any_order(stage):
     backend, one, other = stage.backend(), stage.listener(), stage.listener(stage.path("b.sock"))
     file = stage.file("sockfront.conf", section(backend, stage.path("b.sock"), name="b")
