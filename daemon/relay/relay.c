@@ -327,6 +327,8 @@ enum relay_result relay_turn(struct pipe_pool *pool, struct endpoint *from, int 
 {
 	struct pending *pipe = from->bulk ? pipe_pool_borrow(pool) : NULL;
 
+	/* What a copy leaves behind must not wait for as much as a pipe takes. */
+	from->bulk = pipe != NULL;
 	return pipe ? turn_by_splice(pool, from, pipe, ret_error)
 		    : turn_by_copy(pool, from, ret_error);
 }

@@ -388,7 +388,7 @@ static void path_follows_the_traffic(void **state)
 	free(data);
 }
 
-/* Without a pipe to be had, bulk traffic is copied and nobody notices. */
+/* Without a pipe to be had, bulk traffic is copied and nobody notices; so it is no longer bulk. */
 static void copies_without_pipes(void **state)
 {
 	unsigned char *data = pattern(MANY);
@@ -401,6 +401,7 @@ static void copies_without_pipes(void **state)
 	rig.pool.max_pipes = 0;
 	assert_int_equal(pump(&rig, data, MANY, 65536, hang_up, &received, &error), RELAY_ENDED);
 	assert_int_equal(received, MANY);
+	assert_false(rig.ends[0].bulk);
 	assert_int_equal(rig.pool.n_pipes, 0);
 	rig_down(&rig);
 	free(data);
