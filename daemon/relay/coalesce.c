@@ -28,6 +28,16 @@
 #define STANDS 3
 
 /*
+ * Speeds are compared over spans of so many times what a byte may wait: shorter ones differ by
+ * chance.  A stream has become slower once so many of them in a row were.
+ */
+#define SPAN   16
+#define SLOWER 2
+
+/* What the speed before is measured with at least. */
+#define MEASURED_BYTES ((uint64_t)1 << 20)
+
+/*
  * One that has coalesced for so many times what a byte may wait has paid for the piece that
  * was kept before.
  */
@@ -70,10 +80,33 @@ static void plan_look(struct coalesce *coalesce, const struct endpoint *end, uin
 	coalesce->look_ns = now_ns + pace_step_ns(next_step(coalesce, end), wait_ns);
 }
 
+static void begin_span(struct coalesce *coalesce, const struct endpoint *end, uint64_t now_ns)
+{
+	coalesce->span_ns = now_ns;
+	coalesce->span_moved = end->moved;
+}
+
+static double speed_of_span(const struct coalesce *coalesce, const struct endpoint *end,
+			    uint64_t now_ns)
+{
+	return (double)(end->moved - coalesce->span_moved) / (double)(now_ns - coalesce->span_ns);
+}
+
+/* After a rest nothing has moved meanwhile: what was known stays so. */
+static void note_speed_before(struct coalesce *coalesce, const struct endpoint *end,
+			      uint64_t now_ns)
+{
+	if (end->moved - coalesce->span_moved >= MEASURED_BYTES && now_ns > coalesce->span_ns)
+		coalesce->speed = speed_of_span(coalesce, end, now_ns);
+	coalesce->slower = 0;
+	begin_span(coalesce, end, now_ns);
+}
+
 static void start(struct coalesce *coalesce, struct endpoint *end, int low_water, uint64_t now_ns)
 {
 	struct endpoint *to = end_peer(end);
 
+	note_speed_before(coalesce, end, now_ns);
 	coalesce->low_water = low_water;
 	/* What has coalesced on the way in leaves little to coalesce on the way out. */
 	coalesce->had_nodelay = end->read_stream != SFRONT_STREAM_TCP && get_nodelay(to);
@@ -96,6 +129,7 @@ static void stop(struct coalesce *coalesce, struct endpoint *end, uint64_t more)
 		set_nodelay(end_peer(end), 1);
 	end->coalesces = false;
 	coalesce->begin = end->moved + more;
+	coalesce->span_ns = 0;
 }
 
 void coalesce_stop(struct coalesce *coalesce, struct endpoint *end)
@@ -145,7 +179,7 @@ static int wanted_low_water(const struct coalesce *coalesce, const struct endpoi
 static void begin_to_count(struct coalesce *coalesce, const struct endpoint *end)
 {
 	coalesce->step = FIRST_STEP;
-	coalesce->begin = end->bulk ? end->moved + coalesce->step : FIRST_STEP;
+	coalesce->begin = end->moved + (end->bulk ? coalesce->step : MEASURED_BYTES);
 }
 
 static bool is_long(const struct coalesce *coalesce, const struct endpoint *end,
@@ -156,6 +190,20 @@ static bool is_long(const struct coalesce *coalesce, const struct endpoint *end,
 	       (coalesce->good_ns > 0 || pace_comes_in_pieces(&coalesce->pace, terms->wait_ns));
 }
 
+/* A span of its own each time; an eighth is more than chance, and less than a wait that counts. */
+static bool is_slower(struct coalesce *coalesce, const struct endpoint *end,
+		      const struct coalesce_terms *terms, uint64_t now_ns)
+{
+	if (now_ns - coalesce->span_ns < SPAN * terms->wait_ns)
+		return false;
+	if (speed_of_span(coalesce, end, now_ns) * 8 < coalesce->speed * 7)
+		coalesce->slower++;
+	else
+		coalesce->slower = 0;
+	begin_span(coalesce, end, now_ns);
+	return coalesce->slower == SLOWER;
+}
+
 static void follow_pace(struct coalesce *coalesce, struct endpoint *end,
 			const struct coalesce_terms *terms, uint64_t now_ns)
 {
@@ -163,7 +211,7 @@ static void follow_pace(struct coalesce *coalesce, struct endpoint *end,
 
 	if (!end->coalesces && low_water > 0 && is_long(coalesce, end, terms)) {
 		start(coalesce, end, low_water, now_ns);
-	} else if (end->coalesces && low_water == 0) {
+	} else if (end->coalesces && (low_water == 0 || is_slower(coalesce, end, terms, now_ns))) {
 		back_off(coalesce, end, terms, now_ns); /* it may be slow because it waits */
 	} else if (end->coalesces && low_water != coalesce->low_water) {
 		coalesce->low_water = low_water;
@@ -203,6 +251,8 @@ static void note_pace(struct coalesce *coalesce, struct endpoint *end,
 {
 	if (coalesce->begin == 0)
 		begin_to_count(coalesce, end);
+	if (coalesce->span_ns == 0)
+		begin_span(coalesce, end, now_ns);
 	pace_note(&coalesce->pace, now_ns, end->moved, end->coalesces ? 0 : coalesce->turns);
 	if (pace_counts(coalesce, end))
 		follow_pace(coalesce, end, terms, now_ns);

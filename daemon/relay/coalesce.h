@@ -17,10 +17,11 @@
  * looks, the sockets are as they were.  Every now and then it is looked at when half of the
  * time is over, too: if what was there then is all that is there in the end, it may be a
  * last piece, and somebody wait for the answer to just that.  If that is so three times in a
- * row, or if the stream has become slow, which waiting for such answers does, it must go on
- * for twice as long as before until all this is done once more; once it has coalesced for
- * long without, that is forgiven.  A protocol that sends large messages and waits for answers
- * thus loses that time a few times in its life.
+ * row, it must go on for twice as long as before until all this is done once more; once it
+ * has coalesced for long without, that is forgiven.  A last piece that comes in the other
+ * half of the time is not seen so, but where somebody waits for an answer to it the stream
+ * becomes slower than it was: then the same is done.  A protocol that sends large messages and
+ * waits for answers thus loses that time a few times in its life.
  */
 #ifndef DAEMON_RELAY_COALESCE_H
 #define DAEMON_RELAY_COALESCE_H
@@ -52,6 +53,10 @@ struct coalesce {
 	uint64_t step;         /* how many more that is each time */
 	uint64_t began_ns;     /* when it last began */
 	uint64_t good_ns;      /* for how long it has coalesced since a last piece was kept */
+	double speed;          /* bytes a nanosecond before it coalesced; 0: not known */
+	uint64_t span_ns;      /* when the span began whose speed is measured; 0: not yet */
+	uint64_t span_moved;   /* bytes that had moved by then */
+	unsigned int slower;   /* how many spans in a row were slower than before it coalesced */
 	uint64_t noted;        /* bytes that had moved when its pace was noted */
 	uint64_t answered;     /* and those of the other direction */
 	unsigned int turns;    /* since then */

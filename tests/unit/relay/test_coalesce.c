@@ -290,6 +290,56 @@ static void stream_that_becomes_slow_must_go_on_for_long(void **state)
 }
 
 /* It wakes us as seldom by itself. */
+/* Until it is no longer looked after, or for long. */
+static unsigned int moves_until_it_stops(struct rig *rig, uint64_t ns, size_t size)
+{
+	unsigned int n = 0;
+
+	while (n < 1000 && move_after(rig, ns, size))
+		n++;
+	return n;
+}
+
+/*
+ * No look sees a last piece of such messages, but somebody waits for it: what took 2 ms takes 3.
+ * It must go on for twice as long each time.
+ */
+static void stream_that_waiting_makes_slower_stops(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	for (uint64_t step = BEGIN; step <= 16 * BEGIN; step *= 2) {
+		uint64_t before = rig.ends[0].moved;
+
+		while (!move_after(&rig, 2 * MS, 256 * KIB))
+			;
+		assert_in_range(rig.ends[0].moved - before, step, step + MIB);
+		assert_in_range(moves_until_it_stops(&rig, 3 * MS, 256 * KIB), 80, 90);
+	}
+	tear_down(&rig);
+}
+
+/* As it does for other reasons: its own speed is compared with what it was just before. */
+static void stream_that_is_as_fast_goes_on(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	while (!move_after(&rig, 2 * MS, 256 * KIB))
+		;
+	assert_int_equal(moves_until_it_stops(&rig, 2 * MS, 240 * KIB), 1000);
+	/* It is slower for a while, again and again. */
+	for (int i = 0; i < 10; i++) {
+		move_after(&rig, 100 * MS, 256 * KIB);
+		for (int j = 0; j < 200; j++)
+			assert_true(move_after(&rig, 2 * MS, 256 * KIB));
+	}
+	tear_down(&rig);
+}
+
 static void few_large_pieces_do_not_coalesce(void **state)
 {
 	struct rig rig;
@@ -342,6 +392,8 @@ static void stream_that_rests_may_go_on(void **state)
 	begin(&rig);
 	rest(&rig);
 	assert_true(move(&rig, MIB));
+	/* How fast it was is still known. */
+	assert_in_range(moves_until_it_stops(&rig, MS, MIB / 4), 250, 260);
 	tear_down(&rig);
 }
 
@@ -603,6 +655,8 @@ int main(void)
 		counted(mark_follows_the_pace),
 		counted(slow_stream_does_not_coalesce),
 		counted(stream_that_becomes_slow_must_go_on_for_long),
+		counted(stream_that_waiting_makes_slower_stops),
+		counted(stream_that_is_as_fast_goes_on),
 		counted(few_large_pieces_do_not_coalesce),
 		counted(last_piece_is_not_kept),
 		counted(kept_piece_is_forgiven),
