@@ -270,6 +270,7 @@ struct coalesce_result coalesce_note(struct coalesce *coalesce, struct endpoint 
 		note_pace(coalesce, end, terms, now_ns);
 	return (struct coalesce_result){
 		.look_in_ns = look_in_ns(coalesce, end, terms, now_ns),
+		.is_due = end->coalesces && !end->pending && end->moved < coalesce->due,
 	};
 }
 
@@ -346,7 +347,10 @@ static bool look_after(struct coalesce *coalesce, struct endpoint *end,
 	note_verdict(coalesce, end, terms, step, verdict, now_ns);
 	coalesce->last = now;
 	plan_look(coalesce, end, terms->wait_ns, now_ns);
-	return verdict == PACE_IS_DUE || verdict == PACE_STANDS;
+	if (verdict != PACE_IS_DUE && verdict != PACE_STANDS)
+		return false;
+	coalesce->due = now.moved + now.waiting; /* in several turns, if one does not take all */
+	return true;
 }
 
 /* A look that is nearly due is worth no wake-up of its own. */

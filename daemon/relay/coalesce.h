@@ -44,6 +44,7 @@ struct coalesce_terms {
 struct coalesce {
 	struct pace pace;
 	struct pace_look last; /* the last look, while it coalesces */
+	uint64_t due;          /* bytes that are to have moved, since they have waited */
 	uint64_t look_ns;      /* when the next one is due */
 	unsigned int looks;    /* how many there were since it began, or rested */
 	unsigned int rests;    /* how many of them in a row have found nothing */

@@ -43,6 +43,12 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static void read_if_due(struct endpoint *end, const struct coalesce_result *result)
+{
+	if (result->is_due && end->watch == WATCH_READABLE)
+		event_active(&end->event, EV_READ, 0);
+}
+
 /* Returns how soon the end is to be looked after again; NEVER: not at all. */
 static uint64_t look_after_end(struct session_timing *timing, struct endpoint *end,
 			       const struct coalesce_terms *terms, uint64_t now_ns)
@@ -50,8 +56,7 @@ static uint64_t look_after_end(struct session_timing *timing, struct endpoint *e
 	struct coalesce_result result =
 		coalesce_check(&timing->coalesce[end->is_backend], end, terms, now_ns);
 
-	if (result.is_due && end->watch == WATCH_READABLE)
-		event_active(&end->event, EV_READ, 0);
+	read_if_due(end, &result);
 	return result.look_in_ns > 0 ? result.look_in_ns : NEVER;
 }
 
@@ -124,6 +129,7 @@ static void note_long(struct session *session, struct endpoint *from,
 		return;
 	now_ns = clock_exact_ns();
 	result = coalesce_note(coalesce, from, terms, now_ns);
+	read_if_due(from, &result);
 	if (result.look_in_ns == 0)
 		return;
 	join(coalescing, timing);

@@ -223,6 +223,26 @@ static void what_has_waited_is_due(void **state)
 	tear_down(&rig);
 }
 
+/* A turn stops at the urgent mark, and where the pipe is full. */
+static void what_a_turn_leaves_is_due(void **state)
+{
+	struct coalesce_result result;
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	begin(&rig);
+	send_bytes(&rig, 100 * KIB);
+	while (look(&rig) != IS_DUE)
+		;
+	for (int i = 0; i < 2; i++) {
+		rig.ends[0].moved += 50 * KIB;
+		result = coalesce_note(&rig.coalesce, &rig.ends[0], &terms, rig.now_ns);
+		assert_int_equal(result.is_due, i == 0);
+	}
+	tear_down(&rig);
+}
+
 /* That of another stream was due. */
 static void look_that_comes_too_soon_is_none(void **state)
 {
@@ -651,6 +671,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		counted(what_has_waited_is_due),
+		counted(what_a_turn_leaves_is_due),
 		counted(look_that_comes_too_soon_is_none),
 		counted(mark_follows_the_pace),
 		counted(slow_stream_does_not_coalesce),
