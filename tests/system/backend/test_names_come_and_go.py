@@ -97,7 +97,6 @@ def test_silent_name_server_and_a_client_that_leaves(stage):
         reset(client)
     server.let_go()
     proxy.wait_released()
-    server.holding = False
     exchange(stage.connect(proxy.listening[0]), backend.accept(), seed=stage.seed, size=1000)
 
 
@@ -172,7 +171,6 @@ def test_held_clients_go_on_to_the_new_servers(stage, held, each, workers):
     connections = [backend.accept(30) for _ in clients]
     assert [read_exactly(connection, 1) for connection in connections] == [b"x"] * 8
     server.let_go()
-    server.holding = False
 
 
 def test_failure_after_a_reload_names_the_new_server(stage):

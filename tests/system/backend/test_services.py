@@ -129,7 +129,6 @@ def test_first_client(stage, names, retry):
     proxy = proxy_of(stage, names, f"--connect-retry={retry}", "--connect-timeout=60s")
     clients = [Background(stage.ask, proxy.listening[0]) for _ in range(20)]
     wait_until(lambda: names.held and proxy.excess_sockets() >= 20, "they are held")
-    names.holding = False
     names.let_go()
     assert [client.result(60) for client in clients] == ["a"] * 20
     assert not proxy.grep("cannot be reached|is down|does not resolve")

@@ -47,7 +47,6 @@ def test_before_it_is_watched(stage):
     )
     wait_until(lambda: server.held and os.path.exists(path), "the path is bound, a name is looked up")
     os.unlink(path)
-    server.holding = False
     server.let_go()
     proxy.wait_listening(2)
     proxy.wait_log(f"warning: {path}: the path was removed or replaced")

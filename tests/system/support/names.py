@@ -58,7 +58,7 @@ class Hosts:
 class NameServer:
     """
     Says 127.0.0.1 for every name, or what it is told to say: at once, or when held
-    questions are let go.
+    questions are let go.  A name is two questions, of which the second may come much later.
     """
 
     def __init__(self, stage):
@@ -67,6 +67,7 @@ class NameServer:
         self.address = f"127.{random.randrange(1, 250)}.{random.randrange(250)}.53"
         self.holding = False
         self.held = []
+        self.lock = threading.Lock()
         self.failure = 0  # NXDOMAIN, SERVFAIL
         self.addresses = ["127.0.0.1"]
         self.hosts = {}  # names that have other addresses
@@ -98,14 +99,21 @@ class NameServer:
             if not question:  # the test is over
                 return
             self.asked += 1
-            self.held.append((question, asker))
+            with self.lock:
+                self.held.append((question, asker))
             if not self.holding:
-                self.let_go()
+                self.answer()
+
+    def answer(self):
+        with self.lock:
+            held, self.held = self.held, []
+        for question, asker in held:
+            self.socket.sendto(self.reply(question), asker)
 
     def let_go(self):
-        while self.held:
-            question, asker = self.held.pop()
-            self.socket.sendto(self.reply(question), asker)
+        """Answers what is held, and whatever comes from now on."""
+        self.holding = False
+        self.answer()
 
     def reply(self, question):
         end = question.index(b"\0", 12) + 5
