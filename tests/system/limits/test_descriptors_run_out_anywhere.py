@@ -124,5 +124,3 @@ def test_resolver_without_a_descriptor(stage):
     proxy.assert_rests(0.5)
     limit_descriptors(proxy.pid, 1024)
     assert read_exactly(client, 13) == b"are you there"
-
-
