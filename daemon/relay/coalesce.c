@@ -17,7 +17,10 @@
 /* Wake-ups are for as much as this at a time: measured, less saves less, and more no more. */
 #define LOW_WATER_MAX ((size_t)1 << 20)
 
-/* A stream is long once it has moved this much, as bulk or in all. */
+/*
+ * A stream is long once it has moved this much as bulk, or this much in all and after that
+ * what its speed is measured with.
+ */
 #define FIRST_STEP COALESCE_AFTER
 
 /* Copies are noted once they have moved so much. */
